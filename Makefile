@@ -1,0 +1,39 @@
+# Two commands for a fresh machine: `make demo`, `make test`. Both set themselves up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
+
+.PHONY: demo test check kafka clean help
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml .ci/venv
+	$(PYTHON) .ci/venv $(VENV)
+	@touch $@
+
+$(DEV): pyproject.toml .ci/venv
+	$(PYTHON) .ci/venv $(VENV) dev
+	@touch $(READY) $@
+
+demo: $(READY)  ## four nodes, four faults, an embedded broker; at most 90 s
+	@$(BIN)/swarm-demo $(ARGS)
+
+test: $(DEV)  ## all tests; those on Apache Kafka need Java 17 and Maven
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
+	@$(BIN)/python -m tests.kafka.broker $(ARGS)
+
+clean:  ## remove what the other commands left in this folder
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,229 @@
+r"""The wire format of a report: what a node says of itself on supervisord's channel.
+
+A frame is one ``write(2)`` of ASCII::
+
+    \n<!--XSUPERVISOR:BEGIN-->{"swarm":1,...}<!--XSUPERVISOR:END-->\n
+
+* At least `FRAME_MIN_BYTES`: supervisord parses the events of one read recursively, so
+  a burst of shorter ones ends it with a RecursionError.
+* At most `FRAME_MAX_BYTES`, far below PIPE_BUF, so that no other writer can split it.
+* It ends with a newline because supervisord leaves an END token that ends its buffer
+  unread until the next output.
+* ``<`` is escaped, so that no value can hold a token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+VERSION: Final = 1
+FRAME_MIN_BYTES: Final = 256
+FRAME_MAX_BYTES: Final = 1024
+LIST_ITEMS_MAX: Final = 3
+MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
+
+BEGIN: Final = "<!--XSUPERVISOR:BEGIN-->"
+END: Final = "<!--XSUPERVISOR:END-->"
+
+
+class ReportError(ValueError):
+    """A payload is no report; the message says what was expected and what came."""
+
+
+class State(StrEnum):
+    """The phases of a node's life."""
+
+    BOOTING = "booting"
+    RUNNING = "running"
+    QUIET = "quiet"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One liveness report. Ages, not times: a late delivery cannot inflate them.
+
+    Attributes:
+        node: Node id, 0-based.
+        pid: The reporting process, for people; supervisord's header decides.
+        state: Phase of the node's life.
+        seq: Number of this report in the process's life, from 0.
+        at_ms: CLOCK_MONOTONIC of the report, so that a late one is recognised.
+        max_poll_interval_ms: The largest in force among the node's consumers.
+        poll_age_ms: Age of the oldest last poll; None before the first.
+        consume_age_ms: Age of the oldest batch in flight; None when idle.
+        in_flight: Up to 3 of ``topic/partition@offset``, oldest first.
+        unsteady_ms: How long a group has been frozen in one non-steady join state;
+            None otherwise or when unknown.
+        stalled_ms: How long the longest-standing partition that has data has not
+            moved; None when all move.
+        stalled: Up to 3 of ``topic/partition`` that stand still, longest first.
+        assigned: Partitions held.
+        messages: Messages handled since start.
+        batches: Batches handled since start.
+        errors: Handler failures since start.
+        retries: Repeated handler calls since start.
+        dead_letters: Messages given to a dead-letter topic since start.
+        lag: Messages behind the end of the partitions; None when unknown.
+        brokers_up: Brokers with a live connection; None when unknown.
+    """
+
+    node: int
+    pid: int
+    state: State
+    seq: int = 0
+    at_ms: int | None = None
+    max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
+    poll_age_ms: int | None = None
+    consume_age_ms: int | None = None
+    in_flight: tuple[str, ...] = ()
+    unsteady_ms: int | None = None
+    stalled_ms: int | None = None
+    stalled: tuple[str, ...] = ()
+    assigned: int = 0
+    messages: int = 0
+    batches: int = 0
+    errors: int = 0
+    retries: int = 0
+    dead_letters: int = 0
+    lag: int | None = None
+    brokers_up: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignReport:
+    """A report of another format version: proof of life, not to be judged."""
+
+    version: int
+
+
+def encode(report: Report) -> bytes:
+    """Give the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
+
+    A report that is too long loses its list items, last first, and then its lists.
+    """
+    fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
+    for name in ("in_flight", "stalled"):
+        fields[name] = list(fields[name])[:LIST_ITEMS_MAX]
+    frame = _frame(fields)
+    while len(frame) > FRAME_MAX_BYTES and _shorten(fields):
+        frame = _frame(fields)
+    return frame
+
+
+def _frame(fields: Mapping[str, Any]) -> bytes:
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=True)
+    text = text.replace("<", "\\u003c")
+    room = FRAME_MIN_BYTES - len(BEGIN) - len(END) - 2
+    return f"\n{BEGIN}{text:<{room}}{END}\n".encode("ascii")
+
+
+def _shorten(fields: dict[str, Any]) -> bool:
+    """Drop the last item of the longer list, or an empty one; tell if one was there."""
+    lists = [name for name in ("in_flight", "stalled") if name in fields]
+    if not lists:
+        return False
+    longest = max(lists, key=lambda name: len(fields[name]))
+    if fields[longest]:
+        fields[longest].pop()
+    else:
+        del fields[longest]
+    return True
+
+
+def decode(payload: str) -> Report | ForeignReport:
+    """Read the payload of a communication event.
+
+    Unknown fields are ignored; what stands before the last BEGIN token is too, since a
+    token in a program's own output opens the capture early.
+
+    Raises:
+        ReportError: The payload is no report; nothing else is raised, whatever comes.
+    """
+    text = payload.rpartition(BEGIN)[2]
+    if len(text) > FRAME_MAX_BYTES:
+        raise ReportError(
+            f"expected a report of at most {FRAME_MAX_BYTES} bytes, "
+            f"got {len(text)}: {_cut(text)}"
+        )
+    try:
+        fields = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(
+            f"expected a JSON object ({error}), got {_cut(text)}"
+        ) from None
+    if not isinstance(fields, dict) or not _is_count(fields.get("swarm")):
+        raise ReportError(f"expected an object with 'swarm': 1, got {_cut(text)}")
+    if fields["swarm"] != VERSION:
+        return ForeignReport(fields["swarm"])
+    try:
+        return Report(**dict(_read_fields(fields)))
+    except ValueError as error:
+        raise ReportError(f"{error} in {_cut(text)}") from None
+
+
+def _read_fields(fields: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(Report):
+        if field.name in fields:
+            try:
+                yield field.name, _READERS[str(field.type)](fields[field.name])
+            except ValueError as error:
+                raise ValueError(f"{field.name}: {error}") from None
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"{field.name}: missing")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _cut(text: str) -> str:
+    """Quote a text for a message, cut and with its control characters escaped."""
+    return ascii(text if len(text) <= 80 else text[:79] + "…")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _count(value: object) -> int:
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    if not _is_count(value):
+        raise ValueError(f"expected a whole number from 0, got {_cut(repr(value))}")
+    assert isinstance(value, int)  # noqa: S101 - narrows for mypy what _is_count knows
+    return value
+
+
+def _maybe_count(value: object) -> int | None:
+    return None if value is None else _count(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"expected a list of texts, got {_cut(repr(value))}")
+    return tuple(value[:LIST_ITEMS_MAX])
+
+
+def _state(value: object) -> State:
+    try:
+        return State(value)  # type: ignore[arg-type]  # any object may be asked for
+    except ValueError:
+        raise ValueError(
+            f"expected a state of {', '.join(State)}, got {_cut(repr(value))}"
+        ) from None
+
+
+# One reader per type that a field of `Report` may have, keyed by its annotation.
+_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "int": _count,
+    "int | None": _maybe_count,
+    "tuple[str, ...]": _texts,
+    "State": _state,
+}
