@@ -18,7 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
 JAVA_LEAST = 17  # Source: Kafka 4 upgrade notes, brokers need Java 17
-BUILD_CLASSPATH = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath"
+BUILD_CLASSPATH = (
+    "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath"
+)
 DOWNLOAD_WITHIN_S = 900.0
 
 
@@ -133,6 +135,7 @@ def _resolve() -> str:
     """Run Maven; put its answer in place with a rename."""
     cache = _cache_dir()
     fresh = cache / "classpath.new"
+    fresh.unlink(missing_ok=True)
     ran = subprocess.run(
         [
             *("mvn", "--batch-mode", "--no-transfer-progress", "--file", str(POM)),
