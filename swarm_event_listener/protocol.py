@@ -17,6 +17,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from swarm_event_listener.events import (
+    GroupAdded,
+    GroupRemoved,
+    ProcessState,
+    StateChanged,
+    SupervisorChanged,
+)
+
 READY: Final = b"READY\n"
 ACKNOWLEDGED: Final = b"RESULT 2\nOK"
 
@@ -28,26 +36,7 @@ class ProtocolError(Exception):
     """The stream is no sequence of events; the place in it is lost."""
 
 
-# --- events ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChanged:
-    """A process entered a state.
-
-    Attributes:
-        name: ``group:process``.
-        state: The state entered, in supervisord's words: ``RUNNING``.
-        from_state: The state left.
-        pid: None where supervisord does not say (STARTING, BACKOFF, FATAL, UNKNOWN).
-        expected: Whether an exit was; None unless ``state`` is ``EXITED``.
-    """
-
-    name: str
-    state: str
-    from_state: str
-    pid: int | None = None
-    expected: bool | None = None
+# --- what is not for the core as it comes ---------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +54,6 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupAdded:
-    """A process group was added to the running configuration."""
-
-    group: str
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRemoved:
-    """A process group was removed from the running configuration."""
-
-    group: str
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorChanged:
-    """supervisord itself is ``RUNNING`` or ``STOPPING``."""
-
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteCommand:
     """Somebody called ``sendRemoteCommEvent``."""
 
@@ -100,7 +68,7 @@ class Unknown:
     event_name: str
 
 
-Event = (
+Heard = (
     StateChanged
     | Communication
     | Beat
@@ -124,7 +92,7 @@ class Envelope:
 
     serial: int
     pool_serial: int
-    event: Event
+    event: Heard
 
 
 def lost_between(last: int | None, pool_serial: int) -> int:
@@ -243,7 +211,7 @@ def _cut(text: str) -> str:
 # Names may hold spaces (supervisord checks them before it expands variables), so a
 # payload is matched as a whole instead of being split at spaces and colons.
 _STATE: Final = re.compile(
-    r"processname:(?P<process>.+?) groupname:(?P<group>.+?) from_state:(?P<from>[A-Z]+)"
+    r"processname:(?P<process>.+?) groupname:(?P<group>.+?) from_state:[A-Z]+"
     r"(?: tries:[0-9]+)?(?: expected:(?P<expected>[01]))?(?: pid:(?P<pid>[0-9]{1,19}))?"
 )
 _COMMUNICATION: Final = re.compile(
@@ -253,18 +221,21 @@ _GROUP: Final = re.compile(r"groupname:(.+?)\n?")
 _REMOTE: Final = re.compile(r"type:([^\n]*)\n")
 
 
-def parse_event(event_name: str, payload: str) -> Event:
+def parse_event(event_name: str, payload: str) -> Heard:
     """Read one payload. Never raises: what cannot be read is `Unknown`."""
     kind, _, detail = event_name.rpartition("_")
+    event: Heard | None
     match kind:
         case "PROCESS_STATE":
             event = _state_changed(detail, payload)
-        case "PROCESS_COMMUNICATION":
+        # Only stdout: what a node prints lands on its stderr, and must not be able to
+        # pass for a report where somebody has that captured too.
+        case "PROCESS_COMMUNICATION" if detail == "STDOUT":
             event = _communication(payload)
         case "PROCESS_GROUP":
             event = _group_changed(detail, payload)
         case "SUPERVISOR_STATE_CHANGE":
-            event = SupervisorChanged(detail)
+            event = SupervisorChanged(state=detail)
         case "REMOTE":
             event = _remote_command(payload)
         case "TICK":
@@ -285,21 +256,21 @@ def full_name(group: str, process: str) -> str | None:
     return f"{group}:{process}"
 
 
-def _state_changed(state: str, payload: str) -> Event | None:
-    match = _STATE.fullmatch(payload)
+def _state_changed(state: str, payload: str) -> Heard | None:
+    # Names are short; the bound keeps the matching of nonsense short, too.
+    match = _STATE.fullmatch(payload) if len(payload) <= HEADER_MAX_CHARS else None
     name = match and full_name(match["group"], match["process"])
-    if not match or not name:
+    if not match or not name or state not in ProcessState.__members__:
         return None
     return StateChanged(
         name=name,
-        state=state,
-        from_state=match["from"],
+        state=ProcessState(state),
         pid=int(match["pid"] or 0) or None,
         expected=match["expected"] == "1" if state == "EXITED" else None,
     )
 
 
-def _communication(payload: str) -> Event | None:
+def _communication(payload: str) -> Heard | None:
     match = _COMMUNICATION.match(payload)
     name = match and full_name(match["group"], match["process"])
     if not match or not name:
@@ -307,12 +278,15 @@ def _communication(payload: str) -> Event | None:
     return Communication(name=name, pid=int(match["pid"]), text=payload[match.end() :])
 
 
-def _group_changed(detail: str, payload: str) -> Event | None:
-    match = _GROUP.fullmatch(payload)
-    kind = {"ADDED": GroupAdded, "REMOVED": GroupRemoved}.get(detail)
-    return kind(match[1]) if match and kind else None
+def _group_changed(detail: str, payload: str) -> Heard | None:
+    found = _GROUP.fullmatch(payload)
+    if found is None:
+        return None
+    if detail == "ADDED":
+        return GroupAdded(group=found[1])
+    return GroupRemoved(group=found[1]) if detail == "REMOVED" else None
 
 
-def _remote_command(payload: str) -> Event | None:
+def _remote_command(payload: str) -> Heard | None:
     match = _REMOTE.match(payload)
     return RemoteCommand(match[1], payload[match.end() :]) if match else None

@@ -1,0 +1,224 @@
+"""One real supervisord for one test, from a template in a directory of its own.
+
+Nothing outlives the test: supervisord is told to shut down, then killed by its pid,
+its children with it. Should a test run itself be killed, the kernel ends supervisord
+(`leashed`); programs of the tests see to themselves, as nodes and listener do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from swarm_event_listener.rpc import Supervisor, SupervisorFault, SupervisorUnreachable
+from tests.eventually import eventually
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LEASHED: Final = ROOT / "tests" / "kafka" / "leashed.py"
+SUPERVISORD: Final = Path(sys.executable).with_name("supervisord")
+SOCKET_PATH_MAX: Final = 100  # sun_path holds 108 bytes, supervisord adds ".<pid>"
+
+_TEMPLATE: Final = """\
+[supervisord]
+logfile = {folder}/supervisord.log
+logfile_maxbytes = 0
+loglevel = {loglevel}
+pidfile = {folder}/supervisord.pid
+childlogdir = {folder}
+nodaemon = true
+silent = true
+
+[unix_http_server]
+file = {folder}/s
+{credentials}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+{sections}
+"""
+
+
+@dataclass
+class Supervisord:
+    """A running supervisord.
+
+    Attributes:
+        folder: Short temporary directory with socket, logs and configuration.
+        process: supervisord itself.
+        rpc: Calls to it.
+    """
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    rpc: Supervisor
+
+    @property
+    def url(self) -> str:
+        """Its address, as its children are given it."""
+        return f"unix://{self.folder}/s"
+
+    @property
+    def log(self) -> str:
+        """What supervisord wrote so far."""
+        return _text(self.folder / "supervisord.log")
+
+    def state(self, name: str) -> str:
+        """Give the state of a process."""
+        return self.rpc.process(name).state
+
+    def pid(self, name: str) -> int | None:
+        """Give the pid of a process, None without one."""
+        return self.rpc.process(name).pid
+
+    def wait_for(self, name: str, *states: str, within_s: float = 10.0) -> int | None:
+        """Wait until a process is in one of the states; give its pid."""
+        eventually(
+            lambda: self.state(name) in states or None,
+            within_s=within_s,
+            describe=f"{name} in {' or '.join(states)}",
+        )
+        return self.pid(name)
+
+    def new_pid(self, name: str, *, than: int | None, within_s: float = 20.0) -> int:
+        """Wait until a process runs under another pid; give that."""
+
+        def other() -> int | None:
+            info = self.rpc.process(name)
+            return info.pid if info.state == "RUNNING" and info.pid != than else None
+
+        return eventually(other, within_s=within_s, describe=f"a new pid of {name}")
+
+    def file(self, name: str) -> str:
+        """Give the text of a file in the folder; empty while it is not there."""
+        return _text(self.folder / name)
+
+    def shut_down(self) -> None:
+        """End it: asked by RPC, then killed by pid, its children with it."""
+        if self.process.poll() is None:
+            try:
+                self.rpc._call("supervisor.shutdown")
+                self.process.wait(timeout=15)
+            except (SupervisorFault, SupervisorUnreachable, subprocess.TimeoutExpired):
+                self._kill()
+
+    def _kill(self) -> None:
+        children = children_of(self.process.pid)
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait(timeout=10)
+        for pid in children:
+            kill(pid)
+
+
+@contextmanager
+def running_supervisord(
+    sections: str, *, loglevel: str = "info", credentials: str = ""
+) -> Iterator[Supervisord]:
+    """Run a supervisord with these program sections; ``{folder}`` is its directory.
+
+    On failure all logs of its folder are part of the test's output.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sw", dir="/tmp"))  # a short path
+    assert len(str(folder)) < SOCKET_PATH_MAX - 8
+    text = _TEMPLATE.format(
+        folder=folder,
+        loglevel=loglevel,
+        credentials=credentials,
+        sections=sections.replace("{folder}", str(folder)).replace(
+            "{python}", f"{sys.executable}"
+        ),
+    )
+    daemon = start_supervisord(folder, text)
+    try:
+        eventually(
+            lambda: answers(daemon), within_s=20.0, describe="supervisord answers"
+        )
+        yield daemon
+    except BaseException:
+        _show_logs(folder)
+        raise
+    finally:
+        daemon.shut_down()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_supervisord(folder: Path, config: str) -> Supervisord:
+    """Start a supervisord in a folder; it may not answer yet."""
+    config_file = folder / "supervisord.conf"
+    config_file.write_text(config, encoding="utf-8")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(LEASHED),
+            str(os.getpid()),
+            str(SUPERVISORD),
+            "-n",
+            "-c",
+            str(config_file),
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "supervisord.stderr").open("wb"),
+    )
+    return Supervisord(folder, process, Supervisor(f"unix://{folder}/s"))
+
+
+def answers(daemon: Supervisord) -> bool:
+    """Tell whether supervisord answers.
+
+    Raises:
+        AssertionError: It has ended instead.
+    """
+    if daemon.process.poll() is not None:
+        stderr = daemon.file("supervisord.stderr")
+        raise AssertionError(f"supervisord ended at once: {stderr}\n{daemon.log}")
+    try:
+        daemon.rpc.identity()
+    except SupervisorUnreachable:
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """Give the children of a process; none when it is gone."""
+    text = _text(Path(f"/proc/{pid}/task/{pid}/children"))
+    return [int(child) for child in text.split()]
+
+
+def kill(pid: int) -> None:
+    """KILL one process, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and no zombie."""
+    stat = _text(Path(f"/proc/{pid}/stat"))
+    return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _show_logs(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".log", ".stderr", ".conf", ".json"):
+            sys.stderr.write(f"\n--- {path.name} ---\n{_text(path)[-8_000:]}\n")
