@@ -1,0 +1,125 @@
+"""The thread that reports: driven by time alone, never by polls or handlers."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from swarm_worker import exits
+from swarm_worker.channel import Channel, ChannelGone
+from swarm_worker.leash import Leash
+from swarm_worker.report import Report, State, encode
+from swarm_worker.schedule import Schedule
+
+# Each second it looks whether supervisord is there, and whether the state changed.
+_CHECK_S = 1.0
+
+
+class Reporter:
+    """Writes reports to supervisord and ends the process when that is gone.
+
+    It logs nothing: a log that blocks must not delay a report.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: Channel,
+        leash: Leash,
+        describe: Callable[[float], Report],
+        interval_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_orphaned: Callable[[str], object] | None = None,
+    ) -> None:
+        """Make a reporter that has not started.
+
+        Args:
+            channel: Where reports go.
+            leash: Tells when supervisord is gone.
+            describe: Gives the report of a moment of the monotonic clock; called on
+                the reporter's thread. ``seq`` and ``at_ms`` are filled in here.
+            interval_s: Between reports.
+            clock: CLOCK_MONOTONIC, in seconds.
+            on_orphaned: Called with the reason when supervisord is gone; by default
+                the process exits 3 at once, whatever its other threads do.
+        """
+        self._channel = channel
+        self._leash = leash
+        self._describe = describe
+        self._schedule = Schedule(interval_s=interval_s)
+        self._clock = clock
+        self._on_orphaned = on_orphaned or _exit_orphaned
+        self._seq = 0
+        self._reported_state: State | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(
+            target=self._run, name="swarm-reporter", daemon=True
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def dropped(self) -> int:
+        """Reports that would have blocked."""
+        return self._channel.dropped
+
+    def start(self) -> None:
+        """Write the first report, then start the thread."""
+        self.step()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have a changed state reported now, not at the next check."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread; waits for a report that is being written."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(_CHECK_S)
+
+    def step(self) -> float:
+        """Do what is due; give the seconds until the next look."""
+        now_s = self._clock()
+        if self._leash.is_cut:
+            self._on_orphaned("its parent process ended")
+        elif self._channel.is_broken:
+            self._on_orphaned("nobody reads its reports")
+        report = self._describe(now_s)
+        changed = report.state is not self._reported_state
+        due_at_s = self._schedule.due_at_s(now_s=now_s, changed=changed)
+        if due_at_s <= now_s:
+            self._write(report, now_s)
+            self._schedule.wrote(due_at_s=due_at_s, now_s=now_s)
+            due_at_s = self._schedule.due_at_s(now_s=now_s, changed=False)
+        return min(_CHECK_S, due_at_s - now_s)
+
+    def _write(self, report: Report, now_s: float) -> None:
+        frame = encode(
+            dataclasses.replace(report, seq=self._seq, at_ms=round(now_s * 1000))
+        )
+        self._seq += 1
+        try:
+            if self._channel.send(frame):
+                self._reported_state = report.state
+        except ChannelGone as gone:
+            self._on_orphaned(str(gone))
+
+    def _run(self) -> None:
+        # Signals are the main thread's: one that was delivered here would not wake it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while not self._stopping:
+            wait_s = self.step()
+            self._wake.wait(wait_s)
+            self._wake.clear()
+
+
+def _exit_orphaned(reason: str) -> None:
+    exits.leave(exits.ORPHANED, f"node_orphaned reason={reason!r}")

@@ -1,0 +1,133 @@
+"""The lock that keeps two processes from being the same node."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from swarm_worker.settings import ConfigError
+
+WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
+_RETRY_S: Final = 0.1
+
+_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class SlotHeldError(Exception):
+    """Another live process is this node."""
+
+
+def slot_key(environ: Mapping[str, str], *, node: int) -> str:
+    """Name a slot: supervisord's ``group:name``, or the node id outside of it."""
+    group = environ.get("SUPERVISOR_GROUP_NAME")
+    name = environ.get("SUPERVISOR_PROCESS_NAME")
+    return f"{group}:{name}" if group and name else f"node-{node}"
+
+
+class Slot:
+    """A slot that is held until the process ends, however that happens.
+
+    The file is never deleted: two processes could then hold two files of one name.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Own a locked descriptor; children get it neither by fork nor by exec."""
+        self._fd: int | None = fd
+        os.register_at_fork(after_in_child=self.close)
+
+    @classmethod
+    def take(cls, directory: Path, key: str, *, wait_s: float = WAIT_S) -> Slot:
+        """Take a slot, waiting up to ``wait_s`` seconds for its holder to end.
+
+        Args:
+            directory: Where slot files are; made when absent.
+            key: The slot's name.
+            wait_s: How long a live holder is waited for.
+
+        Raises:
+            SlotHeldError: The holder lives on.
+            ConfigError: The directory or the file cannot be used.
+        """
+        path = directory / f"{quote(key, safe='')}.slot"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            fd = _open(path)
+            try:
+                _lock(fd, path, wait_s)
+                _sign(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise _unusable(path, error) from None
+        return cls(fd)
+
+    def close(self) -> None:
+        """Close the descriptor; the slot is free when no process has it open."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _open(path: Path) -> int:
+    """Open a slot file, made when absent; another user's is opened for reading.
+
+    Without O_CREAT where the file exists: Linux refuses it for another user's file in
+    a sticky directory (fs.protected_regular).
+    """
+    for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY):
+        try:
+            fd = os.open(path, flags | _FLAGS, 0o644)
+        except (FileNotFoundError, FileExistsError, PermissionError):
+            if flags == os.O_RDONLY:
+                raise
+            continue
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return fd
+    raise AssertionError("unreachable: the last attempt raises")
+
+
+def _lock(fd: int, path: Path, wait_s: float) -> None:
+    pause = threading.Event()
+    for _ in range(max(1, round(wait_s / _RETRY_S))):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause.wait(_RETRY_S)
+        else:
+            return
+    raise SlotHeldError(
+        f"slot {path} is held by {_holder(fd)} after {wait_s:g} s of waiting: another "
+        "live process is this node; stop it, or give this one another --state-dir"
+    )
+
+
+def _sign(fd: int) -> None:
+    """Leave the pid for people; the lock alone counts."""
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def _holder(fd: int) -> str:
+    signed = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+    return f"pid {signed}" if signed.isdigit() else "a process that left no pid"
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    if error.errno == errno.ELOOP:
+        return ConfigError(f"slot {path} is a symbolic link; remove it")
+    return ConfigError(
+        f"cannot use slot {path} as uid {os.geteuid()}: {error.strerror}; let the "
+        "node's user write in that directory, or name another with [worker] state_dir "
+        "or --state-dir"
+    )
