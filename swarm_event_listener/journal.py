@@ -1,0 +1,289 @@
+"""What must survive the listener: intents, notes and the history of restarts.
+
+One JSON file, replaced as a whole, so that it is either the old or the new one. Nothing
+here ends supervision: a journal that cannot be read is put aside, one that cannot be
+written is said once and tried again with the next write.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.files import (
+    is_open_to_others,
+    make_directory,
+    read_own_file,
+    replace_file,
+)
+from swarm_event_listener.rpc import SupervisorIdentity
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = 1
+HISTORY_MAX: Final = 1_000
+LOCK_WAIT_S: Final = 3.0  # an orphaned predecessor needs up to one RPC timeout to end
+
+JOURNAL: Final = "journal.json"
+LOCK: Final = "journal.lock"
+STATUS: Final = "status.json"
+
+GOES_ON: Final = "goes on; nodes are restarted by TERM until it can be written"
+
+Plain = Mapping[str, Any]
+
+
+class JournalTakenError(Exception):
+    """Another listener works on this journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the journal held when it was opened.
+
+    Attributes:
+        supervisor: The supervisord whose intents these are; None in a new journal.
+        intents: Restarts under way, by node.
+        notes: Other facts that must survive.
+        history: Records of restarts, oldest first.
+    """
+
+    supervisor: Plain | None = None
+    intents: Mapping[str, Plain] = field(default_factory=dict)
+    notes: Plain = field(default_factory=dict)
+    history: tuple[Plain, ...] = ()
+
+
+class Journal:
+    """The journal of one state directory; held by one listener at a time."""
+
+    def __init__(self, state_dir: Path, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+        """Take the directory and read what is there.
+
+        Blocks for up to ``lock_wait_s`` while another listener holds it.
+
+        Raises:
+            JournalTakenError: It still does after that.
+        """
+        self._path = state_dir / JOURNAL
+        _prepare(state_dir)
+        self._lock = _take_lock(state_dir / LOCK, wait_s=lock_wait_s)
+        self._is_failing = self._lock is None  # which was said already
+        memory = _load(self._path)
+        self._supervisor = memory.supervisor
+        self._intents = dict(memory.intents)
+        self._notes = dict(memory.notes)
+        self._history = deque(map(_dump, memory.history), maxlen=HISTORY_MAX)
+        self.memory = memory
+
+    def adopt(self, identity: SupervisorIdentity) -> Mapping[str, Plain]:
+        """Bind the journal to this supervisord; give the intents that still hold.
+
+        Those of another supervisord, or of the machine before it was started again, are
+        void: their processes and their clock are gone.
+        """
+        mine = {
+            "pid": identity.pid,
+            "started_ticks": identity.started_ticks,
+            "boot_id": identity.boot_id,
+        }
+        if self._supervisor != mine:
+            if self._intents:
+                logger.info("intents_void nodes=%s", ",".join(sorted(self._intents)))
+            self._supervisor = mine
+            self._intents.clear()
+            self._write()
+        return dict(self._intents)
+
+    def intend(self, name: str, intent: Plain) -> bool:
+        """Keep an intent; tell whether it is durable."""
+        self._intents[name] = intent
+        return self._write()
+
+    def forget(self, name: str) -> None:
+        """Drop an intent."""
+        if self._intents.pop(name, None) is not None:
+            self._write()
+
+    def remember(self, name: str, record: Plain) -> None:
+        """Drop an intent and keep the record of what came of it."""
+        self._intents.pop(name, None)
+        self._history.append(_dump(record))
+        self._write()
+
+    def note(self, notes: Plain) -> None:
+        """Keep facts in the place of those noted before."""
+        if self._notes != notes:
+            self._notes = dict(notes)
+            self._write()
+
+    def close(self) -> None:
+        """Let another listener have the journal."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _write(self) -> bool:
+        try:
+            replace_file(self._path, self._encoded(), mode=0o600, durable=True)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning(
+                    "journal_unwritable path=%s why=%r supervision=%r",
+                    self._path,
+                    str(error),
+                    GOES_ON,
+                )
+            self._is_failing = True
+            return False
+        if self._is_failing:
+            logger.info("journal_written_again path=%s", self._path)
+        self._is_failing = False
+        return True
+
+    def _encoded(self) -> bytes:
+        # The records are kept encoded: a thousand of them would cost 5 ms each time.
+        head = _dump(
+            {
+                "version": VERSION,
+                "supervisor": self._supervisor,
+                "intents": self._intents,
+                "notes": self._notes,
+            }
+        )
+        history = ",\n".join(self._history)
+        return f'{head[:-1]},"history":[\n{history}\n]}}\n'.encode("ascii")
+
+
+def _dump(plain: Plain) -> str:
+    return json.dumps(plain, separators=(",", ":"))
+
+
+# --- opening --------------------------------------------------------------------------
+
+
+def _prepare(state_dir: Path) -> None:
+    try:
+        make_directory(state_dir)
+        if is_open_to_others(state_dir):
+            logger.warning(
+                "state_dir_open_to_others path=%s do=%r",
+                state_dir,
+                f"chmod o-w {state_dir}",
+            )
+    except OSError:
+        return  # taking the lock fails, too, and says so
+
+
+def _take_lock(path: Path, *, wait_s: float) -> int | None:
+    """Give the descriptor that holds the lock; None where no file can be made."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        logger.warning(
+            "journal_unwritable path=%s why=%r supervision=%r",
+            path,
+            str(error),
+            GOES_ON,
+        )
+        return None
+    if _lock_within(descriptor, wait_s):
+        return descriptor
+    os.close(descriptor)
+    raise JournalTakenError(
+        f"another listener holds {path}: stop it, or give this one a [listener] "
+        "state_dir of its own"
+    )
+
+
+def _lock_within(
+    descriptor: int, wait_s: float, clock: Callable[[], float] = time.monotonic
+) -> bool:
+    give_up_at_s = clock() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock() >= give_up_at_s:
+                return False
+            select.select([], [], [], 0.05)
+        else:
+            return True
+
+
+def _load(path: Path) -> Memory:
+    try:
+        return _parse(read_own_file(path))
+    except FileNotFoundError:
+        logger.info("journal_new path=%s", path)
+    except (OSError, ValueError, RecursionError) as error:
+        _put_aside(path, why=str(error))
+    return Memory()
+
+
+def _put_aside(path: Path, *, why: str) -> None:
+    """Keep what could not be read for whoever wants to look, one file of it."""
+    aside = path.with_name(path.name + ".corrupt")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        why = f"{why}; cannot be put aside: {error}"
+    logger.warning("journal_unreadable path=%s kept_as=%s why=%r", path, aside, why)
+
+
+def _parse(data: bytes) -> Memory:
+    plain = json.loads(data)
+    if not isinstance(plain, dict):
+        raise ValueError(f"expected an object, got {data[:80]!r}")
+    if plain.get("version") != VERSION:
+        raise ValueError(f"expected version {VERSION}, got {plain.get('version')!r}")
+    intents = _table(plain, "intents")
+    history = plain.get("history", [])
+    if not isinstance(history, list):
+        raise ValueError(f"expected a list as history, got {history!r:.80}")
+    return Memory(
+        supervisor=plain.get("supervisor"),
+        intents={k: v for k, v in intents.items() if isinstance(v, dict)},
+        notes=_table(plain, "notes"),
+        history=tuple(r for r in history if isinstance(r, dict))[-HISTORY_MAX:],
+    )
+
+
+def _table(plain: Plain, key: str) -> dict[str, Any]:
+    value = plain.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a table as {key}, got {value!r:.80}")
+    return value
+
+
+# --- for other eyes -------------------------------------------------------------------
+
+
+class StatusFile:
+    """What ``supervisorctl swarm status`` shows: whole, but not durable."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / STATUS
+        self._is_failing = False
+
+    def write(self, status: Plain) -> None:
+        """Replace the file, readable by the group; a failure is said once."""
+        data = json.dumps(status).encode("ascii") + b"\n"
+        try:
+            replace_file(self._path, data, mode=0o640, durable=False)
+        except OSError as error:
+            if not self._is_failing:
+                logger.info("status_not_written path=%s why=%r", self._path, str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
