@@ -145,6 +145,11 @@ class Closing:
     """The listener was asked to end: nothing new is begun."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The listener ends now: what is not finished is given up, aloud."""
+
+
 class Word(StrEnum):
     """What an operator may tell the listener."""
 
@@ -218,6 +223,7 @@ Event = (
     | Stalled
     | Tick
     | Closing
+    | Closed
     | Ordered
     | Answered
     | Journaled

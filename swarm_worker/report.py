@@ -72,6 +72,7 @@ class Report:
         dead_letters: Messages given to a dead-letter topic since start.
         lag: Messages behind the end of the partitions; None when unknown.
         brokers_up: Brokers with a live connection; None when unknown.
+        awaits_id: Kafka still holds the node's group.instance.id for a predecessor.
     """
 
     node: int
@@ -94,6 +95,7 @@ class Report:
     dead_letters: int = 0
     lag: int | None = None
     brokers_up: int | None = None
+    awaits_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,12 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value[:LIST_ITEMS_MAX])
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {_cut(repr(value))}")
+    return value
+
+
 def _state(value: object) -> State:
     try:
         return State(value)  # type: ignore[arg-type]  # any object may be asked for
@@ -226,4 +234,5 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "int | None": _maybe_count,
     "tuple[str, ...]": _texts,
     "State": _state,
+    "bool": _flag,
 }

@@ -1,0 +1,228 @@
+"""What the listener knows of one node, and what is wrong with it by the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from swarm_event_listener.events import ProcessState, Reported, group_of
+from swarm_event_listener.lifecycle import Restart
+from swarm_event_listener.restarts import Pace, suspect
+from swarm_event_listener.rules import (
+    Limits,
+    Violation,
+    bloated,
+    judge,
+    overdue,
+    ranked,
+    silent,
+)
+from swarm_worker.report import ForeignReport, Report, State
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A node's death by itself, or a restart by our hand.
+
+    Attributes:
+        at_s: When.
+        oldest_in_flight: ``topic/partition@offset``; None when idle or unknown.
+    """
+
+    at_s: float
+    oldest_in_flight: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node as the listener knows it; all moments are monotonic seconds.
+
+    Attributes:
+        name: ``group:process``.
+        state: supervisord's state of its process.
+        pid: Its process; None when there is none, or not yet told.
+        seen_at_s: From when its silence counts: its start, its last report, the
+            listener's start, or the end of a stall of the listener.
+        booting_since_s: From when its boot counts; moves while a boot is excused.
+        report: Its last report; None before the first of this process.
+        reported_at_s: When that came.
+        is_known: Whether this process ever reported; others must not get TTIN, whose
+            default action would stop them.
+        memory_bytes: The last reading; None before the first of this process.
+        over_count: Consecutive readings over the limit.
+        failures: Its recent deaths and restarts, oldest first.
+        restart: The restart under way.
+        waiting_since_s: Since when it waits for the governor or the outage guard.
+        is_held: An operator took it out of the rules.
+        is_respawn: supervisord brought this process back after its predecessor died;
+            nobody asked for it, so a back-off may put it off.
+        recorded: Statuses of the present trouble that were recorded as dry run.
+    """
+
+    name: str
+    state: ProcessState
+    pid: int | None
+    seen_at_s: float
+    booting_since_s: float
+    report: Report | None = None
+    reported_at_s: float | None = None
+    is_known: bool = False
+    memory_bytes: int | None = None
+    over_count: int = 0
+    failures: tuple[Failure, ...] = ()
+    restart: Restart | None = None
+    waiting_since_s: float | None = None
+    is_held: bool = False
+    is_respawn: bool = False
+    recorded: frozenset[int] = frozenset()
+
+    @property
+    def group(self) -> str:
+        """The supervisord group."""
+        return group_of(self.name)
+
+    @property
+    def failed_at_s(self) -> tuple[float, ...]:
+        """The moments of its failures."""
+        return tuple(failure.at_s for failure in self.failures)
+
+    @property
+    def oldest_in_flight(self) -> str | None:
+        """The message that it has been working on for the longest, as last told."""
+        in_flight = self.report.in_flight if self.report else ()
+        return in_flight[0] if in_flight else None
+
+
+_ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
+_DEAD: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
+
+
+def appeared(name: str, state: ProcessState, pid: int | None, *, now_s: float) -> Node:
+    """Give a node that is seen for the first time."""
+    return Node(name=name, state=state, pid=pid, seen_at_s=now_s, booting_since_s=now_s)
+
+
+def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> Node:
+    """Give the node in its new state; a new process is known for nothing yet."""
+    is_new = state in _ALIVE and (
+        node.state not in _ALIVE or (node.pid and pid and pid != node.pid)
+    )
+    if not is_new:
+        return replace(node, state=state, pid=_pid(node, state, pid))
+    return replace(
+        appeared(node.name, state, pid, now_s=now_s),
+        failures=node.failures,
+        restart=node.restart,
+        is_held=node.is_held,
+        is_respawn=node.state in _DEAD,
+    )
+
+
+def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:
+    """Keep the process id where supervisord does not tell it, as long as it is one."""
+    if state in _ALIVE or state is ProcessState.STOPPING:
+        return pid or node.pid
+    return None
+
+
+def is_of_this_process(node: Node, pid: int) -> bool:
+    """Tell whether what a process said counts: the node's own, not a former one.
+
+    Between STARTING, which carries no pid, and RUNNING the first report tells it.
+    """
+    if node.state not in _ALIVE and node.state is not ProcessState.STOPPING:
+        return False
+    return node.pid in {None, pid}
+
+
+def reported(node: Node, event: Reported, limits: Limits, *, now_s: float) -> Node:
+    """Give the node with its report; one of another version only proves life."""
+    alive = replace(node, pid=event.pid, seen_at_s=now_s, is_known=True)
+    if isinstance(event.report, ForeignReport):
+        return alive
+    report = event.report
+    return replace(
+        alive,
+        report=report,
+        reported_at_s=now_s,
+        booting_since_s=now_s if _boot_is_excused(report) else node.booting_since_s,
+        recorded=node.recorded if judge(report, limits) else frozenset(),
+    )
+
+
+def _boot_is_excused(report: Report) -> bool:
+    """A node cannot boot without a broker, or while Kafka still holds its id."""
+    return report.brokers_up == 0 or report.awaits_id
+
+
+def measured(node: Node, memory_bytes: int, limits: Limits) -> Node:
+    """Give the node with a reading of its memory."""
+    limit_bytes = limits.memory_limit_bytes
+    is_over = limit_bytes is not None and memory_bytes > limit_bytes
+    return replace(
+        node,
+        memory_bytes=memory_bytes,
+        over_count=node.over_count + 1 if is_over else 0,
+    )
+
+
+def violations(
+    node: Node, limits: Limits, *, now_s: float, silence_counts: bool
+) -> tuple[Violation, ...]:
+    """Give all rules that a node breaks now, in rank order.
+
+    Args:
+        node: The node.
+        limits: Those of its group.
+        now_s: Now.
+        silence_counts: False while no node of the group has ever reported: then it is
+            the reporting that is broken, not the nodes.
+    """
+    if node.state not in _ALIVE:
+        return ()
+    report = node.report
+    silence = silent(now_s - node.seen_at_s, limits) if silence_counts else None
+    if report is not None and report.state is State.STOPPING:
+        return (silence,) if silence else ()
+    found = [
+        *(judge(report, limits) if report else ()),
+        silence,
+        bloated(node.memory_bytes, node.over_count, limits),
+    ]
+    if report is not None and report.state is State.BOOTING:
+        found.append(overdue(now_s - node.booting_since_s, limits))
+    return ranked(violation for violation in found if violation)
+
+
+def is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:
+    """Tell whether supervisord brought a node back sooner than its back-off allows."""
+    if not node.is_respawn or node.state not in _ALIVE or not node.failures:
+        return False
+    if not pace.excess(node.failed_at_s, now_s=now_s):
+        return False
+    pause_s = pace.pause_s(node.failed_at_s, now_s=now_s)
+    return now_s - node.failures[-1].at_s < pause_s
+
+
+def failed(node: Node, pace: Pace, *, now_s: float) -> Node:
+    """Give the node with one more failure; those that no longer count are dropped."""
+    recent = set(pace.recent(node.failed_at_s, now_s=now_s))
+    kept = tuple(failure for failure in node.failures if failure.at_s in recent)
+    return replace(node, failures=(*kept, Failure(now_s, node.oldest_in_flight)))
+
+
+def suspect_of(node: Node, pace: Pace) -> str | None:
+    """Name the message that was in flight at each of the node's last failures."""
+    oldest = [failure.oldest_in_flight for failure in node.failures]
+    return suspect(oldest, max_restarts=pace.max_restarts)
+
+
+def has_recovered(node: Node) -> bool:
+    """Tell whether the present process works: it runs and has polled."""
+    report = node.report
+    if report is None:
+        return node.is_known and node.state is ProcessState.RUNNING
+    return report.poll_age_ms is not None and report.state in {
+        State.RUNNING,
+        State.QUIET,
+    }
