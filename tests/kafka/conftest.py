@@ -13,6 +13,7 @@ from tests.kafka.broker import KafkaBroker
 
 HERE = Path(__file__).parent
 BROKERS = pytest.StashKey[list[KafkaBroker]]()
+ABSENT = pytest.StashKey[str]()
 TIMEOUT_S = 180  # a broker of a test's own starts within its time
 
 
@@ -45,6 +46,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 reporter.write_line(str(error), red=True)
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say once why the tests on Kafka were skipped; dots alone would hide it."""
+    if ABSENT in config.stash:
+        skipped = terminalreporter.getreports("skipped")
+        count = sum(config.stash[ABSENT] in str(report.longrepr) for report in skipped)
+        line = f"{count} tests skipped. {config.stash[ABSENT]}"
+        terminalreporter.write_line(line, yellow=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -58,13 +70,16 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def kafka_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+def kafka_home(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Callable[[], Path]:
     """Skip, or with ``CI=true`` fail, where Kafka cannot run; else make directories."""
     problem = install.missing_here()
     if problem is not None:
-        (pytest.fail if install.absence_is_failure(os.environ) else pytest.skip)(
-            problem
-        )
+        if install.absence_is_failure(os.environ):
+            pytest.fail(problem, pytrace=False)
+        pytestconfig.stash[ABSENT] = problem
+        pytest.skip(problem)
     return lambda: tmp_path_factory.mktemp("kafka")
 
 
