@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
+from swarm_event_listener.lifecycle import Patience
 from swarm_event_listener.memory import Metric
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rpc import ProcessConfig
 from swarm_event_listener.rules import Limits
+from swarm_event_listener.swarm import Policy
 from swarm_worker.settings import (
     LISTENER,
     RULES,
@@ -38,20 +40,12 @@ class GroupSettings:
     """What holds for the nodes of one group.
 
     Attributes:
-        limits: The rules.
-        pace: How long a node stays down.
-        shutdown_timeout_s: Between TERM and KILL.
-        max_unavailable: Nodes down at once by our hand; None for a quarter.
-        dry_run: Statuses to record but not to act on.
-        memory_metric: What is read.
-        memory_children: Whether child processes count.
+        policy: How they are judged and treated.
+        memory_metric: What is read of their memory.
+        memory_children: Whether their child processes count.
     """
 
-    limits: Limits
-    pace: Pace
-    shutdown_timeout_s: float
-    max_unavailable: int | None
-    dry_run: frozenset[int]
+    policy: Policy
     memory_metric: Metric
     memory_children: bool
 
@@ -205,8 +199,16 @@ def _layers(
 
 
 def _group_settings(values: Mapping[str, Any]) -> GroupSettings:
-    megabytes = values["memory_limit"]
     return GroupSettings(
+        policy=_policy(values),
+        memory_metric=values["memory_metric"],
+        memory_children=values["memory_children"],
+    )
+
+
+def _policy(values: Mapping[str, Any]) -> Policy:
+    megabytes = values["memory_limit"]
+    return Policy(
         limits=Limits(
             report_timeout_s=_seconds(values["node_report_timeout"]),
             boot_ttl_s=_seconds(values["boot_ttl"]),
@@ -222,11 +224,9 @@ def _group_settings(values: Mapping[str, Any]) -> GroupSettings:
             period_s=values["restart_period"] / 1000,
             backoff_max_s=values["restart_backoff_max"] / 1000,
         ),
-        shutdown_timeout_s=values["shutdown_timeout"] / 1000,
+        patience=Patience(shutdown_timeout_s=values["shutdown_timeout"] / 1000),
         max_unavailable=values["max_unavailable"],
         dry_run=frozenset(values["dry_run"]),
-        memory_metric=values["memory_metric"],
-        memory_children=values["memory_children"],
     )
 
 
@@ -262,7 +262,7 @@ def _check_report_timeouts(
     interval_ms = worker.get("liveness_interval", WORKER["liveness_interval"].default)
     least_s = REPORTS_PER_TIMEOUT * interval_ms / 1000
     for name, group in settings.groups.items():
-        timeout_s = group.limits.report_timeout_s
+        timeout_s = group.policy.limits.report_timeout_s
         if timeout_s is not None and timeout_s < least_s:
             raise ConfigError(
                 f"node_report_timeout of group {name!r}: expected at least "
@@ -271,39 +271,53 @@ def _check_report_timeouts(
             )
 
 
-def check_against(
+def fit(
     settings: ListenerSettings, configs: Sequence[ProcessConfig]
-) -> list[str]:
-    """Compare the settings with supervisord's own configuration.
-
-    Returns:
-        What an operator must change although supervision can begin.
+) -> ListenerSettings:
+    """Give the settings with what supervisord's own configuration adds to them.
 
     Raises:
         ConfigError: A group is unknown, or supervisord would KILL too early.
     """
-    known = sorted({config.group for config in configs})
-    complaints: list[str] = []
-    for name, group in settings.groups.items():
-        own = [config for config in configs if config.group == name]
-        if not own:
-            raise ConfigError(
-                f"[listener] groups: supervisord has no group {name!r}, but "
-                f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
-            )
-        _check_stop_wait(group, own)
-        complaints += _complaints(name, own)
-    return complaints
+    groups = {
+        name: _fit_group(name, group, configs)
+        for name, group in settings.groups.items()
+    }
+    return replace(settings, groups=groups)
 
 
-def _check_stop_wait(group: GroupSettings, configs: Sequence[ProcessConfig]) -> None:
-    for config in configs:
-        if group.shutdown_timeout_s > config.stop_wait_s:
+def _fit_group(
+    name: str, group: GroupSettings, configs: Sequence[ProcessConfig]
+) -> GroupSettings:
+    own = [config for config in configs if config.group == name]
+    if not own:
+        known = sorted({config.group for config in configs})
+        raise ConfigError(
+            f"[listener] groups: supervisord has no group {name!r}, but "
+            f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
+        )
+    policy = group.policy
+    for config in own:
+        if policy.patience.shutdown_timeout_s > config.stop_wait_s:
             raise ConfigError(
                 f"shutdown_timeout of {config.name}: its stopwaitsecs is "
                 f"{config.stop_wait_s:g} s, so supervisord would KILL it before the "
-                f"{group.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
+                f"{policy.patience.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
             )
+    longest_s = max(config.stop_wait_s for config in own)
+    patience = replace(policy.patience, stop_wait_s=longest_s)
+    return replace(group, policy=replace(policy, patience=patience))
+
+
+def complaints(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+) -> list[str]:
+    """Give what an operator must change although supervision can begin."""
+    return [
+        complaint
+        for name in settings.groups
+        for complaint in _complaints(name, [c for c in configs if c.group == name])
+    ]
 
 
 def _complaints(group: str, configs: Sequence[ProcessConfig]) -> list[str]:

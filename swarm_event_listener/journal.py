@@ -120,11 +120,21 @@ class Journal:
         self._history.append(_dump(record))
         self._write()
 
+    @property
+    def notes(self) -> Plain:
+        """The facts noted last."""
+        return self._notes
+
     def note(self, notes: Plain) -> None:
-        """Keep facts in the place of those noted before."""
-        if self._notes != notes:
-            self._notes = dict(notes)
-            self._write()
+        """Keep facts in the place of those noted before; durable with the next write.
+
+        `save` writes at once.
+        """
+        self._notes = dict(notes)
+
+    def save(self) -> bool:
+        """Write the journal; tell whether it is durable."""
+        return self._write()
 
     def close(self) -> None:
         """Let another listener have the journal."""

@@ -7,15 +7,18 @@ is loaded only then: it costs the listener 4 MB.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Final, Literal
 
 Metric = Literal["rss", "pss", "uss"]
 
 PROC: Final = Path("/proc")
+COSTLY_EVERY_S: Final = 5.0
 _HAS_PROC: Final = sys.platform == "linux"
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -47,6 +50,45 @@ def read_memory(
     if own_bytes is None or not with_children:
         return own_bytes
     return own_bytes + sum(_read(child, metric) or 0 for child in descendants(pid))
+
+
+class Gauge:
+    """Reads the memory of a group's processes, each as cheaply as can be.
+
+    rss is never less than pss and uss. While it is within the limit so are they, and
+    the costly reading is saved.
+    """
+
+    def __init__(
+        self, metric: Metric, *, with_children: bool, limit_bytes: int | None
+    ) -> None:
+        self._metric = metric
+        self._with_children = with_children
+        self._limit_bytes = limit_bytes
+        self._read_at_s: dict[int, float] = {}  # costly readings, by pid
+
+    def read(self, pid: int, *, now_s: float) -> int | None:
+        """Give the memory in bytes, an upper bound of it while that is within limits.
+
+        None: the process is gone, or it is not yet time for another costly reading.
+
+        Raises:
+            MemoryUnreadableError: Not permitted, or unknown to this platform.
+        """
+        upper_bytes = read_memory(pid, "rss", with_children=self._with_children)
+        if upper_bytes is None or self._metric == "rss":
+            return upper_bytes
+        if self._limit_bytes is None or upper_bytes <= self._limit_bytes:
+            return upper_bytes
+        if now_s - self._read_at_s.get(pid, -math.inf) < COSTLY_EVERY_S:
+            return None
+        self._read_at_s[pid] = now_s
+        return read_memory(pid, self._metric, with_children=self._with_children)
+
+    def forget_all_but(self, pids: Container[int | None]) -> None:
+        """Forget the processes that are no more."""
+        for pid in [pid for pid in self._read_at_s if pid not in pids]:
+            del self._read_at_s[pid]
 
 
 def descendants(pid: int) -> list[int]:

@@ -1,0 +1,197 @@
+"""Carries out what the core decided: supervisord's calls, the journal, the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, assert_never
+
+from swarm_event_listener.events import (
+    Action,
+    Answer,
+    Answered,
+    Event,
+    Forget,
+    Intend,
+    Journaled,
+    Note,
+    Publish,
+    Remember,
+    Say,
+    Signal,
+    Start,
+    Stop,
+    Survey,
+    Surveyed,
+)
+from swarm_event_listener.journal import Journal
+from swarm_event_listener.record import Record
+from swarm_event_listener.rpc import (
+    Supervisor,
+    SupervisorFault,
+    SupervisorUnreachable,
+)
+
+logger = logging.getLogger(__name__)
+
+FAILURES_KEPT: Final = 64  # per node; far more than a back-off needs
+FAILURES: Final = "failed_at_s"
+
+
+class WallClock:
+    """Gives the wall-clock text of a monotonic moment, for people."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def __call__(self, moment_s: float) -> str:
+        """Give ISO 8601 in UTC."""
+        ago = timedelta(seconds=self._clock() - moment_s)
+        return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
+
+
+class Actions:
+    """The hands of the listener. Each call to supervisord blocks for 2 s at most."""
+
+    def __init__(
+        self, supervisor: Supervisor, journal: Journal, *, wall: Callable[[float], str]
+    ) -> None:
+        self._supervisor = supervisor
+        self._journal = journal
+        self._wall = wall
+        self._is_reachable = True
+
+    def carry_out(  # noqa: C901 - one verb for each action
+        self, action: Action
+    ) -> Event | None:
+        """Carry out an action; give what became of it, where the core wants to know."""
+        match action:
+            case Survey():
+                return self._survey()
+            case Intend():
+                ok = self._journal.intend(action.name, action.intent)
+                return Journaled(name=action.name, ok=ok)
+            case Forget():
+                self._journal.forget(action.name)
+            case Remember():
+                self._remember(action.name, action.record)
+            case Note():
+                self._note(action)
+            case Signal() | Stop() | Start():
+                return self._call(action)
+            case Publish():
+                self._publish(action)
+            case Say():
+                say(action)
+            case _:
+                assert_never(action)
+        return None
+
+    # --- supervisord ----------------------------------------------------------------
+
+    def _survey(self) -> Event | None:
+        try:
+            processes = self._supervisor.processes()
+        except SupervisorFault as fault:
+            logger.info("survey_failed why=%r", str(fault))
+            return None
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return None
+        self._answer()
+        return Surveyed(processes=processes)
+
+    def _call(self, action: Signal | Stop | Start) -> Answered:
+        try:
+            answer = self._attempt(action)
+        except SupervisorFault as fault:
+            self._answer()
+            return Answered(action=action, answer=Answer.FAULT, fault=fault.code)
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return Answered(action=action, answer=Answer.UNREACHABLE)
+        self._answer()
+        return Answered(action=action, answer=answer)
+
+    def _attempt(self, action: Signal | Stop | Start) -> Answer:
+        if isinstance(action, Start):
+            self._supervisor.start(action.name)
+            return Answer.DONE
+        # supervisord cannot compare and signal in one call: what is left between the
+        # two is a millisecond in which the process would have to be replaced.
+        if self._supervisor.process(action.name).pid != action.pid:
+            return Answer.OTHER_PID
+        if isinstance(action, Stop):
+            self._supervisor.stop(action.name)
+        else:
+            self._supervisor.signal(action.name, action.signal)
+        return Answer.DONE
+
+    def _publish(self, action: Publish) -> None:
+        try:
+            self._supervisor.send_event(action.type, json.dumps(dict(action.payload)))
+        except SupervisorFault as fault:
+            logger.info("event_not_sent type=%s why=%r", action.type, str(fault))
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+
+    def _no_answer(self, error: SupervisorUnreachable) -> None:
+        if self._is_reachable:
+            logger.warning("supervisor_unreachable why=%r", str(error))
+        self._is_reachable = False
+
+    def _answer(self) -> None:
+        if not self._is_reachable:
+            logger.info("supervisor_answers_again")
+        self._is_reachable = True
+
+    # --- journal --------------------------------------------------------------------
+
+    def _remember(self, name: str, record: Record) -> None:
+        plain = record.as_json(self._wall)
+        if not record.dry_run:
+            self._journal.note(self._notes_with_failure(name, record.detected_at_s))
+        self._journal.remember(name, plain)
+        logger.info("restart_record %s", json.dumps(plain))
+
+    def _notes_with_failure(self, name: str, at_s: float) -> dict[str, Any]:
+        failures = dict(self._journal.notes.get(FAILURES, {}))
+        failures[name] = [*failures.get(name, ()), at_s][-FAILURES_KEPT:]
+        return {**self._journal.notes, FAILURES: failures}
+
+    def _note(self, note: Note) -> None:
+        self._journal.note(
+            {
+                **self._journal.notes,
+                "held": list(note.held),
+                "reporting_groups": list(note.reporting_groups),
+            }
+        )
+        self._journal.save()
+
+
+def needs_supervisor(action: Action) -> bool:
+    """Tell whether an action waits for supervisord."""
+    return isinstance(action, Survey | Signal | Stop | Start | Publish)
+
+
+def say(action: Say) -> None:
+    """Log one line."""
+    logger.log(action.level, "%s", f"{action.event} {_fields(action.fields)}".rstrip())
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    text = str(value)
+    return repr(text) if isinstance(value, str) and not _is_plain(text) else text
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not set(text) & set(" '\"=")

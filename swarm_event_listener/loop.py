@@ -1,0 +1,314 @@
+"""The listener's one thread: supervisord's events, a timer, and what follows of them.
+
+An event is acknowledged as soon as it has been read as a whole, before anything is done
+about it: while the listener is busy supervisord keeps the next ones. (An earlier
+acknowledgement would make supervisord write into a full pipe, which ends it.)
+
+What the core decides is carried out in order, a little in each turn, so that a
+supervisord that answers slowly does not keep its own events from being read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from swarm_event_listener.actions import Actions, needs_supervisor
+from swarm_event_listener.events import (
+    Action,
+    Closed,
+    Closing,
+    Event,
+    GroupAdded,
+    GroupRemoved,
+    Lost,
+    Measured,
+    Reported,
+    Stalled,
+    StateChanged,
+    SupervisorChanged,
+    Survey,
+    Tick,
+    group_of,
+)
+from swarm_event_listener.journal import StatusFile
+from swarm_event_listener.memory import Gauge, MemoryUnreadableError
+from swarm_event_listener.orders import OrderError
+from swarm_event_listener.orders import decode as decode_order
+from swarm_event_listener.protocol import (
+    ACKNOWLEDGED,
+    READY,
+    Communication,
+    Envelope,
+    EventStream,
+    RemoteCommand,
+    lost_between,
+)
+from swarm_event_listener.status import Counters, status_of
+from swarm_event_listener.swarm import Swarm
+from swarm_worker.report import ReportError
+from swarm_worker.report import decode as decode_report
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+LEAST_WAIT_S: Final = 0.01  # whatever is due, the listener never spins
+STALL_S: Final = 3.0  # a turn takes TICK_S: after so long the machine stood still
+WORK_S: Final = 0.5  # of a turn for what the core decided
+STATUS_EVERY_S: Final = 2.0
+SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
+CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
+BAD_REPORT_EVERY_S: Final = 60.0  # a line for each node, not one for each report
+
+EXIT_OK: Final = 0
+EXIT_FRESH: Final = 1  # supervisord shall start the listener afresh
+
+
+class Listener:
+    """Reads, lets the core decide, acts; until it is told to end."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        actions: Actions,
+        *,
+        gauges: Mapping[str, Gauge],
+        status_file: StatusFile,
+        stdin: int,
+        stdout: int,
+        wake: int,
+        clock: Callable[[], float],
+        wall: Callable[[float], str],
+    ) -> None:
+        """Take all that it works with; nothing is read yet.
+
+        Args:
+            swarm: The core.
+            actions: What carries out its decisions.
+            gauges: One for each watched group.
+            status_file: Where others see how the swarm is.
+            stdin: Descriptor of supervisord's events.
+            stdout: Descriptor for the answers; nothing else may be written there.
+            wake: Descriptor that becomes readable when the listener is to end.
+            clock: CLOCK_MONOTONIC, seconds.
+            wall: Wall-clock text of a monotonic moment.
+        """
+        self._swarm = swarm
+        self._actions = actions
+        self._gauges = gauges
+        self._status_file = status_file
+        self._stdin, self._stdout, self._wake = stdin, stdout, wake
+        self._clock, self._wall = clock, wall
+        self._stream = EventStream()
+        self._pending: deque[Action] = deque()
+        self._counters = Counters()
+        self._pool_serial: int | None = None
+        self._said_at_s: dict[str, float] = {}
+        self._turned_at_s = self._heard_at_s = clock()
+        self._tick_at_s = self._status_at_s = self._turned_at_s
+        self._closing_since_s: float | None = None
+
+    def run(self) -> int:
+        """Work until supervisord or the listener ends; give the exit code.
+
+        Raises:
+            ProtocolError: The events cannot be read.
+        """
+        self._pending.append(Survey())
+        self._work()
+        self._answer(READY)
+        while True:
+            ready = self._wait()
+            if self._stdin in ready and not self._read():
+                logger.info("listener_ends why=%r", "supervisord closed the events")
+                return EXIT_OK
+            if self._wake in ready:
+                self._begin_closing()
+            self._work()
+            self._tick()
+            exit_code = self._exit_code()
+            if exit_code is not None:
+                return exit_code
+
+    # --- turns ------------------------------------------------------------------------
+
+    def _wait(self) -> list[int]:
+        """Wait for events, but not beyond what is due; notice if time was lost."""
+        readers = [self._stdin]
+        if self._closing_since_s is None:
+            readers.append(self._wake)
+        ready, _, _ = select.select(readers, [], [], self._wait_s())
+        now_s = self._clock()
+        if now_s - self._turned_at_s > STALL_S:
+            logger.warning("listener_stood_still s=%.1f", now_s - self._turned_at_s)
+            self._counters.stalls += 1
+            self._heard_at_s = now_s
+            self._handle(Stalled())
+            self._pending.append(Survey())
+        self._turned_at_s = now_s
+        return ready
+
+    def _wait_s(self) -> float:
+        if self._pending:
+            return 0.0
+        due_at_s = self._tick_at_s
+        wake_at_s = self._swarm.wake_at_s()
+        if wake_at_s is not None:
+            due_at_s = min(due_at_s, wake_at_s)
+        return max(LEAST_WAIT_S, due_at_s - self._clock())
+
+    def _work(self) -> None:
+        """Carry out what is pending, for `WORK_S` at most, one action at least."""
+        give_up_at_s = self._clock() + WORK_S
+        while self._pending:
+            action = self._pending.popleft()
+            became = self._actions.carry_out(action)
+            if became is not None:
+                self._handle(became)
+            if needs_supervisor(action) and self._clock() >= give_up_at_s:
+                return
+
+    def _tick(self) -> None:
+        now_s = self._clock()
+        wake_at_s = self._swarm.wake_at_s()
+        if now_s >= self._tick_at_s:
+            self._tick_at_s = now_s + TICK_S
+            self._measure(now_s)
+        elif wake_at_s is None or now_s < wake_at_s:
+            return
+        self._handle(Tick())
+        if now_s >= self._status_at_s:
+            self._status_at_s = now_s + STATUS_EVERY_S
+            self._write_status(now_s)
+
+    def _exit_code(self) -> int | None:
+        now_s = self._clock()
+        if self._closing_since_s is not None:
+            is_over = now_s - self._closing_since_s > CLOSING_MAX_S
+            if is_over or (self._swarm.is_settled and not self._pending):
+                self._close(now_s)
+                return EXIT_OK
+        if now_s - self._heard_at_s > SILENCE_MAX_S:
+            logger.error(
+                "listener_unheard s=%.0f do=%r",
+                now_s - self._heard_at_s,
+                "TICK_5 must be among the events= of this listener; it starts afresh",
+            )
+            return EXIT_FRESH
+        return None
+
+    def _begin_closing(self) -> None:
+        logger.info("listener_closing")
+        self._closing_since_s = self._clock()
+        self._handle(Closing())
+
+    def _close(self, now_s: float) -> None:
+        self._handle(Closed())
+        self._work()
+        self._write_status(now_s)
+        logger.info("listener_ends why=%r", "asked to")
+
+    # --- what comes in ----------------------------------------------------------------
+
+    def _read(self) -> bool:
+        """Take in what supervisord wrote; False when it will write no more."""
+        data = os.read(self._stdin, 65_536)
+        if not data:
+            return False
+        for envelope in self._stream.feed(data):
+            self._answer(ACKNOWLEDGED + READY)
+            self._heard_at_s = self._clock()
+            self._counters.events += 1
+            self._take(envelope)
+        return True
+
+    def _answer(self, text: bytes) -> None:
+        os.write(self._stdout, text)
+
+    def _take(self, envelope: Envelope) -> None:
+        lost_count = lost_between(self._pool_serial, envelope.pool_serial)
+        self._pool_serial = envelope.pool_serial
+        if lost_count:
+            self._counters.lost_events += lost_count
+            logger.warning(
+                "events_lost count=%d do=%r",
+                lost_count,
+                "raise buffer_size in [eventlistener:x]",
+            )
+            self._handle(Lost())
+        match envelope.event:
+            case StateChanged() | GroupAdded() | GroupRemoved() | SupervisorChanged():
+                self._handle(envelope.event)
+            case Communication():
+                self._take_report(envelope.event)
+            case RemoteCommand():
+                self._take_order(envelope.event)
+            case _:
+                pass  # a beat, or nothing to us
+
+    def _take_report(self, said: Communication) -> None:
+        if group_of(said.name) not in self._gauges:
+            return
+        try:
+            report = decode_report(said.text)
+        except ReportError as error:
+            self._counters.bad_reports += 1
+            self._say_rarely("report_rejected", said.name, said.pid, str(error))
+            return
+        self._counters.reports += 1
+        self._handle(Reported(name=said.name, pid=said.pid, report=report))
+
+    def _take_order(self, command: RemoteCommand) -> None:
+        try:
+            order = decode_order(command)
+        except OrderError as error:
+            self._counters.bad_orders += 1
+            logger.warning("order_rejected type=%s why=%r", command.type, str(error))
+            return
+        if order is not None:
+            self._handle(order)
+
+    def _handle(self, event: Event) -> None:
+        self._pending.extend(self._swarm.handle(event, now_s=self._clock()))
+
+    # --- what is looked at ------------------------------------------------------------
+
+    def _measure(self, now_s: float) -> None:
+        pids = {node.pid for node in self._swarm.nodes.values()}
+        for gauge in self._gauges.values():
+            gauge.forget_all_but(pids)
+        for node in list(self._swarm.nodes.values()):
+            if node.pid is None:
+                continue
+            try:
+                memory_bytes = self._gauges[node.group].read(node.pid, now_s=now_s)
+            except MemoryUnreadableError as error:
+                self._say_rarely("memory_unreadable", node.name, node.pid, str(error))
+                continue
+            if memory_bytes is not None:
+                self._handle(
+                    Measured(name=node.name, pid=node.pid, memory_bytes=memory_bytes)
+                )
+
+    def _write_status(self, now_s: float) -> None:
+        self._status_file.write(
+            status_of(
+                self._swarm.nodes,
+                self._counters,
+                now_s=now_s,
+                at=self._wall(now_s),
+                pid=os.getpid(),
+            )
+        )
+
+    def _say_rarely(self, event: str, name: str, pid: int, why: str) -> None:
+        key = f"{event} {name}"
+        now_s = self._clock()
+        if now_s - self._said_at_s.get(key, -BAD_REPORT_EVERY_S) < BAD_REPORT_EVERY_S:
+            return
+        self._said_at_s[key] = now_s
+        logger.warning("%s node=%s pid=%d why=%r", event, name, pid, why)

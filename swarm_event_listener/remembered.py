@@ -1,0 +1,68 @@
+"""From the plain data of the journal to what the core wants of an earlier listener."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from swarm_event_listener.actions import FAILURES
+from swarm_event_listener.lifecycle import Restart
+from swarm_event_listener.swarm import Remembered
+
+logger = logging.getLogger(__name__)
+
+Plain = Mapping[str, Any]
+
+
+def remembered(
+    intents: Mapping[str, Plain], notes: Plain, *, now_s: float
+) -> Remembered:
+    """Read what was left; what cannot be read is dropped, with a line in the log.
+
+    Args:
+        intents: Restarts begun under the same supervisord.
+        notes: Facts noted.
+        now_s: Now: a moment that lies ahead is of another run of the machine.
+    """
+    return Remembered(
+        intents=tuple(
+            restart
+            for name, plain in intents.items()
+            if (restart := _restart(name, plain)) is not None
+        ),
+        failed_at_s={
+            name: tuple(at_s for at_s in moments if at_s <= now_s)
+            for name, moments in _moments(notes.get(FAILURES)).items()
+        },
+        held=frozenset(_texts(notes.get("held"))),
+        reporting_groups=frozenset(_texts(notes.get("reporting_groups"))),
+    )
+
+
+def _restart(name: str, plain: Plain) -> Restart | None:
+    try:
+        restart = Restart.from_intent(plain)
+    except (KeyError, TypeError, ValueError) as error:
+        logger.warning("intent_dropped node=%r why=%r", name, str(error))
+        return None
+    if restart.name != name:
+        logger.warning("intent_dropped node=%r why=%r", name, f"is {restart.name}'s")
+        return None
+    return restart
+
+
+def _moments(value: object) -> dict[str, list[float]]:
+    if not isinstance(value, dict):
+        return {}
+    return {
+        str(name): [float(at_s) for at_s in moments if isinstance(at_s, int | float)]
+        for name, moments in value.items()
+        if isinstance(moments, list)
+    }
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list):
+        return []
+    return [text for text in value if isinstance(text, str)]

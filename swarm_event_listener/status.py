@@ -1,0 +1,78 @@
+"""What the status file says: the swarm as its listener sees it, as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from swarm_event_listener.node import Node
+
+VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the listener has seen since its start."""
+
+    events: int = 0
+    reports: int = 0
+    bad_reports: int = 0
+    lost_events: int = 0
+    bad_orders: int = 0
+    stalls: int = 0
+
+
+def status_of(
+    nodes: Mapping[str, Node],
+    counters: Counters,
+    *,
+    now_s: float,
+    at: str,
+    pid: int,
+) -> dict[str, Any]:
+    """Give the whole status.
+
+    Args:
+        nodes: The core's nodes.
+        counters: The listener's own.
+        now_s: Now.
+        at: The same moment on the wall clock, for people.
+        pid: The listener's.
+    """
+    return {
+        "version": VERSION,
+        "at": at,
+        "at_s": now_s,
+        "listener": {"pid": pid, **dataclasses.asdict(counters)},
+        "nodes": [_node(nodes[name], now_s=now_s) for name in sorted(nodes)],
+    }
+
+
+def _node(node: Node, *, now_s: float) -> dict[str, Any]:
+    restart = node.restart
+    return {
+        "node": node.name,
+        "state": node.state.value,
+        "pid": node.pid,
+        "report": dataclasses.asdict(node.report) if node.report else None,
+        "report_age_s": _age(node.reported_at_s, now_s),
+        "memory_bytes": node.memory_bytes,
+        "failures": len(node.failures),
+        "held": node.is_held,
+        "waiting_s": _age(node.waiting_since_s, now_s),
+        "restart": None
+        if restart is None
+        else {
+            "phase": restart.phase.value,
+            "status": restart.record.status,
+            "reason": restart.record.reason,
+            "pause_s": restart.record.pause_s,
+            "phase_age_s": _age(restart.since_s, now_s),
+        },
+    }
+
+
+def _age(since_s: float | None, now_s: float) -> float | None:
+    return None if since_s is None else round(now_s - since_s, 3)
