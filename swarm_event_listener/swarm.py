@@ -164,7 +164,7 @@ class Swarm:
         """
         return list(self._decide(event, now_s=now_s))
 
-    def _decide(  # noqa: C901, PLR0912 - one verb for each event
+    def _decide(  # noqa: C901, PLR0912, PLR0915 - one verb for each event
         self, event: Event, *, now_s: float
     ) -> Iterator[Action]:
         match event:
