@@ -154,7 +154,6 @@ class Actions:
         if not record.dry_run:
             self._journal.note(self._notes_with_failure(name, record.detected_at_s))
         self._journal.remember(name, plain)
-        logger.info("restart_record %s", json.dumps(plain))
 
     def _notes_with_failure(self, name: str, at_s: float) -> dict[str, Any]:
         failures = dict(self._journal.notes.get(FAILURES, {}))

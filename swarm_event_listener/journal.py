@@ -234,7 +234,7 @@ def _lock_within(
 def _load(path: Path) -> Memory:
     try:
         return _parse(read_own_file(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         logger.info("journal_new path=%s", path)
     except (OSError, ValueError, RecursionError) as error:
         _put_aside(path, why=str(error))

@@ -1,0 +1,316 @@
+"""The journal: what survives, and that nothing done to it ends supervision."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm_event_listener.journal import (
+    HISTORY_MAX,
+    Journal,
+    JournalTakenError,
+    Memory,
+    StatusFile,
+)
+from swarm_event_listener.rpc import SupervisorIdentity
+
+ME = SupervisorIdentity(pid=7, started_ticks=99, boot_id="b")
+
+
+def reopened(folder: Path) -> Journal:
+    """Give the journal as the next listener finds it."""
+    return Journal(folder, lock_wait_s=0.0)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Give a new journal, bound to a supervisord."""
+    journal = reopened(tmp_path / "run")
+    journal.adopt(ME)
+    yield journal
+    journal.close()
+
+
+def test_what_was_written_is_there_for_the_next_listener(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Intents, notes and history survive; what was dropped does not."""
+    journal.note({"held": ["w:w_01"]})
+    assert journal.intend("w:w_00", {"phase": "intended"})
+    assert journal.intend("w:w_01", {"phase": "down"})
+    journal.remember("w:w_01", {"node": "w:w_01"})
+    journal.close()
+
+    again = reopened(tmp_path / "run")
+
+    assert again.adopt(ME) == {"w:w_00": {"phase": "intended"}}
+    assert again.memory.history == ({"node": "w:w_01"},)
+    assert again.notes == {"held": ["w:w_01"]}
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SupervisorIdentity(pid=8, started_ticks=99, boot_id="b"),
+        SupervisorIdentity(pid=7, started_ticks=98, boot_id="b"),
+        SupervisorIdentity(pid=7, started_ticks=99, boot_id="c"),
+    ],
+)
+def test_intents_of_another_supervisord_are_void(
+    journal: Journal, tmp_path: Path, other: SupervisorIdentity
+) -> None:
+    """Pid, start and boot together name it; history is kept all the same."""
+    journal.intend("w:w_00", {})
+    journal.remember("w:w_01", {"node": "w:w_01"})
+    journal.close()
+
+    again = reopened(tmp_path / "run")
+
+    assert again.adopt(other) == {}
+    assert len(again.memory.history) == 1
+    again.close()
+    third = reopened(tmp_path / "run")
+    assert third.adopt(other) == {}
+    third.close()
+
+
+def test_history_is_bounded(journal: Journal, tmp_path: Path) -> None:
+    """The last records stay, the oldest go."""
+    for number in range(HISTORY_MAX + 5):
+        journal._history.append(json.dumps({"n": number}))
+    journal.remember("x", {"n": -1})
+    journal.close()
+
+    again = reopened(tmp_path / "run")
+
+    assert len(again.memory.history) == HISTORY_MAX
+    assert again.memory.history[0] == {"n": 6}
+    assert again.memory.history[-1] == {"n": -1}
+    again.close()
+
+
+def test_the_file_is_for_its_owner_alone(journal: Journal, tmp_path: Path) -> None:
+    """0600, in a directory that others cannot enter."""
+    journal.save()
+
+    assert stat.S_IMODE((tmp_path / "run/journal.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) & 0o007 == 0
+
+
+_GOOD = '{"version":1,"supervisor":null,"intents":{"w:a":{}},"notes":{},"history":[]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        _GOOD[:40],
+        "[]",
+        "null",
+        '{"version":2}',
+        '{"version":1,"intents":[]}',
+        '{"version":1,"history":{}}',
+        '{"version":1,"notes":7}',
+        "[" * 100_000,
+        "\x00\xff",
+    ],
+)
+def test_a_damaged_journal_is_put_aside(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning, the damaged file kept, and a new journal begun."""
+    (tmp_path / "journal.json").write_text(text, encoding="latin-1")
+
+    with caplog.at_level(logging.INFO):
+        journal = reopened(tmp_path)
+
+    assert journal.memory == Memory()
+    assert warnings(caplog) == ["journal_unreadable"]
+    assert (tmp_path / "journal.json.corrupt").read_text("latin-1") == text
+    assert journal.intend("w:w_00", {})
+    journal.close()
+
+
+def test_a_missing_journal_is_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first start has none."""
+    reopened(tmp_path / "new").close()
+
+    assert warnings(caplog) == []
+
+
+def test_entries_that_are_no_objects_are_dropped(tmp_path: Path) -> None:
+    """What can be read is used."""
+    text = '{"version":1,"supervisor":7,"intents":{"a":1,"b":{}},"history":[1,{"n":2}]}'
+    (tmp_path / "journal.json").write_text(text, encoding="ascii")
+
+    journal = reopened(tmp_path)
+
+    assert journal.memory.intents == {"b": {}}
+    assert journal.memory.history == ({"n": 2},)
+    journal.close()
+
+
+def test_a_link_is_not_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither when reading nor when writing: its target is left as it is."""
+    target = tmp_path / "target"
+    target.write_text(_GOOD, encoding="ascii")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "journal.json").symlink_to(target)
+
+    journal = reopened(folder)
+
+    assert journal.memory.intents == {}
+    assert warnings(caplog) == ["journal_unreadable"]
+    assert journal.intend("w:w_00", {})
+    assert target.read_text(encoding="ascii") == _GOOD
+    assert not (folder / "journal.json").is_symlink()
+    journal.close()
+
+
+@pytest.mark.parametrize("name", ["journal.json.new", "status.json.new"])
+def test_a_link_in_the_place_of_the_new_file_is_not_followed(
+    tmp_path: Path, name: str
+) -> None:
+    """Somebody may guess the name that is written first."""
+    target = tmp_path / "target"
+    target.write_text("keep", encoding="ascii")
+    (tmp_path / name).symlink_to(target)
+    journal = reopened(tmp_path)
+
+    assert journal.intend("w:w_00", {})
+    StatusFile(tmp_path).write({"a": 1})
+
+    assert target.read_text(encoding="ascii") == "keep"
+    journal.close()
+
+
+def test_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Opening a fifo for reading would block for ever."""
+    os.mkfifo(tmp_path / "journal.json")
+
+    journal = reopened(tmp_path)
+
+    assert journal.memory == Memory()
+    assert journal.intend("w:w_00", {})
+    journal.close()
+
+
+def test_a_full_disk_is_said_once_and_supervision_goes_on(
+    journal: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The caller is told each time, the file is as it was; space heals it."""
+    assert journal.intend("w:w_00", {"n": 1})
+    before = (tmp_path / "run/journal.json").read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr(os, "fsync", full)
+        assert not journal.intend("w:w_01", {})
+        assert not journal.intend("w:w_02", {})
+        journal.remember("w:w_03", {})
+
+    assert warnings(caplog) == ["journal_unwritable"]
+    assert (tmp_path / "run/journal.json").read_bytes() == before
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "journal.json",
+        "journal.lock",
+    ]
+    assert journal.intend("w:w_04", {})
+    assert len(read(tmp_path / "run/journal.json")["intents"]) == 4
+
+
+def test_a_state_directory_that_cannot_be_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file in its place stands for a read-only disk: works for root, too."""
+    (tmp_path / "run").write_text("", encoding="ascii")
+
+    journal = reopened(tmp_path / "run")
+
+    journal.adopt(ME)
+    assert not journal.intend("w:w_00", {})
+    assert not journal.save()
+    StatusFile(tmp_path / "run").write({})
+    assert warnings(caplog) == ["journal_unwritable"]
+    journal.close()
+
+
+def test_a_directory_that_was_removed_is_made_again(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Somebody cleans up; the next intent is durable all the same."""
+    for path in (tmp_path / "run").iterdir():
+        path.unlink()
+    (tmp_path / "run").rmdir()
+
+    assert journal.intend("w:w_00", {})
+
+
+def test_a_directory_open_to_others_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says what to do."""
+    tmp_path.chmod(0o777)
+
+    reopened(tmp_path).close()
+
+    assert warnings(caplog) == ["state_dir_open_to_others"]
+
+
+def test_a_second_listener_is_refused(journal: Journal, tmp_path: Path) -> None:
+    """Two would restart each other's nodes; the message says what to change."""
+    with pytest.raises(JournalTakenError, match="state_dir of its own"):
+        reopened(tmp_path / "run")
+
+    journal.close()
+    reopened(tmp_path / "run").close()
+
+
+def test_the_lock_is_not_inherited(journal: Journal) -> None:
+    """A child that outlives the listener must not keep the journal from the next."""
+    assert journal._lock is not None
+    assert not os.get_inheritable(journal._lock)
+
+
+def test_the_status_is_readable_by_the_group(tmp_path: Path) -> None:
+    """Operators are not root; others see nothing."""
+    status = StatusFile(tmp_path)
+
+    status.write({"a": 1})
+    status.write({"a": 2})
+
+    assert read(tmp_path / "status.json") == {"a": 2}
+    assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o640
+
+
+def read(path: Path) -> Any:
+    """Give the JSON of a file."""
+    return json.loads(path.read_bytes())
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give the events of all warnings and errors."""
+    return [
+        record.getMessage().split()[0]
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+    ]
