@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -183,13 +183,22 @@ def _check_times(settings: WorkerSettings) -> None:
         )
 
 
-def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
-    for name in kafka:
+def check_reserved(where: str, properties: Iterable[str]) -> None:
+    """Refuse properties on which the guarantees of the node stand.
+
+    Raises:
+        ConfigError: Names ``where``, the property and what to do instead.
+    """
+    for name in properties:
         remedy = _RESERVED.get(name)
         if remedy is None and name.startswith("enable.auto."):
             remedy = _RESERVED["enable.auto.commit"]
         if remedy is not None:
-            raise ConfigError(f"[kafka] {name} is set by the node itself: {remedy}")
+            raise ConfigError(f"{where} {name} is set by the node itself: {remedy}")
+
+
+def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
+    check_reserved("[kafka]", kafka)
     servers = ("bootstrap.servers", "metadata.broker.list", "test.mock.num.brokers")
     if not any(kafka.get(name) for name in servers):
         raise ConfigError(

@@ -15,6 +15,11 @@ _OURS: Final = "swarm_worker"
 logger = logging.getLogger(__name__)
 
 
+def one_line(text: str) -> str:
+    """Give a text with its control characters escaped."""
+    return _CONTROL.sub(_escaped, text)
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
@@ -27,7 +32,7 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
         """Give the line of a record, its control characters escaped."""
-        return _CONTROL.sub(_escaped, super().formatMessage(record))
+        return one_line(super().formatMessage(record))
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 - same
         """Give a traceback that cannot be taken for events."""

@@ -7,15 +7,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from swarm_worker import exits
 from swarm_worker.channel import Channel, ChannelGone
+from swarm_worker.clock import NodeClock
 from swarm_worker.leash import Leash
 from swarm_worker.report import Report, State, encode
 from swarm_worker.schedule import Schedule
 
-# Each second it looks whether supervisord is there, and whether the state changed.
-_CHECK_S = 1.0
+# How often it looks whether supervisord is there, whether the state changed, and
+# whether it was itself frozen.
+_CHECK_S: Final = 0.5
 
 
 class Reporter:
@@ -31,7 +34,8 @@ class Reporter:
         leash: Leash,
         describe: Callable[[float], Report],
         interval_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: NodeClock,
+        monotonic: Callable[[], float] = time.monotonic,
         on_orphaned: Callable[[str], object] | None = None,
     ) -> None:
         """Make a reporter that has not started.
@@ -39,10 +43,11 @@ class Reporter:
         Args:
             channel: Where reports go.
             leash: Tells when supervisord is gone.
-            describe: Gives the report of a moment of the monotonic clock; called on
-                the reporter's thread. ``seq`` and ``at_ms`` are filled in here.
+            describe: Gives the report of a moment of the node's clock; called on the
+                reporter's thread. ``seq`` and ``at_ms`` are filled in here.
             interval_s: Between reports.
-            clock: CLOCK_MONOTONIC, in seconds.
+            clock: The node's clock; told here when the node was frozen.
+            monotonic: CLOCK_MONOTONIC, in seconds.
             on_orphaned: Called with the reason when supervisord is gone; by default
                 the process exits 3 at once, whatever its other threads do.
         """
@@ -51,6 +56,8 @@ class Reporter:
         self._describe = describe
         self._schedule = Schedule(interval_s=interval_s)
         self._clock = clock
+        self._monotonic = monotonic
+        self._expected_s = monotonic()
         self._on_orphaned = on_orphaned or _exit_orphaned
         self._seq = 0
         self._reported_state: State | None = None
@@ -87,19 +94,22 @@ class Reporter:
 
     def step(self) -> float:
         """Do what is due; give the seconds until the next look."""
-        now_s = self._clock()
+        now_s = self._monotonic()
+        self._clock.woke(late_s=now_s - self._expected_s)
         if self._leash.is_cut:
             self._on_orphaned("its parent process ended")
         elif self._channel.is_broken:
             self._on_orphaned("nobody reads its reports")
-        report = self._describe(now_s)
+        report = self._describe(self._clock())
         changed = report.state is not self._reported_state
         due_at_s = self._schedule.due_at_s(now_s=now_s, changed=changed)
         if due_at_s <= now_s:
             self._write(report, now_s)
             self._schedule.wrote(due_at_s=due_at_s, now_s=now_s)
             due_at_s = self._schedule.due_at_s(now_s=now_s, changed=False)
-        return min(_CHECK_S, due_at_s - now_s)
+        wait_s = min(_CHECK_S, max(0.0, due_at_s - now_s))
+        self._expected_s = now_s + wait_s
+        return wait_s
 
     def _write(self, report: Report, now_s: float) -> None:
         frame = encode(

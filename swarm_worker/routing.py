@@ -75,13 +75,13 @@ def plan(
     Raises:
         RoutingError: The routes cannot work; names handler, topic and what to change.
     """
-    check(app.routes, nodes=nodes)
     if not 0 <= node < nodes:
         raise RoutingError(
             f"node id {node} is beyond the {nodes} nodes of --nodes: ids run from 0 to "
             f"{nodes - 1}; give --node %(process_num)d --nodes %(numprocs)d and leave "
             "numprocs_start at 0"
         )
+    check(app.routes, nodes=nodes)
     picked = list(_pick(app.routes, selection or Selection()))
     if not picked:
         raise RoutingError(

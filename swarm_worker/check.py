@@ -1,0 +1,81 @@
+"""``swarm-worker --check``: everything but joining, and a summary for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from swarm_worker.config import Invocation, WorkerSettings, check_report_timeout
+from swarm_worker.loading import load_app
+from swarm_worker.routing import GroupPlan, plan
+
+_SECRET_WORDS = ("password", "secret", "pem", "token", "jaas", "oauthbearer.config")
+
+
+def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
+    """Try settings, app, routes and librdkafka's properties; give the summary.
+
+    All nodes are planned, unless a node id was given. What the app's import raises is
+    not caught.
+
+    Raises:
+        ConfigError: Something cannot work.
+    """
+    from swarm_worker.client import (  # noqa: PLC0415 - Kafka client
+        make_consumer,
+        properties_for,
+    )
+
+    settings = invocation.settings
+    check_report_timeout(invocation.document, settings, environ)
+    app = load_app(invocation.app)
+    ids = range(settings.nodes) if invocation.every_node else (settings.node,)
+    plans = {
+        node: plan(app, node=node, nodes=settings.nodes, selection=settings.selection)
+        for node in ids
+    }
+    for group in {
+        group.group: group for node in plans.values() for group in node
+    }.values():
+        # It begins to connect; what it would say of that is not what is checked.
+        make_consumer({"log_level": 0, **properties_for(group, settings)}).close()
+    return "\n".join(_summary(invocation, plans)) + "\n"
+
+
+def _summary(
+    invocation: Invocation, plans: Mapping[int, Sequence[GroupPlan]]
+) -> Iterator[str]:
+    settings = invocation.settings
+    yield f"{invocation.app} with {invocation.document.path}: ok"
+    for node, groups in plans.items():
+        yield f"node {node} of {settings.nodes}"
+        for group in groups:
+            yield f"  group {group.group}"
+            for route in group.routes:
+                yield f"    {', '.join(route.topics)} -> {route.name}"
+            for topic, partition in group.assignments:
+                yield f"    assigned directly: {topic}/{partition}"
+    yield "settings"
+    yield from (f"  {name} = {value}" for name, value in _in_force(settings))
+    yield "kafka"
+    yield from (
+        f"  {name} = {_shown(name, value)}" for name, value in settings.kafka.items()
+    )
+
+
+def _in_force(settings: WorkerSettings) -> Iterator[tuple[str, object]]:
+    yield "concurrency", settings.concurrency
+    yield "max_messages", settings.max_messages
+    yield "max_wait_time", _ms(settings.max_wait_s)
+    yield "shutdown_timeout", _ms(settings.shutdown_timeout_s)
+    yield "liveness_interval", _ms(settings.liveness_interval_s)
+    yield "static_membership", str(settings.static_membership).lower()
+    yield "instance_prefix", settings.instance_prefix
+    yield "state_dir", settings.state_dir
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _shown(name: str, value: object) -> object:
+    return "(hidden)" if any(word in name for word in _SECRET_WORDS) else value

@@ -1,0 +1,44 @@
+"""Making the Kafka client of a group, with its complaints as configuration errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException
+
+from swarm_worker.config import WorkerSettings, check_reserved, consumer_properties
+from swarm_worker.routing import GroupPlan
+from swarm_worker.settings import ConfigError
+
+
+def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
+    """Give the properties of a group's consumer, with what the app's hooks add.
+
+    Raises:
+        ConfigError: A hook sets what the node itself sets.
+    """
+    properties = consumer_properties(settings, plan.group)
+    for hook in plan.configure_consumer:
+        extra = hook()
+        check_reserved("app.configure_consumer", extra)
+        properties |= extra
+    return properties
+
+
+def make_consumer(properties: Mapping[str, Any]) -> Consumer:
+    """Make a consumer that has joined nothing.
+
+    It starts librdkafka's threads, which connect to the brokers; it does not block.
+
+    Raises:
+        ConfigError: librdkafka does not know a property or refuses its value; in its
+            own words, which name the property.
+    """
+    try:
+        return Consumer(dict(properties))
+    except KafkaException as error:
+        told = error.args[0].str().strip()
+        raise ConfigError(f"[kafka] {told}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"[kafka] {error}") from None

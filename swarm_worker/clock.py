@@ -1,0 +1,37 @@
+"""The node's clock: the monotonic one without the times when the node was frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+# A thread that only waits is never that late while its process runs and the GIL is
+# free: the process was stopped, or the machine suspended or starved.
+LATE_S: Final = 2.0
+
+
+class NodeClock:
+    """Seconds for ages. Nothing ages while the node is frozen.
+
+    A node that was stopped for a minute and continued is not a minute behind with its
+    polls; it must not be restarted for that.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Follow ``monotonic``."""
+        self._monotonic = monotonic
+        self._frozen_s = 0.0
+
+    def __call__(self) -> float:
+        """Give the node's time. Any thread may ask."""
+        return self._monotonic() - self._frozen_s
+
+    def woke(self, *, late_s: float) -> None:
+        """Take note that a wait ended ``late_s`` seconds later than it should have.
+
+        Only one thread may call this. A time that another thread read since is then
+        ahead of the clock: an age is never less than 0.
+        """
+        if late_s > LATE_S:
+            self._frozen_s += late_s

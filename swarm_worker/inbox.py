@@ -1,0 +1,98 @@
+"""What the main thread waits for: signals, and facts from other threads."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Final, Generic, TypeVar
+
+F = TypeVar("F")
+
+STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+HANDLED: Final = (*STOP, signal.SIGTSTP, signal.SIGCONT)
+
+_Handler = Callable[[int, FrameType | None], object]
+
+
+class StopAsked(BaseException):
+    """Raised on the main thread by a signal that stops, while that is in user code."""
+
+
+class Inbox(Generic[F]):
+    """Signals and facts, in order. The main thread alone waits.
+
+    Signals come through Python handlers, which run on the main thread, and a wake-up
+    descriptor: a signal that the kernel gives to another thread would otherwise not
+    end the main thread's wait.
+    """
+
+    def __init__(self) -> None:
+        self._facts: SimpleQueue[F | signal.Signals] = SimpleQueue()
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        os.set_blocking(self._wake_out, False)
+        self._before: Mapping[signal.Signals, signal._HANDLER] = {}
+        self._raises = False
+        self._stop_asked = False
+        os.register_at_fork(after_in_child=self._uninstall)
+
+    def install(self) -> None:
+        """Take the signals over, again where the app's import took them away."""
+        before = {number: signal.signal(number, self._handle) for number in HANDLED}
+        self._before = self._before or before
+        signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
+
+    def put(self, fact: F) -> None:
+        """Leave a fact for the main thread. Any thread may."""
+        self._facts.put(fact)
+        self._wake()
+
+    def wait(self, timeout_s: float) -> list[F | signal.Signals]:
+        """Give what came, after at most ``timeout_s`` seconds."""
+        if select.select([self._wake_in], [], [], timeout_s)[0]:
+            os.read(self._wake_in, 4096)
+        came: list[F | signal.Signals] = []
+        try:
+            while True:
+                came.append(self._facts.get_nowait())
+        except Empty:
+            return came
+
+    def interrupt(self, *, raises: bool) -> None:
+        """Have a signal that stops raise `StopAsked` on the main thread, or no longer.
+
+        Raises:
+            StopAsked: One came before, or what it raised was swallowed.
+        """
+        self._raises = raises
+        if self._stop_asked and raises:
+            raise StopAsked
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._facts.put(signal.Signals(number))
+        self._wake()
+        if number in STOP and not self._stop_asked:
+            self._stop_asked = True
+            if self._raises:
+                raise StopAsked
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # full of wake-ups already
+            os.write(self._wake_out, b"\0")
+
+    def _uninstall(self) -> None:
+        """Give a forked child the signals that the process began with.
+
+        Otherwise it could not be stopped, and its signals would wake its parent.
+        """
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._wake_in)
+        os.close(self._wake_out)

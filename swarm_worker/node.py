@@ -1,0 +1,353 @@
+"""The life of a node: boot, work, quiet, stop.
+
+The main thread boots the node and then does nothing but wait, for signals and for
+facts from the other threads: one thread per consumer polls, others run handlers, one
+reports. So a signal is answered whatever handlers do, as long as the GIL is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from swarm_worker import deadline, exits, logs
+from swarm_worker.app import App, Hook
+from swarm_worker.clock import NodeClock
+from swarm_worker.config import Invocation
+from swarm_worker.inbox import STOP, Inbox, StopAsked
+from swarm_worker.loading import load_app
+from swarm_worker.progress import Progress, Snapshot
+from swarm_worker.report import Report, State
+from swarm_worker.reporter import Reporter
+from swarm_worker.routing import plan
+from swarm_worker.settings import ConfigError
+from swarm_worker.slot import Slot, SlotHeldError, slot_key
+
+if TYPE_CHECKING:
+    from swarm_worker.consumer import GroupConsumer
+    from swarm_worker.processing import HandlerPool
+
+_LOOK_S: Final = 1.0  # between looks at whether all threads are alive
+
+# What in-flight batches get when the node ends for a reason that is not a stop: it
+# bounds the duplicates, yet a fenced node must be gone soon.
+_FAILING_S: Final = 5.0
+
+_REPORTED: Final = {field.name for field in dataclasses.fields(Report)}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A consumer cannot go on: a fatal Kafka error."""
+
+    error: Exception
+
+
+class Lifecycle:
+    """Which state a node is in, as its main thread moves it on.
+
+    Attributes:
+        started: The consumers run.
+        quiet: No new batches are taken.
+        stopping: The end has begun.
+    """
+
+    def __init__(self) -> None:
+        self.started = False
+        self.quiet = False
+        self.stopping = False
+        self._joined = False
+
+    def state(self, *, joined: bool) -> State:
+        """Give the state; once all consumers have joined, booting is over for good."""
+        self._joined = self._joined or (self.started and joined)
+        if self.stopping:
+            return State.STOPPING
+        if not self._joined:
+            return State.BOOTING
+        return State.QUIET if self.quiet else State.RUNNING
+
+
+class Node:
+    """One node, from boot to exit code."""
+
+    def __init__(
+        self, invocation: Invocation, environ: Mapping[str, str], inbox: Inbox[Failed]
+    ) -> None:
+        """Make a node that has done nothing yet; `inbox` is installed already."""
+        self._settings = invocation.settings
+        self._app_path = invocation.app
+        self._environ = environ
+        self._inbox = inbox
+        self._lifecycle = Lifecycle()
+        self._progress = Progress(
+            max_poll_interval_ms=invocation.settings.max_poll_interval_ms
+        )
+        self.clock = NodeClock()
+        self._reporter: Reporter | None = None
+        self._slot: Slot | None = None
+        self._consumers: list[GroupConsumer] = []
+        self._pool: HandlerPool | None = None
+        self._hooks_due: list[Hook] = []
+
+    def describe(self, now_s: float) -> Report:
+        """Give the report of a moment of the node's clock."""
+        snapshot = self._progress.snapshot(now_s=now_s)
+        return Report(
+            node=self._settings.node,
+            pid=os.getpid(),
+            state=self._lifecycle.state(joined=snapshot.joined),
+            **_reported(snapshot),
+        )
+
+    def run(self, reporter: Reporter | None) -> int:
+        """Boot, work and stop; give the exit code.
+
+        Args:
+            reporter: Reports what `describe` gives; None outside supervisord.
+
+        Raises:
+            ConfigError: The app, its routes or the settings cannot work.
+        """
+        self._reporter = reporter
+        if reporter:
+            reporter.start()
+        try:
+            self._boot()
+        except StopAsked:
+            return self._stop(exits.STOPPED, within_s=self._settings.shutdown_timeout_s)
+        except SlotHeldError as error:
+            logger.error("slot_held reason=%r", str(error))  # noqa: TRY400 - no traceback
+            return exits.SLOT_HELD
+        except _BootFailedError as failed:
+            logger.error("%s", failed, exc_info=failed.__cause__)  # noqa: TRY400 - cause
+            return exits.CRASHED
+        return self._work()
+
+    # --- boot -------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        # From here to the end of boot the main thread is in code that may block, much
+        # of it the user's: a signal that stops is raised there.
+        inbox = self._inbox
+        inbox.interrupt(raises=True)
+        self._slot = Slot.take(
+            self._settings.state_dir,
+            slot_key(self._environ, node=self._settings.node),
+        )
+        app = self._load()
+        inbox.install()
+        inbox.interrupt(raises=True)
+        self._make_consumers(app)
+        self._run_on_start(app)
+        inbox.install()
+        inbox.interrupt(raises=True)
+        inbox.interrupt(raises=False)
+        self._start()
+
+    def _load(self) -> App:
+        try:
+            app = load_app(self._app_path)
+        except (StopAsked, ConfigError):
+            raise
+        except BaseException as error:
+            raise _BootFailedError(f"app_import_failed app={self._app_path}") from error
+        finally:
+            logs.hand_over()
+        return app
+
+    def _make_consumers(self, app: App) -> None:
+        from swarm_worker.consumer import GroupConsumer  # noqa: PLC0415 - Kafka client
+        from swarm_worker.processing import HandlerPool  # noqa: PLC0415 - the same
+
+        settings = self._settings
+        plans = plan(
+            app,
+            node=settings.node,
+            nodes=settings.nodes,
+            selection=settings.selection,
+        )
+        self._pool = HandlerPool(settings.concurrency)
+        self._consumers = [
+            GroupConsumer(
+                group,
+                settings=settings,
+                progress=self._progress,
+                pool=self._pool,
+                clock=self.clock,
+                on_fatal=lambda error: self._inbox.put(Failed(error)),
+            )
+            for group in plans
+        ]
+
+    def _run_on_start(self, app: App) -> None:
+        self._hooks_due = list(app.hooks.on_stop)
+        try:
+            for hook in app.hooks.on_start:
+                _run_hook(hook)
+        except StopAsked:
+            raise
+        except BaseException as error:
+            raise _BootFailedError("on_start_failed") from error
+
+    def _start(self) -> None:
+        if self._pool:
+            self._pool.start()
+        for consumer in self._consumers:
+            consumer.start()
+        self._lifecycle.started = True
+        logger.info(
+            "node_started node=%s nodes=%s pid=%s app=%s",
+            self._settings.node,
+            self._settings.nodes,
+            os.getpid(),
+            self._app_path,
+        )
+
+    # --- work -------------------------------------------------------------------------
+
+    def _work(self) -> int:
+        """Wait until the node has to end, and end it; give the exit code."""
+        while True:
+            for fact in self._inbox.wait(_LOOK_S):
+                if isinstance(fact, Failed):
+                    return self._fail(fact.error)
+                if fact in STOP:
+                    logger.info("node_stopping signal=%s", fact.name)
+                    return self._stop(
+                        exits.STOPPED, within_s=self._settings.shutdown_timeout_s
+                    )
+                self._obey(fact)
+            if dead := self._dead_thread():
+                logger.error("node_crashed reason='the %s is dead'", dead)
+                return self._stop(exits.CRASHED, within_s=_FAILING_S)
+
+    def _obey(self, number: signal.Signals) -> None:
+        quiet = number is signal.SIGTSTP
+        if quiet == self._lifecycle.quiet:
+            return
+        self._lifecycle.quiet = quiet
+        for consumer in self._consumers:
+            if quiet:
+                consumer.quiet()
+            else:
+                consumer.resume()
+        self._announce()
+        logger.info("node_quiet" if quiet else "node_resumed")
+
+    def _dead_thread(self) -> str | None:
+        """Name a thread that ended although nobody told it to."""
+        if self._pool and not self._pool.alive:
+            return "handler pool"
+        if not all(consumer.alive for consumer in self._consumers):
+            return "poll thread"
+        if self._reporter and not self._reporter.alive:
+            return "reporter"
+        return None
+
+    def _fail(self, error: Exception) -> int:
+        code = _exit_code(error)
+        logger.error("node_failed exit_code=%s reason=%r", code, str(error))
+        return self._stop(code, within_s=_FAILING_S)
+
+    # --- stop -------------------------------------------------------------------------
+
+    def _stop(self, code: int, *, within_s: float) -> int:
+        """Let handlers finish, commit, leave; give the exit code.
+
+        Order matters: consumers first, which keep polling while batches in flight end
+        and then commit; the handlers' threads when nobody can give them work any more;
+        the hooks when no handler runs.
+        """
+        within_s = min(within_s, self._settings.shutdown_timeout_s)
+        deadline.arm(
+            within_s, code=self._code_of_deadline(code), describe=self._last_words
+        )
+        self._inbox.interrupt(raises=False)
+        self._lifecycle.stopping = True
+        self._announce()
+        if self._lifecycle.started:
+            code = self._drain() or code
+        code = self._run_on_stop() or code
+        if self._reporter:
+            self._reporter.stop()
+        logger.info("node_stopped exit_code=%s dropped_reports=%s", code, self._dropped)
+        return code
+
+    def _drain(self) -> int:
+        """Wait for the consumers, without an end: the deadline ends the process."""
+        for consumer in self._consumers:
+            consumer.stop()
+        for consumer in self._consumers:
+            while not consumer.join(_LOOK_S):
+                pass
+        if self._pool:
+            self._pool.stop()
+        failed = [fact for fact in self._inbox.wait(0) if isinstance(fact, Failed)]
+        for fact in failed:
+            logger.error("node_failed reason=%r", str(fact.error))
+        return _exit_code(failed[0].error) if failed else exits.STOPPED
+
+    def _code_of_deadline(self, code: int) -> int:
+        booted = self._lifecycle.started
+        return exits.OUTLIVED if booted and code == exits.STOPPED else code
+
+    def _last_words(self) -> str:
+        in_flight = self._progress.snapshot(now_s=self.clock()).in_flight
+        return f"shutdown_timeout_exceeded in_flight={','.join(in_flight)}"
+
+    def _run_on_stop(self) -> int:
+        code = exits.STOPPED
+        for hook in self._hooks_due:
+            try:
+                _run_hook(hook)
+            except BaseException:  # the other hooks still run
+                logger.exception("on_stop_failed")
+                code = exits.CRASHED
+        return code
+
+    def _announce(self) -> None:
+        if self._reporter:
+            self._reporter.wake()
+
+    @property
+    def _dropped(self) -> int:
+        return self._reporter.dropped if self._reporter else 0
+
+
+class _BootFailedError(Exception):
+    """Code of the user raised during boot; the cause is what it raised."""
+
+
+def _reported(snapshot: Snapshot) -> Mapping[str, Any]:
+    """Give the fields of a report that a snapshot has."""
+    return {
+        field.name: getattr(snapshot, field.name)
+        for field in dataclasses.fields(snapshot)
+        if field.name in _REPORTED
+    }
+
+
+def _exit_code(error: Exception) -> int:
+    code: int = getattr(error, "exit_code", exits.FATAL)
+    return code
+
+
+def _run_hook(hook: Hook) -> None:
+    """Call a hook; a coroutine function's is run to its end."""
+    result = hook()
+    if inspect.isawaitable(result):
+        asyncio.run(_await(result))
+
+
+async def _await(awaitable: Awaitable[object]) -> None:
+    await awaitable

@@ -1,0 +1,106 @@
+"""A consumer without Kafka, for tests of what surrounds it.
+
+An app that imports this module runs on it: each node gets one message a tick of
+``orders/0`` and hands it to the app's handler as a real consumer would.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from swarm_worker import Batch
+from swarm_worker.config import WorkerSettings
+from swarm_worker.processing import HandlerPool, HandlerThread
+from swarm_worker.progress import Progress
+from swarm_worker.routing import GroupPlan
+
+TICK_S = 0.05
+
+
+class GroupConsumer:
+    """Polls nothing; the rest of the seam is as in `swarm_worker.consumer`."""
+
+    def __init__(
+        self,
+        plan: GroupPlan,
+        *,
+        settings: WorkerSettings,
+        progress: Progress,
+        pool: HandlerPool,
+        clock: Callable[[], float],
+        on_fatal: Callable[[Exception], None],
+    ) -> None:
+        self._route = plan.routes[0]
+        self._node = settings.node
+        self._progress = progress
+        self._mine = progress.add_consumer()
+        self._pool = pool
+        self._clock = clock
+        self.on_fatal = on_fatal
+        self._idle = threading.Event()
+        self._idle.set()
+        self._stopping = threading.Event()
+        self._quiet = False
+        self._offset = 0
+        self._thread = threading.Thread(
+            target=self._run, name="swarm-poll", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def quiet(self) -> None:
+        self._quiet = True
+
+    def resume(self) -> None:
+        self._quiet = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S) or not self._idle.is_set():
+            self._mine.polled_at_s = self._clock()
+            if self._idle.is_set() and not self._quiet and not self._stopping.is_set():
+                self._submit()
+
+    def _submit(self) -> None:
+        batch = Batch.of(
+            "x", topic="orders", node=self._node, first_offset=self._offset
+        )
+        self._offset += 1
+        self._idle.clear()
+        self._progress.began(batch, now_s=self._clock())
+
+        def work(thread: HandlerThread) -> None:
+            failed = True
+            try:
+                thread.call(self._route.handler, batch)
+                failed = False
+            except Exception as error:  # noqa: BLE001 - as a consumer does
+                sys.stderr.write(f"handler raised {error!r}\n")
+            finally:
+                self._progress.ended(batch, done_count=1, failed=failed)
+                self._idle.set()
+
+        self._pool.submit(work)
+
+
+def install() -> None:
+    """Have the node that imports an app find this consumer in place of the real one."""
+    module: Any = ModuleType("swarm_worker.consumer")
+    module.GroupConsumer = GroupConsumer
+    sys.modules["swarm_worker.consumer"] = module
+
+
+install()
