@@ -49,23 +49,29 @@ class GroupConsumer:
         )
 
     def start(self) -> None:
+        """Start the poll thread."""
         self._thread.start()
 
     def quiet(self) -> None:
+        """Take no new batch."""
         self._quiet = True
 
     def resume(self) -> None:
+        """Take batches again."""
         self._quiet = False
 
     def stop(self) -> None:
+        """Take no new batch and end after the one in flight."""
         self._stopping.set()
 
     def join(self, timeout_s: float) -> bool:
+        """Wait for the end; tell if it came."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:
+        """Tell whether the poll thread runs."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
