@@ -1,0 +1,598 @@
+"""Whose turn it is: the partitions of one consumer between poll and handler.
+
+A lane is one assignment of one partition. Its messages wait here until a handler
+thread takes a batch; at most one batch of a partition is out at a time, in order::
+
+    IDLE --add--> READY --take--> RUNNING --done--> READY or IDLE
+                    ^                |
+                    |              failed
+                    |                v
+                    +--- due --- WAITING      back-off, on nobody's thread
+                                   |   ^
+                     due, given up |   | refused
+                                   v   |
+                                 LETTERING    its copy is not acknowledged yet
+                                   |
+                                   +--- acknowledged --> READY or IDLE
+
+A partition that is assigned anew gets a new lane: what a batch of a former assignment
+did is never stored under the new one, which waits until that batch has ended.
+
+Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from swarm_worker.batch import Batch
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from swarm_worker.app import Route
+
+BACKOFF_FIRST_S: Final = 1.0
+BACKOFF_MAX_S: Final = 30.0
+
+# What one consumer holds in Python, beside librdkafka's own queue. More than a drain
+# or two gains nothing: the handlers are the bottleneck then.
+CAPACITY_MESSAGES: Final = 8_000
+CAPACITY_BYTES: Final = 64 * 2**20  # Source: librdkafka's queued.max.messages.kbytes
+LANE_MESSAGES: Final = 4_000
+LANE_BYTES_LEAST: Final = 2**20
+
+# A batch that takes longer than this is a slow one. Pausing its partition throws
+# prefetched messages away, so quick handlers are never paused for.
+KEEP_ALIVE_S: Final = 0.05
+
+_SIZE_SAMPLE: Final = 16  # len() of every message would cost 40 ns each
+
+
+class Phase(Enum):
+    """Where a lane is; the picture is in the module's docstring."""
+
+    IDLE = "idle"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    LETTERING = "lettering"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A message that is given up.
+
+    Attributes:
+        message: The original.
+        error: Why its handler failed the last time.
+        attempts: How often it did.
+    """
+
+    message: Message
+    error: BaseException
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of a batch that failed.
+
+    Attributes:
+        message: The first one that is not done.
+        attempts: How often it has failed, this time included.
+        retry_in_s: Back-off before it is tried again; None when it is given up.
+        is_news: Not the same failure of the same message as the last one.
+    """
+
+    message: Message
+    attempts: int
+    retry_in_s: float | None
+    is_news: bool
+
+
+class Lane:
+    """One assignment of one partition; all attributes are guarded by its `Lanes`."""
+
+    __slots__ = (
+        "attempts",
+        "backlog",
+        "backlog_bytes",
+        "batch",
+        "chunks",
+        "closed",
+        "failed_as",
+        "failed_offset",
+        "letter",
+        "moved_at_s",
+        "next_offset",
+        "partition",
+        "paused",
+        "phase",
+        "refusals",
+        "resume_below",
+        "retry_at_s",
+        "route",
+        "singly_until",
+        "topic",
+    )
+
+    def __init__(
+        self, topic: str, partition: int, route: Route, *, now_s: float
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.route = route
+        self.phase = Phase.IDLE
+        self.closed = False
+        self.moved_at_s = now_s  # a batch was taken, or came to an end
+        self.batch: Batch | None = None  # while RUNNING
+        self.next_offset = -1  # stored; all lower ones are done
+        # Messages that wait.
+        self.chunks: deque[Sequence[Message]] = deque()
+        self.backlog = 0
+        self.backlog_bytes = 0
+        self.paused = False
+        self.resume_below = 0
+        # Failures.
+        self.failed_offset = -1
+        self.failed_as: type[BaseException] | None = None
+        self.attempts = 0  # failures of the message at failed_offset
+        self.singly_until = -1  # lower offsets are handled one at a time
+        self.retry_at_s = 0.0
+        self.letter: Letter | None = None
+        self.refusals = 0
+
+    @property
+    def name(self) -> str:
+        """``topic/partition``."""
+        return f"{self.topic}/{self.partition}"
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is under way whose result counts."""
+        return self.phase in (Phase.RUNNING, Phase.LETTERING)
+
+
+Key = tuple[str, int]  # topic, partition
+Submit = Callable[[Lane], None]
+Store = Callable[[Lane, int, int | None], None]  # lane, next offset, leader epoch
+
+
+class Lanes:
+    """The lanes of one consumer.
+
+    Attributes:
+        is_held: While it is set, no batch is handed out. Plain, so that it can be set
+            from a signal handler; after clearing it call `offer_all`.
+    """
+
+    def __init__(
+        self, *, node: int, max_messages: int, submit: Submit, store: Store
+    ) -> None:
+        """Start without lanes.
+
+        Args:
+            node: Node id, for the batches.
+            max_messages: Most messages in a batch whose route does not say.
+            submit: Gives a lane to a handler thread, which then calls `take`. Called
+                with a lock held: must neither block nor call back.
+            store: Moves the offset of a lane, while its assignment stands. The same.
+        """
+        self.is_held = False
+        self._node = node
+        self._max_messages = max_messages
+        self._submit = submit
+        self._store = store
+        self._changed = threading.Condition(threading.Lock())
+        self._lanes: dict[Key, Lane] = {}
+        self._busy: dict[Key, Lane] = {}  # may be closed
+        self._waiting: set[Lane] = set()
+        self._crowded: set[Lane] = set()  # more than its share, not paused
+        self._paused: set[Lane] = set()
+        self._messages = 0  # of lanes that are not paused
+        self._bytes = 0
+
+    # --- assignment -------------------------------------------------------------------
+
+    def open(self, topic: str, partition: int, route: Route, *, now_s: float) -> None:
+        """Make the lane of a partition that was assigned."""
+        self.close([(topic, partition)])
+        with self._changed:
+            lane = Lane(topic, partition, route, now_s=now_s)
+            self._lanes[topic, partition] = lane
+
+    def close(self, partitions: Iterable[Key]) -> None:
+        """End the lanes of partitions: nothing of them is handed out or stored."""
+        with self._changed:
+            for key in partitions:
+                if lane := self._lanes.pop(key, None):
+                    self._forget_backlog(lane)
+                    self._paused.discard(lane)
+                    lane.closed = True
+
+    def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
+        """Hand out nothing more of partitions and wait for what is under way.
+
+        Blocks for at most ``within_s`` seconds. Results are stored as usual; `close`
+        the partitions afterwards.
+
+        Returns:
+            The lanes that are still busy.
+        """
+        with self._changed:
+            lanes = [self._lanes[key] for key in partitions if key in self._lanes]
+            for lane in lanes:
+                self._forget_backlog(lane)
+            self._changed.wait_for(
+                lambda: not any(lane.is_busy for lane in lanes), within_s
+            )
+            return [lane for lane in lanes if lane.is_busy]
+
+    def wait_idle(self, *, within_s: float) -> bool:
+        """Wait until nothing is under way; tell whether that came about in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._busy, within_s)
+
+    def get(self, topic: str, partition: int) -> Lane | None:
+        """Give the lane of a partition, if it is assigned."""
+        return self._lanes.get((topic, partition))
+
+    def all(self) -> list[Lane]:
+        """Give the lanes of all assigned partitions."""
+        with self._changed:
+            return list(self._lanes.values())
+
+    def idle(self) -> list[Key]:
+        """Give the partitions that wait for nothing but messages."""
+        if self.is_held:
+            return []
+        with self._changed:
+            return [
+                key
+                for key, lane in self._lanes.items()
+                if lane.phase is Phase.IDLE
+                and not (lane.backlog or lane.paused or key in self._busy)
+            ]
+
+    def _forget_backlog(self, lane: Lane) -> None:
+        self._count(lane, -lane.backlog, -lane.backlog_bytes)
+        lane.chunks.clear()
+        self._waiting.discard(lane)
+        lane.letter = lane.letter if lane.phase is Phase.LETTERING else None
+        if lane.phase is Phase.WAITING:
+            lane.phase = Phase.IDLE
+
+    # --- from poll to handler ---------------------------------------------------------
+
+    def add(self, lane: Lane, messages: Sequence[Message]) -> None:
+        """Take in what was polled; dropped when the lane was closed meanwhile."""
+        sample = messages[::_SIZE_SAMPLE]
+        size_bytes = sum(map(len, sample)) * len(messages) // len(sample)
+        with self._changed:
+            if not lane.closed:
+                lane.chunks.append(messages)
+                self._count(lane, len(messages), size_bytes)
+                self._offer(lane)
+
+    def take(self, lane: Lane, *, now_s: float) -> Batch | None:
+        """Give the next batch of a lane that was submitted; None if there is none."""
+        with self._changed:
+            if lane.phase is not Phase.READY:
+                return None
+            lane.phase = Phase.IDLE
+            key = lane.topic, lane.partition
+            if lane.closed or self.is_held or not lane.backlog or key in self._busy:
+                return None
+            lane.phase = Phase.RUNNING
+            lane.moved_at_s = now_s
+            self._busy[key] = lane
+            lane.batch = Batch(
+                self._cut(lane),
+                topic=lane.topic,
+                partition=lane.partition,
+                node=self._node,
+            )
+            return lane.batch
+
+    def is_repeat(self, lane: Lane, batch: Batch) -> bool:
+        """Tell whether the batch that a lane has out was tried before."""
+        return _offset(batch[0]) < lane.singly_until
+
+    def offer_all(self) -> None:
+        """Submit what waits for no other reason than that handing out was held."""
+        with self._changed:
+            for lane in self._lanes.values():
+                self._offer(lane)
+
+    def _offer(self, lane: Lane) -> None:
+        if lane.phase is Phase.IDLE and lane.backlog and not self.is_held:
+            lane.phase = Phase.READY
+            self._submit(lane)
+
+    def _cut(self, lane: Lane) -> Sequence[Message]:
+        """Take one batch off the front of the backlog."""
+        size = lane.route.max_messages or self._max_messages
+        first = lane.chunks.popleft()
+        if _offset(first[0]) < lane.singly_until:
+            size = 1
+        cut = first[:size] if len(first) > size else first
+        if len(first) > size:
+            lane.chunks.appendleft(first[size:])
+        while len(cut) < size and lane.chunks:
+            more = lane.chunks.popleft()
+            room = size - len(cut)
+            cut = [*cut, *more[:room]]
+            if len(more) > room:
+                lane.chunks.appendleft(more[room:])
+        share = lane.backlog_bytes * len(cut) // lane.backlog
+        self._count(lane, -len(cut), -share)
+        return cut
+
+    def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
+        lane.backlog += messages
+        lane.backlog_bytes += size_bytes
+        if lane.paused:
+            return
+        self._messages += messages
+        self._bytes += size_bytes
+        if self._has_more_than_its_share(lane):
+            self._crowded.add(lane)
+        else:
+            self._crowded.discard(lane)
+        if messages < 0:
+            self._changed.notify_all()
+
+    # --- from handler to offset -------------------------------------------------------
+
+    def done(self, lane: Lane, batch: Batch, *, now_s: float) -> int:
+        """Store a batch whose handler returned; tell how often its head had failed."""
+        with self._changed:
+            attempts, lane.attempts = lane.attempts, 0
+            self._advance(lane, batch[-1])
+            self._end(lane, now_s=now_s)
+            return attempts
+
+    def failed(
+        self,
+        lane: Lane,
+        batch: Batch,
+        error: BaseException,
+        *,
+        done_count: int,
+        now_s: float,
+    ) -> Verdict | None:
+        """Store the done part of a batch whose handler raised; the rest comes again.
+
+        It comes one message at a time until past the end of this batch: so the one
+        that fails is known, and those before it are not repeated with every retry.
+
+        Args:
+            lane: The lane.
+            batch: What the handler got.
+            error: What it raised.
+            done_count: Messages from the front that count as done.
+            now_s: Time of the failure.
+
+        Returns:
+            What becomes of the first message that is not done; None if all are.
+        """
+        with self._changed:
+            if done_count:
+                self._advance(lane, batch[done_count - 1])
+            rest = batch[done_count:]
+            if not rest:
+                lane.attempts = 0
+                self._end(lane, now_s=now_s)
+                return None
+            verdict = self._judge(lane, rest, error, alone=len(batch) == 1)
+            if lane.closed:
+                self._end(lane, now_s=now_s)
+            elif verdict.retry_in_s is None:
+                lane.letter = Letter(
+                    message=verdict.message, error=error, attempts=verdict.attempts
+                )
+                self._end(lane, now_s=now_s, wait_until_s=now_s)
+            else:
+                lane.chunks.appendleft(rest)
+                self._count(lane, len(rest), sum(map(len, rest)))
+                until_s = now_s + verdict.retry_in_s
+                self._end(lane, now_s=now_s, wait_until_s=until_s)
+            return verdict
+
+    def store_marks(self) -> None:
+        """Store what batches that are out have marked done so far."""
+        with self._changed:
+            for lane in self._busy.values():
+                if lane.batch is not None and (count := lane.batch.done_count):
+                    self._advance(lane, lane.batch[count - 1])
+
+    def _judge(
+        self, lane: Lane, rest: Sequence[Message], error: BaseException, *, alone: bool
+    ) -> Verdict:
+        offset = _offset(rest[0])
+        same = offset == lane.failed_offset and lane.attempts > 0
+        if not same:
+            # In the batch that failed, each of its messages was tried once.
+            lane.attempts = int(offset < lane.singly_until)
+        lane.attempts += 1
+        is_news = not same or lane.failed_as is not type(error)
+        lane.failed_offset, lane.failed_as = offset, type(error)
+        lane.singly_until = max(lane.singly_until, _offset(rest[-1]) + 1)
+        retries = lane.route.max_retries
+        has_end = lane.route.dead_letter is not None and retries is not None
+        given_up = alone and has_end and lane.attempts > (retries or 0)
+        return Verdict(
+            message=rest[0],
+            attempts=lane.attempts,
+            retry_in_s=None if given_up else backoff_s(lane.attempts),
+            is_news=is_news,
+        )
+
+    def _advance(self, lane: Lane, last: Message) -> None:
+        offset = _offset(last) + 1
+        if not lane.closed and offset > lane.next_offset:
+            lane.next_offset = offset
+            self._store(lane, offset, last.leader_epoch())
+
+    def _end(
+        self, lane: Lane, *, now_s: float, wait_until_s: float | None = None
+    ) -> None:
+        """A batch or a letter of the lane is no longer under way."""
+        key = lane.topic, lane.partition
+        self._busy.pop(key, None)
+        lane.batch = None
+        lane.moved_at_s = now_s
+        lane.phase = Phase.IDLE
+        if wait_until_s is not None and not lane.closed:
+            lane.phase = Phase.WAITING
+            lane.retry_at_s = wait_until_s
+            self._waiting.add(lane)
+        if successor := self._lanes.get(key):
+            self._offer(successor)
+        self._changed.notify_all()
+
+    # --- back-off and dead letters ----------------------------------------------------
+
+    def due(self, *, now_s: float) -> list[Lane]:
+        """Submit lanes whose back-off is over; give those with a letter to send.
+
+        For each of these call `acknowledged` or `refused`, once.
+        """
+        if not self._waiting or self.is_held:
+            return []
+        with self._changed:
+            over = [lane for lane in self._waiting if lane.retry_at_s <= now_s]
+            self._waiting.difference_update(over)
+            for lane in over:
+                if lane.letter is None:
+                    lane.phase = Phase.IDLE
+                    self._offer(lane)
+                else:
+                    lane.phase = Phase.LETTERING
+                    self._busy[lane.topic, lane.partition] = lane
+            return [lane for lane in over if lane.letter is not None]
+
+    def acknowledged(self, lane: Lane, *, now_s: float) -> None:
+        """Move the offset past a message whose dead letter was acknowledged."""
+        with self._changed:
+            if lane.letter is not None:
+                self._advance(lane, lane.letter.message)
+            lane.letter = None
+            lane.attempts = lane.refusals = 0
+            self._end(lane, now_s=now_s)
+
+    def refused(self, lane: Lane, *, now_s: float) -> float:
+        """Keep a dead letter that could not be written; give the seconds to wait."""
+        with self._changed:
+            lane.refusals += 1
+            retry_in_s = backoff_s(lane.refusals)
+            self._end(lane, now_s=now_s, wait_until_s=now_s + retry_in_s)
+            return retry_in_s
+
+    # --- back-pressure ----------------------------------------------------------------
+
+    def wait_for_room(self, *, within_s: float) -> bool:
+        """Wait while too much waits here; tell whether there is room.
+
+        Returns at once when there is. Blocks for at most ``within_s`` seconds.
+        """
+        if not self._is_full():
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._is_full(2), within_s)
+
+    def to_pause(self, *, now_s: float, make_room: bool = False) -> list[Lane]:
+        """Give the lanes to pause now: call `paused` with those that are.
+
+        These are lanes with more than their share whose batch is a slow one; all
+        while handing out is held; with ``make_room`` as many of the fullest as it
+        takes.
+        """
+        if self.is_held:
+            return [lane for lane in self.all() if not lane.paused]
+        if not self._crowded and not make_room:
+            return []
+        with self._changed:
+            slow = {lane for lane in self._crowded if _is_slow(lane, now_s)}
+            if make_room:
+                slow |= self._fullest()
+            return list(slow)
+
+    def paused(self, lanes: Iterable[Lane]) -> None:
+        """Lanes get no more messages from now on."""
+        with self._changed:
+            for lane in lanes:
+                if lane.closed or lane.paused:
+                    continue
+                self._messages -= lane.backlog
+                self._bytes -= lane.backlog_bytes
+                lane.paused = True
+                # Resumed in time for the fetch, but not over and over.
+                lane.resume_below = min(lane.backlog // 2, LANE_MESSAGES // 4)
+                self._crowded.discard(lane)
+                self._paused.add(lane)
+
+    def to_resume(self) -> list[Lane]:
+        """Give the paused lanes that have room again: call `resumed` with them."""
+        if not self._paused or self.is_held or self._is_full():
+            return []
+        with self._changed:
+            return [lane for lane in self._paused if lane.backlog <= lane.resume_below]
+
+    def resumed(self, lanes: Iterable[Lane]) -> None:
+        """Lanes get messages again."""
+        with self._changed:
+            for lane in lanes:
+                if lane.paused and not lane.closed:
+                    lane.paused = False
+                    self._paused.discard(lane)
+                    self._messages += lane.backlog
+                    self._bytes += lane.backlog_bytes
+
+    def _is_full(self, fraction: int = 1) -> bool:
+        return (
+            self._messages >= CAPACITY_MESSAGES // fraction
+            or self._bytes >= CAPACITY_BYTES // fraction
+        )
+
+    def _has_more_than_its_share(self, lane: Lane) -> bool:
+        share_bytes = CAPACITY_BYTES // max(1, len(self._lanes))
+        return lane.backlog > LANE_MESSAGES or lane.backlog_bytes > max(
+            LANE_BYTES_LEAST, share_bytes
+        )
+
+    def _fullest(self) -> set[Lane]:
+        """Lanes that make up the upper half of the capacity."""
+        messages, size_bytes = self._messages, self._bytes
+        fullest = set()
+        for lane in sorted(self._lanes.values(), key=lambda lane: -lane.backlog_bytes):
+            if messages < CAPACITY_MESSAGES // 2 and size_bytes < CAPACITY_BYTES // 2:
+                break
+            if not lane.paused:
+                fullest.add(lane)
+                messages -= lane.backlog
+                size_bytes -= lane.backlog_bytes
+        return fullest
+
+
+def backoff_s(attempts: int) -> float:
+    """Give the seconds between failure number ``attempts`` and the next try."""
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(attempts - 1, 16))
+
+
+def _is_slow(lane: Lane, now_s: float) -> bool:
+    """Tell whether a lane has something under way that takes long."""
+    has_turn = lane.phase in (Phase.RUNNING, Phase.WAITING, Phase.LETTERING)
+    return has_turn and now_s - lane.moved_at_s > KEEP_ALIVE_S
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None  # noqa: S101 - a consumed message has one
+    return offset

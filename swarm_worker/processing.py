@@ -1,0 +1,219 @@
+"""Handlers at work: the threads that run them, and what follows from how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from swarm_worker.lanes import Lane, Lanes, Store, Verdict
+
+if TYPE_CHECKING:
+    from swarm_worker.app import Handler, Hook
+    from swarm_worker.batch import Batch
+    from swarm_worker.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[["HandlerThread"], None]
+
+
+class HandlerThread:
+    """One thread that runs handlers; coroutines on an event loop of its own."""
+
+    def __init__(self, number: int, queue: SimpleQueue[Work | None]) -> None:
+        self._queue = queue
+        self._runner: asyncio.Runner | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"swarm-handler-{number}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    def call(self, handler: Handler, batch: Batch) -> None:
+        """Run a handler to its end; a coroutine's too. On this thread only."""
+        result = handler(batch)
+        if result is not None and inspect.isawaitable(result):
+            if self._runner is None:
+                self._runner = asyncio.Runner()
+            self._runner.run(self._await(result))
+
+    def cancel(self) -> None:
+        """Cancel the coroutine that runs, if one does. From any thread."""
+        task = self._task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(timeout_s)
+
+    async def _await(self, awaitable: Awaitable[None]) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await awaitable
+        finally:
+            self._task = None
+
+    def _run(self) -> None:
+        while (work := self._queue.get()) is not None:
+            work(self)
+        if self._runner is not None:
+            self._runner.close()
+
+
+class HandlerPool:
+    """The threads that all consumers of a node share: so many partitions at once."""
+
+    def __init__(self, concurrency: int) -> None:
+        """Make ``concurrency`` threads; `start` starts them."""
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._threads = [HandlerThread(i, self._queue) for i in range(concurrency)]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, work: Work) -> None:
+        """Have the next free thread do some work. Does not block."""
+        self._queue.put(work)
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether all threads run; one that does not has met a bug of ours."""
+        return all(thread.alive for thread in self._threads)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine handlers that run; the others cannot be cancelled."""
+        for thread in self._threads:
+            thread.cancel()
+
+    def stop(self, *, within_s: float = 1.0) -> None:
+        """End the threads, each after what it does; wait for at most ``within_s``."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(within_s / len(self._threads))
+
+
+class Processing:
+    """What becomes of one consumer's messages between poll and stored offset.
+
+    Attributes:
+        lanes: Whose turn it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: int,
+        max_messages: int,
+        pool: HandlerPool,
+        progress: Progress,
+        before_store: Sequence[Hook],
+        store: Store,
+        clock: Callable[[], float],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            node: Node id, for the batches.
+            max_messages: Most messages in a batch whose route does not say.
+            pool: Runs the handlers.
+            progress: Is told.
+            before_store: Called after a handler returned, before its offset moves.
+            store: Moves an offset; see `Lanes`.
+            clock: Seconds, as in the reports.
+        """
+        self.lanes = Lanes(
+            node=node, max_messages=max_messages, submit=self._submit, store=store
+        )
+        self._pool = pool
+        self._progress = progress
+        self._before_store = tuple(before_store)
+        self._clock = clock
+
+    @property
+    def may_store_marks(self) -> bool:
+        """Tell whether an offset may move while the handler still runs."""
+        return not self._before_store
+
+    def _submit(self, lane: Lane) -> None:
+        self._pool.submit(partial(self._work, lane))
+
+    def _work(self, lane: Lane, thread: HandlerThread) -> None:
+        now_s = self._clock()
+        batch = self.lanes.take(lane, now_s=now_s)
+        if batch is None:
+            return
+        repeat = self.lanes.is_repeat(lane, batch)
+        self._progress.began(batch, retry=repeat, now_s=now_s)
+        try:
+            thread.call(lane.route.handler, batch)
+            self._flush()
+        except BaseException as error:  # noqa: BLE001 - also SystemExit never commits
+            self._failed(lane, batch, error)
+        else:
+            self._progress.ended(batch, done_count=len(batch), failed=False)
+            failures = self.lanes.done(lane, batch, now_s=self._clock())
+            if failures:
+                _log_recovery(batch, failures)
+
+    def _flush(self) -> None:
+        for hook in self._before_store:
+            hook()
+
+    def _failed(self, lane: Lane, batch: Batch, error: BaseException) -> None:
+        done_count = batch.done_count
+        if done_count and self._before_store:
+            done_count = self._flushed(done_count)
+        self._progress.ended(batch, done_count=done_count, failed=True)
+        verdict = self.lanes.failed(
+            lane, batch, error, done_count=done_count, now_s=self._clock()
+        )
+        _log_failure(batch, error, verdict)
+
+    def _flushed(self, done_count: int) -> int:
+        """Give how much of what is marked done may be stored: all, or nothing."""
+        try:
+            self._flush()
+        except BaseException as error:  # noqa: BLE001 - the handler's error is logged
+            logger.warning("before_store_failed error=%r", error)
+            return 0
+        return done_count
+
+
+def _log_failure(batch: Batch, error: BaseException, verdict: Verdict | None) -> None:
+    if verdict is None or verdict.is_news:
+        logger.error(
+            "handler_failed at=%s attempts=%s retry_in_s=%s error=%r",
+            batch.position,
+            verdict.attempts if verdict else 1,
+            verdict.retry_in_s if verdict else None,
+            error,
+            exc_info=error,
+        )
+
+
+def _log_recovery(batch: Batch, failures: int) -> None:
+    logger.info(
+        "handler_recovered at=%s/%s@%s failures=%s",
+        batch.topic,
+        batch.partition,
+        batch[0].offset(),
+        failures,
+    )

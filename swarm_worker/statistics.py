@@ -1,0 +1,220 @@
+"""What librdkafka's statistics tell: lag, brokers, what is frozen, what stands still.
+
+Source: librdkafka's STATISTICS.md. Decisions only; who calls says what time it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Key = tuple[str, int]  # topic, partition
+
+_STEADY: Final = "steady"
+
+# States of a classic member that waits for a topic to exist.
+_AWAITS_TOPIC: Final = frozenset({"init", "wait-metadata"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionFigures:
+    """One partition, as the client sees it; None where it does not know.
+
+    Attributes:
+        fetched_offset: Next offset to fetch: beyond control messages and gaps too.
+        end_offset: What a consumer can read up to; the last stable offset, unless
+            uncommitted transactions are read.
+        committed_offset: Last committed.
+        is_queued: Fetched messages wait in the client's queue.
+        has_leader: Its leader is known and connected.
+    """
+
+    fetched_offset: int | None
+    end_offset: int | None
+    committed_offset: int | None
+    is_queued: bool
+    has_leader: bool
+
+    @property
+    def has_data(self) -> bool:
+        """There is something to read that was not handed out yet."""
+        position = self.fetched_offset
+        if position is None:
+            position = self.committed_offset
+        known = position is not None and self.end_offset is not None
+        return self.is_queued or (known and self.end_offset > position)  # type: ignore[operator]  # known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One emission of statistics.
+
+    Attributes:
+        brokers_up: Brokers with a live connection.
+        join_state: The member's state in its group; None without a group.
+        rebalance_count: Assignments and revocations so far.
+        partitions: By topic and partition.
+    """
+
+    brokers_up: int
+    join_state: str | None
+    rebalance_count: int
+    partitions: Mapping[Key, PartitionFigures]
+
+
+def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
+    """Read what a ``stats_cb`` gets.
+
+    Args:
+        text: The JSON.
+        reads_uncommitted: ``isolation.level`` is not the default.
+    """
+    told = json.loads(text)
+    up = {
+        broker["nodeid"] if broker["nodeid"] >= 0 else broker["name"]
+        for broker in told.get("brokers", {}).values()
+        if broker["state"] == "UP" and broker.get("source") != "logical"
+    }
+    group = told.get("cgrp", {})
+    return Figures(
+        brokers_up=len(up),
+        join_state=group.get("join_state"),
+        rebalance_count=group.get("rebalance_cnt", 0),
+        partitions={
+            (topic["topic"], partition["partition"]): _partition(
+                partition, up, "hi_offset" if reads_uncommitted else "ls_offset"
+            )
+            for topic in told.get("topics", {}).values()
+            for partition in topic["partitions"].values()
+            if partition["partition"] >= 0
+        },
+    )
+
+
+def _partition(
+    told: Mapping[str, Any], up: Collection[object], end: str
+) -> PartitionFigures:
+    return PartitionFigures(
+        fetched_offset=_offset(told.get("next_offset")),
+        end_offset=_offset(told.get(end)),
+        committed_offset=_offset(told.get("committed_offset")),
+        is_queued=told.get("fetchq_cnt", 0) > 0,
+        has_leader=told.get("leader") in up,
+    )
+
+
+def _offset(value: int | None) -> int | None:
+    """Librdkafka's negative offsets are names of unknown ones."""
+    return value if value is not None and value >= 0 else None
+
+
+def lag(
+    figures: Figures, done: Mapping[Key, int], *, idle: Collection[Key]
+) -> int | None:
+    """Give the messages behind the ends of partitions; None when nothing is known.
+
+    Args:
+        figures: The statistics.
+        done: For each partition held, the offset up to which all is done; negative
+            when nothing was done since it was assigned.
+        idle: Partitions of which nothing is on the way to or at a handler.
+    """
+    behind = [
+        count
+        for key, offset in done.items()
+        if (partition := figures.partitions.get(key)) is not None
+        and (count := _behind(partition, offset, is_idle=key in idle)) is not None
+    ]
+    return sum(behind) if behind else None
+
+
+def _behind(
+    partition: PartitionFigures, done_offset: int, *, is_idle: bool
+) -> int | None:
+    if partition.end_offset is None:
+        return None
+    position = partition.fetched_offset
+    # A caught-up partition may end with offsets that no message has.
+    if not is_idle or partition.has_data or position is None:
+        position = done_offset if done_offset >= 0 else partition.committed_offset
+    return None if position is None else max(0, partition.end_offset - position)
+
+
+class Steadiness:
+    """Since when a group is frozen in one non-steady join state.
+
+    A rebalance that makes progress changes the state or the count of rebalances. In
+    the consumer protocol (KIP-848) ``init`` is also the state of a member that has
+    joined and holds nothing, so it is no sign there.
+    """
+
+    def __init__(self, *, is_consumer_protocol: bool) -> None:
+        """Start without knowledge."""
+        self._normal = {_STEADY, "init"} if is_consumer_protocol else {_STEADY}
+        self._seen: tuple[str | None, int] | None = None
+        self._since_s: float | None = None
+
+    def update(
+        self, figures: Figures, *, lacks_topic: bool, is_refused: bool, now_s: float
+    ) -> float | None:
+        """Take in statistics; give since when the group is frozen, None if it is not.
+
+        Args:
+            figures: The statistics.
+            lacks_topic: A topic of the subscription does not exist: not our fault.
+            is_refused: The group is closed to us, or no broker answers: the same.
+            now_s: When they came.
+        """
+        state = figures.join_state
+        excused = (
+            is_refused
+            or figures.brokers_up == 0
+            or (lacks_topic and state in _AWAITS_TOPIC)
+        )
+        if state is None or state in self._normal or excused:
+            self._seen = self._since_s = None
+            return None
+        seen = (state, figures.rebalance_count)
+        if seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return self._since_s
+
+
+class Stalls:
+    """Partitions that have data and do not move, though nothing here holds them up."""
+
+    def __init__(self) -> None:
+        """Start without knowledge."""
+        self._seen: dict[Key, tuple[int | None, float]] = {}
+
+    def update(
+        self, figures: Figures, movable: Iterable[Key], *, now_s: float
+    ) -> Mapping[str, float]:
+        """Take in statistics; give since when each such partition stands still.
+
+        One that is idle, at a transactional or compacted gap, or whose leader is away
+        is none: its next offset to fetch is at the end, or no restart would help.
+
+        Args:
+            figures: The statistics.
+            movable: Partitions that wait for nothing but messages: not paused, not in
+                back-off, nothing at a handler.
+            now_s: When they came.
+        """
+        seen: dict[Key, tuple[int | None, float]] = {}
+        for key in movable:
+            partition = figures.partitions.get(key)
+            if partition is None or not partition.has_data or not partition.has_leader:
+                continue
+            offset, since_s = self._seen.get(key, (None, now_s))
+            moved = key not in self._seen or offset != partition.fetched_offset
+            seen[key] = (partition.fetched_offset, now_s if moved else since_s)
+        stalled = {
+            f"{topic}/{partition}": since_s
+            for (topic, partition), (_, since_s) in seen.items()
+            if (topic, partition) in self._seen and since_s < now_s
+        }
+        self._seen = seen
+        return stalled

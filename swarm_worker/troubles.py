@@ -1,0 +1,157 @@
+"""What goes wrong with Kafka, each told once when it begins and once when it is over.
+
+librdkafka tells of every attempt, ten times a second; a log wants the changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+from swarm_worker import exits
+
+_NO_OFFSET_REMEDY: Final = (
+    "nothing of this partition is read until an offset is set: set [kafka] "
+    "auto.offset.reset to earliest or latest and restart the node, or stop the group's "
+    "nodes and use kafka-consumer-groups.sh --reset-offsets"
+)
+
+
+class FatalError(Exception):
+    """The node cannot go on; ``exit_code`` tells how it ends."""
+
+    def __init__(self, reason: str, *, exit_code: int = exits.FATAL) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+class Kind(Enum):
+    """What an error is about, for those that are handled each in its own way."""
+
+    NOTHING = "nothing"  # told of elsewhere, or no error at all
+    BROKERS = "brokers"  # none can be reached
+    CREDENTIALS = "credentials"
+    TOPIC = "topic"
+    GROUP = "group"
+    OFFSET = "offset"  # there is none to begin with
+    HELD_ID = "held_id"  # our instance id belongs to a session that still runs
+    FATAL = "fatal"
+    OTHER = "other"
+
+
+_KINDS: Final = {
+    KafkaError._PARTITION_EOF: Kind.NOTHING,  # noqa: SLF001 - librdkafka's own codes
+    # One connection; when the last is gone, _ALL_BROKERS_DOWN follows.
+    KafkaError._TRANSPORT: Kind.NOTHING,  # noqa: SLF001
+    KafkaError._RESOLVE: Kind.NOTHING,  # noqa: SLF001
+    KafkaError._TIMED_OUT: Kind.NOTHING,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: Kind.BROKERS,  # noqa: SLF001
+    KafkaError._AUTHENTICATION: Kind.CREDENTIALS,  # noqa: SLF001
+    KafkaError._SSL: Kind.CREDENTIALS,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED: Kind.CREDENTIALS,
+    KafkaError._UNKNOWN_TOPIC: Kind.TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION: Kind.TOPIC,  # noqa: SLF001
+    KafkaError.UNKNOWN_TOPIC_OR_PART: Kind.TOPIC,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: Kind.TOPIC,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: Kind.GROUP,
+    KafkaError._AUTO_OFFSET_RESET: Kind.OFFSET,  # noqa: SLF001
+    KafkaError._FATAL: Kind.FATAL,  # noqa: SLF001
+}
+
+
+def kind_of(error: KafkaError) -> Kind:
+    """Tell what an error is about.
+
+    librdkafka delivers a fatal error as ``_FATAL`` with the real one in its text only.
+    """
+    kind = _KINDS.get(error.code(), Kind.OTHER)
+    if kind is Kind.FATAL or error.fatal():
+        held = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
+        is_held = (
+            error.code() == KafkaError.UNRELEASED_INSTANCE_ID or held in error.str()
+        )
+        return Kind.HELD_ID if is_held else Kind.FATAL
+    return kind
+
+
+def no_offset(error: KafkaError, *, topic: str, partition: int, offset: int) -> str:
+    """Describe a partition that has no offset to begin with, and what to do."""
+    never = KafkaError(KafkaError._NO_OFFSET).str() in error.str()  # noqa: SLF001 - a code
+    what = (
+        "the group has no committed offset"
+        if never
+        else f"offset {offset} is not on the broker (any more)"
+    )
+    return (
+        f"{topic}/{partition}: {what}, and auto.offset.reset is error; "
+        f"{_NO_OFFSET_REMEDY} ({error.str()})"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong."""
+
+    kind: Kind
+    subject: str
+
+
+class Troubles:
+    """The troubles of one group that are not over; logs their begin and end."""
+
+    def __init__(self, group: str, logger: logging.Logger) -> None:
+        """Start without any."""
+        self._group = group
+        self._logger = logger
+        self._texts: dict[Trouble, str] = {}
+
+    def begin(
+        self, kind: Kind, text: str, *, subject: str = "", level: int = logging.WARNING
+    ) -> None:
+        """Take note of a trouble; logged unless it is known with this text."""
+        trouble = Trouble(kind, subject)
+        if self._texts.get(trouble) != text:
+            self._texts[trouble] = text
+            self._logger.log(
+                level, "kafka_trouble group=%s about=%s detail=%r",
+                self._group, kind.value, text,
+            )  # fmt: skip
+
+    def end(self, *kinds: Kind, having: Callable[[str], bool] | None = None) -> None:
+        """Take note that troubles of some kinds are over; logged if they were there.
+
+        Args:
+            *kinds: Which kinds.
+            having: Only those whose subject it accepts; all by default.
+        """
+        for trouble in list(self._texts):
+            if trouble.kind in kinds and (having is None or having(trouble.subject)):
+                text = self._texts.pop(trouble)
+                self._logger.info(
+                    "kafka_trouble_over group=%s about=%s detail=%r",
+                    self._group, trouble.kind.value, text,
+                )  # fmt: skip
+
+    def has(self, *kinds: Kind) -> bool:
+        """Tell whether there is a trouble of one of some kinds."""
+        return any(trouble.kind in kinds for trouble in self._texts)
+
+    def subjects(self, kind: Kind) -> tuple[str, ...]:
+        """Give the subjects of a kind of trouble, in the order of their beginning."""
+        return tuple(t.subject for t in self._texts if t.kind is kind)
+
+
+class LibraryLog(logging.Filter):
+    """Keeps from librdkafka's log what `Troubles` tells better, and once."""
+
+    # Facilities of librdkafka: each attempt to connect, each request that timed out.
+    _TOLD: Final = ("FAIL", "ERROR", "REQTMOUT", "FATAL", "PARTCNT", "TERMINATE")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be logged."""
+        return not str(record.msg).startswith(self._TOLD)
