@@ -20,10 +20,7 @@ def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
     Raises:
         ConfigError: Something cannot work.
     """
-    from swarm_worker.client import (  # noqa: PLC0415 - Kafka client
-        make_consumer,
-        properties_for,
-    )
+    from swarm_worker.client import try_out  # noqa: PLC0415 - loads the Kafka client
 
     settings = invocation.settings
     check_report_timeout(invocation.document, settings, environ)
@@ -33,11 +30,8 @@ def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
         node: plan(app, node=node, nodes=settings.nodes, selection=settings.selection)
         for node in ids
     }
-    for group in {
-        group.group: group for node in plans.values() for group in node
-    }.values():
-        # It begins to connect; what it would say of that is not what is checked.
-        make_consumer({"log_level": 0, **properties_for(group, settings)}).close()
+    for group in {g.group: g for groups in plans.values() for g in groups}.values():
+        try_out(group, settings)
     return "\n".join(_summary(invocation, plans)) + "\n"
 
 

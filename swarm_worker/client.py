@@ -42,3 +42,13 @@ def make_consumer(properties: Mapping[str, Any]) -> Consumer:
         raise ConfigError(f"[kafka] {told}") from None
     except (TypeError, ValueError) as error:
         raise ConfigError(f"[kafka] {error}") from None
+
+
+def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
+    """Have librdkafka judge the properties of a group, and join nothing.
+
+    Raises:
+        ConfigError: It does not take them.
+    """
+    # It begins to connect; what it would log of that is not what is tried.
+    make_consumer({"log_level": 0, **properties_for(plan, settings)}).close()

@@ -166,7 +166,8 @@ class Node:
         return app
 
     def _make_consumers(self, app: App) -> None:
-        from swarm_worker.consumer import GroupConsumer  # noqa: PLC0415 - Kafka client
+        from swarm_worker.client import try_out  # noqa: PLC0415 - the Kafka client
+        from swarm_worker.consumer import GroupConsumer  # noqa: PLC0415 - the same
         from swarm_worker.processing import HandlerPool  # noqa: PLC0415 - the same
 
         settings = self._settings
@@ -176,6 +177,8 @@ class Node:
             nodes=settings.nodes,
             selection=settings.selection,
         )
+        for group in plans:
+            try_out(group, settings)
         self._pool = HandlerPool(settings.concurrency)
         self._consumers = [
             GroupConsumer(
