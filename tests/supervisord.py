@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,23 +122,33 @@ class Supervisord:
 
 @contextmanager
 def running_supervisord(
-    sections: str, *, loglevel: str = "info", credentials: str = ""
+    sections: str,
+    *,
+    loglevel: str = "info",
+    password: str | None = None,
+    prepare: Callable[[Path], None] | None = None,
 ) -> Iterator[Supervisord]:
     """Run a supervisord with these program sections; ``{folder}`` is its directory.
 
+    With a ``password`` its socket asks for that, of user ``u``. ``prepare`` may put
+    files into the directory before anything starts.
     On failure all logs of its folder are part of the test's output.
     """
     folder = Path(tempfile.mkdtemp(prefix="sw", dir="/tmp"))  # a short path
     assert len(str(folder)) < SOCKET_PATH_MAX - 8
+    if prepare is not None:
+        prepare(folder)
     text = _TEMPLATE.format(
         folder=folder,
         loglevel=loglevel,
-        credentials=credentials,
+        credentials="" if password is None else f"username = u\npassword = {password}",
         sections=sections.replace("{folder}", str(folder)).replace(
             "{python}", f"{sys.executable}"
         ),
     )
     daemon = start_supervisord(folder, text)
+    if password is not None:
+        daemon.rpc = Supervisor(daemon.url, username="u", password=password)
     try:
         eventually(
             lambda: answers(daemon), within_s=20.0, describe="supervisord answers"
@@ -156,22 +166,16 @@ def start_supervisord(folder: Path, config: str) -> Supervisord:
     """Start a supervisord in a folder; it may not answer yet."""
     config_file = folder / "supervisord.conf"
     config_file.write_text(config, encoding="utf-8")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(LEASHED),
-            str(os.getpid()),
-            str(SUPERVISORD),
-            "-n",
-            "-c",
-            str(config_file),
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "supervisord.stderr").open("wb"),
-    )
+    leash = [sys.executable, str(LEASHED), str(os.getpid())]
+    with (folder / "supervisord.stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            [*leash, str(SUPERVISORD), "-n", "-c", str(config_file)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
     return Supervisord(folder, process, Supervisor(f"unix://{folder}/s"))
 
 

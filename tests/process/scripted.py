@@ -1,0 +1,81 @@
+"""A scripted node: reports like a healthy one, but for what a file tells it.
+
+``python -m tests.process.scripted FOLDER`` runs as a program of supervisord. The file
+``FOLDER/<process name>.json`` may hold, besides fields of the report:
+
+* ``pid``: for that process only; its successor is healthy again,
+* ``silent``: report nothing,
+* ``ignore_term``: live on after TERM,
+* ``raw``: write this text in the place of reports,
+* ``exit``: end with this code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import faulthandler
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_worker.report import Report, State, encode
+from tests.kafka.leashed import leash_to
+
+EVERY_S: Final = 0.25
+
+HEALTHY: Final = Report(
+    node=0,
+    pid=os.getpid(),
+    state=State.RUNNING,
+    poll_age_ms=10,
+    assigned=3,
+    messages=1,
+    brokers_up=1,
+)
+
+
+def main(folder: Path) -> None:
+    """Report until told otherwise."""
+    leash_to(os.getppid())
+    faulthandler.register(signal.SIGTTIN)
+    script = folder / f"{os.environ['SUPERVISOR_PROCESS_NAME']}.json"
+    signal.signal(signal.SIGTERM, lambda *_: _term(script))
+    seq = 0
+    while True:
+        told = _read(script)
+        if "exit" in told:
+            os._exit(told["exit"])
+        if "raw" in told:
+            os.write(1, told["raw"].encode())
+        elif not told.get("silent"):
+            os.write(1, encode(dataclasses.replace(_report(told), seq=seq)))
+            seq += 1
+        select.select([], [], [], EVERY_S)
+
+
+def _term(script: Path) -> None:
+    if not _read(script).get("ignore_term"):
+        os._exit(0)
+
+
+def _report(told: dict[str, Any]) -> Report:
+    names = {field.name for field in dataclasses.fields(Report)} - {"pid"}
+    fields = {name: value for name, value in told.items() if name in names}
+    return dataclasses.replace(HEALTHY, **fields)
+
+
+def _read(script: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError):
+        told: dict[str, Any] = json.loads(script.read_text("utf-8"))
+        if told.get("pid", os.getpid()) == os.getpid():
+            return told
+    return {}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
