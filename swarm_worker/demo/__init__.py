@@ -1,0 +1,1 @@
+"""``swarm-demo``: a swarm, four faults, and what becomes of them."""
