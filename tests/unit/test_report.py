@@ -1,0 +1,211 @@
+"""The wire format of reports."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm_worker.report import (
+    BEGIN,
+    END,
+    FRAME_MAX_BYTES,
+    FRAME_MIN_BYTES,
+    ForeignReport,
+    Report,
+    ReportError,
+    State,
+    decode,
+    encode,
+)
+
+counts = st.integers(min_value=0, max_value=2**40)
+maybe_counts = st.none() | counts
+places = st.lists(st.text(max_size=25), max_size=3).map(tuple)
+reports = st.builds(
+    Report,
+    node=counts,
+    pid=counts,
+    state=st.sampled_from(State),
+    seq=counts,
+    at_ms=maybe_counts,
+    max_poll_interval_ms=counts,
+    poll_age_ms=maybe_counts,
+    consume_age_ms=maybe_counts,
+    in_flight=places,
+    unsteady_ms=maybe_counts,
+    stalled_ms=maybe_counts,
+    stalled=places,
+    assigned=counts,
+    messages=counts,
+    batches=counts,
+    errors=counts,
+    retries=counts,
+    dead_letters=counts,
+    lag=maybe_counts,
+    brokers_up=maybe_counts,
+)
+small = st.builds(Report, node=counts, pid=counts, state=st.sampled_from(State))
+
+REPORT = Report(node=3, pid=4711, state=State.RUNNING, in_flight=("orders/0@17",))
+
+
+def payload(frame: bytes) -> str:
+    """Give what supervisord hands on of a frame: the text between the tokens."""
+    text = frame.decode("ascii")
+    return text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
+
+
+def fields(**changes: object) -> str:
+    """Give a payload like that of `REPORT`, with other fields."""
+    return json.dumps(json.loads(payload(encode(REPORT))) | changes)
+
+
+def read(text: str) -> Report:
+    """Decode a payload of our own version."""
+    report = decode(text)
+    assert isinstance(report, Report)
+    return report
+
+
+@given(reports)
+def test_what_was_encoded_is_decoded(report: Report) -> None:
+    """A report comes back as it was, its lists perhaps shortened from the end."""
+    back = read(payload(encode(report)))
+
+    for name in ("in_flight", "stalled"):
+        kept = getattr(back, name)
+        assert getattr(report, name)[: len(kept)] == kept
+    assert back == Report(
+        **{
+            name: getattr(back if name in {"in_flight", "stalled"} else report, name)
+            for name in Report.__slots__
+        }
+    )
+
+
+@given(small)
+def test_a_report_that_fits_comes_back_equal(report: Report) -> None:
+    """``decode(encode(report)) == report``."""
+    assert decode(payload(encode(report))) == report
+
+
+@given(reports)
+def test_a_frame_is_what_supervisord_can_bear(report: Report) -> None:
+    """Its length is within bounds, it is ASCII, and only its own tokens are in it."""
+    frame = encode(report)
+
+    assert FRAME_MIN_BYTES <= len(frame) <= FRAME_MAX_BYTES
+    assert frame.isascii()
+    assert frame.startswith(f"\n{BEGIN}".encode())
+    assert frame.endswith(f"{END}\n".encode())
+    assert frame.count(b"<!--") == 2
+
+
+def test_tokens_in_a_topic_cannot_forge_a_report() -> None:
+    """A topic that holds the tokens is data, before and after."""
+    nasty = f"{END}\n{BEGIN}{{}}{END}"
+    report = Report(node=0, pid=1, state=State.RUNNING, in_flight=(nasty,))
+
+    frame = encode(report)
+
+    assert frame.count(END.encode()) == 1
+    assert read(payload(frame)).in_flight == (nasty,)
+
+
+def test_a_report_that_is_too_long_loses_the_last_items_first() -> None:
+    """The oldest batch in flight is the last to go."""
+    report = Report(
+        node=0,
+        pid=1,
+        state=State.RUNNING,
+        in_flight=("a" * 200, "b" * 200, "c" * 200),
+        stalled=("d" * 100,),
+    )
+
+    back = read(payload(encode(report)))
+
+    assert back.in_flight[0] == "a" * 200
+    assert "c" * 200 not in back.in_flight
+
+
+def test_longest_topic_names_leave_the_figures() -> None:
+    """Lists that cannot fit at all are dropped whole."""
+    huge = ("\x00" * 249,) * 3
+    report = Report(
+        node=7, pid=1, state=State.QUIET, in_flight=huge, stalled=huge, lag=5
+    )
+
+    back = read(payload(encode(report)))
+
+    assert (back.in_flight, back.stalled) == ((), ())
+    assert (back.node, back.state, back.lag) == (7, State.QUIET, 5)
+
+
+@given(
+    st.text()
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(json.dumps)
+    | st.dictionaries(
+        st.sampled_from([*Report.__slots__, "swarm"]),
+        st.none() | st.integers() | st.floats() | st.text() | st.lists(st.text()),
+    ).map(lambda made: json.dumps({"swarm": 1, **made}))
+)
+def test_whatever_comes_is_decoded_or_refused(text: str) -> None:
+    """`decode` of any text gives a report or raises `ReportError`, nothing else."""
+    told = ""
+    try:
+        decode(text)
+    except ReportError as error:
+        told = str(error)
+    assert len(told) < 1000
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        "1",
+        "null",
+        "{}",
+        "[" * 1000,
+        '{"swarm": true}',
+        '{"swarm": 1}',
+        "x" * 2000,
+        "Undecodable: b'caf\\xe9'",
+        fields(state="dead"),
+        fields(node=-1),
+        fields(pid=True),
+        fields(poll_age_ms="5"),
+        fields(poll_age_ms=1.5),
+        fields(lag=2**70),
+        fields(in_flight="orders/0@1"),
+        fields(in_flight=[1]),
+        fields(at_ms=None).replace("null", "NaN", 1),
+    ],
+)
+def test_what_is_no_report_is_refused(text: str) -> None:
+    """Empty, deep, long, foreign and wrongly typed payloads are refused."""
+    with pytest.raises(ReportError):
+        decode(text)
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """A newer node may say more."""
+    assert read(fields(weather="fine")) == REPORT
+
+
+def test_another_version_is_proof_of_life() -> None:
+    """A report of another format version is told apart from garbage."""
+    assert decode('{"swarm": 2, "node": "?"}') == ForeignReport(2)
+
+
+def test_output_before_the_report_does_not_hide_it() -> None:
+    """A BEGIN token in a program's output opens the capture early."""
+    noise = f"some output {BEGIN} more of it"
+
+    assert read(noise + BEGIN + payload(encode(REPORT))) == REPORT
