@@ -27,7 +27,7 @@ from swarm_event_listener.events import (
     Surveyed,
 )
 from swarm_event_listener.journal import Journal
-from swarm_event_listener.record import Record
+from swarm_event_listener.record import Cause, Record
 from swarm_event_listener.rpc import (
     Supervisor,
     SupervisorFault,
@@ -151,7 +151,7 @@ class Actions:
 
     def _remember(self, name: str, record: Record) -> None:
         plain = record.as_json(self._wall)
-        if not record.dry_run:
+        if not record.dry_run and record.cause is not Cause.ROLL:
             self._journal.note(self._notes_with_failure(name, record.detected_at_s))
         self._journal.remember(name, plain)
 
@@ -166,6 +166,7 @@ class Actions:
                 **self._journal.notes,
                 "held": list(note.held),
                 "reporting_groups": list(note.reporting_groups),
+                "rolls": list(note.rolls),
             }
         )
         self._journal.save()

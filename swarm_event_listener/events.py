@@ -170,6 +170,28 @@ class Ordered:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollOrdered:
+    """An operator asked for a rolling restart of a group.
+
+    Attributes:
+        group: The group.
+        max_unavailable: Nodes whose turn it may be at once.
+        timeout_s: What each node has, from its turn's begin until it works again.
+    """
+
+    group: str
+    max_unavailable: int = 1
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollCancelled:
+    """An operator wants no further node of a group rolled."""
+
+    group: str
+
+
 class Answer(StrEnum):
     """What became of a call to supervisord."""
 
@@ -225,6 +247,8 @@ Event = (
     | Closing
     | Closed
     | Ordered
+    | RollOrdered
+    | RollCancelled
     | Answered
     | Journaled
 )
@@ -268,10 +292,17 @@ class Remember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Keep facts that must survive the listener: who is held, which groups reported."""
+    """Keep facts that must survive the listener.
+
+    Attributes:
+        held: Nodes that an operator took out of the rules.
+        reporting_groups: Groups whose nodes have ever reported.
+        rolls: Rolling restarts under way, as plain data (see `roll.Roll.as_json`).
+    """
 
     held: tuple[str, ...]
     reporting_groups: tuple[str, ...]
+    rolls: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -301,7 +301,7 @@ def holds_place(restart: Restart, *, now_s: float) -> bool:
     A node that fails again and again is down by its own hand: its back-off does not
     keep the others from being healed for longer than `RECOVERY_S`.
     """
-    if restart.record.cause is not Cause.RULE:
+    if restart.record.cause not in _BY_OUR_HAND:
         return False
     match restart.phase:
         case Phase.STOPPING:
@@ -314,6 +314,7 @@ def holds_place(restart: Restart, *, now_s: float) -> bool:
             return True
 
 
+_BY_OUR_HAND: Final = frozenset({Cause.RULE, Cause.ROLL})
 _UP: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 
 
@@ -375,7 +376,7 @@ def _told(record: Record) -> Say:
 
 
 def _without_journal(restart: Restart, pid: int, *, now_s: float) -> Step:
-    if restart.record.cause is not Cause.RULE:
+    if restart.record.cause not in _BY_OUR_HAND:
         return _dropped(restart, "its intent cannot be written")
     record = replace(restart.record, stop_sent_at_s=now_s)
     again = replace(

@@ -264,12 +264,12 @@ class Listener:
 
     def _take_order(self, command: RemoteCommand) -> None:
         try:
-            order = decode_order(command)
+            orders = decode_order(command)
         except OrderError as error:
             self._counters.bad_orders += 1
             logger.warning("order_rejected type=%s why=%r", command.type, str(error))
             return
-        if order is not None:
+        for order in orders:
             self._handle(order)
 
     def _handle(self, event: Event) -> None:
@@ -297,7 +297,7 @@ class Listener:
     def _write_status(self, now_s: float) -> None:
         self._status_file.write(
             status_of(
-                self._swarm.nodes,
+                self._swarm,
                 self._counters,
                 now_s=now_s,
                 at=self._wall(now_s),

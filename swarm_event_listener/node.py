@@ -52,6 +52,7 @@ class Node:
         over_count: Consecutive readings over the limit.
         failures: Its recent deaths and restarts, oldest first.
         restart: The restart under way.
+        silent_since_s: When its silence was found; None while it is not silent.
         waiting_since_s: Since when it waits for the governor or the outage guard.
         is_held: An operator took it out of the rules.
         is_respawn: supervisord brought this process back after its predecessor died;
@@ -71,6 +72,7 @@ class Node:
     over_count: int = 0
     failures: tuple[Failure, ...] = ()
     restart: Restart | None = None
+    silent_since_s: float | None = None
     waiting_since_s: float | None = None
     is_held: bool = False
     is_respawn: bool = False
@@ -137,7 +139,9 @@ def is_of_this_process(node: Node, pid: int) -> bool:
 
 def reported(node: Node, event: Reported, limits: Limits, *, now_s: float) -> Node:
     """Give the node with its report; one of another version only proves life."""
-    alive = replace(node, pid=event.pid, seen_at_s=now_s, is_known=True)
+    alive = replace(
+        node, pid=event.pid, seen_at_s=now_s, silent_since_s=None, is_known=True
+    )
     if isinstance(event.report, ForeignReport):
         return alive
     report = event.report

@@ -14,6 +14,7 @@ class Cause(StrEnum):
     RULE = "rule"  # a report, its absence or the memory broke a rule
     EXITED = "exited"  # the node died too often: its next start is put off
     FATAL = "fatal"  # supervisord gave the node up
+    ROLL = "roll"  # an operator asked for a rolling restart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from swarm_event_listener.actions import FAILURES
 from swarm_event_listener.lifecycle import Restart
+from swarm_event_listener.roll import Roll
 from swarm_event_listener.swarm import Remembered
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def remembered(
         },
         held=frozenset(_texts(notes.get("held"))),
         reporting_groups=frozenset(_texts(notes.get("reporting_groups"))),
+        rolls=tuple(_rolls(notes.get("rolls"))),
     )
 
 
@@ -50,6 +52,14 @@ def _restart(name: str, plain: Plain) -> Restart | None:
         logger.warning("intent_dropped node=%r why=%r", name, f"is {restart.name}'s")
         return None
     return restart
+
+
+def _rolls(value: object) -> Iterator[Roll]:
+    for plain in value if isinstance(value, list) else ():
+        try:
+            yield Roll.from_json(plain)
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("roll_dropped why=%r", str(error))
 
 
 def _moments(value: object) -> dict[str, list[float]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from swarm_event_listener.node import Node
+from swarm_event_listener.swarm import Swarm
 
 VERSION: Final = 1
 
@@ -25,7 +25,7 @@ class Counters:
 
 
 def status_of(
-    nodes: Mapping[str, Node],
+    swarm: Swarm,
     counters: Counters,
     *,
     now_s: float,
@@ -35,18 +35,23 @@ def status_of(
     """Give the whole status.
 
     Args:
-        nodes: The core's nodes.
+        swarm: The core.
         counters: The listener's own.
         now_s: Now.
         at: The same moment on the wall clock, for people.
         pid: The listener's.
     """
+    nodes = swarm.nodes
     return {
         "version": VERSION,
         "at": at,
         "at_s": now_s,
         "listener": {"pid": pid, **dataclasses.asdict(counters)},
         "nodes": [_node(nodes[name], now_s=now_s) for name in sorted(nodes)],
+        "rolls": [
+            {**rolled.as_json(), "is_over": rolled.is_over}
+            for rolled in swarm.rolls.values()
+        ],
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, assert_never
 
-from swarm_event_listener import lifecycle
+from swarm_event_listener import lifecycle, roll
 from swarm_event_listener.events import (
     Action,
     Answered,
@@ -31,6 +31,8 @@ from swarm_event_listener.events import (
     Publish,
     Remember,
     Reported,
+    RollCancelled,
+    RollOrdered,
     Say,
     Stalled,
     StateChanged,
@@ -41,6 +43,7 @@ from swarm_event_listener.events import (
     Word,
     group_of,
 )
+from swarm_event_listener.guards import free_places, in_outage, is_mute
 from swarm_event_listener.lifecycle import Patience, Phase, Restart, Step
 from swarm_event_listener.node import (
     Failure,
@@ -57,16 +60,18 @@ from swarm_event_listener.node import (
     violations,
 )
 from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.restarts import Pace, unavailable_limit
+from swarm_event_listener.restarts import Pace
+from swarm_event_listener.roll import Roll
 from swarm_event_listener.rules import (
     KAFKA_BLAMED,
     Limits,
     Status,
     Violation,
-    is_outage,
-    troubled,
 )
 
+# Silence is acted on when supervisord has answered since, and the node has had this
+# long to be heard: a supervisord that stood still has reports of healthy nodes to tell.
+SILENCE_CONFIRMED_S: Final = 0.5
 SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
 
 
@@ -103,12 +108,17 @@ class Remembered:
         failed_at_s: Per node, the moments of its recent failures.
         held: Nodes that an operator took out of the rules.
         reporting_groups: Groups whose nodes have ever reported.
+        rolls: Rolling restarts under way.
     """
 
     intents: tuple[Restart, ...] = ()
     failed_at_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     reporting_groups: frozenset[str] = frozenset()
+    rolls: tuple[Roll, ...] = ()
+
+
+Found = tuple[Violation, ...]
 
 
 class Swarm:
@@ -128,14 +138,21 @@ class Swarm:
         self._intents = {intent.name: intent for intent in self._remembered.intents}
         self._nodes: dict[str, Node] = {}
         self._reporting = set(self._remembered.reporting_groups)
+        self._rolls = {rolled.group: rolled for rolled in self._remembered.rolls}
         self._said: set[tuple[str, str]] = set()
-        self._surveyed_at_s: float | None = None
+        self._asked_at_s: float | None = None  # the last survey, and its answer
+        self._answered_at_s: float | None = None
         self._is_closing = False
 
     @property
     def nodes(self) -> Mapping[str, Node]:
         """The nodes by name, to look at."""
         return self._nodes
+
+    @property
+    def rolls(self) -> Mapping[str, Roll]:
+        """The rolling restarts by group, under way or how the last one ended."""
+        return self._rolls
 
     @property
     def is_settled(self) -> bool:
@@ -148,11 +165,11 @@ class Swarm:
 
     def wake_at_s(self) -> float | None:
         """Give when a `Tick` is due at the latest; None: whenever the next one is."""
-        due = (
+        due = [
             lifecycle.wake_at_s(node.restart, patience=self._policy(node).patience)
             for node in self._nodes.values()
             if node.restart
-        )
+        ]
         return min((at_s for at_s in due if at_s is not None), default=None)
 
     def handle(self, event: Event, *, now_s: float) -> list[Action]:
@@ -188,6 +205,10 @@ class Swarm:
                 )
             case Ordered():
                 yield from self._ordered(event)
+            case RollOrdered():
+                yield from self._roll_ordered(event)
+            case RollCancelled(group=group):
+                yield from self._roll_cancelled(group)
             case Lost() | GroupAdded():
                 yield Survey()
             case GroupRemoved(group=group):
@@ -269,12 +290,23 @@ class Swarm:
         )
         for node in waiting_longest_first:
             yield from self._consider(node, now_s=now_s, is_tick=True)
-        if self._surveyed_at_s is None or now_s - self._surveyed_at_s >= SURVEY_S:
-            self._surveyed_at_s = now_s
+        for group in list(self._rolls):
+            yield from self._roll_on(group, now_s=now_s)
+        if self._must_survey(now_s=now_s):
+            self._asked_at_s = now_s
             yield Survey()
 
+    def _must_survey(self, *, now_s: float) -> bool:
+        if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:
+            return True
+        return any(
+            node.silent_since_s is not None
+            and (self._answered_at_s or 0.0) < node.silent_since_s
+            for node in self._nodes.values()
+        )
+
     def _surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
-        self._surveyed_at_s = now_s
+        self._asked_at_s = self._answered_at_s = now_s
         watched = {
             info.name: info
             for info in event.processes
@@ -322,7 +354,9 @@ class Swarm:
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         for name, node in self._nodes.items():
-            self._nodes[name] = replace(node, seen_at_s=now_s, booting_since_s=now_s)
+            self._nodes[name] = replace(
+                node, seen_at_s=now_s, booting_since_s=now_s, silent_since_s=None
+            )
         return [Say(level=Level.WARNING, event="listener_stalled")]
 
     def _ordered(self, event: Ordered) -> Iterator[Action]:
@@ -336,6 +370,32 @@ class Swarm:
                     fields={"node": node.name, "pid": node.pid},
                 )
         yield self._note()
+
+    def _roll_ordered(self, event: RollOrdered) -> Iterator[Action]:
+        under_way = self._rolls.get(event.group)
+        if event.group not in self._policies or (under_way and not under_way.is_over):
+            why = "a roll is under way" if under_way else "no watched group"
+            yield Say(
+                level=Level.WARNING,
+                event="roll_refused",
+                fields={"group": event.group, "why": why},
+            )
+            return
+        self._rolls[event.group] = Roll(
+            group=event.group,
+            max_unavailable=event.max_unavailable,
+            timeout_s=event.timeout_s,
+            waiting=tuple(sorted(node.name for node in self._of(event.group))),
+        )
+        yield _rolling(self._rolls[event.group], "roll_begins")
+        yield self._note()
+
+    def _roll_cancelled(self, group: str) -> Iterator[Action]:
+        rolled = self._rolls.get(group)
+        if rolled and not rolled.is_over:
+            self._rolls[group] = replace(rolled, is_cancelled=True)
+            yield _rolling(self._rolls[group], "roll_cancelled")
+            yield self._note()
 
     def _closing(self, *, now_s: float) -> Iterator[Action]:
         self._is_closing = True
@@ -360,10 +420,11 @@ class Swarm:
             now_s=now_s,
             silence_counts=node.group in self._reporting,
         )
+        node, found = self._confirmed(node, found, now_s=now_s)
         if not found:
             self._nodes[node.name] = replace(node, waiting_since_s=None)
             return
-        acted_on = [v for v in found if v.status not in policy.dry_run]
+        acted_on = tuple(v for v in found if v.status not in policy.dry_run)
         if not acted_on:
             yield from self._record_only(node, found, now_s=now_s)
         elif acted_on[0].status is Status.UNSTEADY and not is_tick:
@@ -373,25 +434,35 @@ class Swarm:
         else:
             yield from self._restart(node, acted_on, now_s=now_s)
 
-    def _must_wait(self, node: Node, found: list[Violation], *, now_s: float) -> bool:
-        """Tell whether the outage guard or the governor speaks against a restart."""
-        blames_kafka = all(violation.status in KAFKA_BLAMED for violation in found)
-        if blames_kafka and self._is_outage(node.group):
-            return True
-        down_count = sum(
-            other.restart is not None
-            and lifecycle.holds_place(other.restart, now_s=now_s)
-            for other in self._of(node.group)
-        )
-        limit = unavailable_limit(
-            self._policy(node).max_unavailable,
-            node_count=sum(1 for _ in self._of(node.group)),
-        )
-        return down_count >= limit
+    def _confirmed(
+        self, node: Node, found: tuple[Violation, ...], *, now_s: float
+    ) -> tuple[Node, tuple[Violation, ...]]:
+        """Leave silence out until supervisord itself is known to be awake."""
+        if not any(violation.status is Status.SILENT for violation in found):
+            return node, found
+        since_s = node.silent_since_s
+        if since_s is None:
+            node = replace(node, silent_since_s=now_s)
+            self._nodes[node.name] = node
+        elif (
+            since_s + SILENCE_CONFIRMED_S <= now_s
+            and self._answered_at_s is not None
+            and self._answered_at_s >= since_s
+        ):
+            return node, found
+        return node, tuple(v for v in found if v.status is not Status.SILENT)
 
-    def _wait(
-        self, node: Node, found: list[Violation], *, now_s: float
-    ) -> Iterator[Action]:
+    def _must_wait(self, node: Node, found: Found, *, now_s: float) -> bool:
+        """Tell whether the outage guard or the governor speaks against a restart."""
+        policy = self._policy(node)
+        nodes = self._of(node.group)
+        if all(violation.status in KAFKA_BLAMED for violation in found) and in_outage(
+            nodes, policy.limits
+        ):
+            return True
+        return free_places(nodes, policy.max_unavailable, now_s=now_s) < 1
+
+    def _wait(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         if node.waiting_since_s is not None:
             return
         self._nodes[node.name] = replace(node, waiting_since_s=now_s)
@@ -407,7 +478,7 @@ class Swarm:
         )
 
     def _record_only(
-        self, node: Node, found: tuple[Violation, ...], *, now_s: float
+        self, node: Node, found: Found, *, now_s: float
     ) -> Iterator[Action]:
         fresh = [v for v in found if v.status not in node.recorded]
         if not fresh:
@@ -420,9 +491,7 @@ class Swarm:
         yield Remember(name=node.name, record=replace(record, dry_run=True))
         yield _begun(record, "would_restart")
 
-    def _restart(
-        self, node: Node, found: list[Violation], *, now_s: float
-    ) -> Iterator[Action]:
+    def _restart(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         status = found[0].status
         if status is Status.MEMORY and not (node.report and node.report.messages):
             yield Say(
@@ -433,6 +502,30 @@ class Swarm:
         pace = self._policy(node).pace
         node = failed(node, pace, now_s=now_s)
         yield from self._begin(node, Cause.RULE, status, _reasons(found), now_s=now_s)
+
+    def _roll_on(self, group: str, *, now_s: float) -> Iterator[Action]:
+        before = self._rolls[group]
+        if before.is_over or self._is_closing or group not in self._policies:
+            return
+        policy = self._policies[group]
+        places = free_places(
+            self._of(group),
+            max(before.max_unavailable, policy.max_unavailable or 1),
+            now_s=now_s,
+        )
+        step = roll.advance(before, self._nodes, free_places=places, now_s=now_s)
+        self._rolls[group] = step.roll
+        if step.roll != before:
+            yield self._note()
+            yield _rolling(
+                step.roll, "roll_ends" if step.roll.is_over else "roll_goes_on"
+            )
+        yield from step.actions
+        for name in step.to_restart:
+            node = self._nodes[name]
+            yield from self._begin(
+                node, Cause.ROLL, None, "rolling restart", now_s=now_s
+            )
 
     def _take_over(self, node: Node, *, now_s: float) -> Iterator[Action]:
         """Own the starts of a node that dies too often, or that supervisord gave up."""
@@ -501,26 +594,21 @@ class Swarm:
     def _policy(self, node: Node) -> Policy:
         return self._policies[node.group]
 
-    def _of(self, group: str) -> Iterator[Node]:
-        return (node for node in self._nodes.values() if node.group == group)
+    def _of(self, group: str) -> list[Node]:
+        return [node for node in self._nodes.values() if node.group == group]
 
     def _note(self) -> Note:
         held = sorted(node.name for node in self._nodes.values() if node.is_held)
-        return Note(held=tuple(held), reporting_groups=tuple(sorted(self._reporting)))
-
-    def _is_outage(self, group: str) -> bool:
-        limits = self._policies[group].limits
-        nodes = list(self._of(group))
-        troubled_count = sum(
-            node.report is not None
-            and node.state is ProcessState.RUNNING
-            and troubled(node.report, limits)
-            for node in nodes
+        rolls = [r.as_json() for r in self._rolls.values() if not r.is_over]
+        return Note(
+            held=tuple(held),
+            reporting_groups=tuple(sorted(self._reporting)),
+            rolls=tuple(rolls),
         )
-        return is_outage(troubled_count, len(nodes))
 
     def _look_at_group(self, group: str, *, now_s: float) -> Iterator[Action]:
         """Say, once, what concerns a group as a whole."""
+        limits = self._policies[group].limits
         yield from self._say_once(
             group,
             Say(
@@ -528,18 +616,11 @@ class Swarm:
                 event="outage_guard_holds_fire",
                 fields={"group": group, "held_statuses": "1,2,4"},
             ),
-            while_true=self._is_outage(group),
+            while_true=in_outage(self._of(group), limits),
             ended="outage_over",
         )
-        timeout_s = self._policies[group].limits.report_timeout_s
-        is_mute = (
-            timeout_s is not None
-            and group not in self._reporting
-            and any(
-                node.state is ProcessState.RUNNING
-                and now_s - node.seen_at_s > timeout_s
-                for node in self._of(group)
-            )
+        is_silent = group not in self._reporting and is_mute(
+            self._of(group), limits, now_s=now_s
         )
         yield from self._say_once(
             group,
@@ -552,7 +633,7 @@ class Swarm:
                     " silence is not acted on before the first report",
                 },
             ),
-            while_true=is_mute,
+            while_true=is_silent,
             ended="group_reports",
         )
 
@@ -595,7 +676,22 @@ def _left_down(event: StateChanged) -> Say:
     )
 
 
-def _reasons(found: list[Violation] | tuple[Violation, ...]) -> str:
+def _rolling(rolled: Roll, event: str) -> Say:
+    return Say(
+        level=Level.ERROR if rolled.failure else Level.INFO,
+        event=event,
+        fields={
+            "group": rolled.group,
+            "waiting": len(rolled.waiting),
+            "turned": ",".join(turned.name for turned in rolled.turned),
+            "done": len(rolled.done),
+            "skipped": len(rolled.skipped),
+            "failure": rolled.failure,
+        },
+    )
+
+
+def _reasons(found: Found) -> str:
     return "; ".join(violation.reason for violation in found)
 
 

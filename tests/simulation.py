@@ -41,6 +41,7 @@ from swarm_event_listener.events import (
 from swarm_event_listener.lifecycle import Patience, Restart
 from swarm_event_listener.record import Record
 from swarm_event_listener.restarts import Pace
+from swarm_event_listener.roll import Roll
 from swarm_event_listener.rules import Limits
 from swarm_event_listener.swarm import Policy, Remembered, Swarm
 from swarm_worker.report import Report, State
@@ -94,6 +95,7 @@ class World:
         self.pending: deque[Event] = deque()
         self.is_handling = False
         self.is_born_silent = False
+        self.born_report: Mapping[str, Any] = {}
         for process in self.processes.values():
             self.spawn(process)
         self.start_listener()
@@ -108,6 +110,9 @@ class World:
             ),
             held=frozenset(self.note.held),
             reporting_groups=frozenset(self.note.reporting_groups),
+            rolls=tuple(
+                Roll.from_json(json.loads(json.dumps(roll))) for roll in self.note.rolls
+            ),
         )
         self.swarm = Swarm({"swarm": self.policy}, remembered)
         self.tell(Surveyed(processes=self.survey()))
@@ -190,7 +195,7 @@ class World:
         process.pid = next(self.pids)
         process.is_silent = self.is_born_silent
         process.ignores_term = False
-        process.report = {}
+        process.report = self.born_report
         process.memory_bytes = None
         self.change(process, P.STARTING)
         self.change(process, P.RUNNING)
@@ -219,6 +224,9 @@ class World:
         process = self.processes[name]
         if process.pid != pid:
             return {"answer": Answer.OTHER_PID}
+        if signal in {"TSTP", "CONT"}:
+            state = State.QUIET if signal == "TSTP" else State.RUNNING
+            process.report = {**process.report, "state": state}
         if signal == "KILL" or (signal == "TERM" and not process.ignores_term):
             self.die(name)
         return {"answer": Answer.DONE}

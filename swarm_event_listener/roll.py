@@ -1,0 +1,216 @@
+"""A rolling restart: one node after the other, and a stop at the first failure.
+
+    waiting --> told to be quiet --batches done--> restarted --holds partitions--> done
+
+The listener runs it, so that a command line that is killed leaves nothing half done,
+and it is noted in the journal, so that a killed listener's successor goes on with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from swarm_event_listener.events import Action, ProcessState, Signal
+from swarm_event_listener.node import Node, has_recovered
+from swarm_worker.report import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """A node whose turn it is.
+
+    Attributes:
+        name: The node.
+        pid: The process that is to be replaced.
+        since_s: Since when its turn is.
+        had_partitions: Whether it held partitions before.
+        is_asked: Whether it was told to be quiet.
+    """
+
+    name: str
+    pid: int
+    since_s: float
+    had_partitions: bool
+    is_asked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """A rolling restart under way, or how the last one ended.
+
+    Attributes:
+        group: The group.
+        max_unavailable: Nodes whose turn it may be at once.
+        timeout_s: What a node has from its turn's begin until it holds partitions.
+        waiting: Nodes whose turn is to come, in order.
+        turned: Nodes whose turn it is.
+        done: Nodes that work again.
+        skipped: Nodes that were not running; they stay as they are.
+        failure: What went wrong; None while nothing did.
+        is_cancelled: An operator stopped it: nodes whose turn it is are finished.
+    """
+
+    group: str
+    max_unavailable: int
+    timeout_s: float
+    waiting: tuple[str, ...]
+    turned: tuple[Turned, ...] = ()
+    done: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    failure: str | None = None
+    is_cancelled: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be done."""
+        return not self.turned and (
+            not self.waiting or self.is_cancelled or self.failure is not None
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as plain data, for the journal and the status file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Roll:
+        """Read back what `as_json` gave, through JSON.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field is unknown or of another kind.
+            ValueError: A value is of another kind.
+        """
+        fields = dict(plain)
+        for name in ("waiting", "done", "skipped"):
+            fields[name] = tuple(fields[name])
+        fields["turned"] = tuple(Turned(**turned) for turned in fields["turned"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class RollStep:
+    """What a roll came to: signals to send, and nodes to restart now."""
+
+    roll: Roll
+    actions: tuple[Action, ...] = ()
+    to_restart: tuple[str, ...] = ()
+
+
+def advance(
+    roll: Roll, nodes: Mapping[str, Node], *, free_places: int, now_s: float
+) -> RollStep:
+    """Move each node on whose turn it is, and give the next ones theirs.
+
+    Args:
+        roll: The roll.
+        nodes: All known nodes.
+        free_places: How many nodes more may be down in the group.
+        now_s: Now.
+    """
+    step = RollStep(roll)
+    for turned in roll.turned:
+        step = _move(step, turned, nodes.get(turned.name), now_s=now_s)
+    while _may_turn(step.roll, free_places):
+        free_places -= 1
+        step = _turn_next(step, nodes, now_s=now_s)
+    return step
+
+
+def _may_turn(roll: Roll, free_places: int) -> bool:
+    return (
+        bool(roll.waiting)
+        and roll.failure is None
+        and not roll.is_cancelled
+        and len(roll.turned) < roll.max_unavailable
+        and free_places > 0
+    )
+
+
+def _turn_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> RollStep:
+    name, *rest = step.roll.waiting
+    roll = replace(step.roll, waiting=tuple(rest))
+    node = nodes.get(name)
+    if node is None or node.state is not ProcessState.RUNNING or node.pid is None:
+        return replace(step, roll=replace(roll, skipped=(*roll.skipped, name)))
+    turned = Turned(
+        name=name,
+        pid=node.pid,
+        since_s=now_s,
+        had_partitions=bool(node.report and node.report.assigned),
+    )
+    step = replace(step, roll=replace(roll, turned=(*roll.turned, turned)))
+    return _move(step, turned, node, now_s=now_s)
+
+
+def _move(
+    step: RollStep, turned: Turned, node: Node | None, *, now_s: float
+) -> RollStep:
+    """Move one node on as far as its reports allow."""
+    if node is None or any(f.at_s > turned.since_s for f in node.failures):
+        broken = "failed in its turn" if node else "is no longer known"
+        return _failed(step, turned, broken, is_quiet=False)
+    why = _lacks(turned, node)
+    is_old = node.pid == turned.pid
+    if why and now_s - turned.since_s > step.roll.timeout_s:
+        why = f"{why} within {step.roll.timeout_s:.0f} s"
+        return _failed(step, turned, why, is_quiet=is_old and turned.is_asked)
+    if is_old and node.is_known and not turned.is_asked:
+        return _told_to_be_quiet(step, turned)
+    if why:
+        return step
+    if is_old:
+        return replace(step, to_restart=(*step.to_restart, turned.name))
+    return replace(
+        step,
+        roll=replace(_with(step.roll, turned), done=(*step.roll.done, turned.name)),
+    )
+
+
+def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:
+    """Send TSTP; not before the node is known, since it needs a handler for that."""
+    asked = replace(turned, is_asked=True)
+    signal = Signal(name=turned.name, pid=turned.pid, signal="TSTP")
+    return replace(
+        step,
+        roll=_with(step.roll, turned, asked),
+        actions=(*step.actions, signal),
+    )
+
+
+def _lacks(turned: Turned, node: Node) -> str | None:
+    """Say what is still missing for a node's next step; None when nothing is."""
+    if node.restart is not None:
+        return "was not back"
+    if node.pid == turned.pid:
+        is_drained = turned.is_asked and _is_drained(node)
+        return None if is_drained else "did not end its batches"
+    if not has_recovered(node):
+        return "did not poll again"
+    if turned.had_partitions and not (node.report and node.report.assigned):
+        return "got no partitions back"
+    return None
+
+
+def _is_drained(node: Node) -> bool:
+    report = node.report
+    if report is None:  # it does not speak our reports: its graceful stop drains it
+        return True
+    return report.state is State.QUIET and report.consume_age_ms is None
+
+
+def _with(roll: Roll, old: Turned, *new: Turned) -> Roll:
+    others = [turned for turned in roll.turned if turned is not old]
+    return replace(roll, turned=(*others, *new))
+
+
+def _failed(step: RollStep, turned: Turned, why: str, *, is_quiet: bool) -> RollStep:
+    """Stop the roll; a node that was only quieted goes back to work."""
+    failure = step.roll.failure or f"{turned.name} {why}"
+    roll = replace(_with(step.roll, turned), failure=failure)
+    if not is_quiet:
+        return replace(step, roll=roll)
+    back = Signal(name=turned.name, pid=turned.pid, signal="CONT")
+    return replace(step, roll=roll, actions=(*step.actions, back))

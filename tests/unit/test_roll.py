@@ -1,0 +1,184 @@
+"""The rolling restart, through a simulated supervisord."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarm_event_listener.events import (
+    Closing,
+    RollCancelled,
+    RollOrdered,
+    Signal,
+    Stop,
+)
+from swarm_event_listener.record import Cause
+from swarm_worker.report import State
+from tests.simulation import World
+
+ORDER = RollOrdered(group="swarm", timeout_s=20.0)
+
+
+def test_all_nodes_are_restarted_one_after_the_other() -> None:
+    """Each is told to be quiet, drained, restarted; then the next; one is down."""
+    world = World().run(2)
+    old = [world.pid(node) for node in range(4)]
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert rolled.is_over
+    assert rolled.failure is None
+    assert len(rolled.done) == 4
+    assert world.down_most == 1
+    assert [record.cause for record in world.records] == [Cause.ROLL] * 4
+    assert {world.pid(node) for node in range(4)}.isdisjoint(old)
+    assert [s.signal for s in world.of(Signal)] == ["TSTP"] * 4
+
+
+def test_a_node_with_work_is_not_stopped_before_its_batches_are_done() -> None:
+    """Quiet first: a batch in flight keeps its node from being stopped."""
+    world = World().run(2)
+    busy = world.processes["swarm:node_0"]
+    busy.report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+    world.run(5)
+    assert world.of(Stop) == []
+
+    busy.report = {**busy.report, "consume_age_ms": None}
+    world.run(2)
+    assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
+
+
+def test_a_node_that_does_not_drain_halts_the_roll_and_works_on() -> None:
+    """It goes back to work, the others are not touched, and the failure is named."""
+    world = World().run(2)
+    world.processes["swarm:node_1"].report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert rolled.is_over
+    assert rolled.failure == "swarm:node_1 did not end its batches within 20 s"
+    assert rolled.done == ("swarm:node_0",)
+    assert world.processes["swarm:node_1"].report["state"] is State.RUNNING
+    assert len(world.of(Stop)) == 1
+
+
+def test_new_code_that_crashes_halts_the_roll_after_one_node() -> None:
+    """The first death ends the roll: nobody else is taken down."""
+    world = World().run(2)
+    old = world.pid(0)
+    world.is_born_silent = True
+    world.tell(ORDER)
+    while world.pid(0) in {old, None}:
+        world.run(0.5)
+
+    world.die("swarm:node_0")
+    world.run(40)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure == "swarm:node_0 failed in its turn"
+    assert {record.node for record in world.records} == {"swarm:node_0"}
+
+
+def test_new_code_that_hangs_halts_the_roll_after_one_node() -> None:
+    """The node does not poll again: nobody else is taken down."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.run(1)
+    world.is_born_silent = True
+
+    world.run(80)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert rolled.failure == "swarm:node_0 was not back within 20 s"
+    assert {record.node for record in world.records} == {"swarm:node_0"}
+
+
+def test_a_node_without_partitions_is_no_success() -> None:
+    """A node that held partitions has to hold some again."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.born_report = {"assigned": 0}
+
+    world.run(40)
+
+    assert world.swarm is not None
+    failure = world.swarm.rolls["swarm"].failure
+    assert failure == "swarm:node_0 got no partitions back within 20 s"
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6])
+def test_a_killed_listeners_roll_is_finished_by_the_next(seconds: float) -> None:
+    """Each node is restarted exactly once all the same."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.run(seconds)
+    world.kill_listener()
+    world.run(1)
+    world.start_listener()
+
+    world.run(60)
+
+    assert sorted(record.node for record in world.records) == [
+        f"swarm:node_{node}" for node in range(4)
+    ]
+    assert world.down_most <= 1
+    assert world.note.rolls == ()
+
+
+def test_a_cancelled_roll_finishes_the_node_whose_turn_it_is() -> None:
+    """Ctrl-C stops between nodes."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.run(2)
+
+    world.tell(RollCancelled(group="swarm"))
+    world.run(30)
+
+    assert [record.node for record in world.records] == ["swarm:node_0"]
+    assert world.down_count() == 0
+
+
+def test_a_second_roll_is_refused_while_one_is_under_way() -> None:
+    """The first goes on as it was."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert len(world.said("roll_refused")) == 1
+    assert len(world.records) == 4
+
+
+def test_a_stopped_node_is_skipped() -> None:
+    """An operator stopped it: a roll does not start it."""
+    world = World().run(2)
+    world.stop("swarm:node_2")
+    world.run(2)
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].skipped == ("swarm:node_2",)
+    assert len(world.records) == 3
+
+
+def test_a_closing_listener_begins_no_further_node() -> None:
+    """What is under way comes up; the rest is left alone."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.run(2)
+
+    world.tell(Closing())
+    world.run(30)
+
+    assert len(world.of(Stop)) <= 1
+    assert world.down_count() == 0
