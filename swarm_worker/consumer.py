@@ -1,9 +1,9 @@
 """One Kafka group of a node: its client, its poll thread, its assignment, its offsets.
 
-The poll thread runs no handler. It polls, hands messages over, and does everything
-that talks to the client but storing offsets, which handler threads do (librdkafka is
-thread-safe) under the lock of `Lanes`, so that nothing is stored for a partition that
-is no longer ours.
+The poll thread runs no handler. It polls, hands messages over, and does all that talks
+to the client, storing offsets too: since confluent-kafka 2.16 a client lets one thread
+in at a time, and a call from another waits until the poll is over. So whether a
+partition is ours cannot change between that question and the store.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ library_logger.addFilter(LibraryLog())
 # The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten
 # wake-ups a second cost nothing that can be measured.
 POLL_MAX_S: Final = 0.1
+STORED_LATER_MS: Final = 200
 LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
 
 # Most messages and bytes of one drain. One hand-over to a handler thread costs some
@@ -126,7 +127,6 @@ class GroupConsumer:
             pool=pool,
             progress=progress,
             before_store=plan.before_store,
-            store=self._store,
             clock=clock,
         )
         self._lanes = self._processing.lanes
@@ -198,8 +198,11 @@ class GroupConsumer:
         properties = consumer_properties(self._settings, self._plan.group)
         for hook in self._plan.configure_consumer:
             properties |= hook()
+        interval_ms = int(properties["auto.commit.interval.ms"])
         return {
             **properties,
+            # An offset is stored up to a poll after its handler returned.
+            "auto.commit.interval.ms": max(1, interval_ms - STORED_LATER_MS),
             "error_cb": self._on_error,
             "stats_cb": self._on_statistics,
         }
@@ -305,7 +308,8 @@ class GroupConsumer:
             and now_s - self._marks_at_s > MARKS_EVERY_S
         ):
             self._marks_at_s = now_s
-            lanes.store_marks()
+            lanes.count_marks()
+        self._store()
         if self._looks_for_topics and self._mine.brokers_up:
             self._look_for_topics()
 
@@ -316,17 +320,26 @@ class GroupConsumer:
 
     # --- offsets ----------------------------------------------------------------------
 
-    def _store(self, lane: Lane, offset: int, leader_epoch: int | None) -> None:
-        at = TopicPartition(
-            lane.topic, lane.partition, offset, leader_epoch=leader_epoch
-        )
+    def _store(self) -> None:
+        """Store the offsets of what was done; librdkafka commits them in time."""
+        if not (lanes := self._lanes.unstored()):
+            return
+        offsets = [
+            TopicPartition(
+                lane.topic,
+                lane.partition,
+                lane.next_offset,
+                leader_epoch=lane.leader_epoch,
+            )
+            for lane in lanes
+        ]
         try:
-            self._client.store_offsets(offsets=[at])
+            self._client.store_offsets(offsets=offsets)
         except KafkaException as error:
-            # The assignment is being taken away and its callback has not come yet.
+            # The assignment is being taken away, and its callback has not come yet.
             logger.info(
-                "offset_not_stored group=%s at=%s@%s reason=%r",
-                self._plan.group, lane.name, offset, _text(error),
+                "offsets_not_stored group=%s partitions=%s reason=%r",
+                self._plan.group, ",".join(lane.name for lane in lanes), _text(error),
             )  # fmt: skip
 
     def _commit(self) -> None:
@@ -433,6 +446,7 @@ class GroupConsumer:
                 self._plan.group, ",".join(lane.name for lane in late),
                 "their batches outlived the wait; the next owner repeats them",
             )  # fmt: skip
+        self._store()
         self._leave(keys)
         if not self._stopping.is_set():  # close() commits by itself
             self._commit()
@@ -604,6 +618,7 @@ class GroupConsumer:
             self._mine.polled_at_s = self._clock()
             if time.monotonic() > cancel_at_s:
                 self._pool.cancel()
+        self._store()
         client.close()
         self._lanes.close([(lane.topic, lane.partition) for lane in self._lanes.all()])
         logger.info("consumer_closed group=%s", self._plan.group)

@@ -108,6 +108,7 @@ class Lane:
         "closed",
         "failed_as",
         "failed_offset",
+        "leader_epoch",
         "letter",
         "moved_at_s",
         "next_offset",
@@ -132,7 +133,8 @@ class Lane:
         self.closed = False
         self.moved_at_s = now_s  # a batch was taken, or came to an end
         self.batch: Batch | None = None  # while RUNNING
-        self.next_offset = -1  # stored; all lower ones are done
+        self.next_offset = -1  # all lower ones are done
+        self.leader_epoch: int | None = None  # of the last one done
         # Messages that wait.
         self.chunks: deque[Sequence[Message]] = deque()
         self.backlog = 0
@@ -161,7 +163,6 @@ class Lane:
 
 Key = tuple[str, int]  # topic, partition
 Submit = Callable[[Lane], None]
-Store = Callable[[Lane, int, int | None], None]  # lane, next offset, leader epoch
 
 
 class Lanes:
@@ -172,9 +173,7 @@ class Lanes:
             from a signal handler; after clearing it call `offer_all`.
     """
 
-    def __init__(
-        self, *, node: int, max_messages: int, submit: Submit, store: Store
-    ) -> None:
+    def __init__(self, *, node: int, max_messages: int, submit: Submit) -> None:
         """Start without lanes.
 
         Args:
@@ -182,16 +181,15 @@ class Lanes:
             max_messages: Most messages in a batch whose route does not say.
             submit: Gives a lane to a handler thread, which then calls `take`. Called
                 with a lock held: must neither block nor call back.
-            store: Moves the offset of a lane, while its assignment stands. The same.
         """
         self.is_held = False
         self._node = node
         self._max_messages = max_messages
         self._submit = submit
-        self._store = store
         self._changed = threading.Condition(threading.Lock())
         self._lanes: dict[Key, Lane] = {}
         self._busy: dict[Key, Lane] = {}  # may be closed
+        self._unstored: set[Lane] = set()
         self._waiting: set[Lane] = set()
         self._crowded: set[Lane] = set()  # more than its share, not paused
         self._paused: set[Lane] = set()
@@ -208,19 +206,20 @@ class Lanes:
             self._lanes[topic, partition] = lane
 
     def close(self, partitions: Iterable[Key]) -> None:
-        """End the lanes of partitions: nothing of them is handed out or stored."""
+        """End the lanes of partitions: nothing of them is handed out or counted."""
         with self._changed:
             for key in partitions:
                 if lane := self._lanes.pop(key, None):
                     self._forget_backlog(lane)
                     self._paused.discard(lane)
+                    self._unstored.discard(lane)
                     lane.closed = True
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
         """Hand out nothing more of partitions and wait for what is under way.
 
-        Blocks for at most ``within_s`` seconds. Results are stored as usual; `close`
-        the partitions afterwards.
+        Blocks for at most ``within_s`` seconds. Results count as usual; `close` the
+        partitions afterwards.
 
         Returns:
             The lanes that are still busy.
@@ -351,7 +350,7 @@ class Lanes:
     # --- from handler to offset -------------------------------------------------------
 
     def done(self, lane: Lane, batch: Batch, *, now_s: float) -> int:
-        """Store a batch whose handler returned; tell how often its head had failed."""
+        """Take note that a handler returned; tell how often its head had failed."""
         with self._changed:
             attempts, lane.attempts = lane.attempts, 0
             self._advance(lane, batch[-1])
@@ -367,7 +366,7 @@ class Lanes:
         done_count: int,
         now_s: float,
     ) -> Verdict | None:
-        """Store the done part of a batch whose handler raised; the rest comes again.
+        """Take note that a handler raised: what is not done comes again.
 
         It comes one message at a time until past the end of this batch: so the one
         that fails is known, and those before it are not repeated with every retry.
@@ -405,8 +404,17 @@ class Lanes:
                 self._end(lane, now_s=now_s, wait_until_s=until_s)
             return verdict
 
-    def store_marks(self) -> None:
-        """Store what batches that are out have marked done so far."""
+    def unstored(self) -> list[Lane]:
+        """Give the lanes whose ``next_offset`` has moved since the last call."""
+        if not self._unstored:
+            return []
+        with self._changed:
+            lanes = list(self._unstored)
+            self._unstored.clear()
+            return lanes
+
+    def count_marks(self) -> None:
+        """Let offsets move as far as batches that are out have marked messages done."""
         with self._changed:
             for lane in self._busy.values():
                 if lane.batch is not None and (count := lane.batch.done_count):
@@ -438,7 +446,8 @@ class Lanes:
         offset = _offset(last) + 1
         if not lane.closed and offset > lane.next_offset:
             lane.next_offset = offset
-            self._store(lane, offset, last.leader_epoch())
+            lane.leader_epoch = last.leader_epoch()
+            self._unstored.add(lane)
 
     def _end(
         self, lane: Lane, *, now_s: float, wait_until_s: float | None = None

@@ -11,7 +11,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from swarm_worker.lanes import Lane, Lanes, Store, Verdict
+from swarm_worker.lanes import Lane, Lanes, Verdict
 
 if TYPE_CHECKING:
     from swarm_worker.app import Handler, Hook
@@ -125,7 +125,6 @@ class Processing:
         pool: HandlerPool,
         progress: Progress,
         before_store: Sequence[Hook],
-        store: Store,
         clock: Callable[[], float],
     ) -> None:
         """Prepare.
@@ -135,13 +134,11 @@ class Processing:
             max_messages: Most messages in a batch whose route does not say.
             pool: Runs the handlers.
             progress: Is told.
-            before_store: Called after a handler returned, before its offset moves.
-            store: Moves an offset; see `Lanes`.
+            before_store: Called after a handler returned, before its offset
+                is stored.
             clock: Seconds, as in the reports.
         """
-        self.lanes = Lanes(
-            node=node, max_messages=max_messages, submit=self._submit, store=store
-        )
+        self.lanes = Lanes(node=node, max_messages=max_messages, submit=self._submit)
         self._pool = pool
         self._progress = progress
         self._before_store = tuple(before_store)
