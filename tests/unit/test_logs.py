@@ -1,0 +1,111 @@
+"""Log lines that nothing in them can forge, beside whatever logging the app brings."""
+
+import logging
+import logging.config
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from swarm_worker import logs
+
+
+@pytest.fixture(autouse=True)
+def bare_logging() -> Iterator[None]:
+    """Give each test a process without logging, and pytest its own back."""
+    root, ours = logging.getLogger(), logging.getLogger("swarm_worker")
+    before = (list(root.handlers), root.level, ours.propagate, ours.level)
+    hook, raising = threading.excepthook, logging.raiseExceptions
+    yield
+    root.handlers[:], level, ours.propagate, ours_level = before
+    root.setLevel(level)
+    ours.setLevel(ours_level)
+    ours.handlers[:] = []
+    threading.excepthook, logging.raiseExceptions = hook, raising
+
+
+def begin() -> None:
+    """Begin as a node does: pytest's own handlers are not there."""
+    logging.getLogger().handlers[:] = []
+    logging.getLogger().setLevel(logging.WARNING)
+    logs.begin()
+
+
+def raise_forged() -> None:
+    """Raise an error whose text looks like an event."""
+    raise ValueError("x\n2026-01-01 ERROR fake\x07")
+
+
+def test_an_event_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters of a topic or an error are escaped."""
+    begin()
+
+    logging.getLogger("swarm_worker.x").info("a_b error=%s", "x\n2026 ERROR\x1b[2Jfake")
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert r"INFO a_b error=x\n2026 ERROR\x1b[2Jfake" in told
+
+
+def test_a_traceback_cannot_be_taken_for_events(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each of its lines is indented."""
+    begin()
+    try:
+        raise_forged()
+    except ValueError:
+        logging.getLogger("swarm_worker.x").exception("failed")
+
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.endswith("ERROR failed")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+    assert not any("\x07" in line for line in others)
+
+
+def test_a_thread_that_crashes_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception in any thread is never lost."""
+    begin()
+
+    thread = threading.Thread(target=lambda: 1 // 0, name="mine")
+    thread.start()
+    thread.join()
+
+    told = capsys.readouterr().err
+    assert "thread_crashed thread=mine" in told
+    assert "ZeroDivisionError" in told
+
+
+def test_without_logging_of_its_own_the_app_logs_to_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """INFO and up, in the same format; ours appear once."""
+    begin()
+    logs.hand_over()
+
+    logging.getLogger("theirs").info("hello")
+    logging.getLogger("swarm_worker.x").info("ours")
+
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(" INFO ")[1] for line in told] == ["hello", "ours"]
+
+
+def test_an_apps_own_logging_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Our events go where the app wants its own, also after ``dictConfig``."""
+    begin()
+    ours = logging.getLogger("swarm_worker.x")
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "formatters": {"f": {"format": "theirs: %(message)s"}},
+            "handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f"}},
+            "root": {"handlers": ["h"], "level": "INFO"},
+        }
+    )
+    assert ours.disabled
+    logs.hand_over()
+
+    ours.info("ours")
+
+    assert capsys.readouterr().err == "theirs: ours\n"
