@@ -1,0 +1,133 @@
+"""An app whose handler goes wrong as it is told; runs without Kafka.
+
+The file ``<process name>.json`` in the working directory may hold ``pid`` (for that
+process only) and
+
+* ``fault``: one of `FAULTS`, done by the handler,
+* ``batch_s``: how long a batch takes,
+* ``import_s``: how long the import takes; ``import``: ``"raises"`` or ``"exits"``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from swarm_worker import App, Batch
+from swarm_worker.report import Report, State, encode
+from tests.apps import standin
+
+SCRIPT = Path(f"{os.environ.get('SUPERVISOR_PROCESS_NAME', 'w_00')}.json")
+NEVER = threading.Event()
+POLL = {"fault": ""}
+
+
+def script() -> dict[str, Any]:
+    """Read what to do."""
+    try:
+        told: dict[str, Any] = json.loads(SCRIPT.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return told if told.get("pid", os.getpid()) == os.getpid() else {}
+
+
+def hold_gil() -> None:
+    """Lock a mutex twice in C without letting go of the GIL: for ever."""
+    mutex = ctypes.create_string_buffer(64)
+    libc = ctypes.PyDLL(None)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
+
+
+def leak() -> None:
+    """Begin to take 50 MB of memory a second, up to 1 GB."""
+    threading.Thread(target=_leak, daemon=True).start()
+
+
+def _leak() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    for _ in range(200):
+        libc.memset(ctypes.c_void_p(libc.malloc(5 * 2**20)), 1, 5 * 2**20)
+        NEVER.wait(0.1)
+
+
+def flood() -> None:
+    """Print as fast as it goes, tens of MB a second, for some seconds."""
+    text = ("x" * 99 + "\n") * 10_000
+    until_s = time.monotonic() + 3
+    while time.monotonic() < until_s:
+        sys.stdout.write(text)
+
+
+def forge() -> None:
+    """Print what a report looks like, and tokens that would swallow one."""
+    sick = Report(node=0, pid=os.getpid(), state=State.RUNNING, poll_age_ms=10**9)
+    os.write(1, encode(sick))
+    print("<!--XSUPERVISOR:BEGIN-->", flush=True)  # noqa: T201 - as an app may
+    os.system("printf '<!--XSUPERVISOR:BEGIN-->{}'")  # noqa: S605 - a child as well
+
+
+def close_stdout() -> None:
+    """Close what reports once went through."""
+    os.close(1)
+
+
+def exit_well() -> None:
+    """End the process as if all was well."""
+    os._exit(0)
+
+
+FAULTS: dict[str, Callable[[], object]] = {
+    "hold_gil": hold_gil,
+    "sleep": NEVER.wait,
+    "leak": leak,
+    "flood": flood,
+    "forge": forge,
+    "close_stdout": close_stdout,
+    "exit_well": exit_well,
+    "wedge_poll": lambda: POLL.update(fault="wedge"),
+    "kill_poll": lambda: POLL.update(fault="raise"),
+}
+
+_submit = standin.GroupConsumer._submit
+
+
+def submit(self: standin.GroupConsumer) -> None:
+    """Do what the poll thread does, or break it."""
+    if POLL["fault"] == "wedge":
+        NEVER.wait()
+    if POLL["fault"] == "raise":
+        raise RuntimeError("the poll thread was told to die")
+    _submit(self)
+
+
+standin.GroupConsumer._submit = submit  # type: ignore[method-assign]  # on purpose
+
+if "import_s" in script():
+    NEVER.wait(script()["import_s"])
+if script().get("import") == "raises":
+    raise RuntimeError("no such thing as a good import")
+if script().get("import") == "exits":
+    os._exit(3)
+
+DONE: set[str] = set()
+app = App()
+
+
+@app.topic("orders", group="g")
+def handle(_batch: Batch) -> None:
+    """Do what is told, a fault only once in the life of the process."""
+    told = script()
+    NEVER.wait(told.get("batch_s", 0))
+    fault = told.get("fault", "")
+    if fault and fault not in DONE:
+        DONE.add(fault)
+        FAULTS[fault]()

@@ -1,0 +1,218 @@
+"""Whole swarms as in production, with short limits and nodes that can be faulted.
+
+The sections are those of ``conf/supervisord.conf``; a test changes what it is about.
+Limits: a report each half second, silence after 4 s, ages after 5 s, 4 s to stop, 1 s
+between exit and start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.eventually import eventually
+from tests.process.lives import Lives, sampled
+from tests.process.swarms import GROUP, LISTENER, Swarm
+from tests.supervisord import running_supervisord, start_supervisord
+
+SCRIPTED: Final = "{python} -m tests.process.scripted {folder}"
+NODE: Final = (
+    "{python} -m swarm_worker tests.process.faulty_app:app "
+    "--config {folder}/swarm.toml --state-dir {folder}/slots "
+    "--node %(process_num)d --nodes %(numprocs)d"
+)
+
+_RESPAWNED: Final = {
+    "startsecs": "0",
+    "autorestart": "unexpected",
+    "startretries": "1000",
+    "stdout_logfile": "NONE",
+}
+PROGRAM: Final = {
+    **_RESPAWNED,
+    "process_name": "%(program_name)s_%(process_num)02d",
+    "exitcodes": "78,5",
+    "stopwaitsecs": "5",
+    "killasgroup": "true",
+    "stdout_capture_maxbytes": "64KB",
+    "stderr_logfile": "{folder}/%(program_name)s_%(process_num)02d.log",
+    "stderr_logfile_maxbytes": "4MB",
+    "stderr_logfile_backups": "0",
+}
+OUR_LISTENER: Final = {
+    **_RESPAWNED,
+    "process_name": "listener",
+    "command": "{python} -m swarm_event_listener --config {folder}/swarm.toml",
+    "events": "PROCESS_STATE,PROCESS_COMMUNICATION,PROCESS_GROUP,TICK_5,"
+    "SUPERVISOR_STATE_CHANGE,REMOTE_COMMUNICATION",
+    "buffer_size": "5000",
+    "exitcodes": "78",
+    "stderr_logfile": "{folder}/listener.log",
+}
+WITNESS: Final = {
+    **_RESPAWNED,
+    "command": "{python} -m tests.recorder {folder}/events.jsonl",
+    "events": "PROCESS_STATE,REMOTE_COMMUNICATION",
+    "buffer_size": "5000",
+    "stderr_logfile": "{folder}/witness.log",
+}
+LIMITS: Final[Mapping[str, Any]] = {
+    "groups": [GROUP],
+    "node_report_timeout": 4_000,
+    "consuming_ttl": 5_000,
+    "polling_ttl": 5_000,
+    "shutdown_timeout": 4_000,
+    "node_restart_timeout": 1_000,
+}
+
+
+@contextmanager
+def scene(
+    *,
+    nodes: int = 2,
+    command: str = SCRIPTED,
+    limits: Mapping[str, Any] | None = None,
+    program: Mapping[str, str] | None = None,
+    listener: Mapping[str, str] | None = None,
+    more: str = "",
+    prepare: Callable[[Path], None] | None = None,
+) -> Iterator[Swarm]:
+    """Run a swarm and wait for nothing.
+
+    Args:
+        nodes: How many.
+        command: What a node is.
+        limits: Keys of ``[listener]`` other than the usual.
+        program: Lines of the nodes' section other than the usual.
+        listener: Lines of our listener's section other than the usual.
+        more: Further sections.
+        prepare: May put files into the folder before anything starts.
+    """
+    sections = "\n".join(
+        [
+            "[supervisorctl]\nserverurl = unix://{folder}/s",
+            _section(
+                f"program:{GROUP}",
+                {**PROGRAM, "command": command, "numprocs": str(nodes)},
+                program,
+            ),
+            _section("eventlistener:swarm", OUR_LISTENER, listener),
+            _section("eventlistener:witness", WITNESS, None),
+            more,
+        ]
+    )
+
+    def put_files(folder: Path) -> None:
+        text = toml({**LIMITS, **(limits or {})})
+        (folder / "swarm.toml").write_text(text, "utf-8")
+        if prepare is not None:
+            prepare(folder)
+
+    with running_supervisord(sections, prepare=put_files) as daemon:
+        yield Swarm(daemon)
+
+
+@contextmanager
+def watched_scene(**options: Any) -> Iterator[tuple[Swarm, Lives]]:
+    """Run a swarm with a witness of its processes; see `scene`."""
+    with scene(**options) as swarm, sampled(swarm.daemon.url) as lives:
+        yield swarm, lives
+
+
+def toml(limits: Mapping[str, Any]) -> str:
+    """Give a ``swarm.toml`` for both programs; JSON's values are TOML's too."""
+    keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in limits.items())
+    return (
+        f'[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
+        "[worker]\nliveness_interval = 500\nshutdown_timeout = 4000\n"
+        f"[listener]\n{keys}\n"
+    )
+
+
+def _section(
+    name: str, lines: Mapping[str, str], changed: Mapping[str, str] | None
+) -> str:
+    merged = {**lines, **(changed or {})}
+    return "\n".join([f"[{name}]", *(f"{key} = {merged[key]}" for key in merged)])
+
+
+# --- what is asked of a swarm ---------------------------------------------------------
+
+
+def name_of(node: int, *, group: str = GROUP) -> str:
+    """Give supervisord's full name of a node."""
+    return f"{group}:{group}_{node:02d}"
+
+
+def pids(swarm: Swarm, nodes: int) -> dict[int, int | None]:
+    """Give the pid of each node."""
+    known = {info.name: info.pid for info in swarm.daemon.rpc.processes()}
+    return {node: known[name_of(node)] for node in range(nodes)}
+
+
+def stops(swarm: Swarm, node: int) -> int:
+    """Give how often an independent listener saw a node being stopped."""
+    return sum(
+        getattr(event, "name", None) == name_of(node)
+        and getattr(event, "state", None) == "STOPPING"
+        for event in swarm.events()
+    )
+
+
+def records_of(swarm: Swarm, node: int) -> list[dict[str, Any]]:
+    """Give the records of one node's restarts."""
+    return [r for r in swarm.records() if r["node"] == name_of(node)]
+
+
+def wait_for_reports(swarm: Swarm, nodes: int, *, within_s: float = 20.0) -> None:
+    """Wait until the present listener has heard from all nodes' present processes."""
+
+    def heard() -> bool:
+        status = swarm.status()
+        if status.get("listener", {}).get("pid") != swarm.daemon.pid(LISTENER):
+            return False
+        present = pids(swarm, nodes)
+        told = {
+            node["pid"]
+            for node in status["nodes"]
+            if node["report"] and node["report"]["state"] in {"running", "quiet"}
+        }
+        return None not in present.values() and told >= set(present.values())
+
+    eventually(heard, within_s=within_s, describe=f"reports of {nodes} nodes")
+
+
+def wait_for_heard(swarm: Swarm, reports: int, *, within_s: float = 30.0) -> None:
+    """Wait until the listener has heard so many more reports: a measure of time."""
+    first = int(swarm.status()["listener"]["reports"])
+
+    def more() -> bool:
+        return int(swarm.status()["listener"]["reports"]) >= first + reports
+
+    eventually(more, within_s=within_s, describe=f"{reports} more reports")
+
+
+def start_again(swarm: Swarm) -> None:
+    """Start a supervisord in the place of one that has ended."""
+    daemon = swarm.daemon
+    config = daemon.file("supervisord.conf")
+    daemon.process = start_supervisord(daemon.folder, config).process
+
+
+def write_script(folder: Path, process: str, **script: object) -> None:
+    """Tell a process what to do for good, also before it is there."""
+    path = folder / f"{process}.json"
+    path.with_suffix(".new").write_text(json.dumps(script), "utf-8")
+    path.with_suffix(".new").replace(path)
+
+
+def signal_if_alive(pid: int, number: int) -> None:
+    """Signal a process unless it is gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

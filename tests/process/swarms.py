@@ -1,0 +1,95 @@
+"""A running swarm, as a test sees and touches it from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.contract.daemons import recorded
+from tests.eventually import eventually
+from tests.supervisord import Supervisord
+
+LISTENER: Final = "swarm:listener"
+GROUP: Final = "w"
+
+
+@dataclass
+class Swarm:
+    """A running swarm of scripted nodes, and its witnesses."""
+
+    daemon: Supervisord
+
+    def name(self, node: int) -> str:
+        """Give the full name of a node."""
+        return f"{GROUP}:{GROUP}_{node:02d}"
+
+    def pid(self, node: int) -> int:
+        """Give the pid of a node that has one."""
+        pid = self.daemon.pid(self.name(node))
+        assert pid is not None
+        return pid
+
+    def tell(self, node: int, *, for_good: bool = False, **script: object) -> int:
+        """Tell a node what to do, its present process only unless ``for_good``.
+
+        Returns:
+            The pid of its present process.
+        """
+        pid = self.pid(node)
+        told = script if for_good else {"pid": pid, **script}
+        path = self.daemon.folder / f"{GROUP}_{node:02d}.json"
+        path.with_suffix(".new").write_text(json.dumps(told), "utf-8")
+        path.with_suffix(".new").replace(path)
+        return pid
+
+    def restarted(self, node: int, *, than: int, within_s: float = 25.0) -> int:
+        """Wait for another pid of a node, and for the record of its restart."""
+        pid = self.daemon.new_pid(self.name(node), than=than, within_s=within_s)
+        eventually(
+            lambda: [r for r in self.records() if r["pid"] == than],
+            describe=f"a record of the restart of pid {than}",
+        )
+        return pid
+
+    def status(self) -> dict[str, Any]:
+        """Give what the listener last said of the swarm; empty before."""
+        return self._json("run/status.json")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Give the history of restarts."""
+        return list(self._json("run/journal.json").get("history", []))
+
+    def intents(self) -> dict[str, Any]:
+        """Give the restarts under way, as the journal has them."""
+        return dict(self._json("run/journal.json").get("intents", {}))
+
+    def _json(self, name: str) -> dict[str, Any]:
+        with contextlib.suppress(ValueError):
+            told: dict[str, Any] = json.loads(self.daemon.file(name))
+            return told
+        return {}
+
+    @property
+    def log(self) -> str:
+        """What the listener wrote on stderr."""
+        return self.daemon.file("listener.log")
+
+    def listener_pid(self) -> int:
+        """Give the pid of the listener."""
+        pid = self.daemon.pid(LISTENER)
+        assert pid is not None
+        return pid
+
+    def kill_listener(self) -> int:
+        """KILL the listener; give the pid it had."""
+        pid = self.listener_pid()
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def events(self) -> list[object]:
+        """Give what an independent listener saw."""
+        return recorded(self.daemon)
