@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from swarm_worker import check, config, deadline, exits, logs
+from swarm_worker import check, config, exits, logs
 from swarm_worker.channel import Channel
+from swarm_worker.deadline import Deadline, threads_left_behind
 from swarm_worker.inbox import Inbox
 from swarm_worker.leash import Leash
 from swarm_worker.node import Failed, Node
@@ -31,7 +32,8 @@ def main() -> None:
     inbox.install()
     logs.begin()
     code = run(sys.argv[1:], os.environ, inbox)
-    deadline.leave_after(LEFT_BEHIND_S, code=code)
+    # The interpreter would wait for threads that a handler left behind.
+    Deadline(LEFT_BEHIND_S, code=code, describe=threads_left_behind)
     sys.exit(code)
 
 

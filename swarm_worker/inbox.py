@@ -37,7 +37,7 @@ class Inbox(Generic[F]):
         os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
         self._before: Mapping[signal.Signals, signal._HANDLER] = {}
-        self._raises = False
+        self._before_raising: Callable[[], None] | None = None
         self._stop_asked = False
         os.register_at_fork(after_in_child=self._uninstall)
 
@@ -63,15 +63,23 @@ class Inbox(Generic[F]):
         except Empty:
             return came
 
-    def interrupt(self, *, raises: bool) -> None:
-        """Have a signal that stops raise `StopAsked` on the main thread, or no longer.
+    def interrupt(self, before_raising: Callable[[], None]) -> None:
+        """Have a signal that stops raise `StopAsked` on the main thread from now on.
+
+        Args:
+            before_raising: Called first, once; the code that is interrupted may
+                swallow what is raised.
 
         Raises:
             StopAsked: One came before, or what it raised was swallowed.
         """
-        self._raises = raises
-        if self._stop_asked and raises:
-            raise StopAsked
+        self._before_raising = before_raising
+        if self._stop_asked:
+            self._raise()
+
+    def interrupt_no_more(self) -> None:
+        """Leave signals that stop to `wait` from now on."""
+        self._before_raising = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -79,8 +87,12 @@ class Inbox(Generic[F]):
         self._wake()
         if number in STOP and not self._stop_asked:
             self._stop_asked = True
-            if self._raises:
-                raise StopAsked
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._before_raising:
+            self._before_raising()
+            raise StopAsked
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # full of wake-ups already

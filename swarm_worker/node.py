@@ -17,10 +17,11 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from swarm_worker import deadline, exits, logs
+from swarm_worker import exits, logs
 from swarm_worker.app import App, Hook
 from swarm_worker.clock import NodeClock
 from swarm_worker.config import Invocation
+from swarm_worker.deadline import Deadline
 from swarm_worker.inbox import STOP, Inbox, StopAsked
 from swarm_worker.loading import load_app
 from swarm_worker.progress import Progress, Snapshot
@@ -98,6 +99,7 @@ class Node:
         self._consumers: list[GroupConsumer] = []
         self._pool: HandlerPool | None = None
         self._hooks_due: list[Hook] = []
+        self._deadline: Deadline | None = None
 
     def describe(self, now_s: float) -> Report:
         """Give the report of a moment of the node's clock."""
@@ -139,20 +141,31 @@ class Node:
         # From here to the end of boot the main thread is in code that may block, much
         # of it the user's: a signal that stops is raised there.
         inbox = self._inbox
-        inbox.interrupt(raises=True)
+        inbox.interrupt(self._arm_boot_deadline)
         self._slot = Slot.take(
             self._settings.state_dir,
             slot_key(self._environ, node=self._settings.node),
         )
         app = self._load()
         inbox.install()
-        inbox.interrupt(raises=True)
+        inbox.interrupt(self._arm_boot_deadline)
         self._make_consumers(app)
         self._run_on_start(app)
         inbox.install()
-        inbox.interrupt(raises=True)
-        inbox.interrupt(raises=False)
+        inbox.interrupt(self._arm_boot_deadline)
+        inbox.interrupt_no_more()
         self._start()
+
+    def _arm_boot_deadline(self) -> None:
+        """See to it that the node ends, whatever the user's code does with the stop.
+
+        No handler was called yet: nothing is lost, the node stopped as asked.
+        """
+        self._deadline = Deadline(
+            self._settings.shutdown_timeout_s,
+            code=exits.STOPPED,
+            describe=lambda: "boot_did_not_end_when_stopped",
+        )
 
     def _load(self) -> App:
         try:
@@ -272,10 +285,11 @@ class Node:
         the hooks when no handler runs.
         """
         within_s = min(within_s, self._settings.shutdown_timeout_s)
-        deadline.arm(
-            within_s, code=self._code_of_deadline(code), describe=self._last_words
-        )
-        self._inbox.interrupt(raises=False)
+        if self._deadline is None:
+            self._deadline = Deadline(
+                within_s, code=self._code_of_deadline(code), describe=self._last_words
+            )
+        self._inbox.interrupt_no_more()
         self._lifecycle.stopping = True
         self._announce()
         if self._lifecycle.started:
@@ -283,6 +297,7 @@ class Node:
         code = self._run_on_stop() or code
         if self._reporter:
             self._reporter.stop()
+        self._deadline.disarm()
         logger.info("node_stopped exit_code=%s dropped_reports=%s", code, self._dropped)
         return code
 

@@ -18,6 +18,9 @@ from swarm_worker.routing import GroupPlan
 
 TICK_S = 0.05
 
+poll_raises: Exception | None = None  # set by an app: the poll thread dies of it
+fatal: Exception | None = None  # set by an app: the node is told of it
+
 
 class GroupConsumer:
     """Polls nothing; the rest of the seam is as in `swarm_worker.consumer`."""
@@ -38,7 +41,7 @@ class GroupConsumer:
         self._mine = progress.add_consumer()
         self._pool = pool
         self._clock = clock
-        self.on_fatal = on_fatal
+        self._on_fatal = on_fatal
         self._idle = threading.Event()
         self._idle.set()
         self._stopping = threading.Event()
@@ -77,6 +80,10 @@ class GroupConsumer:
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S) or not self._idle.is_set():
             self._mine.polled_at_s = self._clock()
+            if poll_raises:
+                raise poll_raises
+            if fatal:
+                self._on_fatal(fatal)
             if self._idle.is_set() and not self._quiet and not self._stopping.is_set():
                 self._submit()
 

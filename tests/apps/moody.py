@@ -1,0 +1,159 @@
+"""An app whose mood comes from the environment: what a node must survive.
+
+``MOOD_IMPORT``, ``MOOD_START``, ``MOOD_HANDLER`` and ``MOOD_STOP`` each name one of
+`MOODS`. It runs on the stand-in consumer, so that no Kafka is needed.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from swarm_worker import App, Batch
+from swarm_worker.report import BEGIN, END
+
+sys.path.insert(0, str(Path(__file__).parent))
+import standin
+
+for_ever = threading.Event()
+
+
+def hang() -> None:
+    """Wait for ever, as a call without a timeout does."""
+    for_ever.wait()
+
+
+def hang_swallowing() -> None:
+    """Wait for ever in code that catches all that comes by."""
+    while True:
+        try:
+            for_ever.wait()
+        except BaseException:  # noqa: BLE001 - that is the mood
+            logging.getLogger("moody").warning("swallowed")
+
+
+def hold_gil() -> None:
+    """Hold the GIL for ever: a mutex locked twice, in C."""
+    library = ctypes.PyDLL(None)
+    mutex = ctypes.create_string_buffer(64)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+
+
+def fail() -> None:
+    """Raise."""
+    raise RuntimeError("in a bad mood")
+
+
+def leave() -> None:
+    """Raise what ends a program."""
+    sys.exit(7)
+
+
+def forge() -> None:
+    """Write what looks like reports, by every way out."""
+    fake = f'\n{BEGIN}{{"swarm":1,"node":66,"pid":66,"state":"running"}}{END}\n'
+    print(fake, flush=True)  # noqa: T201 - that is the mood
+    os.write(1, fake.encode())
+    subprocess.run(["printf", "%s", fake], check=True)
+    os.system(f"printf '%s' '{fake}'")  # noqa: S605 - that is the mood
+
+
+def close_stdout() -> None:
+    """Close what looks like stdout, and all low descriptors beyond."""
+    os.close(1)
+    os.closerange(10, 60)
+
+
+def steal_signals() -> None:
+    """Take signals over, as an event loop in the import does."""
+
+    async def run() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print)
+
+    asyncio.run(run())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def stubborn_thread() -> None:
+    """Leave a thread behind that is no daemon."""
+    threading.Thread(target=for_ever.wait, name="stubborn", daemon=False).start()
+
+
+def fork_child() -> None:
+    """Leave a child behind; its pid goes to the file ``child``."""
+    child = os.fork()
+    if child == 0:
+        for_ever.wait()
+    Path("child").write_text(str(child))
+
+
+def kill_poll_thread() -> None:
+    """Have the poll thread die of an error."""
+    standin.poll_raises = RuntimeError("poll is broken")
+
+
+def lose_id() -> None:
+    """Have Kafka fence the node."""
+    standin.fatal = RuntimeError("fenced by another holder")
+
+
+def calm() -> None:
+    """Do nothing."""
+
+
+MOODS: dict[str, Callable[[], None]] = {
+    mood.__name__: mood
+    for mood in (
+        calm,
+        close_stdout,
+        fail,
+        fork_child,
+        forge,
+        hang,
+        hang_swallowing,
+        hold_gil,
+        kill_poll_thread,
+        leave,
+        lose_id,
+        steal_signals,
+        stubborn_thread,
+    )
+}
+
+
+def be(when: str) -> None:
+    """Be in the mood that the environment names for a moment of the node's life."""
+    logging.getLogger("moody").warning("now=%s", when)
+    for name in os.environ.get(f"MOOD_{when}", "calm").split(","):
+        MOODS[name]()
+
+
+be("IMPORT")
+app = App(group="moody")
+
+
+@app.topic("orders")
+def handle(batch: Batch) -> None:
+    """Be in the handler's mood, once; then count."""
+    if batch[0].offset() == 0:
+        be("HANDLER")
+    logging.getLogger("moody").warning("handled=%s", batch[0].offset())
+
+
+@app.on_start
+def begin() -> None:
+    """Be in the mood of the start."""
+    be("START")
+
+
+@app.on_stop
+async def end() -> None:
+    """Be in the mood of the end; a coroutine, which must be run."""
+    be("STOP")

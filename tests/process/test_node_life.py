@@ -1,0 +1,296 @@
+"""The life of a node, seen from outside: signals, exit codes, states."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swarm_worker.report import State
+from tests.eventually import eventually
+from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
+
+TERM = signal.SIGTERM
+
+
+def test_a_node_tells_its_life(tmp_path: Path) -> None:
+    """Booting before the app is imported, then running, then stopping; exit 0."""
+    with node(tmp_path, "--node", "3", "--nodes", "4") as it:
+        it.reported(State.RUNNING)
+        it.logged("handled=3")
+        it.send(TERM)
+        assert it.ended() == 0
+
+    states = list(dict.fromkeys(report.state for report in it.reports))
+    # The last may be missing: two reports were written in this second.
+    whole = [State.BOOTING, State.RUNNING, State.STOPPING]
+    assert states in (whole, whole[:2])
+    assert [r.seq for r in it.reports] == list(range(len(it.reports)))
+    assert {(r.node, r.pid) for r in it.reports} == {(3, it.process.pid)}
+
+
+def test_hooks_run_once_around_the_handlers(tmp_path: Path) -> None:
+    """on_start before the first handler call, on_stop after the last."""
+    with node(tmp_path) as it:
+        it.logged("handled=2")
+        it.send(TERM)
+        assert it.ended() == 0
+
+    order = [word for word in it.log.split() if word.startswith(("now=", "handled="))]
+    assert order[:4] == ["now=IMPORT", "now=START", "now=HANDLER", "handled=0"]
+    assert order[-1] == "now=STOP"
+    assert order.count("now=START") == order.count("now=STOP") == 1
+
+
+@pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_that_comes_twice_is_one_stop(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The batch in flight ends first; exit 0."""
+    with node(tmp_path) as it:
+        it.logged("handled=1")
+        it.send(number)
+        it.send(signal.SIGINT)
+        it.send(TERM)
+        assert it.ended() == 0
+
+    assert it.log.count("node_stopping") == 1
+    assert it.log.count("node_stopped exit_code=0") == 1
+
+
+@pytest.mark.parametrize(
+    ("moods", "seen"),
+    [
+        ({"IMPORT": "hang"}, "now=IMPORT"),
+        ({"START": "hang"}, "now=START"),
+        ({"IMPORT": "hang_swallowing"}, "now=IMPORT"),
+        ({"IMPORT": "steal_signals"}, "handled=1"),
+        ({"STOP": "calm"}, "handled=1"),
+    ],
+)
+def test_a_stop_in_any_phase_ends_in_exit_0(
+    tmp_path: Path, moods: dict[str, str], seen: str
+) -> None:
+    """Boot, a boot that swallows everything, and work, also after a theft."""
+    with node(tmp_path, **moods) as it:
+        it.logged(seen)
+        it.send(TERM)
+        assert it.ended() == 0
+
+
+def test_on_stop_follows_an_on_start_that_was_cut_short(tmp_path: Path) -> None:
+    """What was begun is ended; what was not begun is not."""
+    with node(tmp_path, START="hang") as it:
+        it.logged("now=START")
+        it.send(TERM)
+        assert it.ended() == 0
+    assert "now=STOP" in it.log
+
+    with node(tmp_path, IMPORT="hang") as it:
+        it.logged("now=IMPORT")
+        it.send(TERM)
+        assert it.ended() == 0
+    assert "now=STOP" not in it.log
+
+
+@pytest.mark.parametrize("moods", [{"HANDLER": "hang"}, {"STOP": "hang"}])
+def test_what_outlives_the_shutdown_is_left_with_its_stack(
+    tmp_path: Path, moods: dict[str, str]
+) -> None:
+    """Exit 2; the log shows where it hung, and with which batch."""
+    with node(tmp_path, **moods) as it:
+        it.logged("now=HANDLER")
+        it.send(TERM)
+        assert it.ended() == 2
+
+    assert "shutdown_timeout_exceeded" in it.log
+    assert "in hang" in it.log
+    if "HANDLER" in moods:
+        assert "in_flight=orders/0@0" in it.log
+
+
+def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
+    tmp_path: Path,
+) -> None:
+    """A timer in C ends it, with the stacks, before supervisord has to."""
+    with node(tmp_path, STOP="hold_gil") as it:
+        it.logged("handled=1")
+        it.send(TERM)
+        assert it.ended() == 1
+
+    assert "in hold_gil" in it.log
+
+
+def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
+    """No report can be made; TTIN still prints where it hangs."""
+    with node(tmp_path, HANDLER="hold_gil") as it:
+        it.logged("now=HANDLER")
+        it.send(signal.SIGTTIN)
+        it.logged("in hold_gil")
+        assert it.process.poll() is None
+
+
+def test_ttin_shows_all_threads_and_changes_nothing(tmp_path: Path) -> None:
+    """Also of a node that boots."""
+    with node(tmp_path, IMPORT="hang") as it:
+        it.logged("now=IMPORT")
+        it.send(signal.SIGTTIN)
+        it.logged("in hang")
+        assert it.process.poll() is None
+        it.send(TERM)
+        assert it.ended() == 0
+
+
+def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
+    """TSTP, then polls without handler calls; CONT takes up work; TERM still stops."""
+    with node(tmp_path) as it:
+        it.logged("handled=1")
+        it.send(signal.SIGTSTP)
+        quiet = it.reported(State.QUIET)
+        later = eventually(
+            lambda: next((r for r in it.reports if r.seq == quiet.seq + 2), None),
+            describe="two more reports",
+        )
+        assert later.state is State.QUIET
+        assert later.messages == it.reports[-1].messages
+        assert later.poll_age_ms is not None
+        it.send(signal.SIGCONT)
+        eventually(
+            lambda: it.reports[-1].messages > later.messages, describe="more messages"
+        )
+        it.send(signal.SIGTSTP)
+        it.logged("node_resumed")
+        it.send(TERM)
+        assert it.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("moods", "code", "told"),
+    [
+        ({"IMPORT": "fail"}, 1, ["app_import_failed app=moody:app", "in a bad mood"]),
+        ({"IMPORT": "leave"}, 1, ["app_import_failed", "SystemExit: 7"]),
+        ({"START": "fail"}, 1, ["on_start_failed", "in a bad mood"]),
+        ({"START": "leave"}, 1, ["on_start_failed", "SystemExit: 7"]),
+        (
+            {"HANDLER": "kill_poll_thread"},
+            1,
+            ["thread_crashed", "poll is broken", "poll thread is dead"],
+        ),
+        ({"HANDLER": "lose_id"}, 5, ["node_failed exit_code=5", "fenced by another"]),
+    ],
+)
+def test_a_node_that_cannot_go_on_says_why(
+    tmp_path: Path, moods: dict[str, str], code: int, told: list[str]
+) -> None:
+    """Exit code and reason; a crash leaves its traceback."""
+    with node(tmp_path, **moods) as it:
+        assert it.ended() == code
+    for text in told:
+        assert text in it.log
+
+
+def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
+    tmp_path: Path,
+) -> None:
+    """What it was to do was not done: that must not look like success."""
+    with node(tmp_path, STOP="fail") as it:
+        it.logged("handled=1")
+        it.send(TERM)
+        assert it.ended() == 1
+    assert "on_stop_failed" in it.log
+    assert "node_stopped" in it.log
+
+
+def test_threads_that_are_left_behind_do_not_keep_the_process(tmp_path: Path) -> None:
+    """All is committed and stopped: exit 0, and their names."""
+    with node(tmp_path, HANDLER="stubborn_thread") as it:
+        it.logged("handled=1")
+        it.send(TERM)
+        assert it.ended() == 0
+    assert "threads_left_behind names=" in it.log
+    assert "stubborn" in it.log
+
+
+def test_a_second_process_of_a_slot_boots_and_then_gives_up(tmp_path: Path) -> None:
+    """Exit 4 names the holder; the holder is not disturbed."""
+    with node(tmp_path) as first, node(tmp_path) as second:
+        eventually(
+            lambda: "now=IMPORT" in first.log or "now=IMPORT" in second.log,
+            describe="one boots",
+        )
+        holder, late = (first, second) if "now=IMPORT" in first.log else (second, first)
+        assert late.ended(within_s=20.0) == 4
+        assert f"held by pid {holder.process.pid}" in late.log
+        assert {report.state for report in late.reports} == {State.BOOTING}
+        holder.send(TERM)
+        assert holder.ended() == 0
+
+
+def test_a_forked_child_can_be_stopped_and_keeps_nothing(tmp_path: Path) -> None:
+    """The slot is free and the report channel closed though a child lives on."""
+    with node(tmp_path, HANDLER="fork_child") as it:
+        it.logged("handled=1")
+        child = int((tmp_path / "child").read_text())
+        try:
+            it.send(signal.SIGKILL)
+            it.process.wait()
+            with node(tmp_path) as successor:
+                successor.reported(State.RUNNING)
+        finally:
+            os.kill(child, TERM)
+        eventually(lambda: not Path(f"/proc/{child}").exists(), describe="child ended")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+@pytest.mark.parametrize("mood", ["calm", "hold_gil"])
+def test_a_node_dies_with_its_supervisor(tmp_path: Path, mood: str) -> None:
+    """Whatever it is doing, and although its pipes are still read."""
+    parent = (
+        "import subprocess, sys, time;"
+        "p = subprocess.Popen([sys.executable, '-m', 'swarm_worker', 'moody:app']);"
+        "print('child', p.pid, file=sys.stderr, flush=True); p.wait()"
+    )
+    (tmp_path / "swarm.toml").write_text(SETTINGS)
+    environ = {**SUPERVISED, "MOOD_HANDLER": mood}
+    it = Bare(tmp_path, [sys.executable, "-c", parent], environ)
+    try:
+        it.logged("now=HANDLER")
+        pid = int(it.log.split("child ")[1].split()[0])
+    finally:
+        it.close()
+
+    eventually(lambda: not alive(pid), within_s=5.0, describe="the node is gone")
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return False
+    return fields[0] != "Z"
+
+
+def test_outside_supervisord_stdout_is_the_users(tmp_path: Path) -> None:
+    """No reports; prints go where prints go."""
+    with node(tmp_path, supervised=False, HANDLER="forge") as it:
+        it.logged("handled=1")
+        it.send(TERM)
+        assert it.ended() == 0
+    assert "66" in it.stdout
+    assert "poll_age_ms" not in it.stdout
+
+
+def test_nothing_reads_stdin(tmp_path: Path) -> None:
+    """A closed stdin is no reason to end."""
+    it = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m swarm_worker --help <&-"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "exit codes" in it.stdout
