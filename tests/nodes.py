@@ -129,7 +129,7 @@ def node(
     *flags: str,
     app: str = "moody:app",
     supervised: bool = True,
-    **moods: str,
+    moods: Mapping[str, str] | None = None,
 ) -> Iterator[Bare]:
     """Run a node of a test app; it is killed at the end at the latest.
 
@@ -138,7 +138,7 @@ def node(
         *flags: Further flags.
         app: The app, of tests/apps by default.
         supervised: In an environment as supervisord gives it.
-        **moods: ``IMPORT``, ``START``, ``HANDLER``, ``STOP`` of `moody`.
+        moods: ``IMPORT``, ``START``, ``HANDLER``, ``STOP`` of `moody`.
     """
     file = folder / "swarm.toml"
     if not file.exists():
@@ -148,7 +148,7 @@ def node(
         [sys.executable, "-m", "swarm_worker", app, *flags],
         {
             **(SUPERVISED if supervised else {}),
-            **{f"MOOD_{when}": mood for when, mood in moods.items()},
+            **{f"MOOD_{when}": mood for when, mood in (moods or {}).items()},
         },
     )
     try:

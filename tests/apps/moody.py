@@ -17,9 +17,8 @@ from pathlib import Path
 
 from swarm_worker import App, Batch
 from swarm_worker.report import BEGIN, END
+from tests.apps import standin
 
-sys.path.insert(0, str(Path(__file__).parent))
-import standin
 
 for_ever = threading.Event()
 

@@ -18,7 +18,7 @@ TERM = signal.SIGTERM
 @pytest.mark.parametrize("mood", ["forge", "close_stdout", "forge,close_stdout"])
 def test_reports_go_on_whatever_is_done_to_stdout(tmp_path: Path, mood: str) -> None:
     """Prints, children and closed descriptors leave stdout to the reports."""
-    with node(tmp_path, HANDLER=mood) as it:
+    with node(tmp_path, moods={"HANDLER": mood}) as it:
         it.logged("handled=3")
         seq = it.reported(State.RUNNING).seq
         eventually(lambda: it.reports[-1].seq > seq + 1, describe="more reports")

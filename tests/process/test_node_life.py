@@ -74,7 +74,7 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
     tmp_path: Path, moods: dict[str, str], seen: str
 ) -> None:
     """Boot, a boot that swallows everything, and work, also after a theft."""
-    with node(tmp_path, **moods) as it:
+    with node(tmp_path, moods=moods) as it:
         it.logged(seen)
         it.send(TERM)
         assert it.ended() == 0
@@ -82,13 +82,13 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
 
 def test_on_stop_follows_an_on_start_that_was_cut_short(tmp_path: Path) -> None:
     """What was begun is ended; what was not begun is not."""
-    with node(tmp_path, START="hang") as it:
+    with node(tmp_path, moods={"START": "hang"}) as it:
         it.logged("now=START")
         it.send(TERM)
         assert it.ended() == 0
     assert "now=STOP" in it.log
 
-    with node(tmp_path, IMPORT="hang") as it:
+    with node(tmp_path, moods={"IMPORT": "hang"}) as it:
         it.logged("now=IMPORT")
         it.send(TERM)
         assert it.ended() == 0
@@ -100,7 +100,7 @@ def test_what_outlives_the_shutdown_is_left_with_its_stack(
     tmp_path: Path, moods: dict[str, str]
 ) -> None:
     """Exit 2; the log shows where it hung, and with which batch."""
-    with node(tmp_path, **moods) as it:
+    with node(tmp_path, moods=moods) as it:
         it.logged("now=HANDLER")
         it.send(TERM)
         assert it.ended() == 2
@@ -115,7 +115,7 @@ def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
     tmp_path: Path,
 ) -> None:
     """A timer in C ends it, with the stacks, before supervisord has to."""
-    with node(tmp_path, STOP="hold_gil") as it:
+    with node(tmp_path, moods={"STOP": "hold_gil"}) as it:
         it.logged("handled=1")
         it.send(TERM)
         assert it.ended() == 1
@@ -125,7 +125,7 @@ def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
 
 def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
     """No report can be made; TTIN still prints where it hangs."""
-    with node(tmp_path, HANDLER="hold_gil") as it:
+    with node(tmp_path, moods={"HANDLER": "hold_gil"}) as it:
         it.logged("now=HANDLER")
         it.send(signal.SIGTTIN)
         it.logged("in hold_gil")
@@ -134,7 +134,7 @@ def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
 
 def test_ttin_shows_all_threads_and_changes_nothing(tmp_path: Path) -> None:
     """Also of a node that boots."""
-    with node(tmp_path, IMPORT="hang") as it:
+    with node(tmp_path, moods={"IMPORT": "hang"}) as it:
         it.logged("now=IMPORT")
         it.send(signal.SIGTTIN)
         it.logged("in hang")
@@ -185,7 +185,7 @@ def test_a_node_that_cannot_go_on_says_why(
     tmp_path: Path, moods: dict[str, str], code: int, told: list[str]
 ) -> None:
     """Exit code and reason; a crash leaves its traceback."""
-    with node(tmp_path, **moods) as it:
+    with node(tmp_path, moods=moods) as it:
         assert it.ended() == code
     for text in told:
         assert text in it.log
@@ -195,7 +195,7 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
     tmp_path: Path,
 ) -> None:
     """What it was to do was not done: that must not look like success."""
-    with node(tmp_path, STOP="fail") as it:
+    with node(tmp_path, moods={"STOP": "fail"}) as it:
         it.logged("handled=1")
         it.send(TERM)
         assert it.ended() == 1
@@ -205,7 +205,7 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
 
 def test_threads_that_are_left_behind_do_not_keep_the_process(tmp_path: Path) -> None:
     """All is committed and stopped: exit 0, and their names."""
-    with node(tmp_path, HANDLER="stubborn_thread") as it:
+    with node(tmp_path, moods={"HANDLER": "stubborn_thread"}) as it:
         it.logged("handled=1")
         it.send(TERM)
         assert it.ended() == 0
@@ -230,7 +230,7 @@ def test_a_second_process_of_a_slot_boots_and_then_gives_up(tmp_path: Path) -> N
 
 def test_a_forked_child_can_be_stopped_and_keeps_nothing(tmp_path: Path) -> None:
     """The slot is free and the report channel closed though a child lives on."""
-    with node(tmp_path, HANDLER="fork_child") as it:
+    with node(tmp_path, moods={"HANDLER": "fork_child"}) as it:
         it.logged("handled=1")
         child = int((tmp_path / "child").read_text())
         try:
@@ -275,7 +275,7 @@ def alive(pid: int) -> bool:
 
 def test_outside_supervisord_stdout_is_the_users(tmp_path: Path) -> None:
     """No reports; prints go where prints go."""
-    with node(tmp_path, supervised=False, HANDLER="forge") as it:
+    with node(tmp_path, supervised=False, moods={"HANDLER": "forge"}) as it:
         it.logged("handled=1")
         it.send(TERM)
         assert it.ended() == 0

@@ -49,7 +49,7 @@ def test_ranges_and_lists_name_nodes_and_partitions() -> None:
         (handler, "b", {"group": "h", "partitions": {0: [0], 1: range(1, 3)}}),
     )
 
-    assert app.routes[0].nodes == {0, 1}
+    assert app.routes[0].nodes == frozenset({0, 1})
     assert app.routes[1].partitions == {0: (0,), 1: (1, 2)}
 
 

@@ -284,5 +284,4 @@ def test_the_thread_reports_by_itself(rig: Rig) -> None:
     assert rig.reporter.alive
 
     rig.reporter.stop()
-    assert not rig.reporter.alive
     assert "swarm-reporter" not in [thread.name for thread in threading.enumerate()]
