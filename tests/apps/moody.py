@@ -19,7 +19,6 @@ from swarm_worker import App, Batch
 from swarm_worker.report import BEGIN, END
 from tests.apps import standin
 
-
 for_ever = threading.Event()
 
 
