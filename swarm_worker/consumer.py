@@ -91,7 +91,11 @@ class End(Enum):
 
 
 class GroupConsumer:
-    """The consumer of one Kafka group, on a thread of its own."""
+    """The consumer of one Kafka group, on a thread of its own.
+
+    Attributes:
+        refusals: How often it was told that its instance id is still held.
+    """
 
     def __init__(
         self,
@@ -141,6 +145,7 @@ class GroupConsumer:
         self._looks_for_topics = is_modern and bool(plan.topics)
         self._mine.awaits_id = is_modern and "group.instance.id" in self._properties
         self._held_since_s: float | None = None
+        self.refusals = 0
         self._stopping = threading.Event()
         self._resumed = False
         self._failure: KafkaError | None = None
@@ -504,6 +509,7 @@ class GroupConsumer:
 
     def _refused(self) -> None:
         now_s = self._clock()
+        self.refusals += 1
         self._mine.awaits_id = True
         if self._held_since_s is None:
             self._held_since_s = now_s

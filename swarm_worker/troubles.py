@@ -154,4 +154,4 @@ class LibraryLog(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is to be logged."""
-        return not str(record.msg).startswith(self._TOLD)
+        return not record.getMessage().startswith(self._TOLD)

@@ -1,0 +1,247 @@
+"""Assignments come and go: batches in flight, static ids, fencing; on real Kafka."""
+
+from collections.abc import Callable
+
+import pytest
+
+from swarm_worker.app import App
+from tests.eventually import eventually
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import (
+    PROTOCOLS,
+    Gate,
+    Node,
+    Seen,
+    await_committed,
+    lines_of,
+    produce,
+    settings,
+    unique,
+)
+
+PARTITIONS = 4
+Log = Callable[[str], list[str]]
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Each way in which a group hands out partitions."""
+    return str(request.param)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """Give the lines of an event that nodes of this process have logged."""
+    return lines_of(caplog)
+
+
+def test_revoke_waits_for_the_batch_in_flight(
+    kafka: KafkaBroker, protocol: str
+) -> None:
+    """Nodes that join get a partition once its batch is over; nothing is repeated."""
+    name = kafka.create_topic(unique(f"revoke-{protocol}"), PARTITIONS)
+    app, gate, others = App(group=name), Gate(), App(group=name)
+    seen = Seen()
+    app.topic(name)(gate)
+    others.topic(name)(seen)
+    for partition in range(PARTITIONS):
+        produce(kafka.bootstrap, name, 3, partition=partition)
+    told = [
+        settings(kafka.bootstrap, kafka=PROTOCOLS[protocol], node=node, concurrency=4)
+        for node in (0, 1)
+    ]
+    with Node(app, told[0]) as first:
+        gate.await_entered(PARTITIONS)
+        with Node(others, told[1]) as second:
+            # The first one is asked to give some up, and waits.
+            eventually(
+                lambda: (first.snapshot.poll_age_ms or 0) > 500,
+                within_s=20.0,
+                describe="the first node waits in its revoke",
+            )
+            gate.open.set()
+            second.await_assigned(PARTITIONS // 2)
+            expected = dict.fromkeys(range(PARTITIONS), 3)
+            await_committed(kafka, name, name, expected)
+            produce(kafka.bootstrap, name, 1, partition=0, first=3)
+            produce(kafka.bootstrap, name, 1, partition=3, first=3)
+            await_committed(kafka, name, name, {**expected, 0: 4, 3: 4})
+    assert len(gate.left) - PARTITIONS + len(seen.offsets) == 2
+
+
+def test_batch_that_outlives_the_revoke_is_not_stored(kafka: KafkaBroker) -> None:
+    """A revoke does not wait for ever; what comes too late counts for nothing.
+
+    The partition comes back to the node while the old batch is still in its handler:
+    the new one begins only after that.
+    """
+    name = kafka.create_topic(unique("late"), 2)
+    app, gate = App(group=name), Gate()
+    app.topic(name)(gate)
+    others = App(group=name)
+    others.topic(name)(Seen())
+    for partition in range(2):
+        produce(kafka.bootstrap, name, 3, partition=partition)
+    told = [
+        settings(kafka.bootstrap, node=n, concurrency=4, shutdown_timeout_s=1.0)
+        for n in (0, 1)
+    ]
+    with Node(app, told[0]) as first:
+        gate.await_entered(2)
+        with Node(
+            others,
+            told[1],
+        ) as second:
+            second.await_assigned(1)
+            first.await_assigned(1)
+            # The other works its partition off, the first is still at its old batch.
+            eventually(
+                lambda: list(kafka.committed(name, name).values()) == [3],
+                describe="the node that joined has committed",
+            )
+            assert len(gate.entered) == 2, "the old batches are not over"
+        gate.open.set()
+        expected = {0: 3, 1: 3}
+        await_committed(kafka, name, name, expected)
+
+
+def test_batch_longer_than_the_poll_interval_keeps_its_partition(
+    kafka: KafkaBroker, protocol: str, log: Log
+) -> None:
+    """Three times max.poll.interval.ms: no rebalance, handled and committed once."""
+    name = kafka.create_topic(unique(f"long-{protocol}"), 1)
+    app, gate = App(group=name), Gate()
+    app.topic(name)(gate)
+    interval = {"max.poll.interval.ms": 1_500}
+    if protocol != "consumer":
+        interval |= {"session.timeout.ms": 1_500}
+    produce(kafka.bootstrap, name, 1)
+    told = settings(kafka.bootstrap, kafka={**PROTOCOLS[protocol], **interval})
+    with Node(app, told) as node:
+        gate.await_entered()
+        eventually(
+            lambda: (node.snapshot.consume_age_ms or 0) > 3 * 1_500,
+            describe="the batch takes three poll intervals",
+        )
+        assert (node.snapshot.poll_age_ms or 0) < 1_500
+        gate.open.set()
+        await_committed(kafka, name, name, {0: 1})
+        assert gate.entered == [(0, 0)]
+        assert log("partitions_revoked") == log("partitions_lost") == []
+
+
+def test_static_restart_revokes_nothing_of_others(
+    kafka: KafkaBroker, protocol: str, log: Log
+) -> None:
+    """A node stopped and started five times within the session disturbs nobody."""
+    name = kafka.create_topic(unique(f"static-{protocol}"), PARTITIONS)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    told = [
+        settings(kafka.bootstrap, kafka=PROTOCOLS[protocol], node=n) for n in (0, 1)
+    ]
+    with Node(app, told[0]) as stays:
+        restarted = Node(app, told[1]).start()
+        restarted.await_assigned(PARTITIONS // 2)
+        stays.await_assigned(PARTITIONS // 2)
+        assigned = len(log("partitions_assigned"))
+        revoked = len(log("partitions_revoked"))
+        for count in range(1, 6):
+            restarted.stop()
+            restarted = Node(app, told[1]).start()
+            restarted.await_assigned(PARTITIONS // 2)
+            for partition in range(PARTITIONS):
+                produce(kafka.bootstrap, name, 1, partition=partition, first=count)
+            seen.await_count(count * PARTITIONS)
+        # Five closes and five joins of one node, nothing of the other.
+        assert len(log("partitions_assigned")) == assigned + 5
+        assert len(log("partitions_revoked")) == revoked + 5
+        restarted.stop()
+    assert seen.duplicates == 0
+
+
+def test_second_holder_of_an_id_fences_the_first(kafka: KafkaBroker) -> None:
+    """Classic protocol: the later process works on, the earlier one fails with 5."""
+    name = kafka.create_topic(unique("fenced"), 1)
+    app, gate, seen = App(group=name), Gate(), Seen()
+    app.topic(name)(gate)
+    later = App(group=name)
+    later.topic(name)(seen)
+    produce(kafka.bootstrap, name, 3)
+    told = settings(kafka.bootstrap)
+    with Node(app, told) as first:
+        gate.await_entered()
+        with Node(later, told) as second:
+            eventually(lambda: first.failures, describe="the first is fenced")
+            assert first.failures[0].exit_code == 5
+            assert "fenced" in str(first.failures[0])
+            assert first.consumers[0].alive, "the node ends it, not its own death"
+            gate.open.set()
+            first.stop()
+            seen.await_count(3)
+            produce(kafka.bootstrap, name, 1, first=3)
+            await_committed(kafka, name, name, {0: 4})
+            assert second.failures == []
+            assert len(first.failures) == 1, "no fight"
+
+
+def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
+    """Consumer protocol: while the id is held the node boots, then it goes to work."""
+    name = kafka.create_topic(unique("held"), 1)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    told = settings(kafka.bootstrap, kafka=PROTOCOLS["consumer"])
+    holder = Node(app, told).start()
+    eventually(lambda: holder.snapshot.joined, describe="the holder has joined")
+    with Node(app, told) as waits:
+        assert not waits.snapshot.joined
+        eventually(lambda: log("kafka_trouble"), describe="the node says so")
+        # Refused a few times, so that the wait spans more than one try.
+        eventually(lambda: waits.consumers[0].refusals >= 3, describe="it tries again")
+        refused = waits.snapshot
+        assert (refused.awaits_id, refused.joined) == (True, False)
+        assert waits.failures == holder.failures == []
+        holder.stop()  # gives the id back
+        eventually(lambda: waits.snapshot.joined, describe="the other has joined")
+        waits.await_assigned(1)
+        produce(kafka.bootstrap, name, 1)
+        seen.await_count(1)
+        assert len(log("kafka_trouble ")) == 1, "one line, not one for each try"
+        assert len(log("instance_id_free")) == 1
+
+
+def test_rebalance_storm_loses_and_stores_nothing_wrong(
+    kafka: KafkaBroker, protocol: str
+) -> None:
+    """Nodes come and go under load: all is handled, nothing is skipped or undone."""
+    name = kafka.create_topic(unique(f"storm-{protocol}"), PARTITIONS)
+    app, seen = App(group=name), Seen()
+    app.topic(name, max_messages=20)(seen)
+    for partition in range(PARTITIONS):
+        produce(kafka.bootstrap, name, 5_000, partition=partition)
+
+    def told(node: int) -> Node:
+        return Node(
+            app,
+            settings(
+                kafka.bootstrap,
+                kafka={**PROTOCOLS[protocol], "max.partition.fetch.bytes": 2_000},
+                node=node, static=False,
+            ),
+        )  # fmt: skip
+
+    nodes = [told(0).start()]
+    for number in range(1, 4):
+        seen.await_count(number * 1_000)
+        nodes.append(told(number).start())
+        nodes[-1].await_assigned(PARTITIONS // len(nodes))
+    for node in nodes[:3]:
+        node.stop()
+    await_committed(
+        kafka, name, name, dict.fromkeys(range(PARTITIONS), 5_000), within_s=60.0
+    )
+    nodes[3].stop()
+    assert set(seen.offsets) == {
+        (p, o) for p in range(PARTITIONS) for o in range(5_000)
+    }
+    assert seen.duplicates == 0
