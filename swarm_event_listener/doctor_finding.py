@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.doctor_ini import Section
-
 WIDTH: Final = 80
 
 EXIT_CLEAN: Final = 0
@@ -25,6 +23,19 @@ class Severity(StrEnum):
     ERROR = "error"  # supervision does not work, or not for all
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place of a line.
+
+    Attributes:
+        file: The file.
+        section: Its section, without brackets; empty for the file itself.
+    """
+
+    file: Path
+    section: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing to change.
@@ -32,58 +43,41 @@ class Finding:
     Attributes:
         severity: How much it matters.
         check: Which check found it; a short name that stays.
-        file: The file to change.
-        section: Its section, without brackets; empty for the file itself.
+        where: What to change.
         line: The line as it should read; empty where only a person can tell.
         why: What is there, and what comes of it.
     """
 
     severity: Severity
     check: str
-    file: str
-    section: str
+    where: Where
     line: str
     why: str
-
-    @classmethod
-    def at(
-        cls, section: Section, severity: Severity, check: str, line: str, why: str
-    ) -> Finding:
-        """Give a finding in a section of supervisord's configuration."""
-        return cls(
-            severity=severity,
-            check=check,
-            file=str(section.file),
-            section=section.name,
-            line=line,
-            why=why,
-        )
-
-    @classmethod
-    def in_file(
-        cls, path: Path, section: str, severity: Severity, check: str, *line_and_why: str
-    ) -> Finding:
-        """Give a finding in a file; the line and the why are the last two."""
-        line, why = line_and_why
-        return cls(
-            severity=severity,
-            check=check,
-            file=str(path),
-            section=section,
-            line=line,
-            why=why,
-        )
 
     def as_json(self) -> dict[str, Any]:
         """Give it as plain data."""
         return {
             "severity": self.severity.value,
             "check": self.check,
-            "file": self.file,
-            "section": self.section,
+            "file": str(self.where.file),
+            "section": self.where.section,
             "line": self.line,
             "why": self.why,
         }
+
+
+def error(where: Where, check: str, *, why: str, line: str = "") -> Finding:
+    """Give a finding that keeps supervision from working."""
+    return Finding(
+        severity=Severity.ERROR, check=check, where=where, line=line, why=why
+    )
+
+
+def warning(where: Where, check: str, *, why: str, line: str = "") -> Finding:
+    """Give a finding that will matter once something else fails."""
+    return Finding(
+        severity=Severity.WARNING, check=check, where=where, line=line, why=why
+    )
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -112,8 +106,8 @@ def render(findings: tuple[Finding, ...]) -> str:
 
 
 def _text(finding: Finding) -> str:
-    where = f"{finding.file} [{finding.section}]" if finding.section else finding.file
-    lines = [f"{finding.severity.upper()} {where}"]
+    section = f" [{finding.where.section}]" if finding.where.section else ""
+    lines = [f"{finding.severity.upper()} {finding.where.file}{section}"]
     # The line is to be copied: it is never broken.
     lines += [f"    {line}" for line in finding.line.splitlines()]
     indent = "  "

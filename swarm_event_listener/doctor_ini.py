@@ -10,11 +10,13 @@ import configparser
 import glob
 import os
 import platform
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from swarm_event_listener.doctor_finding import Where
 from swarm_worker.settings import ConfigError
 
 HERE: Final = "%(here)s"
@@ -22,15 +24,35 @@ _ENVIRONMENT: Final = "ENV_"
 
 
 class Unexpandable(ValueError):  # noqa: N818 - says more than "error"
-    """A value names what cannot be expanded.
+    """A value that supervisord could not expand."""
+
+
+class VariableUnset(Unexpandable):
+    """A value needs environment variables that are not set here.
 
     Attributes:
-        variable: The environment variable that is not set; None for another fault.
+        variables: Their names.
+        rest: The value without them.
     """
 
-    def __init__(self, message: str, variable: str | None = None) -> None:
-        super().__init__(message)
-        self.variable = variable
+    def __init__(self, variables: list[str], rest: str) -> None:
+        super().__init__(f"{', '.join(variables)} not set")
+        self.variables = variables
+        self.rest = rest
+
+
+class _Names(dict[str, object]):
+    """What ``%(name)s`` stands for; remembers the variables that are not set."""
+
+    def __init__(self, names: Mapping[str, object]) -> None:
+        super().__init__(names)
+        self.unset: list[str] = []
+
+    def __missing__(self, name: str) -> str:
+        if not name.startswith(_ENVIRONMENT):
+            raise KeyError(name)
+        self.unset.append(name.removeprefix(_ENVIRONMENT))
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +71,31 @@ class Section:
     values: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def where(self) -> Where:
+        """Its place, for findings."""
+        return Where(self.file, self.name)
+
     def get(self, option: str, default: str, **names: object) -> str:
         """Give a value, expanded.
 
         Raises:
+            VariableUnset: It needs a variable that is not set.
             Unexpandable: It names what there is not.
         """
         value = self.values.get(option)
         if value is None:
             return default
+        known = _Names({**self.names, **names})
         try:
-            return value % {**self.names, **names}
+            expanded: str = value % known
         except KeyError as error:
-            name = str(error.args[0])
-            is_variable = name.startswith(_ENVIRONMENT)
-            variable = name.removeprefix(_ENVIRONMENT) if is_variable else None
-            raise Unexpandable(f"%({name})s is not known", variable) from None
+            raise Unexpandable(f"%({error.args[0]})s is not known") from None
         except (TypeError, ValueError) as error:
             raise Unexpandable(f"badly formatted, {error}; % is written %%") from None
+        if known.unset:
+            raise VariableUnset(known.unset, expanded)
+        return expanded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +130,7 @@ def read_ini(path: Path, environ: Mapping[str, str]) -> Ini:
     Raises:
         ConfigError: A file cannot be read, or is none that supervisord would read.
     """
-    names = {
+    names: dict[str, str] = {
         "here": str(path.parent.absolute()),
         "host_node_name": platform.node(),
         **{_ENVIRONMENT + name: value for name, value in environ.items()},
@@ -111,6 +140,7 @@ def read_ini(path: Path, environ: Mapping[str, str]) -> Ini:
     files = [path, *_included(path, sections)]
     for file in files[1:]:
         _add(sections, file, names)
+    _name_environment(sections, names)
     return Ini(path=path, sections=sections, files=tuple(files))
 
 
@@ -130,6 +160,36 @@ def _add(sections: dict[str, Section], path: Path, names: Mapping[str, str]) -> 
         )
 
 
+def _name_environment(sections: Mapping[str, Section], names: dict[str, str]) -> None:
+    """Let ``%(ENV_x)s`` stand for what supervisord itself adds to the environment."""
+    daemon = sections.get("supervisord")
+    if daemon is None:
+        return
+    try:
+        added = variables(daemon.get("environment", ""))
+    except ValueError:
+        return  # supervisord says so
+    names.update((_ENVIRONMENT + name, value) for name, value in added.items())
+
+
+def variables(value: str) -> dict[str, str]:
+    """Read an ``environment`` of supervisord.
+
+    Raises:
+        ValueError: It is none.
+    """
+    lexer = shlex.shlex(value)
+    lexer.wordchars += "/.+-():"
+    tokens = list(lexer)
+    found = {}
+    for start in range(0, len(tokens), 4):
+        pair = tokens[start : start + 3]
+        if len(pair) != 3 or pair[1] != "=":
+            raise ValueError('expected NAME="value",OTHER="value"')
+        found[pair[0]] = pair[2].strip("'\"")
+    return found
+
+
 def _parse(path: Path) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser(
         inline_comment_prefixes=(";", "#"), strict=False
@@ -140,7 +200,9 @@ def _parse(path: Path) -> dict[str, dict[str, str]]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (configparser.Error, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
-        raise ConfigError(f"{path} is no configuration of supervisord: {said}") from None
+        raise ConfigError(
+            f"{path} is no configuration of supervisord: {said}"
+        ) from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 

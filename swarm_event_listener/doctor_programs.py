@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from swarm_event_listener.doctor_finding import Finding, Severity
-from swarm_event_listener.doctor_ini import Ini, Section, Unexpandable
+from swarm_event_listener.doctor_finding import Finding, error, warning
+from swarm_event_listener.doctor_ini import Ini, Section, VariableUnset, variables
 
 T = TypeVar("T")
 
@@ -76,24 +76,6 @@ def codes(value: str) -> frozenset[int]:
         raise ValueError(f"expected exit codes such as 78,5, got {value!r}") from None
 
 
-def variables(value: str) -> dict[str, str]:
-    """Read an ``environment`` of supervisord.
-
-    Raises:
-        ValueError: It is none.
-    """
-    lexer = shlex.shlex(value)
-    lexer.wordchars += "/.+-():"
-    tokens = list(lexer)
-    found = {}
-    for start in range(0, len(tokens), 4):
-        pair = tokens[start : start + 3]
-        if len(pair) != 3 or pair[1] != "=":
-            raise ValueError('expected NAME="value",OTHER="value"')
-        found[pair[0]] = pair[2].strip("'\"")
-    return found
-
-
 # --- programs -------------------------------------------------------------------------
 
 
@@ -128,7 +110,6 @@ class Program:
     events_enabled: bool
     redirect_stderr: bool
     environment: Mapping[str, str]
-    stderr_log: str
 
     @property
     def command(self) -> str:
@@ -191,16 +172,16 @@ def read_programs(ini: Ini) -> Programs:
 def _groups(ini: Ini, findings: list[Finding]) -> dict[str, str]:
     """Give the group of each program that a ``[group:x]`` takes in."""
     group_of = {}
-    known = {name for kind in ("program", "fcgi-program") for name, _ in ini.of_kind(kind)}
+    known = {
+        name for kind in ("program", "fcgi-program") for name, _ in ini.of_kind(kind)
+    }
     for group, section in ini.of_kind("group"):
         members = _Reader(section, findings).value("programs", str, "")
         for program in (member.strip() for member in members.split(",")):
             group_of[program] = group
             if program not in known:
                 why = f"there is no [program:{program}]: supervisord refuses to start"
-                findings.append(
-                    Finding.at(section, Severity.ERROR, "group-programs", "", why)
-                )
+                findings.append(error(section.where, "group-programs", why=why))
     return group_of
 
 
@@ -214,7 +195,15 @@ class _Reader:
     def program(self, name: str, group: str) -> Program:
         numprocs = self.value("numprocs", whole, "1")
         first = self.value("numprocs_start", whole, "0")
-        names = {"program_name": name, "group_name": group, "numprocs": numprocs}
+        names: dict[str, object] = {
+            "program_name": name,
+            "group_name": group,
+            "numprocs": numprocs,
+        }
+        environment = self.value(
+            "environment", variables, "", **names, process_num=first
+        )
+        names |= {f"ENV_{key}": value for key, value in environment.items()}
         numbers = range(first, first + max(numprocs, 0))
         template = self.section.values.get("process_name", "%(program_name)s")
         return Program(
@@ -235,10 +224,7 @@ class _Reader:
             capture_bytes=self.value("stdout_capture_maxbytes", size_bytes, "0"),
             events_enabled=self.value("stdout_events_enabled", boolean, "false"),
             redirect_stderr=self.value("redirect_stderr", boolean, "false"),
-            environment=self.value(
-                "environment", variables, "", **names, process_num=first
-            ),
-            stderr_log=self.section.values.get("stderr_logfile", "AUTO"),
+            environment=environment,
         )
 
     def _each(
@@ -248,9 +234,7 @@ class _Reader:
         values: list[str] = []
         count = len(self.findings)
         for number in numbers:
-            values.append(
-                self.value(option, str, default, **names, process_num=number)
-            )
+            values.append(self.value(option, str, default, **names, process_num=number))
             if len(self.findings) > count:
                 break  # once is enough
         return tuple(values)
@@ -259,32 +243,32 @@ class _Reader:
         self, option: str, read: Callable[[str], T], default: str, **names: object
     ) -> T:
         try:
-            return read(self.section.get(option, default, **names))
-        except Unexpandable as error:
-            self.findings.append(_unexpandable(self.section, option, error))
-        except ValueError as error:
+            return read(self._text(option, default, **names))
+        except ValueError as refusal:
             self.findings.append(
-                Finding.at(
-                    self.section,
-                    Severity.ERROR,
+                error(
+                    self.section.where,
                     "unreadable",
-                    f"{option}={default}",
-                    f"{option}: {error}: supervisord refuses to start",
+                    line=f"{option}={default}" if default else "",
+                    why=f"{option}: {refusal}: supervisord refuses to start",
                 )
             )
         return read(default)
 
-
-def _unexpandable(section: Section, option: str, error: Unexpandable) -> Finding:
-    if error.variable is None:
-        why = f"{option}: {error}: supervisord refuses to start"
-        return Finding.at(section, Severity.ERROR, "unreadable", "", why)
-    why = (
-        f"{option} needs the environment variable {error.variable}, which is not set "
-        "here: supervisord refuses to start where it is not set"
-    )
-    line = f"{option}={section.values[option]}"
-    return Finding.at(section, Severity.WARNING, "environment-unset", line, why)
+    def _text(self, option: str, default: str, **names: object) -> str:
+        try:
+            return self.section.get(option, default, **names)
+        except VariableUnset as refusal:
+            self.findings.append(
+                warning(
+                    self.section.where,
+                    "environment-unset",
+                    why=f"{option} needs the environment variable "
+                    f"{refusal.variables[0]}, which is not set here: supervisord "
+                    "refuses to start where it is not set",
+                )
+            )
+            return refusal.rest
 
 
 def _autorestart(value: str) -> str:
@@ -310,6 +294,8 @@ def flags(command: str, names: Sequence[str]) -> dict[str, str]:
         words = shlex.split(command)
     except ValueError:
         return {}
+    if len(words) == 3 and words[1] == "-c":  # a shell's
+        return flags(words[2], names)
     return dict(_flags(words, names))
 
 

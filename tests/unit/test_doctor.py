@@ -1,0 +1,784 @@
+"""The doctor: each check with a configuration that fails it; no false alarms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from swarm_event_listener.doctor import examine
+from swarm_event_listener.doctor_finding import (
+    EXIT_CLEAN,
+    EXIT_ERRORS,
+    EXIT_WARNINGS,
+    WIDTH,
+    Finding,
+    Severity,
+    Where,
+    exit_code,
+    render,
+    warning,
+)
+
+SHIPPED = Path(__file__).resolve().parents[2] / "conf"
+ENVIRON = {"PATH": "/usr/bin"}
+
+CONF = """\
+[unix_http_server]
+file=%(here)s/s
+[supervisord]
+logfile_maxbytes=0
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://%(here)s/s
+[program:w]
+command=swarm-worker app:app --config "%(here)s/swarm.toml" --node %(process_num)d
+ --nodes %(numprocs)d
+numprocs=4
+process_name=%(program_name)s_%(process_num)02d
+startsecs=0
+autorestart=unexpected
+exitcodes=78,5
+startretries=1000
+stopwaitsecs=70
+stdout_capture_maxbytes=64KB
+stdout_logfile=NONE
+[eventlistener:swarm]
+command=swarm-event-listener --config "%(here)s/swarm.toml"
+events=PROCESS_STATE,PROCESS_COMMUNICATION,PROCESS_GROUP,TICK_5,SUPERVISOR_STATE_CHANGE,REMOTE_COMMUNICATION
+buffer_size=1000
+startsecs=0
+autorestart=true
+"""
+
+TOML = """\
+[kafka]
+"bootstrap.servers" = "127.0.0.1:9092"
+[worker]
+[listener]
+groups = ["w"]
+"""
+
+RPC_LINES = """\
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface"""
+
+EVENTS_LINE = (
+    "events=PROCESS_STATE,PROCESS_COMMUNICATION,TICK_5,SUPERVISOR_STATE_CHANGE,"
+    "PROCESS_GROUP,REMOTE_COMMUNICATION"
+)
+
+KEYS = 'environment=SUPERVISOR_USERNAME="u",SUPERVISOR_PASSWORD="KEY"\nbuffer_size'
+
+Look = Callable[..., tuple[Finding, ...]]
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """Give a function that examines the two files with texts of them replaced."""
+
+    def changed(text: str, replace: tuple[tuple[str, str], ...]) -> str:
+        for old, new in replace:
+            assert old in text
+            text = text.replace(old, new)
+        return text
+
+    def look(
+        *conf: tuple[str, str],
+        toml: tuple[tuple[str, str], ...] = (),
+        mode: int = 0o600,
+    ) -> tuple[Finding, ...]:
+        for name, text in (
+            ("supervisord.conf", changed(CONF, conf)),
+            ("swarm.toml", changed(TOML, toml)),
+        ):
+            (tmp_path / name).write_text(text, "utf-8")
+            (tmp_path / name).chmod(mode)
+        return examine(tmp_path / "supervisord.conf", ENVIRON)
+
+    return look
+
+
+def shown(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
+    """Give what matters of findings: severity, check and section."""
+    return [(f.severity.value, f.check, f.where.section) for f in findings]
+
+
+def test_the_shipped_configuration_is_clean() -> None:
+    """What we ship passes its own doctor."""
+    assert examine(SHIPPED / "supervisord.conf", ENVIRON) == ()
+
+
+def test_a_good_configuration_has_no_findings(look: Look) -> None:
+    """Nor does a shorter one of the same kind."""
+    assert look() == ()
+
+
+# What is replaced in CONF; severity, check and section of the one finding; the line.
+CONF_FAULTS = [
+    (
+        "capture-off",
+        [("stdout_capture_maxbytes=64KB\n", "")],
+        ("error", "capture", "program:w"),
+        "stdout_capture_maxbytes=64KB",
+    ),
+    (
+        "capture-small",
+        [("maxbytes=64KB", "maxbytes=1KB")],
+        ("warning", "capture", "program:w"),
+        "stdout_capture_maxbytes=64KB",
+    ),
+    (
+        "one-pipe",
+        [("numprocs=4", "numprocs=4\nredirect_stderr=true")],
+        ("error", "redirect-stderr", "program:w"),
+        "redirect_stderr=false",
+    ),
+    (
+        "told-twice",
+        [("numprocs=4", "numprocs=4\nstdout_events_enabled=on")],
+        ("warning", "output-events", "program:w"),
+        "stdout_events_enabled=false",
+    ),
+    (
+        "buffer-default",
+        [("buffer_size=1000\n", ""), ("numprocs=4", "numprocs=6")],
+        ("error", "buffer-size", "eventlistener:swarm"),
+        "buffer_size=1000",
+    ),
+    (
+        "buffer-small",
+        [("buffer_size=1000", "buffer_size=199")],
+        ("warning", "buffer-size", "eventlistener:swarm"),
+        "buffer_size=1000",
+    ),
+    (
+        "pool",
+        [
+            (
+                "buffer_size=1000",
+                "buffer_size=1000\nnumprocs=2\nprocess_name=%(process_num)d",
+            )
+        ],
+        ("error", "listener-pool", "eventlistener:swarm"),
+        "numprocs=1",
+    ),
+    (
+        "never-again",
+        [("autorestart=unexpected", "autorestart=false")],
+        ("error", "autorestart", "program:w"),
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+    ),
+    (
+        "exit-0-stays",
+        [("exitcodes=78,5\n", "")],
+        ("error", "autorestart", "program:w"),
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+    ),
+    (
+        "exit-2-stays",
+        [("exitcodes=78,5", "exitcodes=78,5,2")],
+        ("warning", "autorestart", "program:w"),
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+    ),
+    (
+        "codes-lost",
+        [("startsecs=0\nautorestart=unexpected", "autorestart=unexpected")],
+        ("warning", "autorestart", "program:w"),
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+    ),
+    (
+        "listener-stays-down",
+        [("autorestart=true", "autorestart=unexpected")],
+        ("error", "autorestart", "eventlistener:swarm"),
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78",
+    ),
+    (
+        "killed-early",
+        [("stopwaitsecs=70\n", "")],
+        ("error", "stopwaitsecs", "program:w"),
+        "stopwaitsecs=70",
+    ),
+    (
+        "killed-a-little-early",
+        [("stopwaitsecs=70", "stopwaitsecs=64")],
+        ("warning", "stopwaitsecs", "program:w"),
+        "stopwaitsecs=70",
+    ),
+    (
+        "listener-killed-early",
+        [("buffer_size=1000", "buffer_size=1000\nstopwaitsecs=3")],
+        ("warning", "stopwaitsecs", "eventlistener:swarm"),
+        "stopwaitsecs=10",
+    ),
+    (
+        "given-up",
+        [
+            ("startsecs=0\nautorestart=unexpected", "autorestart=true"),
+            ("startretries=1000\n", ""),
+        ],
+        ("warning", "startretries", "program:w"),
+        "startretries=1000",
+    ),
+    (
+        "signal",
+        [("numprocs=4", "numprocs=4\nstopsignal=SIGKILL")],
+        ("error", "stopsignal", "program:w"),
+        "stopsignal=TERM",
+    ),
+    (
+        "odd-name",
+        [("process_name=%(program_name)s_", "process_name=knoten:%(program_name)s_")],
+        ("error", "odd-name", "program:w"),
+        "process_name=%(program_name)s_%(process_num)02d",
+    ),
+    (
+        "collapse",
+        [("process_name=%(program_name)s_%(process_num)02d", "process_name=w")],
+        ("error", "equal-names", "program:w"),
+        "process_name=%(program_name)s_%(process_num)02d",
+    ),
+    (
+        "numbering",
+        [("numprocs=4", "numprocs=4\nnumprocs_start=1")],
+        ("error", "numprocs-start", "program:w"),
+        "numprocs_start=0",
+    ),
+    (
+        "one-id",
+        [("--node %(process_num)d", "--node 0")],
+        ("error", "node-id", "program:w"),
+        "command=swarm-worker ... --node %(process_num)d",
+    ),
+    (
+        "count",
+        [("--nodes %(numprocs)d", "--nodes 3")],
+        ("error", "node-count", "program:w"),
+        "command=swarm-worker ... --nodes %(numprocs)d",
+    ),
+    (
+        "descriptors",
+        [("logfile_maxbytes=0", "logfile_maxbytes=0\nminfds=229")],
+        ("error", "minfds", "supervisord"),
+        "minfds=230",
+    ),
+    (
+        "many-descriptors",
+        [("numprocs=4", "numprocs=200"), ("buffer_size=1000", "buffer_size=10000")],
+        ("error", "minfds", "supervisord"),
+        "minfds=1406",
+    ),
+    (
+        "rotation",
+        [("logfile_maxbytes=0\n", "")],
+        ("warning", "log-rotation", "supervisord"),
+        "logfile_maxbytes=0",
+    ),
+    (
+        "ansi",
+        [("logfile_maxbytes=0", "logfile_maxbytes=0\nstrip_ansi=true")],
+        ("warning", "strip-ansi", "supervisord"),
+        "strip_ansi=false",
+    ),
+    (
+        "local-port",
+        [("[supervisord]", "[inet_http_server]\nport=127.0.0.1:9001\n[supervisord]")],
+        ("warning", "inet-password", "inet_http_server"),
+        "username=...\npassword=%(ENV_SUPERVISOR_PASSWORD)s",
+    ),
+    (
+        "open-port",
+        [
+            (
+                "[supervisord]",
+                "[inet_http_server]\nport=*:9001\nusername=u\npassword=p\n[supervisord]",
+            )
+        ],
+        ("warning", "inet-server", "inet_http_server"),
+        "port=127.0.0.1:9001",
+    ),
+    (
+        "socket-for-all",
+        [("file=%(here)s/s", "file=%(here)s/s\nchmod=0777")],
+        ("error", "socket-mode", "unix_http_server"),
+        "chmod=0700",
+    ),
+    (
+        "socket-to-read",
+        [("file=%(here)s/s", "file=%(here)s/s\nchmod=0744")],
+        ("warning", "socket-mode", "unix_http_server"),
+        "chmod=0700",
+    ),
+    (
+        "long-path",
+        [("file=%(here)s/s", f"file=/run/{'x' * 100}")],
+        ("error", "socket-path", "unix_http_server"),
+        "file=/run/swarm/supervisor.sock",
+    ),
+    (
+        "no-rpc",
+        [("[rpcinterface:supervisor]", "[rpcinterface:other]")],
+        ("error", "no-rpc", ""),
+        RPC_LINES,
+    ),
+    (
+        "no-door",
+        [("[unix_http_server]", "[unix-http-server]")],
+        ("error", "no-server", ""),
+        "[unix_http_server]\nfile=%(here)s/supervisor.sock",
+    ),
+    (
+        "locked-door",
+        [("file=%(here)s/s", "file=%(here)s/s\nusername=u\npassword=p")],
+        ("error", "credentials", "eventlistener:swarm"),
+        'environment=SUPERVISOR_USERNAME="...",SUPERVISOR_PASSWORD="..."',
+    ),
+    (
+        "no-tick",
+        [("TICK_5,", "TICK_60,")],
+        ("error", "events", "eventlistener:swarm"),
+        EVENTS_LINE,
+    ),
+    (
+        "no-orders",
+        [(",REMOTE_COMMUNICATION", "")],
+        ("warning", "events", "eventlistener:swarm"),
+        EVENTS_LINE,
+    ),
+    (
+        "misspelled",
+        [("numprocs=4", "numprocs=4\nstopwaitsec=70")],
+        ("warning", "misspelled", "program:w"),
+        "stopwaitsecs=70",
+    ),
+    (
+        "no-number",
+        [("startretries=1000", "startretries=many")],
+        ("error", "unreadable", "program:w"),
+        "startretries=3",
+    ),
+    (
+        "no-such-name",
+        [("--nodes %(numprocs)d", "--nodes %(numprocs)d %(process_count)d")],
+        ("error", "unreadable", "program:w"),
+        "",
+    ),
+    (
+        "unset",
+        [("numprocs=4", "numprocs=4\ndirectory=%(ENV_APP_HOME)s")],
+        ("warning", "environment-unset", "program:w"),
+        "",
+    ),
+    (
+        "group-of-nothing",
+        [("[supervisord]", "[group:g]\nprograms=none\n[supervisord]")],
+        ("error", "group-programs", "group:g"),
+        "",
+    ),
+    (
+        "own-loop-unwatched",
+        [
+            (
+                "[supervisord]",
+                "[program:more]\ncommand=/opt/x/bin/swarm-worker a:b\n[supervisord]",
+            )
+        ],
+        ("warning", "unwatched", "listener"),
+        'groups = ["w", "more"]',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("replace", "expected", "line"),
+    [fault[1:] for fault in CONF_FAULTS],
+    ids=[fault[0] for fault in CONF_FAULTS],
+)
+def test_each_fault_of_supervisords_file_is_found_alone(
+    look: Look,
+    replace: list[tuple[str, str]],
+    expected: tuple[str, str, str],
+    line: str,
+) -> None:
+    """One fault is one finding, with its place and the line as it should read."""
+    findings = look(*replace)
+
+    assert shown(findings) == [expected]
+    assert findings[0].line == line
+
+
+TOML_FAULTS = [
+    (
+        "no-group",
+        [('groups = ["w"]', "")],
+        ("error", "groups", "listener"),
+        'groups = ["w"]',
+    ),
+    (
+        "other-group",
+        [('groups = ["w"]', 'groups = ["w", "ww"]')],
+        ("error", "groups", "listener"),
+        'groups = ["w"]',
+    ),
+    (
+        "silence",
+        [('groups = ["w"]', 'groups = ["w"]\nnode_report_timeout = "14s"')],
+        ("error", "report-timeout", "listener"),
+        "node_report_timeout = 15000",
+    ),
+    (
+        "silence-of-a-group",
+        [
+            (
+                'groups = ["w"]',
+                'groups = ["w"]\n[listener.group.w]\nnode_report_timeout = 14999',
+            )
+        ],
+        ("error", "report-timeout", "listener.group.w"),
+        "node_report_timeout = 15000",
+    ),
+    (
+        "polling-late",
+        [('groups = ["w"]', 'groups = ["w"]\npolling_ttl = 300001')],
+        ("warning", "ttl", "listener"),
+        "polling_ttl = 300000",
+    ),
+    (
+        "consuming-late",
+        [
+            ("[worker]", '"max.poll.interval.ms" = 60000\n[worker]'),
+            ('groups = ["w"]', 'groups = ["w"]\nconsuming_ttl = "5min"'),
+        ],
+        ("warning", "ttl", "listener"),
+        "consuming_ttl = 60000",
+    ),
+    (
+        "polling-early",
+        [('groups = ["w"]', 'groups = ["w"]\npolling_ttl = 1000')],
+        ("error", "ttl", "listener"),
+        "polling_ttl = 10000",
+    ),
+    (
+        "stability-early",
+        [('groups = ["w"]', 'groups = ["w"]\nstability_ttl = 1000')],
+        ("warning", "ttl", "listener"),
+        "stability_ttl = 600000",
+    ),
+    (
+        "session",
+        [("[worker]", '"session.timeout.ms" = 15000\n[worker]')],
+        ("warning", "session", "kafka"),
+        '"session.timeout.ms" = 45000',
+    ),
+    (
+        "session-gap",
+        [('groups = ["w"]', 'groups = ["w"]\nnode_restart_timeout = "40s"')],
+        ("warning", "session", "kafka"),
+        '"session.timeout.ms" = 100000',
+    ),
+    (
+        "workers-time",
+        [("[worker]", '[worker]\nshutdown_timeout = "2min"')],
+        ("error", "stopwaitsecs", "program:w"),
+        "stopwaitsecs=130",
+    ),
+    (
+        "listeners-time",
+        [('groups = ["w"]', 'groups = ["w"]\nshutdown_timeout = "2min"')],
+        ("error", "stopwaitsecs", "program:w"),
+        "stopwaitsecs=130",
+    ),
+    (
+        "no-time",
+        [('groups = ["w"]', 'groups = ["w"]\nrestart_period = "soon"')],
+        ("error", "unreadable", "listener"),
+        "",
+    ),
+    (
+        "unknown-key",
+        [('groups = ["w"]', 'groups = ["w"]\nconsuming_tll = 1')],
+        ("error", "unreadable", ""),
+        "",
+    ),
+    (
+        "what-only-the-listener-knows",
+        [('groups = ["w"]', 'groups = ["w"]\nboot_ttl = 0')],
+        ("error", "refused", "eventlistener:swarm"),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("replace", "expected", "line"),
+    [fault[1:] for fault in TOML_FAULTS],
+    ids=[fault[0] for fault in TOML_FAULTS],
+)
+def test_each_fault_of_the_swarms_file_is_found(
+    look: Look,
+    replace: list[tuple[str, str]],
+    expected: tuple[str, str, str],
+    line: str,
+) -> None:
+    """With its place and the line as it should read."""
+    findings = look(toml=tuple(replace))
+
+    assert expected in shown(findings)
+    assert line in {finding.line for finding in findings}
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        (("startsecs=0\nautorestart=unexpected\nexitcodes=78,5", "autorestart=true"),),
+        (("autorestart=true", "autorestart=unexpected\nexitcodes=78"),),
+        (("events=PROCESS_STATE,PROCESS_COMMUNICATION,", "events=EVENT,"),),
+        (("TICK_5", "TICK"),),
+        (("PROCESS_COMMUNICATION,", "PROCESS_COMMUNICATION_STDOUT,"),),
+        (("file=%(here)s/s", "file=%(here)s/s\nchmod=0770\nchown=root:adm"),),
+        (("numprocs=4", "numprocs=4 ; as many as there are cores"),),
+        (("stopwaitsecs=70", "stopwaitsecs=65"),),
+        (("numprocs=4", "numprocs=4\nx-note=anything"),),
+        (
+            ("file=%(here)s/s", "file=%(here)s/s\nusername=u\npassword=%(ENV_P)s"),
+            (
+                "buffer_size",
+                KEYS.replace("KEY", "%(ENV_PATH)s"),
+            ),
+        ),
+        (
+            (
+                "[program:w]\ncommand=swarm-worker",
+                "[program:w]\ncommand=/v/bin/swarm-worker",
+            ),
+        ),
+        (
+            (
+                "[program:w]\ncommand=swarm-worker",
+                "[program:w]\ncommand=python -m swarm_worker",
+            ),
+        ),
+    ],
+)
+def test_what_is_right_is_left_alone(
+    look: Look, replace: tuple[tuple[str, str], ...]
+) -> None:
+    """Other ways to write a good configuration have no findings."""
+    assert look(*replace) == ()
+
+
+def test_two_programs_of_a_group_share_its_names_and_ids(look: Look) -> None:
+    """A [group:x] of two programs has node ids and process names of one space."""
+    second = (
+        "[group:g]\nprograms=w,v\n[program:v]\n"
+        'command=swarm-worker app:app --config "%(here)s/swarm.toml" --nodes 5\n'
+        "process_name=w_00\nstartsecs=0\nautorestart=true\nstopwaitsecs=70\n"
+        "stdout_capture_maxbytes=64KB\n[supervisord]"
+    )
+
+    findings = look(
+        ("[supervisord]", second),
+        ("--nodes %(numprocs)d", "--nodes 5"),
+        ("buffer_size=1000", "buffer_size=250"),
+        toml=(('groups = ["w"]', 'groups = ["g"]'),),
+    )
+
+    assert shown(findings) == [
+        ("error", "equal-names", "program:w"),
+        ("error", "node-id", "program:w"),
+    ]
+
+
+def test_two_listeners_of_one_configuration_are_one_too_many(look: Look) -> None:
+    """The second would exit 78, because the first holds the journal."""
+    again = CONF[CONF.index("[eventlistener:swarm]") :].replace(":swarm]", ":again]")
+
+    findings = look(("buffer_size=1000", f"buffer_size=1000\n{again}"))
+
+    assert ("error", "listener", "eventlistener:again") in shown(findings)
+
+
+def test_without_a_listener_nobody_watches(look: Look) -> None:
+    """The section to add is told."""
+    findings = look(("command=swarm-event-listener", "command=swarm-event-lister"))
+
+    assert ("error", "listener", "") in shown(findings)
+    assert "[eventlistener:swarm_event_listener]" in findings[0].line
+
+
+def test_flags_of_the_listeners_command_win(look: Look) -> None:
+    """A rule that is a flag is judged, and the line is that of the command."""
+    (finding,) = look(
+        (
+            "swarm-event-listener",
+            "swarm-event-listener --node-report-timeout=9000",
+        )
+    )
+
+    assert finding.check == "report-timeout"
+    assert finding.where.section == "eventlistener:swarm"
+    assert finding.line == "command=... --node-report-timeout 15000"
+
+
+def test_an_open_port_without_a_password_is_two_findings(look: Look) -> None:
+    """Open to the network is an error, no password a warning of its own."""
+    findings = look(
+        ("[supervisord]", "[inet_http_server]\nport=9001\n[supervisord]"),
+    )
+
+    assert shown(findings) == [
+        ("error", "inet-server", "inet_http_server"),
+        ("warning", "inet-password", "inet_http_server"),
+    ]
+
+
+@pytest.fixture
+def open_look(look: Look, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Examine files that everybody can read, wherever the test's directory is."""
+    monkeypatch.setattr(
+        "swarm_event_listener.doctor._reachable_mode", lambda path: path.stat().st_mode
+    )
+
+    def open_look(*conf: tuple[str, str], **options: object) -> tuple[Finding, ...]:
+        return look(*conf, **{"mode": 0o644, **options})
+
+    return open_look
+
+
+def test_secrets_in_world_readable_files_are_found(open_look: Look) -> None:
+    """Of Kafka and of supervisord, whose place is told, not their value."""
+    secret = 'bootstrap.servers" = "127.0.0.1:9092"\n"sasl.password" = "hunter2'
+    findings = open_look(
+        (
+            "buffer_size",
+            KEYS.replace("KEY", "hunter2"),
+        ),
+        ("file=%(here)s/s", "file=%(here)s/s\nusername=u\npassword=hunter2"),
+        toml=(('bootstrap.servers" = "127.0.0.1:9092', secret),),
+    )
+
+    assert sorted(shown(findings)) == [
+        ("error", "secret", "eventlistener:swarm"),
+        ("error", "secret", "kafka"),
+        ("error", "secret", "unix_http_server"),
+    ]
+    assert "hunter2" not in render(findings)
+    assert "hunter2" not in json.dumps([finding.as_json() for finding in findings])
+    kafka = next(f for f in findings if f.where.section == "kafka")
+    assert kafka.line == '"sasl.password" = "${SASL_PASSWORD}"'
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"), [("${KAFKA_PASSWORD}", 0o644), ("hunter2", 0o640)]
+)
+def test_secrets_that_are_kept_are_left_alone(
+    open_look: Look, value: str, mode: int
+) -> None:
+    """From the environment, or in a file of the owner and the group."""
+    secret = f'bootstrap.servers" = "127.0.0.1:9092"\n"sasl.password" = "{value}'
+
+    assert (
+        open_look(toml=(('bootstrap.servers" = "127.0.0.1:9092', secret),), mode=mode)
+        == ()
+    )
+
+
+def test_a_file_that_others_cannot_reach_is_not_open(look: Look) -> None:
+    """The directories above it count: a test's is its owner's alone."""
+    secret = 'bootstrap.servers" = "127.0.0.1:9092"\n"sasl.password" = "hunter2'
+
+    findings = look(
+        toml=(('bootstrap.servers" = "127.0.0.1:9092', secret),), mode=0o644
+    )
+
+    assert findings == ()
+
+
+def test_included_files_are_read(tmp_path: Path) -> None:
+    """Programs in conf.d count, with their own directory as %(here)s."""
+    main, programs = CONF.split("[program:w]")
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "supervisord.conf").write_text(
+        main + "[include]\nfiles=conf.d/*.conf nothing/*.ini\n", "utf-8"
+    )
+    broken = programs.replace("autorestart=unexpected", "autorestart=false")
+    (tmp_path / "conf.d" / "w.conf").write_text("[program:w]" + broken, "utf-8")
+    (tmp_path / "conf.d" / "swarm.toml").write_text(TOML, "utf-8")
+
+    (finding,) = examine(tmp_path / "supervisord.conf", ENVIRON)
+
+    assert finding.check == "autorestart"
+    assert finding.where == Where(tmp_path / "conf.d" / "w.conf", "program:w")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot read"),
+        ("no section", "no configuration"),
+        ("[a]\nb\nc", "no conf"),
+    ],
+)
+def test_a_file_that_is_none_is_one_finding(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    """It is named, with what is wrong."""
+    conf = tmp_path / "supervisord.conf"
+    if text is not None:
+        conf.write_text(text, "utf-8")
+
+    (finding,) = examine(conf, ENVIRON)
+
+    assert words in finding.why
+    assert str(conf) in finding.why
+
+
+def test_a_missing_swarm_toml_is_named(look: Look, tmp_path: Path) -> None:
+    """With what to change."""
+    findings = look(
+        ('listener --config "%(here)s/swarm.toml"', "listener --config no.toml")
+    )
+
+    assert any(
+        finding.where.file == tmp_path / "no.toml" and "--config" in finding.why
+        for finding in findings
+    )
+
+
+def test_errors_come_first_and_fit_the_terminal(look: Look) -> None:
+    """Each with severity, place, line and reason; the last line counts them."""
+    findings = look(
+        ("logfile_maxbytes=0\n", ""),
+        ("autorestart=unexpected", "autorestart=false"),
+    )
+    lines = render(findings).splitlines()
+
+    assert lines[0].startswith("ERROR ")
+    assert lines[0].endswith("supervisord.conf [program:w]")
+    assert lines[1] == "    startsecs=0"
+    assert lines[-1] == "1 error, 1 warning"
+    assert all(len(line) <= WIDTH for line in lines if line.startswith("  "))
+
+
+def test_the_exit_code_tells_how_bad_it_is(look: Look) -> None:
+    """0 clean, 1 warnings, 2 errors."""
+    warned = (warning(Where(Path("x")), "x", why="x"),)
+
+    assert exit_code(()) == EXIT_CLEAN
+    assert exit_code(warned) == EXIT_WARNINGS
+    assert exit_code(
+        (*warned, *look(("autorestart=unexpected", "autorestart=no")))
+    ) == (EXIT_ERRORS)
+
+
+def test_a_finding_is_plain_data(look: Look) -> None:
+    """For programs: severity, check, file, section, line and why."""
+    (finding,) = look(("logfile_maxbytes=0\n", ""))
+    plain = finding.as_json()
+
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["severity"] == Severity.WARNING
+    assert set(plain) == {"severity", "check", "file", "section", "line", "why"}
