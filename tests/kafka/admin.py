@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
     AdminClient,
     AlterConfigOpType,
@@ -18,6 +18,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all_
 from tests.eventually import eventually
 
 TIMEOUT_S = 10.0
+NOT_YET = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 
 
 class Admin:
@@ -52,7 +57,7 @@ class Admin:
     def create_topic(
         self, name: str, partitions: int, config: Mapping[str, str]
     ) -> None:
-        """Create a topic and wait until each partition has a leader."""
+        """Create a topic and wait until it can be used."""
         topic = NewTopic(
             name,
             num_partitions=partitions,
@@ -121,12 +126,22 @@ class Admin:
         return self._readers[group]
 
     def _await_leaders(self, name: str, partitions: int) -> None:
-        def led() -> bool:
-            topic = self._client.list_topics(timeout=TIMEOUT_S).topics.get(name)
-            leaders = [p.leader for p in topic.partitions.values()] if topic else []
-            return len(leaders) == partitions and min(leaders) >= 0
+        """Wait until each partition answers, which is later than it has a leader.
 
-        eventually(led, describe=f"{partitions} partitions of {name} have a leader")
+        The metadata tells of leaders that do not know of it themselves yet.
+        """
+
+        def usable() -> bool:
+            try:
+                return len(self.end_offsets(name)) == partitions
+            except KeyError:
+                return False
+            except KafkaException as error:
+                if error.args[0].code() in NOT_YET:
+                    return False
+                raise
+
+        eventually(usable, describe=f"{partitions} partitions of {name} answer")
 
 
 def _result(futures: Mapping[Any, Any]) -> None:

@@ -103,7 +103,7 @@ def own_kafka(
     """
     with ExitStack() as brokers:
 
-        def start(**options: Any) -> KafkaBroker:  # noqa: ANN401 - as KafkaBroker's
+        def start(**options: Any) -> KafkaBroker:
             broker = KafkaBroker(kafka_home(), **options)
             return brokers.enter_context(_watched(broker, pytestconfig))
 
