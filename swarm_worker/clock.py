@@ -9,6 +9,7 @@ from typing import Final
 # A thread that only waits is never that late while its process runs and the GIL is
 # free: the process was stopped, or the machine suspended or starved.
 LATE_S: Final = 2.0
+BUSY_SHARE: Final = 0.5
 
 
 class NodeClock:
@@ -27,11 +28,16 @@ class NodeClock:
         """Give the node's time. Any thread may ask."""
         return self._monotonic() - self._frozen_s
 
-    def woke(self, *, late_s: float) -> None:
-        """Take note that a wait ended ``late_s`` seconds later than it should have.
+    def woke(self, *, late_s: float, busy_s: float) -> None:
+        """Take note that a wait ended later than it should have.
 
         Only one thread may call this. A time that another thread read since is then
         ahead of the clock: an age is never less than 0.
+
+        Args:
+            late_s: By how much.
+            busy_s: CPU time of the process meanwhile. A process that used much of it
+                was not frozen: a handler held the GIL, and that does count.
         """
-        if late_s > LATE_S:
+        if late_s > LATE_S and busy_s < late_s * BUSY_SHARE:
             self._frozen_s += late_s

@@ -47,6 +47,15 @@ class Inbox(Generic[F]):
         self._before = self._before or before
         signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
 
+    def ignore(self) -> None:
+        """Ignore the signals: the process ends.
+
+        The interpreter sets them back to their default at its end, and a second TERM
+        would then turn exit 0 into a death by signal.
+        """
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_IGN)
+
     def put(self, fact: F) -> None:
         """Leave a fact for the main thread. Any thread may."""
         self._facts.put(fact)

@@ -7,7 +7,6 @@ reports. So a signal is answered whatever handlers do, as long as the GIL is fre
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import inspect
 import logging
@@ -364,6 +363,8 @@ def _run_hook(hook: Hook) -> None:
     """Call a hook; a coroutine function's is run to its end."""
     result = hook()
     if inspect.isawaitable(result):
+        import asyncio  # noqa: PLC0415 - few need it, and the first report is due
+
         asyncio.run(_await(result))
 
 

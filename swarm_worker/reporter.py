@@ -36,6 +36,7 @@ class Reporter:
         interval_s: float,
         clock: NodeClock,
         monotonic: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
         on_orphaned: Callable[[str], object] | None = None,
     ) -> None:
         """Make a reporter that has not started.
@@ -48,6 +49,7 @@ class Reporter:
             interval_s: Between reports.
             clock: The node's clock; told here when the node was frozen.
             monotonic: CLOCK_MONOTONIC, in seconds.
+            cpu: CPU time of the process, in seconds.
             on_orphaned: Called with the reason when supervisord is gone; by default
                 the process exits 3 at once, whatever its other threads do.
         """
@@ -58,6 +60,8 @@ class Reporter:
         self._clock = clock
         self._monotonic = monotonic
         self._expected_s = monotonic()
+        self._cpu = cpu
+        self._cpu_s = cpu()
         self._on_orphaned = on_orphaned or _exit_orphaned
         self._seq = 0
         self._reported_state: State | None = None
@@ -95,7 +99,9 @@ class Reporter:
     def step(self) -> float:
         """Do what is due; give the seconds until the next look."""
         now_s = self._monotonic()
-        self._clock.woke(late_s=now_s - self._expected_s)
+        cpu_s = self._cpu()
+        self._clock.woke(late_s=now_s - self._expected_s, busy_s=cpu_s - self._cpu_s)
+        self._cpu_s = cpu_s
         if self._leash.is_cut:
             self._on_orphaned("its parent process ended")
         elif self._channel.is_broken:

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -18,6 +19,12 @@ WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
 _RETRY_S: Final = 0.1
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+# What may be over at the next start: a crash, not a mistake in the configuration.
+_PASSING: Final = frozenset(
+    (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+)
 
 
 class SlotHeldError(Exception):
@@ -54,6 +61,7 @@ class Slot:
         Raises:
             SlotHeldError: The holder lives on.
             ConfigError: The directory or the file cannot be used.
+            OSError: The system lacks something for now, such as space.
         """
         path = directory / f"{quote(key, safe='')}.slot"
         try:
@@ -66,6 +74,8 @@ class Slot:
                 os.close(fd)
                 raise
         except OSError as error:
+            if error.errno in _PASSING:
+                raise
             raise _unusable(path, error) from None
         return cls(fd)
 
@@ -113,7 +123,8 @@ def _lock(fd: int, path: Path, wait_s: float) -> None:
 
 def _sign(fd: int) -> None:
     """Leave the pid for people; the lock alone counts."""
-    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
+    # Another user's file is read-only, and the disk may be full.
+    with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 

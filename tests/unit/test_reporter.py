@@ -118,12 +118,22 @@ def test_nothing_ages_while_the_node_is_frozen() -> None:
     clock = NodeClock(machine)
 
     machine.now_s += 0.7
-    clock.woke(late_s=0.2)
+    clock.woke(late_s=0.2, busy_s=0.0)
     assert clock() == 1000.7
 
     machine.now_s += 60.5
-    clock.woke(late_s=60.0)
+    clock.woke(late_s=60.0, busy_s=0.1)
     assert clock() == pytest.approx(1001.2)
+
+
+def test_a_process_that_was_busy_was_not_frozen() -> None:
+    """A handler that holds the GIL for long does age."""
+    machine = FakeClock()
+    clock = NodeClock(machine)
+
+    machine.now_s += 10.5
+    clock.woke(late_s=10.0, busy_s=9.0)
+    assert clock() == 1010.5
 
 
 # --- what is written ------------------------------------------------------------------
@@ -164,6 +174,7 @@ class Rig:
             interval_s=5.0,
             clock=NodeClock(self.machine),
             monotonic=self.machine,
+            cpu=lambda: 0.0,
             on_orphaned=self.orphaned.append,
         )
 

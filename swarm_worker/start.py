@@ -1,0 +1,67 @@
+"""The start of a node: wiring, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from swarm_worker import check, config, exits, logs
+from swarm_worker.channel import Channel
+from swarm_worker.deadline import Deadline, threads_left_behind
+from swarm_worker.inbox import Inbox
+from swarm_worker.leash import Leash
+from swarm_worker.node import Failed, Node
+from swarm_worker.reporter import Reporter
+from swarm_worker.settings import ConfigError
+
+LEFT_BEHIND_S: Final = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a node; give the exit code, with which the process ends soon after."""
+    inbox: Inbox[Failed] = Inbox()
+    inbox.install()
+    logs.begin()
+    code = run(argv, environ, inbox)
+    inbox.ignore()
+    # The interpreter would wait for threads that a handler left behind.
+    Deadline(LEFT_BEHIND_S, code=code, describe=threads_left_behind)
+    return code
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -> int:
+    """Run a node, or check that it could run; give the exit code."""
+    try:
+        invocation = config.read(argv, environ)
+        if invocation.check_only:
+            sys.stdout.write(check.check(invocation, environ))
+            return exits.STOPPED
+        supervised = environ.get("SUPERVISOR_ENABLED") == "1"
+        channel = Channel.take_stdout() if supervised else None
+        node = Node(invocation, environ, inbox)
+        reporter = _reporter(channel, node, invocation.settings) if channel else None
+        return node.run(reporter)
+    except SystemExit:  # --help
+        raise
+    except ConfigError as error:
+        sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
+        return exits.CONFIG
+    except BaseException:
+        logger.exception("node_crashed")
+        return exits.CRASHED
+
+
+def _reporter(
+    channel: Channel, node: Node, settings: config.WorkerSettings
+) -> Reporter:
+    return Reporter(
+        channel=channel,
+        leash=Leash(),
+        describe=node.describe,
+        interval_s=settings.liveness_interval_s,
+        clock=node.clock,
+    )
