@@ -7,6 +7,7 @@ between exit and start.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -154,12 +155,27 @@ def pids(swarm: Swarm, nodes: int) -> dict[int, int | None]:
     return {node: known[name_of(node)] for node in range(nodes)}
 
 
+def witnessed(swarm: Swarm) -> list[dict[str, Any]]:
+    """Give what an independent listener saw, each event once.
+
+    supervisord repeats an event to all listeners of one priority when one of them dies
+    over it: it compares processes by nothing but that.
+    """
+    events: dict[int, dict[str, Any]] = {}
+    for line in swarm.daemon.file("events.jsonl").splitlines():
+        with contextlib.suppress(ValueError):  # a line that is being written
+            event = json.loads(line)
+            events.setdefault(event["pool_serial"], event)
+    return list(events.values())
+
+
 def stops(swarm: Swarm, node: int) -> int:
     """Give how often an independent listener saw a node being stopped."""
+    process = name_of(node).partition(":")[2]
     return sum(
-        getattr(event, "name", None) == name_of(node)
-        and getattr(event, "state", None) == "STOPPING"
-        for event in swarm.events()
+        event["event"] == "PROCESS_STATE_STOPPING"
+        and f"processname:{process} " in event["payload"]
+        for event in witnessed(swarm)
     )
 
 

@@ -93,3 +93,12 @@ class Swarm:
     def events(self) -> list[object]:
         """Give what an independent listener saw."""
         return recorded(self.daemon)
+
+    def wait_until_all_report(self, nodes: int) -> None:
+        """Wait until the listener has heard from all nodes."""
+
+        def heard() -> bool:
+            told = self.status().get("nodes", [])
+            return sum(node["report"] is not None for node in told) == nodes
+
+        eventually(heard, within_s=20.0, describe=f"reports of {nodes} nodes")

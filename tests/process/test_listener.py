@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from swarm_event_listener.events import StateChanged
 from swarm_event_listener.protocol import RemoteCommand
 from tests.eventually import eventually
-from tests.process.conftest import LISTENER, Swarm
+from tests.process.swarms import LISTENER, Swarm
 from tests.supervisord import is_alive
 
 pytestmark = pytest.mark.process
@@ -34,7 +35,7 @@ def steady(swarm: Swarm, nodes: int) -> list[int]:
     ],
 )
 def test_a_misbehaving_node_is_restarted_with_one_record(
-    start_swarm: StartSwarm, script: dict[str, object], status: int, words: str
+    start_swarm: StartSwarm, script: dict[str, Any], status: int, words: str
 ) -> None:
     """It alone gets a new pid; record and events name status and reason."""
     swarm = start_swarm()
