@@ -1,0 +1,155 @@
+"""Mistakes in configuration: one line that says what to change, exit 78, no join."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nodes import ROOT, SETTINGS
+
+APPS = """\
+from swarm_worker import App
+
+empty = App()
+good = App(group="g")
+good.topic("orders")(print)
+two = App(group="g")
+two.topic("orders", nodes=[0])(print)
+twice = App(group="g")
+twice.topic("orders", partitions={0: [0], 1: [0]})(print)
+token = App(group="g")
+token.topic("orders")(print)
+token.configure_consumer(lambda: {"group.id": "other"})
+number = 5
+"""
+
+
+def run(
+    folder: Path, *argv: str, settings: str | None = SETTINGS
+) -> subprocess.CompletedProcess[str]:
+    """Run ``swarm-worker`` to its end, with these apps and settings."""
+    (folder / "apps.py").write_text(APPS)
+    (folder / "broken.py").write_text("import nothing_of_that_name\n")
+    (folder / "routed.py").write_text(
+        "from swarm_worker import App\nApp().topic('orders')(print)\n"
+    )
+    if settings is not None:
+        (folder / "swarm.toml").write_text(settings)
+    return subprocess.run(
+        [sys.executable, "-m", "swarm_worker", *argv],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["apps:good", "--nodes", "2", "--node", "2"], "node id 2 is beyond the 2"),
+        (["apps:god"], "did you mean 'good'"),
+        (["apps:number"], "expected apps:number to be a swarm_worker.App, got int"),
+        (["apps"], "module:attribute"),
+        ([".apps:good"], "name of a module"),
+        (["nowhere.apps:good"], "no module 'nowhere'"),
+        (["apps.nowhere:good"], "no module 'apps.nowhere'"),
+        (["apps:empty"], "no handlers"),
+        (["apps:two", "--nodes", "2", "--node", "1"], "node 1 of 2 has no topics"),
+        (["apps:twice", "--nodes", "2"], "partition 0 is claimed twice"),
+        (["apps:token"], "app.configure_consumer group.id is set by the node itself"),
+        (["routed:app"], "name of a Kafka group"),
+        (["apps:good", "--exclude-topics", "order"], "did you mean 'orders'"),
+        (["apps:good", "--config", "none.toml"], "cannot read none.toml"),
+        (["apps:good", "--colour"], "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_start_is_refused(
+    tmp_path: Path, argv: list[str], told: str, check: list[str]
+) -> None:
+    """With and without --check alike."""
+    it = run(tmp_path, *argv, *check)
+
+    assert (it.returncode, it.stdout) == (78, "")
+    assert it.stderr.count("\n") == 1
+    assert it.stderr.startswith("swarm-worker: ")
+    assert told in it.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (None, "no --config given and no swarm.toml"),
+        (SETTINGS + "concurency = 2", "did you mean 'concurrency'"),
+        (SETTINGS + "concurrency = 'two'", "[worker] concurrency: expected"),
+        (SETTINGS + "max_wait_time = -5", "[worker] max_wait_time: expected"),
+        (SETTINGS + "instance_prefix = '${NO_SUCH}'", "variable NO_SUCH is not set"),
+        ('[kafka]\n"bootstrap.servers" = "x"\nfoo = 1', 'property: "foo"'),
+        ('[kafka]\n"bootstrap.servers" = "x"\n"fetch.min.bytes" = "z"', "fetch.min"),
+        ('[kafka]\n"bootstrap.servers" = "x"\n"group.id" = "g"', "group.id is set by"),
+    ],
+)
+def test_a_wrong_file_is_refused(
+    tmp_path: Path, settings: str | None, told: str
+) -> None:
+    """librdkafka's complaints too, in its own words."""
+    it = run(tmp_path, "apps:good", settings=settings)
+
+    assert it.returncode == 78
+    assert it.stderr.count("\n") == 1
+    assert told in it.stderr
+
+
+def test_an_error_inside_the_apps_import_is_a_crash(tmp_path: Path) -> None:
+    """Exit 1 and the traceback: it may be a deploy that is half done."""
+    for flags in ([], ["--check"]):
+        it = run(tmp_path, "broken:app", *flags)
+        assert it.returncode == 1
+        assert "nothing_of_that_name" in it.stderr
+        assert "broken.py" in it.stderr
+
+
+def test_a_check_tells_who_consumes_what_and_hides_secrets(tmp_path: Path) -> None:
+    """All nodes, the settings in force; nothing is written or joined."""
+    secret = SETTINGS.replace("[worker]", '"sasl.password" = "hush"\n[worker]')
+
+    it = run(tmp_path, "apps:good", "--nodes", "2", "--check", settings=secret)
+
+    assert (it.returncode, it.stderr) == (0, "")
+    for text in ("node 1 of 2", "group g", "orders -> builtins.print", "2000 ms"):
+        assert text in it.stdout
+    assert "hush" not in it.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_check_is_about_all_nodes_unless_one_is_named(tmp_path: Path) -> None:
+    """What would leave node 1 down is told before the deploy."""
+    assert run(tmp_path, "apps:two", "--nodes", "2", "--check").returncode == 78
+    named = run(tmp_path, "apps:two", "--nodes", "2", "--node", "0", "--check")
+    assert named.returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_state_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    """The message says who may not write where, and which setting names another."""
+    (tmp_path / "run").mkdir(mode=0o755)
+    code = (
+        "import os, sys; from pathlib import Path; from swarm_worker.slot import Slot\n"
+        "os.setuid(65534)\n"
+        "try: Slot.take(Path(sys.argv[1]), 's')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    it = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert it.stdout.startswith("ConfigError cannot use slot")
+    assert "as uid 65534: Permission denied" in it.stdout
