@@ -56,8 +56,6 @@ def begin() -> None:
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
     ours.propagate = False
-    # A reader of stderr that is gone must not turn each log call into a traceback.
-    logging.raiseExceptions = False
     threading.excepthook = _log_crash
 
 

@@ -233,7 +233,9 @@ class Node:
     def _work(self) -> int:
         """Wait until the node has to end, and end it; give the exit code."""
         while True:
-            for fact in self._inbox.wait(_LOOK_S):
+            # Looked at first: a thread that gives a reason does so before it ends.
+            dead = self._dead_thread()
+            for fact in self._inbox.wait(0.0 if dead else _LOOK_S):
                 if isinstance(fact, Failed):
                     return self._fail(fact.error)
                 if fact in STOP:
@@ -242,7 +244,7 @@ class Node:
                         exits.STOPPED, within_s=self._settings.shutdown_timeout_s
                     )
                 self._obey(fact)
-            if dead := self._dead_thread():
+            if dead:
                 logger.error("node_crashed reason='the %s is dead'", dead)
                 return self._stop(exits.CRASHED, within_s=_FAILING_S)
 

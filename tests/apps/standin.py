@@ -84,6 +84,7 @@ class GroupConsumer:
                 raise poll_raises
             if fatal:
                 self._on_fatal(fatal)
+                return
             if self._idle.is_set() and not self._quiet and not self._stopping.is_set():
                 self._submit()
 

@@ -15,13 +15,13 @@ def bare_logging() -> Iterator[None]:
     """Give each test a process without logging, and pytest its own back."""
     root, ours = logging.getLogger(), logging.getLogger("swarm_worker")
     before = (list(root.handlers), root.level, ours.propagate, ours.level)
-    hook, raising = threading.excepthook, logging.raiseExceptions
+    hook = threading.excepthook
     yield
     root.handlers[:], level, ours.propagate, ours_level = before
     root.setLevel(level)
     ours.setLevel(ours_level)
     ours.handlers[:] = []
-    threading.excepthook, logging.raiseExceptions = hook, raising
+    threading.excepthook = hook
 
 
 def begin() -> None:
