@@ -75,6 +75,8 @@ TOPICS_EVERY_S: Final = 5.0  # between such questions while a topic is missing
 
 # A coroutine that is cancelled still needs a moment, and the commit another.
 CANCEL_BEFORE_S: Final = 1.0
+CLOSE_BEFORE_S: Final = 0.5
+CLOSE_MAX_S: Final = 10.0
 DRAIN_POLL_S: Final = 0.05
 
 TOPICS_LISTED_MAX: Final = 20
@@ -94,6 +96,7 @@ class GroupConsumer:
     """The consumer of one Kafka group, on a thread of its own.
 
     Attributes:
+        polls: How often it has polled.
         refusals: How often it was told that its instance id is still held.
     """
 
@@ -146,6 +149,7 @@ class GroupConsumer:
         self._mine.awaits_id = is_modern and "group.instance.id" in self._properties
         self._held_since_s: float | None = None
         self.refusals = 0
+        self.polls = 0
         self._stopping = threading.Event()
         self._resumed = False
         self._failure: KafkaError | None = None
@@ -251,6 +255,7 @@ class GroupConsumer:
         if not self._lanes.wait_for_room(within_s=KEEP_ALIVE_S):
             self._pause(self._lanes.to_pause(now_s=self._clock(), make_room=True))
         message = client.poll(self._patience_s())
+        self.polls += 1
         self._mine.polled_at_s = self._clock()
         if message is not None:
             # No waiting for a fuller batch.
@@ -329,17 +334,8 @@ class GroupConsumer:
         """Store the offsets of what was done; librdkafka commits them in time."""
         if not (lanes := self._lanes.unstored()):
             return
-        offsets = [
-            TopicPartition(
-                lane.topic,
-                lane.partition,
-                lane.next_offset,
-                leader_epoch=lane.leader_epoch,
-            )
-            for lane in lanes
-        ]
         try:
-            self._client.store_offsets(offsets=offsets)
+            self._client.store_offsets(offsets=[_offset_of(x) for x in lanes])
         except KafkaException as error:
             # The assignment is being taken away, and its callback has not come yet.
             logger.info(
@@ -347,15 +343,30 @@ class GroupConsumer:
                 self._plan.group, ",".join(lane.name for lane in lanes), _text(error),
             )  # fmt: skip
 
-    def _commit(self) -> None:
-        """Commit what is stored; blocks until the coordinator has answered."""
+    def _commit(self, lanes: Iterable[Lane], *, wait: bool) -> None:
+        """Commit what is done, whatever was committed before.
+
+        librdkafka's own commits never go back. A topic that was created again, or an
+        offset that was reset, begins below the committed offset: left at that, a
+        restart would skip what arrives meanwhile. (`_store` first: what is stored is
+        committed by a close, and would undo this.)
+
+        Args:
+            lanes: Whose offsets.
+            wait: Block until the coordinator has answered.
+        """
+        offsets = [_offset_of(lane) for lane in lanes if lane.next_offset >= 0]
+        if not offsets:
+            return
         try:
-            self._client.commit(asynchronous=False)
+            if wait:
+                self._client.commit(offsets=offsets, asynchronous=False)
+            else:
+                self._client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._NO_OFFSET:  # noqa: SLF001 - a code
-                logger.warning(
-                    "commit_failed group=%s reason=%r", self._plan.group, _text(error)
-                )
+            logger.warning(
+                "commit_failed group=%s reason=%r", self._plan.group, _text(error)
+            )
 
     # --- assignment -------------------------------------------------------------------
 
@@ -451,10 +462,10 @@ class GroupConsumer:
                 self._plan.group, ",".join(lane.name for lane in late),
                 "their batches outlived the wait; the next owner repeats them",
             )  # fmt: skip
+        lanes = [lane for key in keys if (lane := self._lanes.get(*key)) is not None]
         self._store()
         self._leave(keys)
-        if not self._stopping.is_set():  # close() commits by itself
-            self._commit()
+        self._commit(lanes, wait=True)
         self._tell_assignment("revoked", partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -544,7 +555,8 @@ class GroupConsumer:
             return
         if kind in (Kind.CREDENTIALS, Kind.GROUP):
             level = logging.ERROR
-        self._troubles.begin(kind, _advice(kind, error), level=level)
+        subject = error.name() if kind is Kind.OTHER else ""
+        self._troubles.begin(kind, _advice(kind, error), subject=subject, level=level)
 
     def _on_message_error(self, message: Message, error: KafkaError) -> None:
         """Take note of an error that came in a message's place."""
@@ -599,7 +611,9 @@ class GroupConsumer:
                 self._accepted()
         mine, idle = self._mine, self._lanes.idle()
         mine.brokers_up = figures.brokers_up
-        done = {(x.topic, x.partition): x.next_offset for x in self._lanes.all()}
+        lanes = self._lanes.all()
+        self._commit(_behind_commit(lanes, figures), wait=False)
+        done = {(x.topic, x.partition): x.next_offset for x in lanes}
         mine.lag = statistics.lag(figures, done, idle=idle)
         blocked = set(mine.blocked)
         movable = [key for key in idle if f"{key[0]}/{key[1]}" not in blocked]
@@ -617,17 +631,42 @@ class GroupConsumer:
     def _finish(self, client: Consumer) -> None:
         """Let batches in flight end, commit, close."""
         timeout_s = self._settings.shutdown_timeout_s
-        cancel_at_s = time.monotonic() + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
+        began_s = time.monotonic()
+        cancel_at_s = began_s + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
+        give_up_at_s = began_s + max(timeout_s / 2, timeout_s - CLOSE_BEFORE_S)
         while not self._lanes.wait_idle(within_s=DRAIN_POLL_S):
             self._tend(client)  # pauses all: handing out is held
             client.poll(0)  # dropped: nothing of it was stored
             self._mine.polled_at_s = self._clock()
             if time.monotonic() > cancel_at_s:
                 self._pool.cancel()
+        self._close(client, within_s=give_up_at_s - time.monotonic())
+
+    def _close(self, client: Consumer, *, within_s: float) -> None:
+        """Commit and close; blocks for at most ``within_s`` or `CLOSE_MAX_S`.
+
+        Without an answer from the broker a close takes minutes. It has a thread of
+        its own, which is left behind then.
+        """
         self._store()
-        client.close()
-        self._lanes.close([(lane.topic, lane.partition) for lane in self._lanes.all()])
-        logger.info("consumer_closed group=%s", self._plan.group)
+        lanes = self._lanes.all()
+
+        def close() -> None:
+            if not self._plan.topics:  # nobody is going to revoke them
+                self._commit(lanes, wait=True)
+            client.close()
+
+        closing = threading.Thread(target=close, name="swarm-close", daemon=True)
+        closing.start()
+        closing.join(max(0.5, min(within_s, CLOSE_MAX_S)))
+        if closing.is_alive():
+            logger.warning(
+                "close_gave_up group=%s consequence=%r",
+                self._plan.group,
+                "the broker does not answer; what was done in the last second repeats",
+            )
+        else:
+            logger.info("consumer_closed group=%s", self._plan.group)
 
     def _fail(self, client: Consumer, failure: KafkaError) -> End:
         """End a client that librdkafka has given up: its partitions are others'."""
@@ -644,8 +683,26 @@ class GroupConsumer:
         self._on_fatal(FatalError(reason, exit_code=exit_code))
 
 
+def _behind_commit(
+    lanes: Iterable[Lane], figures: statistics.Figures
+) -> Iterable[Lane]:
+    """Give the lanes that are at work below their committed offset."""
+    for lane in lanes:
+        partition = figures.partitions.get((lane.topic, lane.partition))
+        committed = partition.committed_offset if partition else None
+        if committed is not None and 0 <= lane.next_offset < committed:
+            yield lane
+
+
 def _partitions(lanes: Iterable[Lane]) -> list[TopicPartition]:
     return [TopicPartition(lane.topic, lane.partition) for lane in lanes]
+
+
+def _offset_of(lane: Lane) -> TopicPartition:
+    """Give where a lane's next owner begins."""
+    return TopicPartition(
+        lane.topic, lane.partition, lane.next_offset, leader_epoch=lane.leader_epoch
+    )
 
 
 def _text(error: Exception) -> str:

@@ -108,15 +108,19 @@ class Troubles:
         """Start without any."""
         self._group = group
         self._logger = logger
-        self._texts: dict[Trouble, str] = {}
+        self._told: dict[Trouble, tuple[int, str]] = {}
 
     def begin(
         self, kind: Kind, text: str, *, subject: str = "", level: int = logging.WARNING
     ) -> None:
-        """Take note of a trouble; logged unless it is known with this text."""
+        """Take note of a trouble; logged unless it is known, and no worse than it was.
+
+        Texts of the same trouble differ in times and ports: they do not count.
+        """
         trouble = Trouble(kind, subject)
-        if self._texts.get(trouble) != text:
-            self._texts[trouble] = text
+        known_level, _ = self._told.get(trouble, (logging.NOTSET, ""))
+        if level > known_level:
+            self._told[trouble] = level, text
             self._logger.log(
                 level, "kafka_trouble group=%s about=%s detail=%r",
                 self._group, kind.value, text,
@@ -129,9 +133,9 @@ class Troubles:
             *kinds: Which kinds.
             having: Only those whose subject it accepts; all by default.
         """
-        for trouble in list(self._texts):
+        for trouble in list(self._told):
             if trouble.kind in kinds and (having is None or having(trouble.subject)):
-                text = self._texts.pop(trouble)
+                _, text = self._told.pop(trouble)
                 self._logger.info(
                     "kafka_trouble_over group=%s about=%s detail=%r",
                     self._group, trouble.kind.value, text,
@@ -139,11 +143,11 @@ class Troubles:
 
     def has(self, *kinds: Kind) -> bool:
         """Tell whether there is a trouble of one of some kinds."""
-        return any(trouble.kind in kinds for trouble in self._texts)
+        return any(trouble.kind in kinds for trouble in self._told)
 
     def subjects(self, kind: Kind) -> tuple[str, ...]:
         """Give the subjects of a kind of trouble, in the order of their beginning."""
-        return tuple(t.subject for t in self._texts if t.kind is kind)
+        return tuple(t.subject for t in self._told if t.kind is kind)
 
 
 class LibraryLog(logging.Filter):

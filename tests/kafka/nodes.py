@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
@@ -204,8 +204,15 @@ def await_committed(
     within_s: float = 10.0,
 ) -> None:
     """Wait until the group has committed exactly these offsets."""
+
+    def reached() -> bool:
+        try:
+            return kafka.committed(group, topic) == dict(offsets)
+        except KafkaException:  # the coordinator comes up
+            return False
+
     eventually(
-        lambda: kafka.committed(group, topic) == dict(offsets),
+        reached,
         within_s=within_s,
         every_s=0.1,
         describe=f"committed offsets of {group} are {dict(offsets)}",
