@@ -174,7 +174,8 @@ class App:
         """Add what ``hook()`` returns to the properties of every consumer.
 
         For what a file cannot hold, such as ``{"oauth_cb": token}`` for OAUTHBEARER
-        or MSK IAM. Dead letters are produced with the same.
+        or MSK IAM. Dead letters are produced with the same. Called on each making of
+        a client, also of one that is only tried out.
         """
         self.hooks.configure_consumer.append(hook)
         return hook

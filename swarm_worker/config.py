@@ -67,7 +67,7 @@ class WorkerSettings:
 
     node: int
     nodes: int
-    kafka: Mapping[str, Any]
+    kafka: Mapping[str, Any] = field(repr=False)  # there are secrets in it
     concurrency: int
     max_messages: int
     max_wait_s: float

@@ -10,7 +10,7 @@ from typing import Final
 from swarm_worker import check, config, exits, logs
 from swarm_worker.channel import Channel
 from swarm_worker.deadline import Deadline, threads_left_behind
-from swarm_worker.inbox import Inbox
+from swarm_worker.inbox import Inbox, StopAsked
 from swarm_worker.leash import Leash
 from swarm_worker.node import Failed, Node
 from swarm_worker.reporter import Reporter
@@ -38,6 +38,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
     try:
         invocation = config.read(argv, environ)
         if invocation.check_only:
+            inbox.interrupt(lambda: None)
             sys.stdout.write(check.check(invocation, environ))
             return exits.STOPPED
         supervised = environ.get("SUPERVISOR_ENABLED") == "1"
@@ -50,6 +51,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
     except ConfigError as error:
         sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
         return exits.CONFIG
+    except StopAsked:  # in a check, whose answer is not known
+        return exits.CRASHED
     except BaseException:
         logger.exception("node_crashed")
         return exits.CRASHED

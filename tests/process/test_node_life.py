@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,27 @@ def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
         it.logged("node_resumed")
         it.send(TERM)
         assert it.ended() == 0
+
+
+def test_a_node_does_not_age_while_it_is_frozen(tmp_path: Path) -> None:
+    """Stopped and continued, it must not be restarted for the time between."""
+    with node(tmp_path, moods={"HANDLER": "hang"}) as it:
+        before = it.reported(State.RUNNING)
+        it.send(signal.SIGSTOP)
+        thaw_at_s = time.monotonic() + 4.0
+        eventually(lambda: time.monotonic() > thaw_at_s, describe="4 s in the freezer")
+        it.send(signal.SIGCONT)
+        after = eventually(
+            lambda: it.reports[-1] if it.reports[-1].seq > before.seq + 1 else None,
+            describe="reports after the thaw",
+        )
+
+    assert before.consume_age_ms is not None
+    assert after.consume_age_ms is not None
+    assert before.at_ms is not None
+    assert after.at_ms is not None
+    passed_ms = after.at_ms - before.at_ms
+    assert after.consume_age_ms - before.consume_age_ms <= passed_ms - 3_000
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Mistakes in configuration: one line that says what to change, exit 78, no join."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.nodes import ROOT, SETTINGS
+from tests.nodes import ROOT, SETTINGS, node
 
 APPS = """\
 from swarm_worker import App
@@ -131,6 +132,14 @@ def test_a_check_is_about_all_nodes_unless_one_is_named(tmp_path: Path) -> None:
     assert run(tmp_path, "apps:two", "--nodes", "2", "--check").returncode == 78
     named = run(tmp_path, "apps:two", "--nodes", "2", "--node", "0", "--check")
     assert named.returncode == 0
+
+
+def test_a_check_can_be_interrupted(tmp_path: Path) -> None:
+    """Its answer is not known then: not 0."""
+    with node(tmp_path, "--check", supervised=False, moods={"IMPORT": "hang"}) as it:
+        it.logged("now=IMPORT")
+        it.send(signal.SIGINT)
+        assert it.ended() == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
