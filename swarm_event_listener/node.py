@@ -46,6 +46,7 @@ class Node:
         booting_since_s: From when its boot counts; moves while a boot is excused.
         report: Its last report; None before the first of this process.
         reported_at_s: When that came.
+        messages_per_s: Between its last two reports; None before the second.
         is_known: Whether this process ever reported; others must not get TTIN, whose
             default action would stop them.
         memory_bytes: The last reading; None before the first of this process.
@@ -67,6 +68,7 @@ class Node:
     booting_since_s: float
     report: Report | None = None
     reported_at_s: float | None = None
+    messages_per_s: float | None = None
     is_known: bool = False
     memory_bytes: int | None = None
     over_count: int = 0
@@ -149,9 +151,21 @@ def reported(node: Node, event: Reported, limits: Limits, *, now_s: float) -> No
         alive,
         report=report,
         reported_at_s=now_s,
+        messages_per_s=_messages_per_s(node, report),
         booting_since_s=now_s if _boot_is_excused(report) else node.booting_since_s,
         recorded=node.recorded if judge(report, limits) else frozenset(),
     )
+
+
+def _messages_per_s(node: Node, report: Report) -> float | None:
+    """Take both moments from the reports: an event may be delivered late."""
+    last = node.report
+    if last is None or last.at_ms is None or report.at_ms is None:
+        return None
+    passed_ms = report.at_ms - last.at_ms
+    if passed_ms <= 0 or report.messages < last.messages:
+        return node.messages_per_s
+    return (report.messages - last.messages) * 1000 / passed_ms
 
 
 def _boot_is_excused(report: Report) -> bool:

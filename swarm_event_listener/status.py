@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Final
 
+from swarm_event_listener.health import health_of
 from swarm_event_listener.node import Node
 from swarm_event_listener.swarm import Swarm
 
@@ -47,7 +48,8 @@ def status_of(
         "at": at,
         "at_s": now_s,
         "listener": {"pid": pid, **dataclasses.asdict(counters)},
-        "nodes": [_node(nodes[name], now_s=now_s) for name in sorted(nodes)],
+        "groups": sorted(swarm.policies),
+        "nodes": [_node(swarm, nodes[name], now_s=now_s) for name in sorted(nodes)],
         "rolls": [
             {**rolled.as_json(), "is_over": rolled.is_over}
             for rolled in swarm.rolls.values()
@@ -55,15 +57,27 @@ def status_of(
     }
 
 
-def _node(node: Node, *, now_s: float) -> dict[str, Any]:
+def _node(swarm: Swarm, node: Node, *, now_s: float) -> dict[str, Any]:
     restart = node.restart
+    policy = swarm.policies[node.group]
+    health = health_of(
+        node,
+        policy,
+        now_s=now_s,
+        silence_counts=node.group in swarm.reporting_groups,
+    )
     return {
         "node": node.name,
+        "health": health.word.value,
+        "why": health.why,
         "state": node.state.value,
         "pid": node.pid,
         "report": dataclasses.asdict(node.report) if node.report else None,
         "report_age_s": _age(node.reported_at_s, now_s),
+        "known": node.is_known,
+        "messages_per_s": node.messages_per_s,
         "memory_bytes": node.memory_bytes,
+        "memory_limit_bytes": policy.limits.memory_limit_bytes,
         "failures": len(node.failures),
         "held": node.is_held,
         "waiting_s": _age(node.waiting_since_s, now_s),

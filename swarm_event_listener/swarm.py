@@ -150,6 +150,16 @@ class Swarm:
         return self._nodes
 
     @property
+    def policies(self) -> Mapping[str, Policy]:
+        """How each watched group is judged."""
+        return self._policies
+
+    @property
+    def reporting_groups(self) -> frozenset[str]:
+        """The groups whose nodes have ever reported."""
+        return frozenset(self._reporting)
+
+    @property
     def rolls(self) -> Mapping[str, Roll]:
         """The rolling restarts by group, under way or how the last one ended."""
         return self._rolls

@@ -1,0 +1,145 @@
+"""One word for how a node is, decided in one place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from swarm_event_listener.events import ProcessState, Reported
+from swarm_event_listener.health import Health, Word, health_of
+from swarm_event_listener.lifecycle import Phase, Restart
+from swarm_event_listener.node import Node, appeared, reported
+from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.restarts import Pace
+from swarm_event_listener.rules import Limits
+from swarm_event_listener.status import Counters, status_of
+from swarm_event_listener.swarm import Policy, Swarm
+from swarm_worker.report import ForeignReport, Report, State
+
+NOW_S = 1000.0
+POLICY = Policy(limits=Limits(polling_ttl_s=5.0), pace=Pace(gap_s=5.0))
+REPORT = Report(node=0, pid=7, state=State.RUNNING, poll_age_ms=10)
+
+
+def node(report: Report | ForeignReport | None = REPORT, **fields: object) -> Node:
+    """Give a running node of pid 7 with a report."""
+    made = appeared("w:w_00", ProcessState.RUNNING, 7, now_s=NOW_S)
+    if report is not None:
+        event = Reported(name=made.name, pid=7, report=report)
+        made = reported(made, event, POLICY.limits, now_s=NOW_S)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def health(of: Node) -> Health:
+    """Give its health now, silence counting."""
+    return health_of(of, POLICY, now_s=NOW_S, silence_counts=True)
+
+
+def restarting(phase: Phase, *, pause_s: float = 5.0) -> Node:
+    """Give a node in a phase of its restart."""
+    record = Record(
+        node="w:w_00",
+        pid=7,
+        cause=Cause.RULE,
+        status=1,
+        reason="broken",
+        detected_at_s=NOW_S,
+        pause_s=pause_s,
+    )
+    return node(restart=Restart(record=record, phase=phase, since_s=NOW_S))
+
+
+BOOTING = replace(REPORT, state=State.BOOTING)
+BAD_POLL = replace(REPORT, poll_age_ms=9_000)
+
+
+@pytest.mark.parametrize(
+    ("of", "word"),
+    [
+        (node(), Word.HEALTHY),
+        (node(ForeignReport(2)), Word.HEALTHY),
+        (node(None), Word.BOOTING),
+        (node(replace(REPORT, state=State.BOOTING)), Word.BOOTING),
+        (node(replace(REPORT, poll_age_ms=None)), Word.BOOTING),
+        (node(replace(REPORT, state=State.QUIET)), Word.QUIET),
+        (node(replace(REPORT, state=State.STOPPING)), Word.STOPPING),
+        (node(BAD_POLL), Word.UNHEALTHY),
+        (node(BAD_POLL, waiting_since_s=NOW_S), Word.WAITING),
+        (node(BAD_POLL, is_held=True), Word.HELD),
+        (node(is_held=True), Word.HELD),
+        (node(seen_at_s=NOW_S - 61), Word.UNHEALTHY),
+        (node(state=ProcessState.STOPPED, is_held=True), Word.STOPPED),
+        (node(state=ProcessState.STOPPING), Word.STOPPING),
+        (node(state=ProcessState.BACKOFF), Word.BACKING_OFF),
+        (node(state=ProcessState.FATAL), Word.UNHEALTHY),
+        (node(state=ProcessState.EXITED), Word.UNHEALTHY),
+        (restarting(Phase.EVIDENCE), Word.STOPPING),
+        (restarting(Phase.STOPPING), Word.STOPPING),
+        (restarting(Phase.DOWN), Word.WAITING),
+        (restarting(Phase.DOWN, pause_s=5.1), Word.BACKING_OFF),
+        (restarting(Phase.STARTING), Word.BOOTING),
+        (restarting(Phase.RECOVERING), Word.BOOTING),
+    ],
+)
+def test_each_situation_has_its_word(of: Node, word: Word) -> None:
+    """What the listener is doing comes first, then supervisord, then the report."""
+    assert health(of).word is word
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (node(BAD_POLL), "polling_ttl: 9.0 s > 5.0 s"),
+        (node(BAD_POLL, is_held=True), "polling_ttl"),
+        (restarting(Phase.DOWN), "broken"),
+        (node(None), "no report yet"),
+        (node(replace(BOOTING, brokers_up=0)), "no broker"),
+        (node(replace(BOOTING, awaits_id=True, brokers_up=1)), "predecessor"),
+        (node(state=ProcessState.FATAL), "see its log"),
+    ],
+)
+def test_the_next_question_is_answered(of: Node, words: str) -> None:
+    """A word that is no explanation comes with one."""
+    assert words in health(of).why
+
+
+def test_silence_does_not_count_before_the_group_ever_reported() -> None:
+    """A group that cannot report is not unhealthy for it: it is still booting."""
+    silent = node(None, seen_at_s=NOW_S - 61)
+
+    told = health_of(silent, POLICY, now_s=NOW_S, silence_counts=False)
+
+    assert told == Health(Word.BOOTING, "no report yet")
+
+
+def test_the_rate_is_that_between_two_reports() -> None:
+    """By the reports' own clock; a restarted count leaves the last rate."""
+    first = node(replace(REPORT, at_ms=10_000, messages=100))
+    event = Reported(
+        name=first.name,
+        pid=7,
+        report=replace(REPORT, at_ms=12_000, messages=400),
+    )
+    second = reported(first, event, POLICY.limits, now_s=NOW_S + 5)
+    again = reported(second, event, POLICY.limits, now_s=NOW_S + 6)
+
+    assert first.messages_per_s is None
+    assert second.messages_per_s == 150.0
+    assert again.messages_per_s == 150.0
+
+
+def test_the_status_tells_health_and_limits() -> None:
+    """As plain data: a word, its reason, the limit of the memory, the group."""
+    limited = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=2**30))
+    swarm = Swarm({"w": limited})
+    swarm._nodes["w:w_00"] = node(BAD_POLL)
+
+    plain = status_of(swarm, Counters(), now_s=NOW_S, at="2026", pid=1)
+
+    assert json.dumps(plain)
+    (told,) = plain["nodes"]
+    assert (told["health"], told["known"]) == ("unhealthy", True)
+    assert told["memory_limit_bytes"] == 2**30
+    assert plain["groups"] == ["w"]
