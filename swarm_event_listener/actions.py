@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
@@ -40,6 +42,12 @@ FAILURES_KEPT: Final = 64  # per node; far more than a back-off needs
 FAILURES: Final = "failed_at_s"
 
 
+# supervisord queues its events, so an answer by RPC is ahead of the stream: it would be
+# taken for the past by every event still queued before it. A survey therefore sends an
+# event of its own, and is told to the core when that comes out of the queue.
+MARK: Final = "swarm.mark"
+
+
 class WallClock:
     """Gives the wall-clock text of a monotonic moment, for people."""
 
@@ -62,6 +70,8 @@ class Actions:
         self._journal = journal
         self._wall = wall
         self._is_reachable = True
+        self._marks = itertools.count()
+        self._survey: tuple[str, Surveyed] | None = None
 
     def carry_out(  # noqa: C901 - one verb for each action
         self, action: Action
@@ -69,7 +79,7 @@ class Actions:
         """Carry out an action; give what became of it, where the core wants to know."""
         match action:
             case Survey():
-                return self._survey()
+                self._begin_survey()
             case Intend():
                 ok = self._journal.intend(action.name, action.intent)
                 return Journaled(name=action.name, ok=ok)
@@ -91,9 +101,19 @@ class Actions:
 
     # --- supervisord ----------------------------------------------------------------
 
-    def _survey(self) -> Event | None:
+    def surveyed(self, mark: str) -> Surveyed | None:
+        """Give the survey that a mark belongs to, once; None for any other mark."""
+        if self._survey is None or self._survey[0] != mark:
+            return None
+        surveyed = self._survey[1]
+        self._survey = None
+        return surveyed
+
+    def survey_now(self) -> Surveyed | None:
+        """Survey without a mark, where none comes; None without an answer."""
+        self._survey = None
         try:
-            processes = self._supervisor.processes()
+            surveyed = Surveyed(processes=self._supervisor.processes())
         except SupervisorFault as fault:
             logger.info("survey_failed why=%r", str(fault))
             return None
@@ -101,7 +121,16 @@ class Actions:
             self._no_answer(error)
             return None
         self._answer()
-        return Surveyed(processes=processes)
+        return surveyed
+
+    def _begin_survey(self) -> None:
+        # The mark first: what happens between the two calls is then told twice, which
+        # does no harm; the other way round it would be missed.
+        mark = f"{os.getpid()}.{next(self._marks)}"
+        self._send(MARK, mark)
+        surveyed = self.survey_now()
+        if surveyed is not None:
+            self._survey = (mark, surveyed)
 
     def _call(self, action: Signal | Stop | Start) -> Answered:
         try:
@@ -130,10 +159,13 @@ class Actions:
         return Answer.DONE
 
     def _publish(self, action: Publish) -> None:
+        self._send(action.type, json.dumps(dict(action.payload)))
+
+    def _send(self, event_type: str, data: str) -> None:
         try:
-            self._supervisor.send_event(action.type, json.dumps(dict(action.payload)))
+            self._supervisor.send_event(event_type, data)
         except SupervisorFault as fault:
-            logger.info("event_not_sent type=%s why=%r", action.type, str(fault))
+            logger.info("event_not_sent type=%s why=%r", event_type, str(fault))
         except SupervisorUnreachable as error:
             self._no_answer(error)
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from swarm_event_listener.actions import Actions, needs_supervisor
+from swarm_event_listener.actions import MARK, Actions, needs_supervisor
 from swarm_event_listener.events import (
     Action,
     Closed,
@@ -32,6 +32,7 @@ from swarm_event_listener.events import (
     StateChanged,
     SupervisorChanged,
     Survey,
+    Surveyed,
     Tick,
     group_of,
 )
@@ -45,6 +46,7 @@ from swarm_event_listener.protocol import (
     Communication,
     Envelope,
     EventStream,
+    Heard,
     RemoteCommand,
     lost_between,
 )
@@ -57,9 +59,11 @@ logger = logging.getLogger(__name__)
 
 TICK_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.01  # whatever is due, the listener never spins
-STALL_S: Final = 3.0  # a turn takes TICK_S: after so long the machine stood still
+STALL_S: Final = 3.0  # the clock is looked at each TICK_S and after each action
 WORK_S: Final = 0.5  # of a turn for what the core decided
+MARK_WAIT_S: Final = 10.0
 STATUS_EVERY_S: Final = 2.0
+ORDERS_MAX: Final = 100
 SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
 CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
 BAD_REPORT_EVERY_S: Final = 60.0  # a line for each node, not one for each report
@@ -105,12 +109,15 @@ class Listener:
         self._clock, self._wall = clock, wall
         self._stream = EventStream()
         self._pending: deque[Action] = deque()
+        self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
         self._counters = Counters()
         self._pool_serial: int | None = None
         self._said_at_s: dict[str, float] = {}
-        self._turned_at_s = self._heard_at_s = clock()
-        self._tick_at_s = self._status_at_s = self._turned_at_s
+        self._looked_at_s = self._heard_at_s = clock()
+        self._tick_at_s = self._status_at_s = self._looked_at_s
         self._closing_since_s: float | None = None
+        self._is_seeded = False
+        self._survey_due_at_s: float | None = None
 
     def run(self) -> int:
         """Work until supervisord or the listener ends; give the exit code.
@@ -137,46 +144,65 @@ class Listener:
     # --- turns ------------------------------------------------------------------------
 
     def _wait(self) -> list[int]:
-        """Wait for events, but not beyond what is due; notice if time was lost."""
+        """Wait for events, but not beyond what is due."""
         readers = [self._stdin]
         if self._closing_since_s is None:
             readers.append(self._wake)
         ready, _, _ = select.select(readers, [], [], self._wait_s())
-        now_s = self._clock()
-        if now_s - self._turned_at_s > STALL_S:
-            logger.warning("listener_stood_still s=%.1f", now_s - self._turned_at_s)
+        return ready
+
+    def _now(self) -> float:
+        """Look at the clock, and notice if time was lost since the last look.
+
+        Whatever is judged after a freeze, wherever in a turn that came, is judged by
+        a core that knows of it.
+        """
+        now_s, looked_at_s = self._clock(), self._looked_at_s
+        self._looked_at_s = now_s
+        if now_s - looked_at_s > STALL_S:
+            logger.warning("listener_stood_still s=%.1f", now_s - looked_at_s)
             self._counters.stalls += 1
             self._heard_at_s = now_s
             self._handle(Stalled())
             self._pending.append(Survey())
-        self._turned_at_s = now_s
-        return ready
+        return now_s
 
     def _wait_s(self) -> float:
         if self._pending:
             return 0.0
+        if not self._is_seeded:
+            return TICK_S
         due_at_s = self._tick_at_s
         wake_at_s = self._swarm.wake_at_s()
         if wake_at_s is not None:
             due_at_s = min(due_at_s, wake_at_s)
-        return max(LEAST_WAIT_S, due_at_s - self._clock())
+        return max(LEAST_WAIT_S, due_at_s - self._now())
 
     def _work(self) -> None:
         """Carry out what is pending, for `WORK_S` at most, one action at least."""
-        give_up_at_s = self._clock() + WORK_S
+        give_up_at_s = self._now() + WORK_S
         while self._pending:
             action = self._pending.popleft()
             became = self._actions.carry_out(action)
+            if isinstance(action, Survey):
+                self._survey_due_at_s = self._now() + MARK_WAIT_S
             if became is not None:
                 self._handle(became)
-            if needs_supervisor(action) and self._clock() >= give_up_at_s:
+            if needs_supervisor(action) and self._now() >= give_up_at_s:
                 return
 
     def _tick(self) -> None:
-        now_s = self._clock()
+        now_s = self._now()
+        if not self._is_seeded:
+            self._seek_survey(now_s)
+            return
         wake_at_s = self._swarm.wake_at_s()
         if now_s >= self._tick_at_s:
             self._tick_at_s = now_s + TICK_S
+            if self._closing_since_s is None:
+                self._seek_survey(now_s)
+            else:
+                self._look()
             self._measure(now_s)
         elif wake_at_s is None or now_s < wake_at_s:
             return
@@ -186,7 +212,7 @@ class Listener:
             self._write_status(now_s)
 
     def _exit_code(self) -> int | None:
-        now_s = self._clock()
+        now_s = self._now()
         if self._closing_since_s is not None:
             is_over = now_s - self._closing_since_s > CLOSING_MAX_S
             if is_over or (self._swarm.is_settled and not self._pending):
@@ -203,7 +229,7 @@ class Listener:
 
     def _begin_closing(self) -> None:
         logger.info("listener_closing")
-        self._closing_since_s = self._clock()
+        self._closing_since_s = self._now()
         self._handle(Closing())
 
     def _close(self, now_s: float) -> None:
@@ -221,7 +247,7 @@ class Listener:
             return False
         for envelope in self._stream.feed(data):
             self._answer(ACKNOWLEDGED + READY)
-            self._heard_at_s = self._clock()
+            self._heard_at_s = self._now()
             self._counters.events += 1
             self._take(envelope)
         return True
@@ -230,6 +256,11 @@ class Listener:
         os.write(self._stdout, text)
 
     def _take(self, envelope: Envelope) -> None:
+        if self._pool_serial is not None and envelope.pool_serial <= self._pool_serial:
+            # When any listener dies while busy, supervisord repeats its event to all
+            # of equal priority, behind later ones (process.py, handle_rejected:
+            # "process in procs" compares priorities).
+            return
         lost_count = lost_between(self._pool_serial, envelope.pool_serial)
         self._pool_serial = envelope.pool_serial
         if lost_count:
@@ -240,13 +271,17 @@ class Listener:
                 "raise buffer_size in [eventlistener:x]",
             )
             self._handle(Lost())
-        match envelope.event:
+        if isinstance(envelope.event, RemoteCommand):
+            self._take_command(envelope.event)
+        elif self._is_seeded or isinstance(envelope.event, SupervisorChanged):
+            self._take_event(envelope.event)  # the past before a survey is in that
+
+    def _take_event(self, heard: Heard) -> None:
+        match heard:
             case StateChanged() | GroupAdded() | GroupRemoved() | SupervisorChanged():
-                self._handle(envelope.event)
+                self._handle(heard)
             case Communication():
-                self._take_report(envelope.event)
-            case RemoteCommand():
-                self._take_order(envelope.event)
+                self._take_report(heard)
             case _:
                 pass  # a beat, or nothing to us
 
@@ -262,18 +297,57 @@ class Listener:
         self._counters.reports += 1
         self._handle(Reported(name=said.name, pid=said.pid, report=report))
 
-    def _take_order(self, command: RemoteCommand) -> None:
+    def _take_command(self, command: RemoteCommand) -> None:
+        if command.type == MARK:
+            surveyed = self._actions.surveyed(command.data)
+            if surveyed is not None:
+                self._take_survey(surveyed)
+            return
         try:
             orders = decode_order(command)
         except OrderError as error:
             self._counters.bad_orders += 1
             logger.warning("order_rejected type=%s why=%r", command.type, str(error))
             return
-        for order in orders:
-            self._handle(order)
+        self._orders.extend(orders)
+        if self._is_seeded:
+            self._give_orders()
+
+    def _give_orders(self) -> None:
+        while self._orders:
+            self._handle(self._orders.popleft())
+
+    def _take_survey(self, surveyed: Surveyed) -> None:
+        self._is_seeded = True
+        self._survey_due_at_s = None
+        self._handle(surveyed)
+        self._give_orders()
+
+    def _seek_survey(self, now_s: float) -> None:
+        """Survey without a mark where none comes: not subscribed to, or lost.
+
+        A listener hears nothing at all for its first ``startsecs``.
+        """
+        due_at_s = self._survey_due_at_s
+        if due_at_s is None or now_s < due_at_s or self._pool_serial is None:
+            return
+        self._say_rarely(
+            "survey_unmarked",
+            "all",
+            os.getpid(),
+            "REMOTE_COMMUNICATION must be among the events= of this listener",
+        )
+        self._survey_due_at_s = now_s + MARK_WAIT_S
+        self._look()
+
+    def _look(self) -> None:
+        """Survey at once. While it ends, a listener is sent no events any more."""
+        surveyed = self._actions.survey_now()
+        if surveyed is not None:
+            self._take_survey(surveyed)
 
     def _handle(self, event: Event) -> None:
-        self._pending.extend(self._swarm.handle(event, now_s=self._clock()))
+        self._pending.extend(self._swarm.handle(event, now_s=self._now()))
 
     # --- what is looked at ------------------------------------------------------------
 
@@ -307,7 +381,7 @@ class Listener:
 
     def _say_rarely(self, event: str, name: str, pid: int, why: str) -> None:
         key = f"{event} {name}"
-        now_s = self._clock()
+        now_s = self._now()
         if now_s - self._said_at_s.get(key, -BAD_REPORT_EVERY_S) < BAD_REPORT_EVERY_S:
             return
         self._said_at_s[key] = now_s
