@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import Any, Final
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
 from tests.process.swarms import GROUP, LISTENER, Swarm
-from tests.supervisord import running_supervisord, start_supervisord
+from tests.supervisord import answers, running_supervisord, start_supervisord
 
 SCRIPTED: Final = "{python} -m tests.process.scripted {folder}"
 NODE: Final = (
@@ -96,10 +99,9 @@ def scene(
     sections = "\n".join(
         [
             "[supervisorctl]\nserverurl = unix://{folder}/s",
-            _section(
-                f"program:{GROUP}",
-                {**PROGRAM, "command": command, "numprocs": str(nodes)},
-                program,
+            program_section(
+                GROUP,
+                **{"command": command, "numprocs": str(nodes), **(program or {})},
             ),
             _section("eventlistener:swarm", OUR_LISTENER, listener),
             _section("eventlistener:witness", WITNESS, None),
@@ -114,7 +116,11 @@ def scene(
             prepare(folder)
 
     with running_supervisord(sections, prepare=put_files) as daemon:
-        yield Swarm(daemon)
+        try:
+            yield Swarm(daemon)
+        finally:
+            if daemon.process.poll() is None:
+                daemon._kill()  # at once: how it ends well is not what scenes are about
 
 
 @contextmanager
@@ -132,6 +138,11 @@ def toml(limits: Mapping[str, Any]) -> str:
         "[worker]\nliveness_interval = 500\nshutdown_timeout = 4000\n"
         f"[listener]\n{keys}\n"
     )
+
+
+def program_section(name: str, **lines: str) -> str:
+    """Give the section of one more group of nodes."""
+    return _section(f"program:{name}", PROGRAM, lines)
 
 
 def _section(
@@ -212,11 +223,43 @@ def wait_for_heard(swarm: Swarm, reports: int, *, within_s: float = 30.0) -> Non
     eventually(more, within_s=within_s, describe=f"{reports} more reports")
 
 
+def let_pass(seconds: float) -> None:
+    """Let time pass where that is the subject: a freeze has to last."""
+    until_s = time.monotonic() + seconds
+    eventually(
+        lambda: time.monotonic() >= until_s,
+        within_s=seconds + 1,
+        describe=f"{seconds} s later",
+    )
+
+
+def supervisorctl(swarm: Swarm, *command: str) -> str:
+    """Run ``supervisorctl`` as an operator would; give what it says."""
+    program = Path(sys.executable).with_name("supervisorctl")
+    config = swarm.daemon.folder / "supervisord.conf"
+    return subprocess.run(
+        [program, "-c", config, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+def change_config(swarm: Swarm, old: str, new: str) -> None:
+    """Edit supervisord's configuration, which it does not read by itself."""
+    path = swarm.daemon.folder / "supervisord.conf"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
 def start_again(swarm: Swarm) -> None:
     """Start a supervisord in the place of one that has ended."""
     daemon = swarm.daemon
     config = daemon.file("supervisord.conf")
     daemon.process = start_supervisord(daemon.folder, config).process
+    eventually(lambda: answers(daemon), within_s=20, describe="supervisord answers")
 
 
 def write_script(folder: Path, process: str, **script: object) -> None:

@@ -6,7 +6,7 @@
 * ``pid``: for that process only; its successor is healthy again,
 * ``silent``: report nothing,
 * ``ignore_term``: live on after TERM,
-* ``raw``: write this text in the place of reports,
+* ``raw``: write this text in the place of reports; a lone surrogate is a raw byte,
 * ``exit``: end with this code.
 """
 
@@ -26,7 +26,7 @@ from typing import Any, Final
 from swarm_worker.report import Report, State, encode
 from tests.kafka.leashed import leash_to
 
-EVERY_S: Final = 0.25
+EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))
 
 HEALTHY: Final = Report(
     node=0,
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
         if "exit" in told:
             os._exit(told["exit"])
         if "raw" in told:
-            os.write(1, told["raw"].encode())
+            os.write(1, told["raw"].encode("utf-8", "surrogateescape"))
         elif not told.get("silent"):
             os.write(1, encode(dataclasses.replace(_report(told), seq=seq)))
             seq += 1
