@@ -1,7 +1,7 @@
 """A loop of its own without Kafka, which reports: what `Liveness` is made for.
 
 ``plain_loop.py WHAT``: ``work`` polls and works, ``boot`` never polls, ``stuck`` hangs
-in its work, ``fail`` raises in it; TERM ends the loop.
+in its work, ``fail`` raises in it. TERM ends the loop, a second one the process.
 """
 
 import signal
@@ -12,7 +12,7 @@ from swarm_worker import Liveness
 
 
 def main(what: str) -> None:
-    """Run until TERM."""
+    """Run until TERM, and close until the next."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     print("before the loop", flush=True)  # noqa: T201 - that is what is tried
@@ -27,6 +27,8 @@ def main(what: str) -> None:
                     stopping.wait()
                 if what == "fail":
                     raise RuntimeError(what)
+    stopping.clear()
+    stopping.wait()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ def test_a_loop_reports_from_entry_to_the_end(tmp_path: Path) -> None:
     with loop(tmp_path, "plain_loop.py", "work") as it:
         report = it.reported(State.RUNNING)
         it.send(signal.SIGTERM)
+        it.reported(State.STOPPING)
+        it.send(signal.SIGTERM)
         assert it.ended() == 0
 
     assert it.reports[0].state is State.BOOTING
