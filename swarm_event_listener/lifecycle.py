@@ -295,6 +295,13 @@ def give_up(restart: Restart) -> Step:
     return Step(None, (*step.actions, left))
 
 
+def removed(restart: Restart) -> Step:
+    """End a restart whose node is no more: its group was removed or has shrunk."""
+    if restart.phase in {Phase.STARTING, Phase.RECOVERING}:
+        return _ended(restart.record)
+    return _dropped(restart, "the node was removed")
+
+
 def holds_place(restart: Restart, *, now_s: float) -> bool:
     """Tell whether a node is down by our hand, so that others must wait.
 

@@ -333,7 +333,7 @@ class Swarm:
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
         for name in list(self._intents):  # of nodes that are no more
-            yield from lifecycle.give_up(self._intents.pop(name)).actions
+            yield from lifecycle.removed(self._intents.pop(name)).actions
 
     def _found(
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
@@ -360,7 +360,7 @@ class Swarm:
     def _dropped(self, name: str) -> Iterator[Action]:
         node = self._nodes.pop(name)
         if node.restart:
-            yield from lifecycle.give_up(node.restart).actions
+            yield from lifecycle.removed(node.restart).actions
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         for name, node in self._nodes.items():

@@ -616,16 +616,18 @@ def test_nothing_is_done_while_supervisord_shuts_down() -> None:
 
 
 def test_a_removed_group_is_forgotten() -> None:
-    """Restarts of nodes that are no more end without a start."""
+    """Restarts of nodes that are no more end without a start, and nobody is alarmed."""
     world = World()
     hang(world)
     world.run(2)
+    assert world.down_count() == 1
 
     world.tell(GroupRemoved(group="swarm"))
 
     assert world.swarm is not None
     assert not world.swarm.nodes
     assert world.intents == {}
+    assert world.said("node_left_down") == []
 
 
 def test_a_closing_listener_leaves_no_node_down() -> None:
