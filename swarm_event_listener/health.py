@@ -76,6 +76,11 @@ def health_of(
     return _unbroken(node)
 
 
+def health_by_state(state: ProcessState) -> Health:
+    """Tell how a node is of which nothing is known but its process's state."""
+    return _BY_STATE.get(state, Health(Word.BOOTING, "no report yet"))
+
+
 def _in_restart(restart: Restart, *, gap_s: float) -> Health:
     why = restart.record.reason
     match restart.phase:

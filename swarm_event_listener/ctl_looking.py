@@ -1,0 +1,197 @@
+"""The commands that look: status, top, why, history, dump, doctor."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from swarm_event_listener import ctl_stacks, ctl_story, ctl_view, doctor_finding
+from swarm_event_listener.ctl_log import NodeLog
+from swarm_event_listener.ctl_names import choose
+from swarm_event_listener.ctl_session import (
+    DUMPED_WITHIN_S,
+    REDRAW_EVERY_S,
+    SETTLED_WITHIN_S,
+    Exit,
+    Session,
+    doubts,
+)
+from swarm_event_listener.ctl_state import StateError, Told
+from swarm_event_listener.ctl_view import Process, Row
+
+
+def status(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Show how the nodes are."""
+    shown, notes, bad = _look(session, arguments.names)
+    if arguments.json:
+        rows = [ctl_view.as_json(row) for row in shown]
+        session.json({"nodes": rows, "warnings": notes})
+    else:
+        session.say(notes)
+        _show(session, shown)
+    if bad or ctl_view.is_unknown(shown):
+        return Exit.UNKNOWN
+    return Exit.OK if ctl_view.is_well(shown) else Exit.NOT_HEALTHY
+
+
+def top(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Show the same, live."""
+    if arguments.json or not session.screen.is_terminal:
+        return status(session, arguments)
+    while True:
+        shown, notes, _ = _look(session, arguments.names)
+        table = ctl_view.render(shown, width=session.screen.width)
+        at = f"{datetime.now().astimezone():%H:%M:%S}, Ctrl-C ends it"
+        session.screen.redraw("\n".join([at, *notes, table]))
+        try:
+            session.screen.wait(REDRAW_EVERY_S)
+        except KeyboardInterrupt:
+            return Exit.OK
+
+
+def _look(
+    session: Session, names: Sequence[str]
+) -> tuple[tuple[Row, ...], list[str], bool]:
+    """Give the rows that names stand for, what to say first, whether one is bad."""
+    told, notes, everyone = _settled(session)
+    chosen = choose(names, everyone, session.watched(told))
+    if told is not None:
+        notes += [f"warning: {doubt}" for doubt in doubts(told, everyone)]
+    shown, more = session.rows(chosen.processes)
+    return shown, [*chosen.complaints, *notes, *more], bool(chosen.complaints)
+
+
+def _settled(
+    session: Session,
+) -> tuple[Told | None, list[str], tuple[Process, ...]]:
+    """Look until supervisord and the listener tell of the same processes.
+
+    What is being restarted would look as if an operator had stopped it, until the
+    listener's next word.
+    """
+    told, notes = session.told()
+    everyone = session.calls.processes()
+    for _ in session.looks(SETTLED_WITHIN_S):
+        if told is None or told.is_stale or not _differ(told, everyone):
+            break
+        told, notes = session.told()
+        everyone = session.calls.processes()
+    return told, notes, everyone
+
+
+def _differ(told: Told, everyone: tuple[Process, ...]) -> bool:
+    return any(
+        ctl_view.has_changed(process, told.nodes[process.name])
+        for process in everyone
+        if process.name in told.nodes
+    )
+
+
+def _show(session: Session, shown: Sequence[Row]) -> None:
+    if shown:
+        session.screen.say(ctl_view.render(shown, width=session.screen.width))
+
+
+def why(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Tell the last restarts of a node."""
+    process = session.one(arguments.names)
+    place = session.eyes.place()
+    records = [
+        record
+        for record in session.eyes.history(place.directory)
+        if record.get("node") == process.name
+    ][-arguments.last :]
+    (row,) = session.rows([process])[0]
+    stacks = _stacks(session, process)
+    if arguments.json:
+        session.json(
+            {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
+        )
+        return Exit.OK
+    session.screen.say(
+        ctl_story.why(
+            process.name, row, records, stacks=stacks, width=session.screen.width
+        )
+    )
+    return Exit.OK
+
+
+def history(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Show all restarts on record."""
+    records = ctl_story.recent(
+        session.eyes.history(session.eyes.place().directory),
+        now=datetime.now(UTC),
+        back=arguments.since,
+    )
+    complaints: Sequence[str] = ()
+    if arguments.names:
+        chosen = choose(
+            arguments.names,
+            session.calls.processes(),
+            session.watched(session.told()[0]),
+        )
+        complaints = chosen.complaints
+        names = {process.name for process in chosen.processes}
+        records = tuple(r for r in records if r.get("node") in names)
+    if arguments.json:
+        session.json(list(records))
+    else:
+        session.say(complaints)
+        session.screen.say(ctl_story.history(records, width=session.screen.width))
+    return Exit.FAILED if complaints else Exit.OK
+
+
+def doctor(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Show what is wrong with the configuration."""
+    findings = session.eyes.examine(arguments.file)
+    if arguments.json:
+        session.json([finding.as_json() for finding in findings])
+    else:
+        session.screen.say(doctor_finding.render(findings))
+    return Exit(doctor_finding.exit_code(findings))
+
+
+def dump(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Let a node write the stacks of its threads, and show them."""
+    process = session.one(arguments.names)
+    refusal = session.refusal(process, session.told()[0], "TTIN")
+    if refusal:
+        raise StateError(f"{process.name}: ERROR ({refusal})")
+    if not process.stderr_log:
+        raise StateError(
+            f"{process.name}: ERROR (it has no stderr_logfile to write them to)"
+        )
+    log = NodeLog(process, session.calls.log_tail)
+    mark = log.mark()
+    session.calls.signal(process.name, "TTIN")
+    stacks = _dumped(session, log, mark)
+    if stacks is None:
+        raise StateError(
+            f"{process.name}: ERROR (no stacks in {process.stderr_log} within "
+            f"{DUMPED_WITHIN_S:g} s: the process may be stopped, or swapped out)"
+        )
+    if arguments.json:
+        session.json({"node": process.name, "pid": process.pid, "stacks": stacks})
+    else:
+        session.screen.say(stacks)
+    return Exit.OK
+
+
+def _dumped(session: Session, log: NodeLog, mark: int | str) -> str | None:
+    """Wait for stacks that have grown no further for one look."""
+    last: str | None = None
+    for _ in session.looks(DUMPED_WITHIN_S):
+        found = ctl_stacks.dumps(log.since(mark))
+        now = found[-1] if found else None
+        if now is not None and now == last:
+            return now
+        last = now
+    return last
+
+
+def _stacks(session: Session, process: Process) -> str | None:
+    if not process.stderr_log:
+        return None
+    found = ctl_stacks.dumps(NodeLog(process, session.calls.log_tail).tail())
+    return found[-1] if found else None

@@ -1,0 +1,69 @@
+"""Names on a command line, as supervisorctl takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from swarm_event_listener.ctl_view import Process
+from swarm_worker.settings import nearest
+
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What names stand for.
+
+    Attributes:
+        processes: The nodes, each once, in supervisord's order.
+        complaints: A line for each name that stands for none.
+    """
+
+    processes: tuple[Process, ...]
+    complaints: tuple[str, ...]
+
+
+def choose(
+    names: Sequence[str], processes: Iterable[Process], watched: Collection[str]
+) -> Chosen:
+    """Give the nodes that names stand for; all watched ones without names.
+
+    Args:
+        names: ``group:name``, ``group:*``, ``group`` or ``all``.
+        processes: All processes of supervisord.
+        watched: The groups of swarms: nothing else is ever chosen.
+    """
+    everyone = tuple(processes)
+    nodes = tuple(process for process in everyone if process.group in watched)
+    if not names or EVERYTHING in names:
+        return Chosen(nodes, ())
+    complaints = [
+        f"{name}: ERROR ({why})"
+        for name in names
+        if (why := _refusal(name, everyone, nodes))
+    ]
+    chosen = tuple(
+        node for node in nodes if any(_stands_for(name, node) for name in names)
+    )
+    return Chosen(chosen, tuple(complaints))
+
+
+def _stands_for(name: str, process: Process) -> bool:
+    group, _, rest = name.partition(":")
+    return process.group == group and rest in {"", "*", process.name.partition(":")[2]}
+
+
+def _refusal(
+    name: str, everyone: tuple[Process, ...], nodes: tuple[Process, ...]
+) -> str | None:
+    """Tell why a name stands for no node; None when it stands for some."""
+    if any(_stands_for(name, node) for node in nodes):
+        return None
+    if any(_stands_for(name, process) for process in everyone):
+        return "not watched by the listener of the swarm"
+    group = name.partition(":")[0]
+    known = [node.name for node in nodes]
+    if any(process.group == group for process in everyone):
+        return f"no such process{nearest(name, known)}"
+    return f"no such group{nearest(name, [*known, *(n.group for n in nodes)])}"

@@ -1,0 +1,118 @@
+"""The command ``roll``: the listener does it, this shows it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from swarm_event_listener.ctl_session import (
+    CONFIRMED_WITHIN_S,
+    LOOK_EVERY_S,
+    Exit,
+    Session,
+)
+from swarm_event_listener.ctl_state import Plain, StateError
+from swarm_event_listener.events import RollOrdered
+from swarm_event_listener.orders import encode_roll, encode_roll_cancel
+
+_WORDS: Final = {"done": "works again", "skipped": "was not running: left alone"}
+
+
+def roll(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Restart the nodes of a group, one after the other."""
+    group = arguments.group.removesuffix(":*").removesuffix(":")
+    told = session.listening()
+    if group not in told.groups:
+        raise StateError(f"{group}: ERROR (no group that the listener watches)")
+    before = told.rolls.get(group)
+    if before is not None and not before.get("is_over"):
+        raise StateError(f"{group}: ERROR (a roll is under way already)")
+    session.calls.send(
+        encode_roll(
+            RollOrdered(
+                group=group,
+                max_unavailable=arguments.max_unavailable,
+                timeout_s=arguments.timeout,
+            )
+        )
+    )
+    ended = _follow(session, group, before, aloud=not arguments.json)
+    if arguments.json:
+        session.json(ended)
+    else:
+        session.screen.say(_roll_ended(group, ended))
+    is_whole = not (ended.get("failure") or ended.get("is_cancelled"))
+    return Exit.OK if is_whole else Exit.FAILED
+
+
+def _follow(
+    session: Session, group: str, before: Plain | None, *, aloud: bool
+) -> Plain:
+    """Show a roll's progress until it is over; Ctrl-C lets it end early."""
+    last: Plain | None = before
+    begun_by_s = session.eyes.clock() + CONFIRMED_WITHIN_S
+    while True:
+        told, _ = session.told()
+        now = told.rolls.get(group) if told else None
+        if now is not None and now != last:
+            if aloud:
+                session.say(_progress(last if last is not before else None, now))
+            last = now
+        if last is not before and last is not None and last.get("is_over"):
+            return last
+        if last is before and session.eyes.clock() > begun_by_s:
+            raise StateError(
+                f"{group}: ERROR (the listener has not begun it: see its log)"
+            )
+        try:
+            session.screen.wait(LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            _cancel(session, group, last)
+
+
+def _cancel(session: Session, group: str, roll: Plain | None) -> None:
+    """End a roll after the nodes whose turn it is; asked twice, stop looking.
+
+    Raises:
+        KeyboardInterrupt: It was asked twice.
+    """
+    if roll is not None and roll.get("is_cancelled"):
+        raise KeyboardInterrupt
+    session.calls.send(encode_roll_cancel(group))
+    session.screen.say("no further node; Ctrl-C again leaves the rest unwatched")
+
+
+def _progress(before: Plain | None, now: Plain) -> list[str]:
+    """Give a line for each node that moved on."""
+    lines = []
+    if before is None:
+        count = sum(len(now.get(key, ())) for key in ("waiting", "turned", "done"))
+        lines.append(f"rolling {count} nodes of {now.get('group')}")
+    old = {turned["name"] for turned in (before or {}).get("turned", ())}
+    lines += [
+        f"{turned['name']}: its turn"
+        for turned in now.get("turned", ())
+        if turned["name"] not in old
+    ]
+    for key in ("done", "skipped"):
+        known = set((before or {}).get(key, ()))
+        lines += [
+            f"{name}: {_WORDS[key]}" for name in now.get(key, ()) if name not in known
+        ]
+    return lines
+
+
+def _roll_ended(group: str, roll: Plain) -> str:
+    counts = ", ".join(
+        f"{len(roll.get(key, ()))} {word}"
+        for key, word in (
+            ("done", "restarted"),
+            ("skipped", "not running"),
+            ("waiting", "left as they were"),
+        )
+        if roll.get(key)
+    )
+    if roll.get("failure"):
+        return f"{group}: ERROR ({roll['failure']}); {counts or 'none restarted'}"
+    ended = "ended early" if roll.get("is_cancelled") else "done"
+    return f"{group}: roll {ended}; {counts or 'no nodes'}"

@@ -1,0 +1,210 @@
+"""Where a swarm's listener keeps its files, and what they say to an operator."""
+
+from __future__ import annotations
+
+import grp
+import json
+import pwd
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.doctor_case import toml_of
+from swarm_event_listener.doctor_ini import read_ini
+from swarm_event_listener.doctor_programs import flags, read_programs
+from swarm_event_listener.files import READ_MAX_BYTES
+from swarm_event_listener.journal import JOURNAL, STATUS
+from swarm_worker.settings import LISTENER, ConfigError, load
+from swarm_worker.values import texts
+
+Plain = Mapping[str, Any]
+
+STALE_S: Final = 10.0  # the listener writes every 2 s
+
+
+class StateError(Exception):
+    """What an operator asked for cannot be told; says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the listener last said.
+
+    Attributes:
+        age_s: How long ago; None when it was before the machine last started.
+        listener_pid: Who said it.
+        groups: The groups that it watches.
+        nodes: Its nodes by name.
+        rolls: Rolling restarts by group.
+    """
+
+    age_s: float | None
+    listener_pid: int | None
+    groups: tuple[str, ...]
+    nodes: Mapping[str, Plain] = field(default_factory=dict)
+    rolls: Mapping[str, Plain] = field(default_factory=dict)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it no longer tells how the swarm is."""
+        return self.age_s is None or self.age_s > STALE_S
+
+
+# --- where ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a listener works.
+
+    Attributes:
+        directory: Its state directory.
+        groups: The groups that it is told to watch; empty where that is not known.
+    """
+
+    directory: Path
+    groups: tuple[str, ...] = ()
+
+
+def place_of(
+    conf: Path | None,
+    environ: Mapping[str, str],
+    *,
+    config: str | None = None,
+    state_dir: str | None = None,
+) -> Place:
+    """Find where a listener works.
+
+    Args:
+        conf: supervisord's configuration, where the listener's command is.
+        environ: Stands for supervisord's environment.
+        config: The listener's ``swarm.toml``, if it is not to be looked up.
+        state_dir: The directory itself, if it is known.
+
+    Raises:
+        StateError: It cannot be found; says what to set.
+    """
+    if state_dir is not None:
+        return Place(directory=Path(state_dir))
+    try:
+        if config is not None:
+            return _of_document(Path(config), environ, {})
+        return _of_listener(conf, environ)
+    except ConfigError as error:
+        raise StateError(
+            f"{error}; set config of [ctlplugin:swarm] to the listener's swarm.toml"
+        ) from None
+
+
+def _of_listener(conf: Path | None, environ: Mapping[str, str]) -> Place:
+    if conf is None:
+        raise ConfigError("supervisorctl was started without a configuration file")
+    ini = read_ini(conf, environ)
+    pools = read_programs(ini).listeners
+    pool = next((pool for pool in pools if pool.is_listener), None)
+    if pool is None:
+        raise ConfigError(f"no [eventlistener:x] in {conf} runs swarm-event-listener")
+    given = flags(pool.command, ["state-dir", "groups"])
+    if "state-dir" in given:
+        folder = Path(pool.directory or conf.parent)
+        given["state-dir"] = str(folder / given["state-dir"])
+    return _of_document(toml_of(pool, ini), {**environ, **pool.environment}, given)
+
+
+def _of_document(
+    path: Path, environ: Mapping[str, str], given: Mapping[str, str]
+) -> Place:
+    """Read a file; flags win."""
+    section = load(path).section(
+        "listener", LISTENER, environ, only=["state_dir", "groups"]
+    )
+    default = path.parent / LISTENER["state_dir"].default
+    return Place(
+        directory=Path(given.get("state-dir") or section.get("state_dir") or default),
+        groups=texts(given["groups"])
+        if "groups" in given
+        else section.get("groups", ()),
+    )
+
+
+# --- what -----------------------------------------------------------------------------
+
+
+def read_told(directory: Path, *, now_s: float) -> Told:
+    """Give what the listener last said.
+
+    Args:
+        directory: Its state directory.
+        now_s: CLOCK_MONOTONIC, which all programs of a machine share.
+
+    Raises:
+        StateError: It said nothing, or it cannot be read.
+    """
+    plain = _read(directory / STATUS)
+    at_s = plain.get("at_s")
+    age_s = now_s - at_s if isinstance(at_s, int | float) else None
+    return Told(
+        age_s=None if age_s is None or age_s < 0 else age_s,
+        listener_pid=plain.get("listener", {}).get("pid"),
+        groups=tuple(plain.get("groups", ())),
+        nodes={node["node"]: node for node in plain.get("nodes", ())},
+        rolls={roll["group"]: roll for roll in plain.get("rolls", ())},
+    )
+
+
+def read_history(directory: Path) -> tuple[Plain, ...]:
+    """Give the records of restarts, oldest first.
+
+    Raises:
+        StateError: They cannot be read.
+    """
+    records = _read(directory / JOURNAL).get("history", [])
+    return tuple(record for record in records if isinstance(record, dict))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            plain = json.loads(file.read(READ_MAX_BYTES))
+    except FileNotFoundError:
+        raise StateError(
+            f"no {path}: the listener has not run yet, runs on another machine, or has "
+            "another state_dir (set config=FILE of [ctlplugin:swarm])"
+        ) from None
+    except PermissionError:
+        raise StateError(f"cannot read {path}: {_who_may(path)}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise StateError(f"cannot read {path}: {error}") from None
+    if not isinstance(plain, dict):
+        raise StateError(f"cannot read {path}: expected an object, got {plain!r:.40}")
+    return plain
+
+
+def _who_may(path: Path) -> str:
+    """Tell who may read a file, as far as that can be seen from outside."""
+    for seen in (path, path.parent):
+        try:
+            facts = seen.stat()
+        except OSError:
+            continue
+        owner, group = _owner(facts.st_uid), _group(facts.st_gid)
+        if facts.st_mode & (stat.S_IRGRP if seen is path else stat.S_IXGRP):
+            return f"run supervisorctl as {owner} or as a member of group {group}"
+        return f"run supervisorctl as {owner}"
+    return "run supervisorctl as the user of supervisord"
+
+
+def _owner(uid: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
