@@ -18,10 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
 from tests.process.swarms import GROUP, LISTENER, Swarm
-from tests.supervisord import answers, running_supervisord, start_supervisord
+from tests.supervisord import ROOT, answers, running_supervisord, start_supervisord
+
+__all__ = ["ROOT"]
 
 SCRIPTED: Final = "{python} -m tests.process.scripted {folder}"
 NODE: Final = (
@@ -199,10 +202,14 @@ def wait_for_reports(swarm: Swarm, nodes: int, *, within_s: float = 20.0) -> Non
     """Wait until the present listener has heard from all nodes' present processes."""
 
     def heard() -> bool:
+        try:
+            listener_pid = swarm.daemon.pid(LISTENER)
+            present = pids(swarm, nodes)
+        except (SupervisorFault, SupervisorUnreachable, KeyError):
+            return False  # in the middle of a reload or an update
         status = swarm.status()
-        if status.get("listener", {}).get("pid") != swarm.daemon.pid(LISTENER):
+        if status.get("listener", {}).get("pid") != listener_pid:
             return False
-        present = pids(swarm, nodes)
         told = {
             node["pid"]
             for node in status["nodes"]
@@ -264,8 +271,12 @@ def start_again(swarm: Swarm) -> None:
 
 def write_script(folder: Path, process: str, **script: object) -> None:
     """Tell a process what to do for good, also before it is there."""
-    path = folder / f"{process}.json"
-    path.with_suffix(".new").write_text(json.dumps(script), "utf-8")
+    replace_text(folder / f"{process}.json", json.dumps(script))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a whole new file in the place of one that others read all the time."""
+    path.with_suffix(".new").write_text(text, "utf-8")
     path.with_suffix(".new").replace(path)
 
 

@@ -1,0 +1,144 @@
+"""Time that stands still or jumps: nobody is restarted for it.
+
+Swarms side by side, each frozen in its own way for longer than any limit; their nodes
+have a batch in flight all the while, so that an inflated age would show.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.process import scenes
+from tests.process.swarms import Swarm
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+NODES: Final = 2
+FROZEN_S: Final = 6.5  # silence is found after 4 s, an age after 5 s
+APART_S: Final = 1.0
+
+
+@dataclass
+class Frozen:
+    """A swarm, and whom to freeze and in which order to thaw."""
+
+    swarm: Swarm
+    order: tuple[str, ...]
+    pids: dict[int, int | None] = field(default_factory=dict)
+    members: dict[str, list[int]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note who is who."""
+        self.pids = scenes.pids(self.swarm, NODES)
+        self.members = {
+            "supervisord": [self.swarm.daemon.process.pid],
+            "listener": [self.swarm.listener_pid()],
+            "nodes": [pid for pid in self.pids.values() if pid],
+        }
+
+    def freeze(self) -> None:
+        """Stop all that are to be frozen."""
+        for member in self.order:
+            for pid in self.members[member]:
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self, index: int) -> None:
+        """Continue the one of this place in the order."""
+        for member in self.order[index : index + 1]:
+            for pid in self.members[member]:
+                os.kill(pid, signal.SIGCONT)
+
+
+ORDERS: Final = {
+    "all, supervisord first": ("supervisord", "listener", "nodes"),
+    "all, listener first": ("listener", "nodes", "supervisord"),
+    "all, nodes first": ("nodes", "supervisord", "listener"),
+    "supervisord alone": ("supervisord",),
+    "listener alone": ("listener",),
+}
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[dict[str, Frozen]]:
+    """Freeze and thaw a swarm for each order."""
+    with ExitStack() as stack:
+        all_frozen = {
+            name: Frozen(stack.enter_context(scenes.scene(command=scenes.NODE)), order)
+            for name, order in ORDERS.items()
+        }
+        for one in all_frozen.values():
+            scenes.wait_for_reports(one.swarm, NODES, within_s=40)
+            one.swarm.tell(0, batch_s=3)
+            one.look()
+        for one in all_frozen.values():
+            one.freeze()
+        try:
+            scenes.let_pass(FROZEN_S)
+        finally:
+            for index in range(3):
+                for one in all_frozen.values():
+                    one.thaw(index)
+                if index < 2:
+                    scenes.let_pass(APART_S)
+        for one in all_frozen.values():  # the first waits for all
+            scenes.wait_for_reports(one.swarm, NODES)
+        first = next(iter(all_frozen.values()))
+        scenes.wait_for_heard(first.swarm, 10 * NODES)
+        yield all_frozen
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_nobody_is_restarted_for_a_freeze(frozen: dict[str, Frozen], name: str) -> None:
+    """The same processes go on, whoever wakes first, and the listener hears them."""
+    one = frozen[name]
+
+    scenes.wait_for_reports(one.swarm, NODES)
+
+    assert scenes.pids(one.swarm, NODES) == one.pids
+    assert one.swarm.records() == []
+    assert one.swarm.intents() == {}
+
+
+# Read by Python at the start of each process that has its folder on PYTHONPATH.
+_MOVED_CLOCK: Final = """\
+import pathlib, time
+_real, _moved = time.time, pathlib.Path(__file__).with_name("moved_s")
+time.time = lambda: _real() + float(_moved.read_text())
+"""
+
+
+def test_a_wall_clock_that_jumps_means_nothing() -> None:
+    """An hour on, and two back, for nodes and listener: they measure by another."""
+
+    def prepare(folder: Path) -> None:
+        (folder / "clock").mkdir()
+        (folder / "clock" / "sitecustomize.py").write_text(_MOVED_CLOCK, "utf-8")
+        move(folder, 0)
+
+    def move(folder: Path, moved_s: float) -> None:
+        scenes.replace_text(folder / "clock" / "moved_s", str(moved_s))
+
+    path = f'PYTHONPATH="{{folder}}/clock:{scenes.ROOT}"'
+    with scenes.scene(
+        command=scenes.NODE,
+        program={"environment": path},
+        listener={"environment": path},
+        prepare=prepare,
+    ) as swarm:
+        scenes.wait_for_reports(swarm, NODES, within_s=30)
+        before = scenes.pids(swarm, NODES)
+        for moved_s in (3_600, -3_600):
+            move(swarm.daemon.folder, moved_s)
+            scenes.wait_for_heard(swarm, 5 * NODES)
+
+        assert scenes.pids(swarm, NODES) == before
+        assert swarm.records() == []
+        assert "stood_still" not in swarm.log

@@ -1,0 +1,109 @@
+"""What an operator does with supervisorctl while the listener is at work."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.eventually import eventually
+from tests.process import scenes
+from tests.process.lives import Lives
+from tests.process.swarms import Swarm
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+
+def check_one_process_each(swarm: Swarm, lives: Lives, nodes: int) -> None:
+    """Each slot has one process, which the listener hears."""
+    scenes.wait_for_reports(swarm, nodes, within_s=30)
+    eventually(
+        lambda: len(swarm.status()["nodes"]) == nodes,
+        describe=f"{nodes} nodes in the status",
+    )
+    for node in range(nodes):
+        assert len(lives.alive(scenes.name_of(node))) == 1
+    assert lives.overlaps == []
+    assert "Traceback" not in swarm.log
+    assert " ERROR " not in swarm.log
+
+
+def test_restart_all_update_and_reload_in_the_middle_of_restarts() -> None:
+    """One process for each node after each of them, and no error.
+
+    Each comes while a restart of ours is in another step: the node ignores TERM, or it
+    is gone and waits for its start.
+    """
+    limits = {
+        "node_restart_timeout": 4_000,
+        "shutdown_timeout": 2_000,
+        "max_unavailable": 2,
+    }
+    program = {"stopwaitsecs": "2"}
+    with scenes.watched_scene(nodes=3, limits=limits, program=program) as (
+        swarm,
+        lives,
+    ):
+        scenes.wait_for_reports(swarm, 3)
+
+        swarm.tell(0, consume_age_ms=9_000, ignore_term=True)
+        swarm.tell(1, consume_age_ms=9_000)
+        swarm.daemon.wait_for(scenes.name_of(0), "STOPPING")
+        swarm.daemon.wait_for(scenes.name_of(1), "STOPPED")
+        scenes.supervisorctl(swarm, "restart", "all")
+        check_one_process_each(swarm, lives, 3)
+
+        swarm.tell(1, consume_age_ms=9_000)
+        swarm.daemon.wait_for(scenes.name_of(1), "STOPPED")
+        scenes.change_config(swarm, "numprocs = 3", "numprocs = 5")
+        scenes.supervisorctl(swarm, "update")
+        check_one_process_each(swarm, lives, 5)
+
+        swarm.tell(4, consume_age_ms=9_000)
+        swarm.daemon.wait_for(scenes.name_of(4), "STOPPED")
+        scenes.change_config(swarm, "numprocs = 5", "numprocs = 2")
+        scenes.supervisorctl(swarm, "update")
+        check_one_process_each(swarm, lives, 2)
+
+        swarm.tell(1, consume_age_ms=9_000)
+        swarm.daemon.wait_for(scenes.name_of(1), "STOPPED")
+        scenes.supervisorctl(swarm, "reload")
+        check_one_process_each(swarm, lives, 2)
+        scenes.wait_for_heard(swarm, 20)
+
+        check_one_process_each(swarm, lives, 2)
+        assert swarm.intents() == {}
+
+
+def test_an_operators_start_in_the_gap_wins() -> None:
+    """It ends the pause; the listener does not start or stop the node again."""
+    limits = {"node_restart_timeout": 20_000}
+    with scenes.watched_scene(limits=limits) as (swarm, lives):
+        scenes.wait_for_reports(swarm, 2)
+        old = swarm.tell(0, consume_age_ms=9_000)
+        swarm.daemon.wait_for(scenes.name_of(0), "STOPPED")
+
+        scenes.supervisorctl(swarm, "start", scenes.name_of(0))
+        new = swarm.restarted(0, than=old)
+        scenes.wait_for_heard(swarm, 20)
+
+        (record,) = swarm.records()
+        assert (record["pid"], record["new_pid"]) == (old, new)
+        assert swarm.pid(0) == new
+        assert lives.overlaps == []
+
+
+def test_an_operators_stop_of_a_sick_node_stands() -> None:
+    """Also when it is stopped just as a rule finds it, by whichever of the two."""
+    with scenes.watched_scene(nodes=3) as (swarm, lives):
+        scenes.wait_for_reports(swarm, 3)
+        swarm.daemon.rpc.stop(scenes.name_of(0))
+        swarm.daemon.rpc.stop(scenes.name_of(1))
+        scenes.write_script(swarm.daemon.folder, "w_00", consume_age_ms=9_000)
+        scenes.write_script(swarm.daemon.folder, "w_01", silent=True)
+        old = swarm.kill_listener()
+        swarm.daemon.new_pid("swarm:listener", than=old)
+        scenes.wait_for_heard(swarm, 18)  # of node 2 alone: 4.5 s
+
+        assert swarm.daemon.state(scenes.name_of(0)) == "STOPPED"
+        assert swarm.daemon.state(scenes.name_of(1)) == "STOPPED"
+        assert swarm.records() == []
+        assert len(lives.all(scenes.name_of(0))) == 1
