@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from swarm_worker.lanes import Lane, Letter
+    from swarm_worker.lane import Lane, Letter
 
 logger = logging.getLogger(__name__)
 

@@ -1,22 +1,9 @@
 """Whose turn it is: the partitions of one consumer between poll and handler.
 
-A lane is one assignment of one partition. Its messages wait here until a handler
-thread takes a batch; at most one batch of a partition is out at a time, in order::
-
-    IDLE --add--> READY --take--> RUNNING --done--> READY or IDLE
-                    ^                |
-                    |              failed
-                    |                v
-                    +--- due --- WAITING      back-off, on nobody's thread
-                                   |   ^
-                     due, given up |   | refused
-                                   v   |
-                                 LETTERING    its copy is not acknowledged yet
-                                   |
-                                   +--- acknowledged --> READY or IDLE
-
-A partition that is assigned anew gets a new lane: what a batch of a former assignment
-did is never stored under the new one, which waits until that batch has ended.
+Messages wait in the lane of their partition until a handler thread takes a batch; at
+most one batch of a partition is out at a time, in order. A partition that is assigned
+anew gets a new lane: what a batch of a former assignment did is never stored under the
+new one, which waits until that batch has ended.
 
 Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 """
@@ -24,21 +11,16 @@ Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.batch import Batch
+from swarm_worker.lane import Lane, Letter, Phase, Verdict, backoff_s, offset_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from swarm_worker.app import Route
-
-BACKOFF_FIRST_S: Final = 1.0
-BACKOFF_MAX_S: Final = 30.0
 
 # What one consumer holds in Python, beside librdkafka's own queue. More than a drain
 # or two gains nothing: the handlers are the bottleneck then.
@@ -47,118 +29,7 @@ CAPACITY_BYTES: Final = 64 * 2**20  # Source: librdkafka's queued.max.messages.k
 LANE_MESSAGES: Final = 4_000
 LANE_BYTES_LEAST: Final = 2**20
 
-# A batch that takes longer than this is a slow one. Pausing its partition throws
-# prefetched messages away, so quick handlers are never paused for.
-KEEP_ALIVE_S: Final = 0.05
-
 _SIZE_SAMPLE: Final = 16  # len() of every message would cost 40 ns each
-
-
-class Phase(Enum):
-    """Where a lane is; the picture is in the module's docstring."""
-
-    IDLE = "idle"
-    READY = "ready"
-    RUNNING = "running"
-    WAITING = "waiting"
-    LETTERING = "lettering"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A message that is given up.
-
-    Attributes:
-        message: The original.
-        error: Why its handler failed the last time.
-        attempts: How often it did.
-    """
-
-    message: Message
-    error: BaseException
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What becomes of a batch that failed.
-
-    Attributes:
-        message: The first one that is not done.
-        attempts: How often it has failed, this time included.
-        retry_in_s: Back-off before it is tried again; None when it is given up.
-        is_news: Not the same failure of the same message as the last one.
-    """
-
-    message: Message
-    attempts: int
-    retry_in_s: float | None
-    is_news: bool
-
-
-class Lane:
-    """One assignment of one partition; all attributes are guarded by its `Lanes`."""
-
-    __slots__ = (
-        "attempts",
-        "backlog",
-        "backlog_bytes",
-        "batch",
-        "chunks",
-        "closed",
-        "failed_as",
-        "failed_offset",
-        "leader_epoch",
-        "letter",
-        "moved_at_s",
-        "next_offset",
-        "partition",
-        "paused",
-        "phase",
-        "refusals",
-        "resume_below",
-        "retry_at_s",
-        "route",
-        "singly_until",
-        "topic",
-    )
-
-    def __init__(
-        self, topic: str, partition: int, route: Route, *, now_s: float
-    ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.route = route
-        self.phase = Phase.IDLE
-        self.closed = False
-        self.moved_at_s = now_s  # a batch was taken, or came to an end
-        self.batch: Batch | None = None  # while RUNNING
-        self.next_offset = -1  # all lower ones are done
-        self.leader_epoch: int | None = None  # of the last one done
-        # Messages that wait.
-        self.chunks: deque[Sequence[Message]] = deque()
-        self.backlog = 0
-        self.backlog_bytes = 0
-        self.paused = False
-        self.resume_below = 0
-        # Failures.
-        self.failed_offset = -1
-        self.failed_as: type[BaseException] | None = None
-        self.attempts = 0  # failures of the message at failed_offset
-        self.singly_until = -1  # lower offsets are handled one at a time
-        self.retry_at_s = 0.0
-        self.letter: Letter | None = None
-        self.refusals = 0
-
-    @property
-    def name(self) -> str:
-        """``topic/partition``."""
-        return f"{self.topic}/{self.partition}"
-
-    @property
-    def is_busy(self) -> bool:
-        """Something is under way whose result counts."""
-        return self.phase in (Phase.RUNNING, Phase.LETTERING)
 
 
 Key = tuple[str, int]  # topic, partition
@@ -301,7 +172,7 @@ class Lanes:
 
     def is_repeat(self, lane: Lane, batch: Batch) -> bool:
         """Tell whether the batch that a lane has out was tried before."""
-        return _offset(batch[0]) < lane.singly_until
+        return offset_of(batch[0]) < lane.singly_until
 
     def offer_all(self) -> None:
         """Submit what waits for no other reason than that handing out was held."""
@@ -315,23 +186,10 @@ class Lanes:
             self._submit(lane)
 
     def _cut(self, lane: Lane) -> Sequence[Message]:
-        """Take one batch off the front of the backlog."""
-        size = lane.route.max_messages or self._max_messages
-        first = lane.chunks.popleft()
-        if _offset(first[0]) < lane.singly_until:
-            size = 1
-        cut = first[:size] if len(first) > size else first
-        if len(first) > size:
-            lane.chunks.appendleft(first[size:])
-        while len(cut) < size and lane.chunks:
-            more = lane.chunks.popleft()
-            room = size - len(cut)
-            cut = [*cut, *more[:room]]
-            if len(more) > room:
-                lane.chunks.appendleft(more[room:])
-        share = lane.backlog_bytes * len(cut) // lane.backlog
-        self._count(lane, -len(cut), -share)
-        return cut
+        messages = lane.cut(lane.route.max_messages or self._max_messages)
+        share = lane.backlog_bytes * len(messages) // lane.backlog
+        self._count(lane, -len(messages), -share)
+        return messages
 
     def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
         lane.backlog += messages
@@ -389,7 +247,7 @@ class Lanes:
                 lane.attempts = 0
                 self._end(lane, now_s=now_s)
                 return None
-            verdict = self._judge(lane, rest, error, alone=len(batch) == 1)
+            verdict = lane.judge(rest, error, alone=len(batch) == 1)
             if lane.closed:
                 self._end(lane, now_s=now_s)
             elif verdict.retry_in_s is None:
@@ -420,30 +278,8 @@ class Lanes:
                 if lane.batch is not None and (count := lane.batch.done_count):
                     self._advance(lane, lane.batch[count - 1])
 
-    def _judge(
-        self, lane: Lane, rest: Sequence[Message], error: BaseException, *, alone: bool
-    ) -> Verdict:
-        offset = _offset(rest[0])
-        same = offset == lane.failed_offset and lane.attempts > 0
-        if not same:
-            # In the batch that failed, each of its messages was tried once.
-            lane.attempts = int(offset < lane.singly_until)
-        lane.attempts += 1
-        is_news = not same or lane.failed_as is not type(error)
-        lane.failed_offset, lane.failed_as = offset, type(error)
-        lane.singly_until = max(lane.singly_until, _offset(rest[-1]) + 1)
-        retries = lane.route.max_retries
-        has_end = lane.route.dead_letter is not None and retries is not None
-        given_up = alone and has_end and lane.attempts > (retries or 0)
-        return Verdict(
-            message=rest[0],
-            attempts=lane.attempts,
-            retry_in_s=None if given_up else backoff_s(lane.attempts),
-            is_news=is_news,
-        )
-
     def _advance(self, lane: Lane, last: Message) -> None:
-        offset = _offset(last) + 1
+        offset = offset_of(last) + 1
         if not lane.closed and offset > lane.next_offset:
             lane.next_offset = offset
             lane.leader_epoch = last.leader_epoch()
@@ -528,7 +364,7 @@ class Lanes:
         if not self._crowded and not make_room:
             return []
         with self._changed:
-            slow = {lane for lane in self._crowded if _is_slow(lane, now_s)}
+            slow = {lane for lane in self._crowded if lane.is_slow(now_s)}
             if make_room:
                 slow |= self._fullest()
             return list(slow)
@@ -588,20 +424,3 @@ class Lanes:
                 messages -= lane.backlog
                 size_bytes -= lane.backlog_bytes
         return fullest
-
-
-def backoff_s(attempts: int) -> float:
-    """Give the seconds between failure number ``attempts`` and the next try."""
-    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(attempts - 1, 16))
-
-
-def _is_slow(lane: Lane, now_s: float) -> bool:
-    """Tell whether a lane has something under way that takes long."""
-    has_turn = lane.phase in (Phase.RUNNING, Phase.WAITING, Phase.LETTERING)
-    return has_turn and now_s - lane.moved_at_s > KEEP_ALIVE_S
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None  # noqa: S101 - a consumed message has one
-    return offset

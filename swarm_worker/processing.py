@@ -11,9 +11,12 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from swarm_worker.lanes import Lane, Lanes, Verdict
+from swarm_worker.lane import Lane, Verdict
+from swarm_worker.lanes import Lanes
 
 if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
     from swarm_worker.app import Handler, Hook
     from swarm_worker.batch import Batch
     from swarm_worker.progress import Progress
@@ -144,10 +147,10 @@ class Processing:
         self._before_store = tuple(before_store)
         self._clock = clock
 
-    @property
-    def may_store_marks(self) -> bool:
-        """Tell whether an offset may move while the handler still runs."""
-        return not self._before_store
+    def count_marks(self) -> None:
+        """Let offsets move to what handlers that still run have marked done."""
+        if not self._before_store:  # else the hook comes first, after the handler
+            self.lanes.count_marks()
 
     def _submit(self, lane: Lane) -> None:
         self._pool.submit(partial(self._work, lane))
@@ -169,6 +172,28 @@ class Processing:
             failures = self.lanes.done(lane, batch, now_s=self._clock())
             if failures:
                 _log_recovery(batch, failures)
+
+    def lettered(self, lane: Lane, error: KafkaError | None) -> None:
+        """Take note of what became of a dead letter: None if it is acknowledged."""
+        letter, now_s = lane.letter, self._clock()
+        if letter is None:
+            return
+        at = f"{lane.name}@{letter.message.offset()}"
+        if error is None:
+            self.lanes.acknowledged(lane, now_s=now_s)
+            self._progress.dead_lettered()
+            logger.warning(
+                "dead_lettered at=%s topic=%s attempts=%s error=%r",
+                at, lane.route.dead_letter, letter.attempts, letter.error,
+            )  # fmt: skip
+            return
+        is_news = not lane.refusals
+        retry_in_s = self.lanes.refused(lane, now_s=now_s)
+        if is_news:
+            logger.error(
+                "dead_letter_refused at=%s topic=%s retry_in_s=%s reason=%r",
+                at, lane.route.dead_letter, retry_in_s, error.str(),
+            )  # fmt: skip
 
     def _flush(self) -> None:
         for hook in self._before_store:

@@ -79,7 +79,9 @@ def kind_of(error: KafkaError) -> Kind:
     return kind
 
 
-def no_offset(error: KafkaError, *, topic: str, partition: int, offset: int) -> str:
+def no_offset(
+    error: KafkaError, *, topic: str, partition: int, offset: int | None
+) -> str:
     """Describe a partition that has no offset to begin with, and what to do."""
     never = KafkaError(KafkaError._NO_OFFSET).str() in error.str()  # noqa: SLF001 - a code
     what = (
@@ -91,6 +93,22 @@ def no_offset(error: KafkaError, *, topic: str, partition: int, offset: int) -> 
         f"{topic}/{partition}: {what}, and auto.offset.reset is error; "
         f"{_NO_OFFSET_REMEDY} ({error.str()})"
     )
+
+
+def advice(kind: Kind, error: KafkaError) -> str:
+    """Give an error's text and what an operator can do, where there is something."""
+    hint = {
+        Kind.BROKERS: "; going on trying, see [kafka] bootstrap.servers",
+        Kind.CREDENTIALS: "; going on trying, see [kafka] sasl.* and ssl.*",
+        Kind.GROUP: "; going on trying, the group's ACL must allow READ",
+    }.get(kind, "")
+    return error.str() + hint
+
+
+def text_of(error: Exception) -> str:
+    """Give what an exception of the client says, without its wrapping."""
+    cause = error.args[0] if error.args else error
+    return cause.str() if isinstance(cause, KafkaError) else str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from swarm_worker.processing import HandlerPool
 from swarm_worker.progress import Progress, Snapshot
 from swarm_worker.routing import plan
 from swarm_worker.troubles import FatalError
+from swarm_worker.watch import Watch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 
@@ -119,6 +120,11 @@ class Node:
     def snapshot(self) -> Snapshot:
         """What a report would say now."""
         return self.progress.snapshot(now_s=time.monotonic())
+
+    @property
+    def watch(self) -> Watch:
+        """What the first group's client tells of itself."""
+        return self.consumers[0].watch
 
     def await_assigned(self, count: int, *, within_s: float = 20.0) -> Self:
         """Wait until the node holds so many partitions."""

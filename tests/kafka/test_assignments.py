@@ -171,9 +171,10 @@ def test_quiet_node_begins_nothing_and_stays(
         gate.open.set()
         await_committed(kafka, name, name, {0: 2})
         produce(kafka.bootstrap, name, 10, partition=1)
-        polled_s = node.consumers[0].polls
+        polled_s = node.watch.polls
         eventually(
-            lambda: node.consumers[0].polls > polled_s + 10, describe="polls go on"
+            lambda: node.watch.polls > polled_s + 10,
+            describe="polls go on",
         )
         assert gate.entered == [(0, 0)]
         assert node.snapshot.stalled == ()

@@ -127,8 +127,8 @@ def test_refused_credentials(
     bootstrap = kafka.sasl_bootstrap
     with Node(app, settings(bootstrap, kafka=told("wrong"))) as node:
         eventually(lambda: log("kafka_trouble "), describe="it is said")
-        polls = node.consumers[0].polls
-        eventually(lambda: node.consumers[0].polls > polls + 20, describe="it goes on")
+        polls = node.watch.polls
+        eventually(lambda: node.watch.polls > polls + 20, describe="it goes on")
         lines = [line for line in log("kafka_trouble ") if "credentials" in line]
         assert len(lines) == 1
         assert "sasl" in lines[0]

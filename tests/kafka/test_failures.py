@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer, Message, Producer
 
-from swarm_worker import lanes
+from swarm_worker import lane
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
 from tests.eventually import eventually
@@ -29,7 +29,7 @@ POISON = b"poison"
 @pytest.fixture(autouse=True)
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """A back-off of 50 ms, doubling as ever."""
-    monkeypatch.setattr(lanes, "BACKOFF_FIRST_S", 0.05)
+    monkeypatch.setattr(lane, "BACKOFF_FIRST_S", 0.05)
 
 
 def test_failing_message_holds_up_its_partition_only(

@@ -197,7 +197,7 @@ def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
         assert not waits.snapshot.joined
         eventually(lambda: log("kafka_trouble"), describe="the node says so")
         # Refused a few times, so that the wait spans more than one try.
-        eventually(lambda: waits.consumers[0].refusals >= 3, describe="it tries again")
+        eventually(lambda: waits.watch.refusals >= 3, describe="it tries again")
         refused = waits.snapshot
         assert (refused.awaits_id, refused.joined) == (True, False)
         assert waits.failures == holder.failures == []

@@ -1,0 +1,206 @@
+"""One assignment of one partition: what waits, what is out, what failed how often.
+
+The phases of a lane; who moves it is `swarm_worker.lanes`::
+
+    IDLE --add--> READY --take--> RUNNING --done--> READY or IDLE
+                    ^                |
+                    |              failed
+                    |                v
+                    +--- due --- WAITING      back-off, on nobody's thread
+                                   |   ^
+                     due, given up |   | refused
+                                   v   |
+                                 LETTERING    its copy is not acknowledged yet
+                                   |
+                                   +--- acknowledged --> READY or IDLE
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from swarm_worker.app import Route
+    from swarm_worker.batch import Batch
+
+BACKOFF_FIRST_S: Final = 1.0
+BACKOFF_MAX_S: Final = 30.0
+
+# A batch that takes longer than this is a slow one. Pausing its partition throws
+# prefetched messages away, so quick handlers are never paused for.
+KEEP_ALIVE_S: Final = 0.05
+
+
+class Phase(Enum):
+    """Where a lane is; the picture is in the module's docstring."""
+
+    IDLE = "idle"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    LETTERING = "lettering"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A message that is given up.
+
+    Attributes:
+        message: The original.
+        error: Why its handler failed the last time.
+        attempts: How often it did.
+    """
+
+    message: Message
+    error: BaseException
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of a batch that failed.
+
+    Attributes:
+        message: The first one that is not done.
+        attempts: How often it has failed, this time included.
+        retry_in_s: Back-off before it is tried again; None when it is given up.
+        is_news: Not the same failure of the same message as the last one.
+    """
+
+    message: Message
+    attempts: int
+    retry_in_s: float | None
+    is_news: bool
+
+
+class Lane:
+    """One assignment of one partition; guarded by the lock of its `Lanes`."""
+
+    __slots__ = (
+        "attempts",
+        "backlog",
+        "backlog_bytes",
+        "batch",
+        "chunks",
+        "closed",
+        "failed_as",
+        "failed_offset",
+        "leader_epoch",
+        "letter",
+        "moved_at_s",
+        "next_offset",
+        "partition",
+        "paused",
+        "phase",
+        "refusals",
+        "resume_below",
+        "retry_at_s",
+        "route",
+        "singly_until",
+        "topic",
+    )
+
+    def __init__(
+        self, topic: str, partition: int, route: Route, *, now_s: float
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.route = route
+        self.phase = Phase.IDLE
+        self.closed = False
+        self.moved_at_s = now_s  # a batch was taken, or came to an end
+        self.batch: Batch | None = None  # while RUNNING
+        self.next_offset = -1  # all lower ones are done
+        self.leader_epoch: int | None = None  # of the last one done
+        # Messages that wait.
+        self.chunks: deque[Sequence[Message]] = deque()
+        self.backlog = 0
+        self.backlog_bytes = 0
+        self.paused = False
+        self.resume_below = 0
+        # Failures.
+        self.failed_offset = -1
+        self.failed_as: type[BaseException] | None = None
+        self.attempts = 0  # failures of the message at failed_offset
+        self.singly_until = -1  # lower offsets are handled one at a time
+        self.retry_at_s = 0.0
+        self.letter: Letter | None = None
+        self.refusals = 0
+
+    @property
+    def name(self) -> str:
+        """``topic/partition``."""
+        return f"{self.topic}/{self.partition}"
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is under way whose result counts."""
+        return self.phase in (Phase.RUNNING, Phase.LETTERING)
+
+    def cut(self, size: int) -> Sequence[Message]:
+        """Take at most ``size`` messages off the front of what waits, at least one."""
+        first = self.chunks.popleft()
+        if offset_of(first[0]) < self.singly_until:
+            size = 1
+        if len(first) > size:
+            self.chunks.appendleft(first[size:])
+            return first[:size]
+        taken = first
+        while len(taken) < size and self.chunks:
+            more, room = self.chunks.popleft(), size - len(taken)
+            taken = [*taken, *more[:room]]
+            if len(more) > room:
+                self.chunks.appendleft(more[room:])
+        return taken
+
+    def judge(
+        self, rest: Sequence[Message], error: BaseException, *, alone: bool
+    ) -> Verdict:
+        """Decide what becomes of a failed batch, and remember it.
+
+        Args:
+            rest: The messages that are not done.
+            error: What the handler raised.
+            alone: It got one message only, so that is the one that fails.
+        """
+        offset = offset_of(rest[0])
+        same = offset == self.failed_offset and self.attempts > 0
+        if not same:
+            # In the batch that failed, each of its messages was tried once.
+            self.attempts = int(offset < self.singly_until)
+        self.attempts += 1
+        is_news = not same or self.failed_as is not type(error)
+        self.failed_offset, self.failed_as = offset, type(error)
+        self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)
+        retries = self.route.max_retries
+        has_end = self.route.dead_letter is not None and retries is not None
+        given_up = alone and has_end and self.attempts > (retries or 0)
+        return Verdict(
+            message=rest[0],
+            attempts=self.attempts,
+            retry_in_s=None if given_up else backoff_s(self.attempts),
+            is_news=is_news,
+        )
+
+    def is_slow(self, now_s: float) -> bool:
+        """Tell whether something is under way that takes long."""
+        has_turn = self.phase in (Phase.RUNNING, Phase.WAITING, Phase.LETTERING)
+        return has_turn and now_s - self.moved_at_s > KEEP_ALIVE_S
+
+
+def backoff_s(attempts: int) -> float:
+    """Give the seconds between failure number ``attempts`` and the next try."""
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(attempts - 1, 16))
+
+
+def offset_of(message: Message) -> int:
+    """Give the offset of a message that was consumed."""
+    offset = message.offset()
+    assert offset is not None  # noqa: S101 - a consumed message has one
+    return offset

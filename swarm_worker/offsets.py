@@ -1,0 +1,79 @@
+"""Offsets between lanes and Kafka: stored, committed, told apart.
+
+All of it on the thread that polls the client.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from swarm_worker.lane import Lane
+from swarm_worker.lanes import Lanes
+from swarm_worker.statistics import Figures
+from swarm_worker.troubles import text_of
+
+logger = logging.getLogger(__name__)
+
+
+def store(client: Consumer, lanes: Lanes, *, group: str) -> None:
+    """Store the offsets of what was done; librdkafka commits them in time."""
+    if not (moved := lanes.unstored()):
+        return
+    try:
+        client.store_offsets(offsets=[_next_of(lane) for lane in moved])
+    except KafkaException as error:
+        # The assignment is being taken away, and its callback has not come yet.
+        logger.info(
+            "offsets_not_stored group=%s partitions=%s reason=%r",
+            group, ",".join(lane.name for lane in moved), text_of(error),
+        )  # fmt: skip
+
+
+def commit(client: Consumer, lanes: Iterable[Lane], *, group: str, wait: bool) -> None:
+    """Commit what is done of lanes, whatever was committed before.
+
+    librdkafka's own commits never go back. A topic that was created again, or an offset
+    that was reset, begins below the committed offset: left at that, a restart would
+    skip what arrives meanwhile. `store` first: what is stored is committed by a close,
+    and would undo this.
+
+    Args:
+        client: The client.
+        lanes: Whose offsets.
+        group: The Kafka group, for the log.
+        wait: Block until the coordinator has answered.
+    """
+    offsets = [_next_of(lane) for lane in lanes if lane.next_offset >= 0]
+    if not offsets:
+        return
+    try:
+        if wait:
+            client.commit(offsets=offsets, asynchronous=False)
+        else:
+            client.commit(offsets=offsets, asynchronous=True)
+    except KafkaException as error:
+        logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
+
+
+def behind_commit(lanes: Iterable[Lane], figures: Figures) -> Iterator[Lane]:
+    """Give the lanes that are at work below their committed offset."""
+    for lane in lanes:
+        partition = figures.partitions.get((lane.topic, lane.partition))
+        committed = partition.committed_offset if partition else None
+        if committed is not None and 0 <= lane.next_offset < committed:
+            yield lane
+
+
+def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:
+    """Give what the client calls those lanes."""
+    return [TopicPartition(lane.topic, lane.partition) for lane in lanes]
+
+
+def _next_of(lane: Lane) -> TopicPartition:
+    """Give where a lane's next owner begins."""
+    return TopicPartition(
+        lane.topic, lane.partition, lane.next_offset, leader_epoch=lane.leader_epoch
+    )

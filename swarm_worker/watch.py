@@ -1,0 +1,197 @@
+"""What a client tells of itself, in errors and statistics, turned into progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from swarm_worker import offsets, statistics
+from swarm_worker.troubles import Kind, Troubles, advice, kind_of, no_offset
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message
+
+    from swarm_worker.lane import Lane
+    from swarm_worker.lanes import Lanes
+    from swarm_worker.progress import ConsumerProgress
+
+logger = logging.getLogger(__name__)
+
+# The broker keeps the id of a killed member until its session ends: 45 s by default.
+HELD_ID_LONG_S: Final = 120.0
+# A refusal comes with the first heartbeat; without one for so long, the id is ours.
+HELD_ID_SETTLED_S: Final = 5.0
+
+_LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
+
+
+class Watch:
+    """How one group's client is doing. Used by the poll thread.
+
+    Attributes:
+        is_consumer_protocol: KIP-848, not the classic protocol.
+        troubles: What is wrong.
+        failure: The error after which the client is of no use, if there was one.
+        polls: How often the client was polled.
+        refusals: How often the broker said that the instance id is still held.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        properties: Mapping[str, Any],
+        *,
+        progress: ConsumerProgress,
+        lanes: Lanes,
+        clock: Callable[[], float],
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            group: The Kafka group.
+            properties: Of its clients, one after the other.
+            progress: Where it is told.
+            lanes: What the group holds.
+            clock: Seconds, as in the reports.
+        """
+        self.is_consumer_protocol = properties.get("group.protocol") == "consumer"
+        self.troubles = Troubles(group, logger)
+        self.failure: KafkaError | None = None
+        self.polls = 0
+        self.refusals = 0
+        self._group = group
+        self._instance_id = properties.get("group.instance.id")
+        self._progress = progress
+        self._lanes = lanes
+        self._clock = clock
+        self._client: Consumer | None = None
+        self._born_at_s = clock()
+        self._held_since_s: float | None = None
+        self._is_subscribed = True
+        isolation = properties.get("isolation.level")
+        self._reads_uncommitted = isolation == "read_uncommitted"
+        self._stalls = statistics.Stalls()
+        self._steadiness = statistics.Steadiness(
+            is_consumer_protocol=self.is_consumer_protocol
+        )
+        progress.awaits_id = self.is_consumer_protocol and bool(self._instance_id)
+
+    def begin(self, client: Consumer, *, is_subscribed: bool) -> None:
+        """Watch a new client."""
+        self._client = client
+        self._is_subscribed = is_subscribed
+        self._born_at_s = self._clock()
+        self.failure = None
+
+    # --- facts from the poll thread ---------------------------------------------------
+
+    def polled(self) -> None:
+        """The client was polled just now."""
+        self.polls += 1
+        self._progress.polled_at_s = self._clock()
+
+    def assigned(self, count: int) -> None:
+        """So many partitions are held."""
+        self._progress.assigned = count
+
+    def left(self, lanes: Iterable[Lane]) -> None:
+        """Partitions are no longer held: what was wrong with them is not ours."""
+        names = {lane.name for lane in lanes}
+        self.troubles.end(Kind.OFFSET, having=names.__contains__)
+        self._progress.blocked = self.troubles.subjects(Kind.OFFSET)
+
+    def accepted(self) -> None:
+        """The group has let us in."""
+        self._progress.awaits_id = False
+        if self._held_since_s is not None:
+            logger.info(
+                "instance_id_free group=%s waited_s=%.1f",
+                self._group, self._clock() - self._held_since_s,
+            )  # fmt: skip
+            self._held_since_s = None
+            self.troubles.end(Kind.HELD_ID)
+
+    def refused(self) -> None:
+        """The group has not let us in: our instance id is still held."""
+        now_s = self._clock()
+        self.refusals += 1
+        self._progress.awaits_id = True
+        if self._held_since_s is None:
+            self._held_since_s = now_s
+        if now_s - self._held_since_s <= HELD_ID_LONG_S:
+            self.troubles.begin(
+                Kind.HELD_ID,
+                f"instance id {self._instance_id} belongs to a session that still "
+                "runs; waiting for its end (45 s after a kill by default)",
+            )
+        else:
+            self.troubles.begin(
+                Kind.HELD_ID,
+                f"instance id {self._instance_id} is held for over "
+                f"{HELD_ID_LONG_S:.0f} s: another live process has it; look for a "
+                "second swarm with the same [worker] instance_prefix",
+                level=logging.ERROR,
+            )
+
+    # --- errors -----------------------------------------------------------------------
+
+    def on_error(self, error: KafkaError) -> None:
+        """Take note of an error; the client's ``error_cb``."""
+        kind = kind_of(error)
+        if kind in (Kind.FATAL, Kind.HELD_ID):
+            self.failure = error
+        elif kind is not Kind.NOTHING:
+            subject = error.name() if kind is Kind.OTHER else ""
+            level = _LEVELS.get(kind, logging.WARNING)
+            self.troubles.begin(kind, advice(kind, error), subject=subject, level=level)
+
+    def on_message_error(self, message: Message, error: KafkaError) -> None:
+        """Take note of an error that came in a message's place."""
+        topic, partition = message.topic(), message.partition()
+        kind = kind_of(error)
+        if kind is Kind.OFFSET and topic and partition is not None:
+            text = no_offset(
+                error, topic=topic, partition=partition, offset=message.offset()
+            )
+            name = f"{topic}/{partition}"
+            self.troubles.begin(kind, text, subject=name, level=logging.ERROR)
+            self._progress.blocked = self.troubles.subjects(Kind.OFFSET)
+        elif kind is Kind.TOPIC and topic:
+            text = f"{topic}: {error.str()}; waiting for it"
+            self.troubles.begin(kind, text, subject=topic)
+        else:
+            self.on_error(error)
+
+    # --- statistics -------------------------------------------------------------------
+
+    def on_statistics(self, text: str) -> None:
+        """Take note of statistics; the client's ``stats_cb``."""
+        now_s, lanes = self._clock(), self._lanes.all()
+        figures = statistics.read(text, reads_uncommitted=self._reads_uncommitted)
+        if figures.brokers_up:
+            self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
+            if now_s - self._born_at_s > HELD_ID_SETTLED_S and self.failure is None:
+                self.accepted()
+        if self._client is not None and lanes:
+            behind = offsets.behind_commit(lanes, figures)
+            offsets.commit(self._client, behind, group=self._group, wait=False)
+        self._measure(figures, lanes, now_s)
+
+    def _measure(
+        self, figures: statistics.Figures, lanes: Iterable[Lane], now_s: float
+    ) -> None:
+        progress, idle = self._progress, self._lanes.idle()
+        done = {(lane.topic, lane.partition): lane.next_offset for lane in lanes}
+        progress.brokers_up = figures.brokers_up
+        progress.lag = statistics.lag(figures, done, idle=idle)
+        blocked = set(progress.blocked)
+        movable = [key for key in idle if f"{key[0]}/{key[1]}" not in blocked]
+        progress.stalled_since_s = self._stalls.update(figures, movable, now_s=now_s)
+        progress.unsteady_since_s = self._steadiness.update(
+            figures,
+            lacks_topic=self.troubles.has(Kind.TOPIC),
+            is_refused=not self._is_subscribed
+            or self.troubles.has(Kind.GROUP, Kind.CREDENTIALS, Kind.HELD_ID),
+            now_s=now_s,
+        )
