@@ -127,7 +127,8 @@ class Actions:
         # The mark first: what happens between the two calls is then told twice, which
         # does no harm; the other way round it would be missed.
         mark = f"{os.getpid()}.{next(self._marks)}"
-        self._send(MARK, mark)
+        if not self._send(MARK, mark):
+            return
         surveyed = self.survey_now()
         if surveyed is not None:
             self._survey = (mark, surveyed)
@@ -161,13 +162,16 @@ class Actions:
     def _publish(self, action: Publish) -> None:
         self._send(action.type, json.dumps(dict(action.payload)))
 
-    def _send(self, event_type: str, data: str) -> None:
+    def _send(self, event_type: str, data: str) -> bool:
+        """Send an event; tell whether supervisord answered at all."""
         try:
             self._supervisor.send_event(event_type, data)
         except SupervisorFault as fault:
             logger.info("event_not_sent type=%s why=%r", event_type, str(fault))
         except SupervisorUnreachable as error:
             self._no_answer(error)
+            return False
+        return True
 
     def _no_answer(self, error: SupervisorUnreachable) -> None:
         if self._is_reachable:

@@ -50,6 +50,7 @@ from swarm_event_listener.protocol import (
     RemoteCommand,
     lost_between,
 )
+from swarm_event_listener.rpc import TIMEOUT_S
 from swarm_event_listener.status import Counters, status_of
 from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import ReportError
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.01  # whatever is due, the listener never spins
 STALL_S: Final = 3.0  # the clock is looked at each TICK_S and after each action
+CALLS_S: Final = 2 * TIMEOUT_S  # the calls of one action
 WORK_S: Final = 0.5  # of a turn for what the core decided
 MARK_WAIT_S: Final = 10.0
 STATUS_EVERY_S: Final = 2.0
@@ -151,15 +153,16 @@ class Listener:
         ready, _, _ = select.select(readers, [], [], self._wait_s())
         return ready
 
-    def _now(self) -> float:
+    def _now(self, *, waited_s: float = 0.0) -> float:
         """Look at the clock, and notice if time was lost since the last look.
 
         Whatever is judged after a freeze, wherever in a turn that came, is judged by
-        a core that knows of it.
+        a core that knows of it. ``waited_s`` may have been spent on an answer: not
+        lost, and a supervisord that gives none must not pass for a freeze.
         """
         now_s, looked_at_s = self._clock(), self._looked_at_s
         self._looked_at_s = now_s
-        if now_s - looked_at_s > STALL_S:
+        if now_s - looked_at_s > STALL_S + waited_s:
             logger.warning("listener_stood_still s=%.1f", now_s - looked_at_s)
             self._counters.stalls += 1
             self._heard_at_s = now_s
@@ -184,6 +187,7 @@ class Listener:
         while self._pending:
             action = self._pending.popleft()
             became = self._actions.carry_out(action)
+            self._now(waited_s=CALLS_S if needs_supervisor(action) else 0.0)
             if isinstance(action, Survey):
                 self._survey_due_at_s = self._now() + MARK_WAIT_S
             if became is not None:
@@ -343,6 +347,7 @@ class Listener:
     def _look(self) -> None:
         """Survey at once. While it ends, a listener is sent no events any more."""
         surveyed = self._actions.survey_now()
+        self._now(waited_s=CALLS_S)
         if surveyed is not None:
             self._take_survey(surveyed)
 

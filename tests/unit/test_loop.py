@@ -25,6 +25,7 @@ from swarm_event_listener.events import (
     Reported,
     Stalled,
     Stop,
+    Survey,
     Surveyed,
     Tick,
     Word,
@@ -186,6 +187,16 @@ class Bench:
 
         self.supervisor.on_mark = go_on
         return self.listener.run()
+
+    def hang(self) -> None:
+        """Have supervisord hang from now on: each action takes 4 s to no avail."""
+        self.supervisor.is_reachable = False
+        self.listener._actions.carry_out = self._carry_out_slowly  # type: ignore[method-assign]
+        self.listener._pending.append(Survey())
+
+    def _carry_out_slowly(self, _action: Action) -> Event | None:
+        self.clock.freeze(4)
+        return None
 
     def end(self) -> None:
         """Close the events, as supervisord does when it ends."""
@@ -409,6 +420,18 @@ def test_time_that_was_lost_is_told_before_anything_else(bench: Bench) -> None:
 
     kinds = bench.core.kinds()
     assert kinds[: kinds.index("Stalled")] == ["Surveyed", "Reported"]
+
+
+def test_time_spent_on_a_supervisord_that_says_nothing_is_not_lost(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a frozen supervisord would be taken for a frozen listener, for ever."""
+    bench.core.on[Surveyed] = lambda: bench.core.on.update({Tick: bench.hang})
+
+    assert bench.run(stays_open=True) == EXIT_FRESH
+
+    assert "Stalled" not in bench.core.kinds()
+    assert "listener_unheard" in caplog.text
 
 
 def test_a_listener_that_is_asked_to_end_says_so_to_the_core(bench: Bench) -> None:
