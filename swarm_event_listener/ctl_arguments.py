@@ -44,13 +44,13 @@ COMMANDS: Final = {
     "why": "NODE  the last restarts of a node as a story",
     "history": "[--since 1h] [NAME ...]  all restarts on record",
     "dump": "NODE  the stacks of all threads of a node",
-    "quiet": "NAME ...  take no new work, finish what is in flight, stay in the group",
+    "quiet": "NAME ...  no new work; finish what is in flight, stay in the group",
     "resume": "NAME ...  back to work",
-    "hold": "NAME ...  no rules for a node, such as one under a debugger",
+    "hold": "NAME ...  no rules for it, as under a debugger",
     "release": "NAME ...  rules again",
     "retire": "NAME ...  leave the Kafka group for good, then stop",
-    "roll": "GROUP [--max-unavailable K] [--timeout S]  restart one after the other",
-    "doctor": "[FILE]  what is wrong with the configuration, with the lines to change",
+    "roll": "GROUP [--max-unavailable K] [--timeout S]  restart one by one",
+    "doctor": "[FILE]  what is wrong in the configuration, and the line to change",
 }
 
 

@@ -100,7 +100,7 @@ class SwarmPlugin(ControllerPluginBase):
         else:
             self._end(status)
 
-    def _run(self, arg: str) -> Exit:
+    def _run(self, arg: str) -> int:
         if self._unknown:
             raise ArgumentsError(
                 f"[ctlplugin:swarm] knows no {', '.join(self._unknown)}; it takes "
@@ -109,7 +109,7 @@ class SwarmPlugin(ControllerPluginBase):
         arguments = parse(arg)
         if arguments.command != "doctor" and not self.ctl.upcheck():
             is_check = arguments.command == "status"
-            return Exit.UNKNOWN if is_check else Exit(self.ctl.exitstatus)
+            return Exit.UNKNOWN if is_check else int(self.ctl.exitstatus)
         return run(self._session(), arguments)
 
     def do_help(self, arg: str) -> None:
@@ -150,12 +150,12 @@ class SwarmPlugin(ControllerPluginBase):
         here = getattr(self.ctl.options, "here", None) or "."
         return str(Path(str(here)) / text.replace(HERE, str(here)))
 
-    def _refuse(self, line: str, status: Exit) -> None:
+    def _refuse(self, line: str, status: int) -> None:
         self.ctl.output(line)
         self._end(status)
 
-    def _end(self, status: Exit) -> None:
-        if status is not Exit.OK:
+    def _end(self, status: int) -> None:
+        if status:
             self.ctl.exitstatus = int(status)
 
 

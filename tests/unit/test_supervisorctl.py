@@ -1,0 +1,860 @@
+"""What the commands do, with supervisord, files and time played by the test."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm_event_listener.ctl_arguments import (
+    COMMANDS,
+    ArgumentsError,
+    HelpAsked,
+    parse,
+)
+from swarm_event_listener.ctl_commands import run
+from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl_signals import catches
+from swarm_event_listener.ctl_state import (
+    Place,
+    StateError,
+    Told,
+    place_of,
+    read_history,
+    read_told,
+)
+from swarm_event_listener.ctl_view import Process
+from swarm_event_listener.doctor_finding import Finding, Where, warning
+from swarm_event_listener.events import Ordered, ProcessState, RollOrdered
+from swarm_event_listener.orders import decode
+from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.supervisorctl import SwarmPlugin, make_ctl
+from tests.operators import process, record, told_node
+
+LISTENER = replace(process("swarm:listener"), pid=1)
+
+
+@dataclass
+class World:
+    """supervisord, listener and operator in one; time passes only while waiting."""
+
+    processes_now: list[Process] = field(
+        default_factory=lambda: [process("w:w_00"), process("w:w_01", pid=8), LISTENER]
+    )
+    nodes: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "w:w_00": told_node(),
+            "w:w_01": told_node(node="w:w_01", pid=8),
+        }
+    )
+    rolls: dict[str, Any] = field(default_factory=dict)
+    records: tuple[dict[str, Any], ...] | StateError = ()
+    age_s: float = 1.0
+    lines: list[str] = field(default_factory=list)
+    done: list[tuple[str, ...]] = field(default_factory=list)
+    caught: bool | None = True
+    log: str = ""
+    refusal: str = ""
+    now_s: float = 1000.0
+    on_wait: list[Callable[[], None]] = field(default_factory=list)
+    is_terminal: bool = False
+    width: int = 80
+
+    # --- supervisord ---
+
+    def processes(self) -> tuple[Process, ...]:
+        """Give all processes."""
+        return tuple(self.processes_now)
+
+    def signal(self, name: str, signal_name: str) -> None:
+        """Keep a signal."""
+        self._refuse(name)
+        self.done.append(("signal", name, signal_name))
+
+    def stop(self, name: str) -> None:
+        """Keep a stop."""
+        self._refuse(name)
+        self.done.append(("stop", name))
+        self.becomes(name, "STOPPING")
+
+    def send(self, command: RemoteCommand) -> None:
+        """Keep an event."""
+        self.done.append(("send", command.type, command.data))
+
+    def log_tail(self, _name: str) -> str:
+        """Give the log."""
+        return self.log
+
+    def becomes(self, name: str, state: str) -> None:
+        """Let a process change."""
+        self.processes_now = [
+            replace(p, state=ProcessState(state)) if p.name == name else p
+            for p in self.processes_now
+        ]
+
+    def _refuse(self, name: str) -> None:
+        if self.refusal:
+            raise CallRefused(f"{name}: {self.refusal}")
+
+    # --- the operator ---
+
+    def say(self, text: str) -> None:
+        """Keep what is shown."""
+        self.lines += text.splitlines()
+
+    def redraw(self, text: str) -> None:
+        """Keep it, too."""
+        self.say(text)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass and, once each, something happen."""
+        self.now_s += seconds
+        if self.on_wait:
+            self.on_wait.pop(0)()
+
+    # --- the files ---
+
+    def told(self, _directory: Path) -> Told:
+        """Give what the listener said."""
+        return Told(
+            age_s=self.age_s,
+            listener_pid=1,
+            groups=("w",),
+            nodes=self.nodes,
+            rolls=self.rolls,
+        )
+
+    def history(self, _directory: Path) -> tuple[dict[str, Any], ...]:
+        """Give the records."""
+        if isinstance(self.records, StateError):
+            raise self.records
+        return self.records
+
+    def examine(self, file: str | None) -> tuple[Finding, ...]:
+        """Find one thing."""
+        return (warning(Where(Path(file or "own.conf")), "x", why="why"),)
+
+    def run(self, line: str) -> Exit:
+        """Run a command."""
+        eyes = Eyes(
+            place=lambda: Place(directory=Path("/run"), groups=("w",)),
+            told=self.told,
+            history=self.history,
+            catches=lambda _pid, _name: self.caught,
+            examine=self.examine,
+            clock=lambda: self.now_s,
+        )
+        return run(Session(self, self, eyes), parse(line))
+
+    @property
+    def text(self) -> str:
+        """All that was shown."""
+        return "\n".join(self.lines)
+
+
+def stop_them() -> None:
+    """Press Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+# --- status ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, Exit.OK),
+        ({"health": "quiet"}, Exit.NOT_HEALTHY),
+        ({"health": "unhealthy"}, Exit.NOT_HEALTHY),
+        ({"health": "unknown"}, Exit.UNKNOWN),
+    ],
+)
+def test_status_is_a_monitoring_check(change: dict[str, str], status: Exit) -> None:
+    """0 only when all are healthy, 3 when one is not, 4 when it cannot be told."""
+    world = World()
+    world.nodes["w:w_01"] |= change
+
+    assert world.run("status") is status
+    assert world.run("status w:w_00") is Exit.OK
+
+
+def test_status_of_a_listener_that_is_gone_or_silent_is_unknown() -> None:
+    """It says why, and what supervisord knows is still shown."""
+    silent, gone = World(age_s=99.0), World()
+    gone.processes_now.remove(LISTENER)
+
+    assert silent.run("status") is Exit.UNKNOWN
+    assert "the listener last said something 99 s ago" in silent.lines[0]
+    assert "RUNNING unknown" in silent.text
+    gone.run("status")
+    assert "pid 1, runs no longer" in gone.lines[0]
+
+
+def test_status_as_data_has_nodes_and_warnings() -> None:
+    """One JSON object, whatever happens."""
+    world = World(records=StateError("cannot read journal.json: run it as user x"))
+
+    assert world.run("status --json x w:w_00") is Exit.UNKNOWN
+    plain = json.loads(world.text)
+    assert [node["node"] for node in plain["nodes"]] == ["w:w_00"]
+    assert [w.partition(":")[0] for w in plain["warnings"]] == [
+        "x",
+        "restarts are not shown",
+    ]
+
+
+def test_status_waits_for_the_listeners_word_on_a_change() -> None:
+    """A node that the listener has just stopped is not said to be an operator's."""
+    world = World()
+    world.becomes("w:w_00", "STOPPED")
+    world.nodes["w:w_00"] |= {"health": "healthy"}
+    world.on_wait = [
+        lambda: world.nodes["w:w_00"].update(
+            state="STOPPED", health="waiting", restart={"phase": "down"}
+        )
+    ]
+
+    world.run("status")
+
+    assert "waiting" in world.text
+    assert "operator" not in world.text
+
+
+def test_top_is_redrawn_until_ctrl_c() -> None:
+    """On a terminal; elsewhere it is a status."""
+    world = World(is_terminal=True)
+    world.on_wait = [lambda: None, stop_them]
+
+    assert world.run("top") is Exit.OK
+    assert world.text.count("w: 2 healthy") == 2
+    assert World().run("top") is Exit.OK
+
+
+# --- signals --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "signal_name"), [("quiet w", "TSTP"), ("resume w:*", "CONT")]
+)
+def test_nodes_are_signalled_by_name(line: str, signal_name: str) -> None:
+    """All that the name stands for."""
+    world = World()
+
+    assert world.run(line) is Exit.OK
+    assert world.done == [
+        ("signal", "w:w_00", signal_name),
+        ("signal", "w:w_01", signal_name),
+    ]
+    assert [line.partition(":")[2][:7] for line in world.lines] == [
+        "w_00: t",
+        "w_01: t",
+    ]
+
+
+@pytest.mark.parametrize("command", ["quiet", "resume", "retire", "dump"])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda w: w.nodes["w:w_00"].update(known=False), "has not reported"),
+        (lambda w: w.nodes["w:w_00"].update(pid=6), "has not reported"),
+        (lambda w: w.nodes.pop("w:w_00"), "has not reported"),
+        (lambda w: setattr(w, "caught", False), "no handler for SIG"),
+        (
+            lambda w: setattr(
+                w,
+                "processes_now",
+                [process(state="STOPPED", pid=None), LISTENER],
+            ),
+            "not running, it is STOPPED",
+        ),
+    ],
+    ids=["silent", "successor", "unheard", "no handler", "stopped"],
+)
+def test_a_process_that_may_not_know_the_signal_gets_none(
+    command: str, spoil: Callable[[World], object], words: str
+) -> None:
+    """Its default action would end or suspend it."""
+    world = World()
+    spoil(world)
+
+    try:
+        status = world.run(f"{command} w:w_00")
+    except StateError as error:
+        world.say(str(error))
+        status = Exit.FAILED
+
+    assert status is Exit.FAILED
+    assert world.done == []
+    (line,) = world.lines
+    assert line.startswith("w:w_00: ERROR (")
+    assert words in line
+
+
+def test_where_handlers_cannot_be_seen_the_report_decides() -> None:
+    """Without /proc."""
+    world = World(caught=None)
+
+    assert world.run("quiet w:w_00") is Exit.OK
+
+
+def test_supervisords_refusal_is_one_line() -> None:
+    """And the other names are done."""
+    world = World(refusal="not running")
+
+    assert world.run("quiet w:w_00 y") is Exit.FAILED
+    assert world.lines == [
+        "y: ERROR (no such group)",
+        "w:w_00: ERROR (w:w_00: not running)",
+    ]
+
+
+def test_retiring_leaves_the_group_then_stops() -> None:
+    """USR1 first, the stop after it, done when the process is gone."""
+    world = World()
+    world.on_wait = [lambda: None, lambda: world.becomes("w:w_00", "STOPPED")]
+
+    assert world.run("retire w:w_00") is Exit.OK
+    assert world.done == [("signal", "w:w_00", "USR1"), ("stop", "w:w_00")]
+    assert world.lines == ["w:w_00: retired"]
+    assert world.on_wait == []
+
+
+def test_what_is_still_stopping_is_not_retired() -> None:
+    """It says so in the end."""
+    world = World()
+
+    assert world.run("retire w:w_00") is Exit.FAILED
+    assert "still stopping" in world.text
+
+
+def test_this_process_catches_what_it_catches() -> None:
+    """As /proc tells; CONT does no harm to anybody."""
+    assert catches(os.getpid(), "INT") is True
+    assert catches(os.getpid(), "USR1") is False
+    assert catches(os.getpid(), "CONT") is True
+    assert catches(2**22 + 1, "USR1") is None
+
+
+# --- the listener's orders ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("command", "held"), [("hold", True), ("release", False)])
+def test_an_order_is_sent_and_its_effect_awaited(command: str, held: bool) -> None:  # noqa: FBT001
+    """It is done when the listener itself says so."""
+    world = World()
+    for node in world.nodes.values():
+        node["held"] = not held
+    world.on_wait = [
+        lambda: world.nodes["w:w_00"].update(held=held),
+        lambda: world.nodes["w:w_01"].update(held=held),
+    ]
+
+    assert world.run(f"{command} w:*") is Exit.OK
+    ((_, kind, data),) = world.done
+    (order,) = decode(RemoteCommand(kind, data))
+    assert isinstance(order, Ordered)
+    assert (order.word, order.names) == (command, ("w:w_00", "w:w_01"))
+    word = "held" if held else "released"
+    assert world.lines == [f"w:w_00: {word}", f"w:w_01: {word}"]
+
+
+def test_an_order_that_nobody_confirms_has_failed() -> None:
+    """The log of the listener is named."""
+    world = World()
+
+    assert world.run("hold w:w_00 x") is Exit.FAILED
+    assert "x: ERROR (no such group)" in world.lines
+    assert any("has not confirmed it" in line for line in world.lines)
+
+
+def test_orders_need_a_listener() -> None:
+    """Nothing is sent to nobody."""
+    for line in ("hold w:w_00", "roll w"):
+        world = World(age_s=99.0)
+        with pytest.raises(StateError, match="99 s ago"):
+            world.run(line)
+        assert world.done == []
+
+
+def roll(**fields: Any) -> dict[str, Any]:
+    """Give a roll as the listener tells of it."""
+    begun = {
+        "group": "w",
+        "waiting": ["w:w_01"],
+        "turned": [{"name": "w:w_00"}],
+        "done": [],
+        "skipped": [],
+        "failure": None,
+        "is_cancelled": False,
+        "is_over": False,
+    }
+    return begun | fields
+
+
+OVER = {"waiting": [], "turned": [], "is_over": True}
+
+
+def test_a_roll_is_followed_to_its_end() -> None:
+    """The order, then a line for each step, then the end."""
+    world = World(rolls={"w": roll(**OVER, done=["w:w_00", "w:w_01"])})
+    told = world.rolls
+    world.on_wait = [
+        lambda: told.update(w=roll()),
+        lambda: told.update(
+            w=roll(waiting=[], turned=[{"name": "w:w_01"}], done=["w:w_00"])
+        ),
+        lambda: told.update(w=roll(**OVER, done=["w:w_00"], skipped=["w:w_01"])),
+    ]
+
+    assert world.run("roll w:* --max-unavailable 2 --timeout 30") is Exit.OK
+    ((_, kind, data),) = world.done
+    assert decode(RemoteCommand(kind, data)) == (
+        RollOrdered(group="w", max_unavailable=2, timeout_s=30.0),
+    )
+    assert world.lines == [
+        "rolling 2 nodes of w",
+        "w:w_00: its turn",
+        "w:w_01: its turn",
+        "w:w_00: works again",
+        "w:w_01: was not running: left alone",
+        "w: roll done; 1 restarted, 1 not running",
+    ]
+
+
+def test_a_roll_that_fails_says_what_is_left() -> None:
+    """Exit 1, the reason, and the state that everything is in."""
+    world = World()
+    failed = roll(turned=[], failure="w:w_00 did not poll again", is_over=True)
+    world.on_wait = [lambda: world.rolls.update(w=failed)]
+
+    assert world.run("roll w") is Exit.FAILED
+    assert world.lines[-1] == (
+        "w: ERROR (w:w_00 did not poll again); 1 left as they were"
+    )
+
+
+def test_ctrl_c_ends_a_roll_between_nodes() -> None:
+    """The listener is told; the node whose turn it is comes back."""
+    world = World()
+    world.on_wait = [
+        lambda: world.rolls.update(w=roll()),
+        stop_them,
+        lambda: world.rolls.update(
+            w=roll(turned=[], done=["w:w_00"], is_cancelled=True, is_over=True)
+        ),
+    ]
+
+    assert world.run("roll w") is Exit.FAILED
+    assert world.done[-1] == ("send", "swarm.roll_cancel", '["w"]')
+    assert world.lines[-1] == "w: roll ended early; 1 restarted, 1 left as they were"
+
+
+def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
+    """What is under way goes on without an onlooker."""
+    world = World()
+    world.on_wait = [
+        lambda: world.rolls.update(w=roll()),
+        stop_them,
+        lambda: world.rolls.update(w=roll(is_cancelled=True)),
+        stop_them,
+    ]
+
+    with pytest.raises(KeyboardInterrupt):
+        world.run("roll w")
+
+
+@pytest.mark.parametrize(
+    ("rolls", "line", "words"),
+    [
+        ({"w": roll()}, "roll w", "under way already"),
+        ({}, "roll v", "no group that the listener watches"),
+        ({}, "roll w", "has not begun it"),
+    ],
+)
+def test_a_roll_that_cannot_begin_says_why(
+    rolls: dict[str, Any], line: str, words: str
+) -> None:
+    """One line."""
+    with pytest.raises(StateError, match=words):
+        World(rolls=rolls).run(line)
+
+
+# --- looking back ---------------------------------------------------------------------
+
+DUMP = "Current thread 0x0a (most recent call first):\n  File x"
+
+
+def test_why_tells_the_last_restarts_and_stacks(tmp_path: Path) -> None:
+    """Those of the node alone, as many as asked for."""
+    log = tmp_path / "w_00.log"
+    log.write_text(f"2026 INFO x\n{DUMP}\n2026 INFO y\n", "utf-8")
+    old, new = record(pid=5), record(pid=6)
+    world = World(records=(old, new, record(node="w:w_01", pid=9)))
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
+
+    assert world.run("why w:w_00 -n 1") is Exit.OK
+    assert "pid 6 KILLed" in world.text
+    assert "pid 5" not in world.text
+    assert "pid 9" not in world.text
+    assert "    Current thread 0x0a" in world.text
+
+    world.lines.clear()
+    world.run("why --json w:w_00")
+    plain = json.loads(world.text)
+    assert (len(plain["restarts"]), plain["stacks"]) == (2, DUMP)
+
+
+@pytest.mark.parametrize("line", ["why w", "dump w:*"])
+def test_commands_for_one_node_take_one(line: str) -> None:
+    """With an example of how to name it."""
+    with pytest.raises(StateError, match=r"2 nodes; name one, such as w:w_00"):
+        World().run(line)
+
+
+def test_history_is_of_names_and_of_a_time() -> None:
+    """As data it is a list."""
+    world = World(records=(record(), record(node="w:w_01")))
+
+    assert world.run("history --json w:w_01") is Exit.OK
+    assert [r["node"] for r in json.loads(world.text)] == ["w:w_01"]
+    world.lines.clear()
+    assert world.run("history --since 1s x") is Exit.FAILED
+    assert world.lines == ["x: ERROR (no such group)", "no restarts on record"]
+
+
+def test_a_dump_shows_what_came_after_the_signal(tmp_path: Path) -> None:
+    """Not the stacks that were there before."""
+    log = tmp_path / "w_00.log"
+    log.write_text(f"{DUMP} old\n", "utf-8")
+    world = World()
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
+    world.on_wait = [lambda: append(log, f"2026 INFO x\n{DUMP}\n  File y\n")]
+
+    assert world.run("dump w:w_00") is Exit.OK
+    assert world.done == [("signal", "w:w_00", "TTIN")]
+    assert world.text == f"{DUMP}\n  File y"
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_a_dump_from_a_log_that_only_supervisord_can_read() -> None:
+    """On another machine, or of another user."""
+    world = World(log=f"{DUMP} old\n")
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log="/nowhere/x")
+    world.on_wait = [lambda: setattr(world, "log", f"{DUMP} old\n{DUMP}\n")]
+
+    assert world.run("dump w:w_00") is Exit.OK
+    assert world.text == DUMP
+
+
+@pytest.mark.parametrize(
+    ("log", "words"), [("", "no stderr_logfile"), ("/nowhere/x", "no stacks in")]
+)
+def test_a_dump_that_does_not_come_is_an_error(log: str, words: str) -> None:
+    """It says where it looked."""
+    world = World()
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log=log)
+
+    with pytest.raises(StateError, match=words):
+        world.run("dump w:w_00")
+
+
+def test_doctor_tells_by_its_exit_status() -> None:
+    """1 for a warning, here; text or data."""
+    world = World()
+
+    assert world.run("doctor other.conf") == 1
+    assert world.lines[0] == "WARNING other.conf"
+    world.lines.clear()
+    assert world.run("doctor --json") == 1
+    assert json.loads(world.text)[0]["file"] == "own.conf"
+
+
+# --- the command line -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("statsu", "did you mean 'status'"),
+        ("why", "the following arguments are required: NODE"),
+        ("why a b", "unrecognized arguments: b"),
+        ("status --jsno", "unrecognized arguments: --jsno"),
+        ("history --since soon", "such as 90s"),
+        ("roll", "required: GROUP"),
+        ("roll w --max-unavailable 0", "a whole number from 1"),
+        ("quiet", "required: NAME"),
+        ('status "w', "No closing quotation"),
+    ],
+)
+def test_a_mistake_is_one_line_and_ends_nothing(line: str, words: str) -> None:
+    """argparse would end the shell of supervisorctl."""
+    with pytest.raises(ArgumentsError, match=words) as caught:
+        parse(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["", "help", "-h", "--help"])
+def test_help_names_every_command(line: str) -> None:
+    """In at most 80 columns."""
+    with pytest.raises(HelpAsked) as caught:
+        parse(line)
+    lines = str(caught.value).splitlines()
+    assert [words.split()[0] for words in lines[1:-1]] == list(COMMANDS)
+    assert all(len(words) <= 80 for words in lines)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_takes_json(command: str) -> None:
+    """Of its own."""
+    with pytest.raises(HelpAsked, match=f"usage: swarm {command}"):
+        parse(f"{command} -h")
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def test_the_listeners_files_are_read(tmp_path: Path) -> None:
+    """With the age of what was said."""
+    status = {
+        "at_s": 90.0,
+        "listener": {"pid": 5},
+        "groups": ["w"],
+        "nodes": [told_node()],
+        "rolls": [{"group": "w"}],
+    }
+    (tmp_path / "status.json").write_text(json.dumps(status), "utf-8")
+    (tmp_path / "journal.json").write_text('{"history": [{"node": "x"}, 3]}', "utf-8")
+
+    told = read_told(tmp_path, now_s=100.0)
+
+    assert (told.age_s, told.listener_pid, told.groups) == (10.0, 5, ("w",))
+    assert (list(told.nodes), list(told.rolls)) == (["w:w_00"], ["w"])
+    assert not told.is_stale
+    assert read_told(tmp_path, now_s=100.1).is_stale
+    assert read_told(tmp_path, now_s=80.0).is_stale  # of the machine's former life
+    assert read_history(tmp_path) == ({"node": "x"},)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "has not run yet"), ("{", "cannot read"), ("[]", "expected an object")],
+)
+def test_a_file_that_does_not_tell_says_why(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    """And which one it is."""
+    if text is not None:
+        (tmp_path / "status.json").write_text(text, "utf-8")
+
+    with pytest.raises(StateError, match=words) as caught:
+        read_told(tmp_path, now_s=1.0)
+    assert str(tmp_path / "status.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [(0o640, "or as a member of group"), (0o600, "run supervisorctl as")],
+)
+def test_a_file_that_may_not_be_read_says_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, words: str
+) -> None:
+    """The owner, and the group where it may."""
+    path = tmp_path / "journal.json"
+    path.write_text("{}", "utf-8")
+    path.chmod(mode)
+
+    def forbidden(*_args: object, **_keywords: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", forbidden)
+
+    with pytest.raises(StateError, match=words) as caught:
+        read_history(tmp_path)
+    assert ("member of group" in str(caught.value)) is (mode == 0o640)
+
+
+CONF = """\
+[program:w]
+command=swarm-worker a:b
+[eventlistener:l]
+directory={folder}
+command=swarm-event-listener --config {folder}/own.toml{flags}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "directory", "groups"),
+    [
+        ("", "state", ("w",)),
+        (" --state-dir other", "other", ("w",)),
+        (" --groups a,b", "state", ("a", "b")),
+    ],
+)
+def test_the_listeners_place_is_that_of_its_command(
+    tmp_path: Path, flags: str, directory: str, groups: tuple[str, ...]
+) -> None:
+    """Its file and its flags, in supervisord's own configuration."""
+    conf = tmp_path / "supervisord.conf"
+    conf.write_text(CONF.format(folder=tmp_path, flags=flags), "utf-8")
+    (tmp_path / "own.toml").write_text(
+        '[listener]\ngroups = ["w"]\nstate_dir = "state"\n', "utf-8"
+    )
+
+    place = place_of(conf, {})
+
+    assert place == Place(directory=tmp_path / directory, groups=groups)
+
+
+def test_a_place_can_be_told(tmp_path: Path) -> None:
+    """By keys of the plugin, where the file of supervisorctl is another."""
+    toml = tmp_path / "swarm.toml"
+    toml.write_text('[listener]\ngroups = ["w"]\n', "utf-8")
+
+    assert place_of(None, {}, config=str(toml)).directory == tmp_path / "run"
+    assert place_of(None, {}, state_dir="/x").directory == Path("/x")
+
+
+@pytest.mark.parametrize(
+    ("conf", "words"),
+    [(None, "without a configuration"), ("[program:x]\n", "no .eventlistener:x")],
+)
+def test_a_place_that_cannot_be_found_says_what_to_set(
+    tmp_path: Path, conf: str | None, words: str
+) -> None:
+    """The key of the plugin."""
+    path = tmp_path / "supervisord.conf"
+    path.write_text(conf or "", "utf-8")
+
+    with pytest.raises(StateError, match=words) as caught:
+        place_of(path if conf else None, {})
+    assert "set config of [ctlplugin:swarm]" in str(caught.value)
+
+
+# --- the plugin -----------------------------------------------------------------------
+
+
+@dataclass
+class Options:
+    """What supervisorctl knows."""
+
+    here: str = "/etc"
+    configfile: str | None = None
+    plugins: list[object] = field(default_factory=list)
+
+
+@dataclass
+class Controller:
+    """supervisorctl, as far as a plugin sees it."""
+
+    options: Options = field(default_factory=Options)
+    exitstatus: int = 0
+    lines: list[str] = field(default_factory=list)
+    is_up: bool = True
+
+    def output(self, text: str) -> None:
+        """Keep what is shown."""
+        self.lines.append(text)
+
+    def upcheck(self) -> bool:
+        """Tell whether supervisord answers; say if not."""
+        if not self.is_up:
+            self.exitstatus = 7
+            self.output("unix:///x no such file")
+        return self.is_up
+
+    def complete(self, text: str, state: int, _line: str | None = None) -> str | None:
+        """Complete supervisorctl's own."""
+        return f"own {text}" if state == 0 else None
+
+    def _complete_processes(self, text: str) -> list[str]:
+        return [name for name in ("w:w_00 ", "w:* ") if name.startswith(text)]
+
+
+def plugin(**keys: str) -> tuple[SwarmPlugin, Controller]:
+    """Give the plugin and its supervisorctl."""
+    controller = Controller()
+    return make_ctl(controller, **keys), controller
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("help", 0, "swarm COMMAND"),
+        ("status -h", 0, "usage: swarm status"),
+        ("nonsense", 2, "Error: no command 'nonsense'"),
+        ("doctor", 1, "name supervisord's configuration"),
+    ],
+)
+def test_the_plugin_answers_and_sets_the_exit_status(
+    line: str, status: int, words: str
+) -> None:
+    """Nothing is raised into supervisorctl."""
+    made, controller = plugin()
+
+    made.do_swarm(line)
+
+    assert controller.exitstatus == status
+    assert words in controller.lines[0]
+
+
+@pytest.mark.parametrize(("line", "status"), [("status", 4), ("quiet w", 7)])
+def test_without_supervisord_its_own_words_stand(line: str, status: int) -> None:
+    """As with supervisorctl's own commands: a status is then unknown."""
+    made, controller = plugin()
+    controller.is_up = False
+
+    made.do_swarm(line)
+
+    assert controller.exitstatus == status
+    assert controller.lines == ["unix:///x no such file"]
+
+
+def test_a_key_that_is_none_is_said_by_the_command_only() -> None:
+    """supervisorctl goes on for all its other commands."""
+    made, controller = plugin(confg="x")
+
+    made.do_swarm("status")
+
+    (line,) = controller.lines
+    assert line.startswith("Error: [ctlplugin:swarm] knows no confg; it takes config,")
+
+
+def test_paths_of_keys_are_relative_to_supervisorctls_file() -> None:
+    """Also in the form that supervisorctl leaves of %%(here)s."""
+    made, _ = plugin(config="swarm.toml", state_dir="%(here)s/run", supervisord="/a")
+
+    assert made._keys == {
+        "config": "/etc/swarm.toml",
+        "state_dir": "/etc/run",
+        "supervisord": "/a",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        ("st", "swarm st", "status "),
+        ("", "swarm ", "status "),
+        ("w:", "swarm quiet w:", "w:w_00 "),
+        ("x", "swarm x", None),
+        ("sw", "sw", "own sw"),
+        ("w", "stop w", "own w"),
+    ],
+)
+def test_tab_completes_commands_and_names(
+    text: str, line: str, found: str | None
+) -> None:
+    """And leaves supervisorctl's own as they are."""
+    _, controller = plugin()
+
+    assert controller.complete(text, 0, line) == found

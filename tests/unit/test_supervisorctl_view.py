@@ -1,0 +1,363 @@
+"""What an operator reads: rows, table, stories and stacks, from plain data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from swarm_event_listener.ctl_names import choose
+from swarm_event_listener.ctl_stacks import dumps
+from swarm_event_listener.ctl_state import Told
+from swarm_event_listener.ctl_story import history, recent, since, why
+from swarm_event_listener.ctl_view import (
+    Row,
+    duration,
+    is_unknown,
+    is_well,
+    render,
+    rows,
+)
+from tests.operators import process, record, told, told_node
+
+# --- rows -----------------------------------------------------------------------------
+
+
+def test_a_row_has_what_both_say_and_the_records_count() -> None:
+    """supervisord's state, the listener's figures, restarts and the last status."""
+    dry = record(dry_run=True, status=3)
+    other = record(node="w:w_01")
+
+    (row,) = rows([process()], told(told_node()), [record(), other, dry])
+
+    assert (row.state, row.health, row.pid, row.uptime_s) == (
+        "RUNNING",
+        "healthy",
+        7,
+        75,
+    )
+    assert (row.poll_age_ms, row.lag, row.partitions) == (120, 42, 3)
+    assert (row.restarts, row.last_status) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "health"),
+    [
+        (None, "unknown"),
+        (told(told_node(), age_s=11.0), "unknown"),
+        (told(told_node(), age_s=None), "unknown"),
+        (told(), "unknown"),
+        (told(told_node()), "healthy"),
+    ],
+)
+def test_what_is_old_or_missing_is_unknown(said: Told | None, health: str) -> None:
+    """A node is never called healthy by a listener that no longer looks."""
+    shown = rows([process()], said, [])
+
+    assert shown[0].health == health
+    assert is_unknown(shown) is (health == "unknown")
+    assert is_well(shown) is (health == "healthy")
+
+
+@pytest.mark.parametrize(
+    ("state", "pid", "fields", "health"),
+    [
+        ("RUNNING", 8, {}, "booting"),
+        ("STOPPED", None, {}, "stopped by operator"),
+        ("FATAL", None, {}, "unhealthy"),
+        ("STOPPED", None, {"restart": {}, "health": "waiting"}, "stopped by operator"),
+        (
+            "STOPPED",
+            None,
+            {"restart": {"phase": "down"}, "health": "waiting"},
+            "waiting",
+        ),
+    ],
+)
+def test_supervisord_is_the_first_to_know_of_a_change(
+    state: str, pid: int | None, fields: dict[str, Any], health: str
+) -> None:
+    """But what is under restart is not taken for an operator's stop."""
+    (row,) = rows([process(state=state, pid=pid)], told(told_node(**fields)), [])
+
+    assert row.health == health
+
+
+def test_figures_of_a_former_process_are_not_shown() -> None:
+    """Neither for its successor nor for none."""
+    for now in (process(pid=8), process(state="STOPPED", pid=None)):
+        (row,) = rows([now], told(told_node(state=now.state, pid=7)), None)
+
+        assert (row.poll_age_ms, row.memory_bytes, row.lag) == (None, None, None)
+        assert row.restarts is None
+
+
+def test_nothing_is_not_well() -> None:
+    """A monitoring check that finds no node must not be content."""
+    assert not is_well(())
+    assert is_unknown(())
+
+
+# --- the table ------------------------------------------------------------------------
+
+
+def shown(*nodes: dict[str, Any]) -> tuple[Row, ...]:
+    """Give rows of several nodes."""
+    processes = [process(node["node"], node["state"], node["pid"]) for node in nodes]
+    return rows(processes, told(*nodes), [record()])
+
+
+def test_a_healthy_swarm_fits_eighty_columns() -> None:
+    """One line for each node under one for the group."""
+    nodes = [
+        told_node(node=f"w:w_{number:02d}", pid=12345 + number) for number in range(3)
+    ]
+    lines = render(shown(*nodes), width=80).splitlines()
+
+    assert lines[0] == "w: 3 healthy"
+    assert lines[1].split()[:3] == ["NODE", "STATE", "HEALTH"]
+    assert lines[2].split() == [
+        *("w_00", "RUNNING", "healthy", "12345", "1m15", "0.1s", "-", "300/1024", "3"),
+        *("42", "12", "1", "(2)"),
+    ]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_long_names_take_two_lines_and_still_fit() -> None:
+    """Nothing is cut off."""
+    name = "swarm_worker:swarm_worker_of_the_invoices_00"
+    text = render(
+        shown(
+            told_node(node=name, health="unhealthy", why="polling_ttl: " + "x " * 60)
+        ),
+        width=80,
+    )
+
+    assert "swarm_worker_of_the_invoices_00  RUNNING  unhealthy" in text
+    assert "msg/s 12" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_what_is_wrong_is_told_below_the_node() -> None:
+    """With the messages in flight, and a hold."""
+    text = render(
+        shown(
+            told_node(health="unhealthy", why="polling_ttl: 9.0 s > 5.0 s"),
+            told_node(node="w:w_01", health="stopping", held=True),
+        ),
+        width=80,
+    )
+    lines = text.splitlines()
+
+    assert lines[3] == "  polling_ttl: 9.0 s > 5.0 s"
+    assert lines[4] == "  in flight: orders/3@7"
+    assert lines[5].startswith("w_01")
+    assert "  held: the rules are off for it" in lines
+
+
+def test_groups_are_apart() -> None:
+    """Each with its own count."""
+    text = render(
+        shown(told_node(), told_node(node="v:v_00", health="quiet")), width=80
+    )
+
+    assert text.startswith("v: 1 quiet\n")
+    assert "\n\nw: 1 healthy\n" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.04, "0.0s"),
+        (9.94, "9.9s"),
+        (10, "10s"),
+        (59.9, "59s"),
+        (60, "1m00"),
+        (3_599, "59m59"),
+        (3_600, "1h00"),
+        (86_399, "23h59"),
+        (86_400, "1d"),
+    ],
+)
+def test_durations_are_short(seconds: float | None, text: str) -> None:
+    """At most five characters."""
+    assert duration(seconds) == text
+
+
+# --- stories --------------------------------------------------------------------------
+
+
+def test_a_story_tells_rule_figures_steps_and_end() -> None:
+    """What was wrong, what was in flight, how long each step took, how it ended."""
+    (row,) = shown(told_node())
+    text = why("w:w_00", row, [record()], stacks="Thread 0x1\n  File x", width=80)
+
+    assert text.startswith("w:w_00: RUNNING, healthy, pid 7, up 1m15\n\n")
+    for words in (
+        "status 2: a batch took too long",
+        "  consuming_ttl: 9.0 s > 5.0 s",
+        "  in flight: orders/3@7",
+        "  memory: 812 MB",
+        "  pid 7 KILLed after 4.0s",
+        "  down for 5.0s",
+        "  started as pid 8",
+        "  polled again 2.5s later; 11s in all",
+        "the last stacks in its log:\n    Thread 0x1\n      File x",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"recovered_at": None}, "did not poll again"),
+        ({"killed": False}, "stopped within 4.0s"),
+        ({"dry_run": True}, "was left alone"),
+        ({"suspect": "orders/3@7"}, "suspect: orders/3@7"),
+        ({"status": None, "cause": "fatal"}, "supervisord had given it up"),
+        ({"status": None, "cause": "exited"}, "it died too often"),
+        ({"status": -1}, "status -1: it was silent"),
+        ({"status": 99}, "status 99: a rule was broken"),
+        ({"status": None, "cause": "new"}, "new"),
+        ({"seconds": {}, "started_at": None, "new_pid": None}, "polled again - later"),
+    ],
+)
+def test_each_kind_of_restart_has_its_words(fields: dict[str, Any], words: str) -> None:
+    """Also those that did not end well, or that a later version knows."""
+    assert words in why("w:w_00", None, [record(**fields)], stacks=None, width=80)
+
+
+def test_a_node_without_restarts_says_so() -> None:
+    """And how it is."""
+    assert "no restarts on record" in why("w:w_00", None, [], stacks=None, width=80)
+
+
+def test_the_history_is_a_table_with_reasons() -> None:
+    """Two lines for each restart."""
+    killed, dry = record(), record(dry_run=True)
+    lines = history([killed, dry], width=80).splitlines()
+
+    assert lines[0].split() == ["NODE", "WHEN", "STATUS", "STOP", "TOTAL", "OUTCOME"]
+    assert lines[1].endswith("KILLed, recovered")
+    assert lines[2] == "  consuming_ttl: 9.0 s > 5.0 s"
+    assert lines[3].endswith("dry run")
+    assert history([], width=80) == "no restarts on record"
+
+
+def test_history_looks_back_as_far_as_asked() -> None:
+    """By the moment of detection; a record that has none is left out."""
+    now = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    old = record(detected_at="2026-11-24T08:59:59+00:00")
+    odd = record(detected_at=None)
+    new = record()
+
+    assert recent([old, odd, new], now=now, back=timedelta(hours=1)) == (new,)
+    assert recent([old, odd, new], now=now, back=None) == (old, odd, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("30min", 1800), ("1.5h", 5400), (" 2d ", 172_800)],
+)
+def test_looking_back_is_a_duration(text: str, seconds: float) -> None:
+    """As people write it."""
+    assert since(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1 week", "1h30m"])
+def test_looking_back_by_anything_else_is_refused(text: str) -> None:
+    """With an example."""
+    with pytest.raises(ValueError, match="such as 90s"):
+        since(text)
+
+
+# --- stacks ---------------------------------------------------------------------------
+
+DUMP = """\
+Thread 0x01 (most recent call first):
+  File "a.py", line 1 in handle
+  File "b.py", line 2 in run
+
+Current thread 0x02 (most recent call first):
+  File "c.py", line 3 in <module>"""
+
+
+def test_stacks_are_found_between_lines_of_a_log() -> None:
+    """Whole dumps, in order, without the log's own lines."""
+    second = DUMP.replace("handle", "other")
+    log = f"2026 INFO x\n{DUMP}\n2026 INFO y\n  not of a dump\n{second}\n"
+
+    assert dumps(log) == (DUMP, second)
+
+
+def test_dumps_without_a_line_between_are_two() -> None:
+    """A thread that comes again begins another dump."""
+    assert dumps(f"{DUMP}\n{DUMP}\n") == (DUMP, DUMP)
+
+
+def test_a_log_without_stacks_has_none() -> None:
+    """Whatever it says of threads."""
+    assert dumps("") == ()
+    assert dumps("Thread pool started\n  File x\nCurrent thread count 3\n") == ()
+
+
+def test_a_process_that_died_of_a_signal_in_c_is_a_dump_too() -> None:
+    """Threads alone, none of them current, when the GIL is held in C."""
+    held = "Thread 0x01 (most recent call first):\n  <no Python frame>"
+
+    assert dumps(f"x\n{held}\n") == (held,)
+
+
+# --- names ----------------------------------------------------------------------------
+
+EVERYONE = [
+    process("w:w_00"),
+    process("w:w_01"),
+    process("solo:solo"),
+    process("swarm:listener"),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        ([], ["w:w_00", "w:w_01", "solo:solo"]),
+        (["all"], ["w:w_00", "w:w_01", "solo:solo"]),
+        (["w:*"], ["w:w_00", "w:w_01"]),
+        (["w"], ["w:w_00", "w:w_01"]),
+        (["w:"], ["w:w_00", "w:w_01"]),
+        (["w:w_01", "w:w_01"], ["w:w_01"]),
+        (["solo"], ["solo:solo"]),
+        (["w:w_01", "w:*"], ["w:w_00", "w:w_01"]),
+    ],
+)
+def test_names_are_taken_as_supervisorctl_takes_them(
+    names: list[str], chosen: list[str]
+) -> None:
+    """Each node once, whatever names it."""
+    found = choose(names, EVERYONE, ("w", "solo"))
+
+    assert [node.name for node in found.processes] == chosen
+    assert found.complaints == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("w:w_0", "no such process; did you mean 'w:w_0"),
+        ("x", "no such group"),
+        ("w_00", "no such group; did you mean 'w:w_00'"),
+        ("swarm:listener", "not watched"),
+        ("swarm:*", "not watched"),
+    ],
+)
+def test_other_names_are_refused_one_by_one(name: str, words: str) -> None:
+    """No other program of the same supervisord is ever chosen."""
+    found = choose([name, "w:w_00"], EVERYONE, ("w",))
+
+    assert [node.name for node in found.processes] == ["w:w_00"]
+    assert len(found.complaints) == 1
+    assert found.complaints[0].startswith(f"{name}: ERROR (")
+    assert words in found.complaints[0]
