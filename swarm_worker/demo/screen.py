@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, TextIO
 
@@ -12,6 +13,8 @@ from swarm_worker.demo.table import Row, cut, render
 
 PLAIN_EVERY_S: Final = 5.0
 LIVE_EVERY_S: Final = 0.25
+
+_MARGIN: Final = " " * 10
 
 
 class Screen(Protocol):
@@ -32,6 +35,21 @@ def screen(out: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ) ->
     if out.isatty() and environ.get("TERM", "dumb") != "dumb":
         return LiveScreen(out, colour=not environ.get("NO_COLOR"))
     return PlainScreen(out)
+
+
+def _columns() -> int:
+    """Give the width to use: a full line would wrap in some terminals."""
+    return shutil.get_terminal_size().columns - 1
+
+
+def _sentence(text: str, *, at_s: float) -> list[str]:
+    """Give the lines of a sentence, the moment in the margin."""
+    return textwrap.wrap(
+        text,
+        width=max(_columns(), len(_MARGIN) + 20),
+        initial_indent=f"{at_s:6.1f} s  ",
+        subsequent_indent=_MARGIN,
+    )
 
 
 class PlainScreen:
@@ -56,7 +74,8 @@ class PlainScreen:
         """Nothing to do."""
 
     def _write(self, text: str, *, at_s: float) -> None:
-        print(f"{at_s:6.1f} s  {text}", file=self._out, flush=True)
+        self._out.write(f"{at_s:6.1f} s  {text}\n")
+        self._out.flush()
 
 
 class LiveScreen:
@@ -72,7 +91,7 @@ class LiveScreen:
         """Put a sentence above the table."""
         table = self._drawn
         self._erase()
-        self._draw([f"{at_s:6.1f} s  {text}"], keep=True)
+        self._out.write("".join(f"{line}\n" for line in _sentence(text, at_s=at_s)))
         self._draw(table)
 
     def show(self, rows: Sequence[Row], foot: str, *, at_s: float) -> None:
@@ -86,13 +105,10 @@ class LiveScreen:
         """Leave the last table where it is."""
         self._drawn = []
 
-    def _draw(self, lines: Sequence[str], *, keep: bool = False) -> None:
-        columns = shutil.get_terminal_size().columns - 1
-        shown = cut(lines, columns)
-        self._out.write("".join(f"{line}\n" for line in shown))
+    def _draw(self, lines: Sequence[str]) -> None:
+        self._drawn = cut(lines, _columns())
+        self._out.write("".join(f"{line}\n" for line in self._drawn))
         self._out.flush()
-        if not keep:
-            self._drawn = list(shown)
 
     def _erase(self) -> None:
         if self._drawn:

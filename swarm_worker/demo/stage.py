@@ -100,7 +100,9 @@ def _python_path() -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="swarm-demo-"))
+    # A longer path could not be that of supervisord's socket (108 bytes).
+    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="swarm-demo-", dir=parent))
     try:
         for name in ("supervisord.conf", "swarm.toml"):
             shutil.copy(conf_directory() / "demo" / name, folder)

@@ -184,19 +184,18 @@ class Story:
         if act.fault in seen.began:
             act.began_at_s = seen.now_s
             act.pid = seen.consumer_pids[act.fault.node]
-            yield Say(f"Node {act.fault.node} {act.fault.deed};")
-            yield Say(f"  {act.fault.cause}.")
+            yield Say(f"Node {act.fault.node} {act.fault.deed}; {act.fault.cause}.")
 
     def _find(self, act: Act, seen: Seen) -> Iterator[Step]:
-        for finding in seen.findings:
-            if (finding.node, finding.pid) == (act.fault.node, act.pid):
-                act.finding = finding
-                act.found_at_s = finding.detected_at_s or seen.now_s
-                yield Say(
-                    f"Found: status {finding.status}, {finding.reason}. "
-                    "The listener restarts it."
-                )
-                return
+        who = (act.fault.node, act.pid)
+        finding = next((f for f in seen.findings if (f.node, f.pid) == who), None)
+        if finding is not None:
+            act.finding = finding
+            act.found_at_s = finding.detected_at_s or seen.now_s
+            yield Say(
+                f"Found: status {finding.status}, {finding.reason}. "
+                "The listener restarts it."
+            )
 
     def _drain(self, seen: Seen) -> Iterator[Step]:
         if seen.lost_count == 0:

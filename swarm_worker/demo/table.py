@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 HEAD: Final = (
-    "node      pid  state       polled   batch   memory  msg/s  restarts  last status"
+    "node      pid  state        polled  batch  memory  msg/s restarts  last status"
 )
 _HUES: Final = {"good": "32", "busy": "33", "bad": "31"}
 _STATUS_NAMES: Final = {
     -1: "silent",
-    1: "not polling",
+    1: "no polls",
     2: "hanging",
     3: "memory",
     4: "unsteady",
@@ -54,9 +54,9 @@ def render(rows: Sequence[Row], foot: str, *, colour: bool) -> list[str]:
 def _line(row: Row, *, colour: bool) -> str:
     state = _painted(f"{row.state:<10}", _hue(row)) if colour else f"{row.state:<10}"
     return (
-        f"{row.node:>4}  {_or_dash(row.pid):>7}  {state} {_age(row.poll_age_ms):>8}"
-        f"{_age(row.consume_age_ms):>8} {_memory(row.memory_bytes):>8}"
-        f"{row.per_second:>7.0f} {row.restarts:>9}  {status(row.last_status)}"
+        f"{row.node:>4}  {_or_dash(row.pid):>7}  {state}{_age(row.poll_age_ms):>9}"
+        f"{_age(row.consume_age_ms):>7}{_memory(row.memory_bytes):>8}"
+        f"{row.per_second:>7.0f}{row.restarts:>9}  {status(row.last_status)}"
     ).rstrip()
 
 
