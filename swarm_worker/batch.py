@@ -35,6 +35,8 @@ class Batch(Sequence["Message"]):
         self, messages: Sequence[Message], *, topic: str, partition: int, node: int
     ) -> None:
         """Wrap messages; ``messages`` is not copied and must not change any more."""
+        if not messages:
+            raise ValueError("expected at least one message for a batch, got none")
         self.topic = topic
         self.partition = partition
         self.node = node

@@ -1,0 +1,584 @@
+"""Whose turn it is, what fails how, what is held back: without Kafka or threads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarm_worker.app import Route
+from swarm_worker.batch import Batch, message
+from swarm_worker.lane import Lane, Phase, backoff_s
+from swarm_worker.lanes import (
+    CAPACITY_BYTES,
+    CAPACITY_MESSAGES,
+    LANE_MESSAGES,
+    Lanes,
+)
+
+NOW_S = 1000.0
+
+
+def route(
+    *,
+    max_retries: int | None = None,
+    dead_letter: str | None = None,
+    max_messages: int | None = None,
+) -> Route:
+    """A route of topic t."""
+    return Route(
+        topics=("t",), group="g", handler=lambda _: None, max_retries=max_retries,
+        dead_letter=dead_letter, max_messages=max_messages,
+    )  # fmt: skip
+
+
+class Fixture:
+    """Lanes and what they have submitted."""
+
+    def __init__(self, *, partitions: int = 1, to: Route | None = None) -> None:
+        self.submitted: list[Lane] = []
+        self.lanes = Lanes(node=0, max_messages=4, submit=self.submitted.append)
+        self.route = to or route()
+        for partition in range(partitions):
+            self.lanes.open("t", partition, self.route, now_s=NOW_S)
+
+    def lane(self, partition: int = 0) -> Lane:
+        """The lane of a partition."""
+        lane = self.lanes.get("t", partition)
+        assert lane is not None
+        return lane
+
+    def add(self, count: int, *, first: int = 0, partition: int = 0) -> None:
+        """Messages come in."""
+        self.lanes.add(self.lane(partition), messages(count, first, partition))
+
+    def take(self, *, now_s: float = NOW_S) -> tuple[Lane, Batch]:
+        """A handler thread takes what was submitted first."""
+        lane = self.submitted.pop(0)
+        batch = self.lanes.take(lane, now_s=now_s)
+        assert batch is not None
+        return lane, batch
+
+    def fail(
+        self,
+        *,
+        done_count: int = 0,
+        error: BaseException | None = None,
+        now_s: float = NOW_S,
+    ) -> tuple[list[int], float | None]:
+        """Take and fail; give the offsets, and the seconds until the next try."""
+        lane, batch = self.take(now_s=now_s)
+        verdict = self.lanes.failed(
+            lane, batch, error or ValueError(), done_count=done_count, now_s=now_s
+        )
+        return offsets(batch), verdict.retry_in_s if verdict else None
+
+    def succeed(self, *, now_s: float = NOW_S) -> list[int]:
+        """Take and be done; give the offsets."""
+        lane, batch = self.take(now_s=now_s)
+        self.lanes.done(lane, batch, now_s=now_s)
+        return offsets(batch)
+
+    def stored(self) -> dict[int, int]:
+        """Where offsets have moved since the last question."""
+        return {lane.partition: lane.next_offset for lane in self.lanes.unstored()}
+
+
+def messages(count: int, first: int = 0, partition: int = 0) -> list[Message]:
+    """Messages in a row."""
+    return [
+        message("x" * 10, topic="t", partition=partition, offset=first + n)
+        for n in range(count)
+    ]
+
+
+def offsets(batch: Sequence[Message]) -> list[int]:
+    """Their offsets."""
+    return [m.offset() or 0 for m in batch]
+
+
+# --- turns ----------------------------------------------------------------------------
+
+
+def test_batches_come_in_order_one_at_a_time() -> None:
+    """A lane is submitted once, and again when its batch is done."""
+    fixture = Fixture()
+    fixture.add(3)
+    fixture.add(3, first=3)
+    assert len(fixture.submitted) == 1
+
+    lane, batch = fixture.take()
+    assert offsets(batch) == [0, 1, 2, 3]
+    fixture.add(1, first=6)
+    assert fixture.submitted == []
+    fixture.lanes.done(lane, batch, now_s=NOW_S)
+    assert fixture.succeed() == [4, 5, 6]
+    assert fixture.submitted == []
+    assert fixture.stored() == {0: 7}
+    assert fixture.stored() == {}
+
+
+def test_route_says_how_large_a_batch_is() -> None:
+    """Its max_messages goes before the node's."""
+    fixture = Fixture(to=route(max_messages=2))
+    fixture.add(5)
+
+    assert [fixture.succeed() for _ in range(3)] == [[0, 1], [2, 3], [4]]
+
+
+def test_partitions_take_turns() -> None:
+    """One with a large backlog does not keep the others waiting."""
+    fixture = Fixture(partitions=2)
+    fixture.add(100)
+    fixture.add(1, partition=1)
+
+    assert [lane.partition for lane in fixture.submitted] == [0, 1]
+    fixture.succeed()
+    assert [lane.partition for lane in fixture.submitted] == [1, 0]
+
+
+def test_nothing_is_handed_out_while_held() -> None:
+    """What was submitted before is not, either; afterwards all is offered again."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.lanes.is_held = True
+    assert fixture.lanes.take(fixture.submitted.pop(), now_s=NOW_S) is None
+    fixture.add(1, first=1)
+    assert fixture.submitted == []
+    assert fixture.lanes.due(now_s=NOW_S) == []
+
+    fixture.lanes.is_held = False
+    fixture.lanes.offer_all()
+    assert fixture.succeed() == [0, 1]
+
+
+def test_result_of_a_former_assignment_is_not_stored() -> None:
+    """A partition that is back waits for the old batch, and keeps its own offset."""
+    fixture = Fixture()
+    fixture.add(4)
+    old, batch = fixture.take()
+    fixture.lanes.close([("t", 0)])
+    fixture.lanes.open("t", 0, fixture.route, now_s=NOW_S)
+    fixture.add(2, first=0)
+    new = fixture.submitted.pop()
+    assert fixture.lanes.take(new, now_s=NOW_S) is None, "one batch at a time"
+
+    fixture.lanes.done(old, batch, now_s=NOW_S)
+    assert fixture.stored() == {}
+    assert fixture.succeed() == [0, 1]
+    assert fixture.stored() == {0: 2}
+
+
+def test_failure_in_a_former_assignment_changes_nothing() -> None:
+    """Its messages are not put back."""
+    fixture = Fixture()
+    fixture.add(4)
+    old, batch = fixture.take()
+    fixture.lanes.close([("t", 0)])
+    fixture.lanes.failed(old, batch, ValueError(), done_count=2, now_s=NOW_S)
+
+    assert fixture.stored() == {}
+    assert fixture.lanes.due(now_s=NOW_S + 100.0) == []
+    assert fixture.submitted == []
+    assert fixture.lanes.wait_idle(within_s=0.0)
+
+
+def test_messages_for_a_closed_lane_are_dropped() -> None:
+    """They came in the very poll that took the partition away."""
+    fixture = Fixture()
+    lane = fixture.lane()
+    fixture.lanes.close([("t", 0), ("t", 7)])
+    fixture.lanes.add(lane, messages(1))
+
+    assert fixture.submitted == []
+    assert fixture.lanes.get("t", 0) is None
+
+
+def test_retire_drops_what_waits_and_names_what_is_out() -> None:
+    """Only results that can still come are waited for."""
+    fixture = Fixture(partitions=2)
+    fixture.add(8)
+    fixture.add(8, partition=1)
+    lane, batch = fixture.take()
+    keys = [("t", 0), ("t", 1), ("t", 9)]
+    assert fixture.lanes.retire(keys, within_s=0.0) == [lane]
+
+    fixture.lanes.done(lane, batch, now_s=NOW_S)
+    assert fixture.lanes.retire(keys, within_s=0.0) == []
+    assert fixture.stored() == {0: 4}
+    assert fixture.lanes.take(fixture.lane(1), now_s=NOW_S) is None
+
+
+def test_marks_count_while_the_handler_runs() -> None:
+    """And not beyond what is marked."""
+    fixture = Fixture()
+    fixture.add(4)
+    _, batch = fixture.take()
+    fixture.lanes.count_marks()
+    assert fixture.stored() == {}
+    batch.mark_done(batch[0])
+    batch.mark_done(batch[2])
+    fixture.lanes.count_marks()
+
+    assert fixture.stored() == {0: 1}
+
+
+# --- failures -------------------------------------------------------------------------
+
+
+def test_backoff_doubles_to_its_maximum() -> None:
+    """1 s to 30 s, also after very many failures."""
+    assert [backoff_s(n) for n in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
+    assert backoff_s(100_000) == 30
+
+
+def test_failed_batch_comes_again_after_its_backoff() -> None:
+    """Not earlier, one message at a time, from the first that is not done."""
+    fixture = Fixture()
+    fixture.add(6)
+    assert fixture.fail(done_count=1) == ([0, 1, 2, 3], 1.0)
+    assert fixture.stored() == {0: 1}
+    fixture.lanes.due(now_s=NOW_S + 0.9)
+    assert fixture.submitted == []
+
+    fixture.lanes.due(now_s=NOW_S + 1.0)
+    assert fixture.succeed() == [1]
+    assert fixture.succeed() == [2]
+    assert fixture.succeed() == [3]
+    assert fixture.succeed() == [4, 5]
+    assert fixture.stored() == {0: 6}
+
+
+def test_all_marked_done_leaves_nothing_to_repeat() -> None:
+    """A handler that marks all and then raises is done."""
+    fixture = Fixture()
+    fixture.add(2)
+    assert fixture.fail(done_count=2) == ([0, 1], None)
+
+    assert fixture.stored() == {0: 2}
+    assert fixture.lanes.due(now_s=NOW_S + 100) == []
+    fixture.add(1, first=2)
+    assert fixture.succeed() == [2]
+
+
+def test_message_is_given_up_alone_and_after_its_retries() -> None:
+    """The batch's failure counts as the first try of each of its messages."""
+    fixture = Fixture(to=route(max_retries=2, dead_letter="d"))
+    fixture.add(4)
+    assert fixture.fail() == ([0, 1, 2, 3], 1.0)
+    fixture.lanes.due(now_s=NOW_S + 1)
+    assert fixture.succeed() == [0]
+    assert fixture.fail() == ([1], 2.0)
+    fixture.lanes.due(now_s=NOW_S + 2)
+    assert fixture.fail() == ([1], None)
+
+    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    assert lane.letter is not None
+    assert (offsets([lane.letter.message]), lane.letter.attempts) == ([1], 3)
+    assert fixture.stored() == {0: 1}, "not before the acknowledgement"
+    assert not fixture.lanes.wait_idle(within_s=0.0)
+    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    assert fixture.stored() == {0: 2}
+    assert fixture.succeed() == [2]
+
+
+def test_refused_letter_is_kept() -> None:
+    """It is tried again, ever later; nothing is skipped, the handler is not called."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    assert fixture.fail() == ([0], None)
+    now_s = NOW_S
+    for wait_s in (1.0, 2.0, 4.0):
+        (lane,) = fixture.lanes.due(now_s=now_s)
+        assert fixture.lanes.refused(lane, now_s=now_s) == wait_s
+        assert fixture.lanes.due(now_s=now_s + wait_s - 0.1) == []
+        now_s += wait_s
+    assert (fixture.submitted, fixture.stored()) == ([], {})
+    (lane,) = fixture.lanes.due(now_s=now_s)
+    fixture.lanes.acknowledged(lane, now_s=now_s)
+
+    assert fixture.stored() == {0: 1}
+
+
+def test_letter_of_a_lost_partition_moves_nothing() -> None:
+    """Its acknowledgement comes too late."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    fixture.lanes.close([("t", 0)])
+    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+
+    assert fixture.stored() == {}
+    assert fixture.lanes.wait_idle(within_s=0.0)
+
+
+def test_without_a_dead_letter_topic_retries_never_end() -> None:
+    """Whatever max_retries says."""
+    fixture = Fixture(to=route(max_retries=1))
+    fixture.add(1)
+    for wait_s in (1, 2, 4, 8, 16, 30, 30):
+        assert fixture.fail() == ([0], wait_s)
+        assert fixture.lanes.due(now_s=NOW_S + wait_s) == []
+
+
+def test_news_is_another_message_or_another_error() -> None:
+    """The rest would be a line for each retry."""
+    fixture = Fixture()
+    fixture.add(2)
+
+    def is_news(error: BaseException) -> bool:
+        fixture.lanes.due(now_s=NOW_S + 100)
+        lane, batch = fixture.take()
+        verdict = fixture.lanes.failed(lane, batch, error, done_count=0, now_s=NOW_S)
+        assert verdict is not None
+        return verdict.is_news
+
+    errors = [ValueError(), ValueError("other text"), OSError(), OSError()]
+    assert [is_news(error) for error in errors] == [True, False, True, False]
+    fixture.lanes.due(now_s=NOW_S + 100)
+    fixture.succeed()
+    assert is_news(OSError()), "of the next message"
+
+
+def test_success_tells_how_often_it_had_failed() -> None:
+    """So that the recovery can be logged."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.fail()
+    fixture.lanes.due(now_s=NOW_S + 1)
+    lane, batch = fixture.take()
+    assert fixture.lanes.is_repeat(lane, batch)
+
+    assert fixture.lanes.done(lane, batch, now_s=NOW_S) == 1
+
+
+# --- back-pressure --------------------------------------------------------------------
+
+
+def test_quick_lane_is_not_paused() -> None:
+    """Whatever waits: a pause would throw away what is prefetched."""
+    fixture = Fixture()
+    fixture.add(LANE_MESSAGES + 100)
+    fixture.take()
+
+    assert fixture.lanes.to_pause(now_s=NOW_S + 0.01) == []
+
+
+def test_slow_lane_with_much_waiting_is_paused_until_it_has_room() -> None:
+    """Resumed well before it runs dry, and not at once."""
+    fixture = Fixture()
+    fixture.add(LANE_MESSAGES + 100)
+    lane, batch = fixture.take()
+    assert fixture.lanes.to_pause(now_s=NOW_S + 1.0) == [lane]
+    fixture.lanes.paused([lane])
+    assert fixture.lanes.to_pause(now_s=NOW_S + 1.0) == []
+    assert fixture.lanes.to_resume() == []
+
+    fixture.lanes.done(lane, batch, now_s=NOW_S)
+    while not (resuming := fixture.lanes.to_resume()):
+        fixture.succeed()
+    assert lane.backlog == LANE_MESSAGES // 4
+    fixture.lanes.resumed(resuming)
+    assert fixture.lanes.to_resume() == []
+
+
+def test_slow_lane_with_little_waiting_is_not_paused() -> None:
+    """There is nothing to hold back."""
+    fixture = Fixture()
+    fixture.add(10)
+    fixture.take()
+
+    assert fixture.lanes.to_pause(now_s=NOW_S + 100.0) == []
+
+
+def test_poll_waits_for_room_when_too_much_waits() -> None:
+    """And when handlers are too slow for that, the fullest lanes are paused."""
+    fixture = Fixture(partitions=3)
+    assert fixture.lanes.wait_for_room(within_s=0.0)
+    fixture.add(CAPACITY_MESSAGES)
+    fixture.add(10, partition=1)
+    assert not fixture.lanes.wait_for_room(within_s=0.0)
+    full = fixture.lanes.to_pause(now_s=NOW_S, make_room=True)
+    assert [lane.partition for lane in full] == [0]
+    fixture.lanes.paused(full)
+
+    assert fixture.lanes.wait_for_room(within_s=0.0)
+
+
+def test_large_messages_fill_the_room_too() -> None:
+    """It is memory that is bounded."""
+    fixture = Fixture()
+    megabyte = b"x" * 2**20
+    large = [
+        message(megabyte, topic="t", offset=n) for n in range(CAPACITY_BYTES >> 20)
+    ]
+    fixture.lanes.add(fixture.lane(), large)
+
+    assert not fixture.lanes.wait_for_room(within_s=0.0)
+
+
+def test_all_lanes_are_paused_while_held() -> None:
+    """Also those that come in meanwhile; all are resumed afterwards."""
+    fixture = Fixture(partitions=2)
+    fixture.lanes.is_held = True
+    fixture.lanes.paused(fixture.lanes.to_pause(now_s=NOW_S))
+    fixture.lanes.open("t", 2, fixture.route, now_s=NOW_S)
+    assert fixture.lanes.to_pause(now_s=NOW_S) == [fixture.lane(2)]
+    assert fixture.lanes.to_resume() == []
+    assert fixture.lanes.idle() == []
+
+    fixture.lanes.is_held = False
+    assert len(fixture.lanes.to_resume()) == 2
+
+
+# --- every history --------------------------------------------------------------------
+
+
+class History:
+    """Random events against lanes, and what must hold whatever happens."""
+
+    def __init__(self) -> None:
+        self.now_s = NOW_S
+        self.fixture = Fixture(partitions=2, to=route(max_retries=1, dead_letter="d"))
+        self.polled = [0, 0]  # next offset to come, by partition
+        self.out: list[tuple[Lane, Batch]] = []
+        self.letters: list[Lane] = []
+        self.done: set[tuple[int, int]] = set()  # under the assignment in force
+        self.lanes = self.fixture.lanes
+
+    def add(self, partition: int, count: int) -> None:
+        """Messages come in."""
+        self.fixture.add(count, first=self.polled[partition], partition=partition)
+        self.polled[partition] += count
+
+    def take(self) -> None:
+        """A handler thread gets to work."""
+        if self.fixture.submitted:
+            lane = self.fixture.submitted.pop(0)
+            if batch := self.lanes.take(lane, now_s=self.now_s):
+                self.out.append((lane, batch))
+
+    def end(self, *, fails: bool, marks: int) -> None:
+        """A handler comes to an end."""
+        if not self.out:
+            return
+        lane, batch = self.out.pop(0)
+        if not fails:
+            self._count(lane, batch)
+            self.lanes.done(lane, batch, now_s=self.now_s)
+            return
+        for marked in batch[: min(marks, len(batch))]:
+            batch.mark_done(marked)
+        self._count(lane, batch[: batch.done_count])
+        self.lanes.failed(
+            lane, batch, ValueError(), done_count=batch.done_count, now_s=self.now_s
+        )
+
+    def _count(self, lane: Lane, batch: Sequence[Message]) -> None:
+        if not lane.closed:
+            self.done |= {(lane.partition, offset) for offset in offsets(batch)}
+
+    def wait(self, seconds: float) -> None:
+        """Time goes by, back-offs end."""
+        self.now_s += seconds
+        self.letters += self.lanes.due(now_s=self.now_s)
+
+    def answer(self, *, refused: bool) -> None:
+        """A dead letter's outcome is known."""
+        if self.letters:
+            lane = self.letters.pop(0)
+            if refused:
+                self.lanes.refused(lane, now_s=self.now_s)
+            else:
+                assert lane.letter is not None
+                self._count(lane, [lane.letter.message])
+                self.lanes.acknowledged(lane, now_s=self.now_s)
+
+    def rebalance(self, partition: int) -> None:
+        """A partition goes and comes back at what is committed: all that is done."""
+        start = max(0, self.fixture.lane(partition).next_offset)
+        self.lanes.close([("t", partition)])
+        self.lanes.open("t", partition, self.fixture.route, now_s=self.now_s)
+        self.polled[partition] = start
+        self.done = {(p, o) for p, o in self.done if p != partition or o < start}
+
+    def press(self) -> None:
+        """The poll thread looks after back-pressure."""
+        self.lanes.paused(self.lanes.to_pause(now_s=self.now_s, make_room=True))
+        self.lanes.resumed(self.lanes.to_resume())
+
+    def hold(self, *, held: bool) -> None:
+        """TSTP and CONT."""
+        self.lanes.is_held = held
+        self.lanes.offer_all()
+
+    def check(self) -> None:
+        """What holds at any moment."""
+        partitions = [batch.partition for _, batch in self.out]
+        assert len(partitions) == len(set(partitions)), "one batch at a time"
+        for lane in self.lanes.all():
+            below = {(lane.partition, o) for o in range(max(0, lane.next_offset))}
+            assert below <= self.done, "never past what is not done"
+            waiting = [m for chunk in lane.chunks for m in chunk]
+            assert lane.backlog == len(waiting)
+            assert offsets(waiting) == sorted(offsets(waiting)), "in order"
+        unpaused = [lane for lane in self.lanes.all() if not lane.paused]
+        assert self.lanes._messages == sum(lane.backlog for lane in unpaused)
+
+    def finish(self) -> None:
+        """From now on all goes well: everything that was polled gets done."""
+        self.hold(held=False)
+        for _ in range(200):
+            self.wait(100.0)
+            self.answer(refused=False)
+            self.take()
+            self.end(fails=False, marks=0)
+        for partition, polled in enumerate(self.polled):
+            lane = self.fixture.lane(partition)
+            assert max(0, lane.next_offset) == polled
+            assert lane.phase is Phase.IDLE
+
+
+def event(name: str, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A call of a method of `History`."""
+    return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
+
+
+EVENTS = st.one_of(
+    event("add", partition=st.integers(0, 1), count=st.integers(1, 9)),
+    event("take"),
+    event("end", fails=st.booleans(), marks=st.integers(0, 9)),
+    event("wait", seconds=st.sampled_from([0.5, 2.0, 60.0])),
+    event("answer", refused=st.booleans()),
+    event("rebalance", partition=st.integers(0, 1)),
+    event("press"),
+    event("hold", held=st.booleans()),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(EVENTS, max_size=60))
+def test_every_history(events: list[tuple[str, dict[str, Any]]]) -> None:
+    """In order, one at a time, nothing skipped, and all done in the end."""
+    history = History()
+    for name, arguments in events:
+        getattr(history, name)(**arguments)
+        history.check()
+    history.finish()
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
+def test_cut_gives_whole_batches_from_pieces(size: int) -> None:
+    """However the messages came in."""
+    lane = Lane("t", 0, route(), now_s=NOW_S)
+    for first, count in ((0, 3), (3, 1), (4, 6)):
+        lane.chunks.append(messages(count, first))
+    cut = []
+    while lane.chunks:
+        cut.append(offsets(lane.cut(size)))
+
+    assert [offset for batch in cut for offset in batch] == list(range(10))
+    assert all(len(batch) == size for batch in cut[:-1])

@@ -1,0 +1,107 @@
+"""Progress: what a report says of the data path."""
+
+from swarm_worker.batch import Batch
+from swarm_worker.progress import Progress, Snapshot
+
+
+def snapshot(progress: Progress, now_s: float) -> Snapshot:
+    """The progress as of a moment."""
+    return progress.snapshot(now_s=now_s)
+
+
+def test_nothing_is_known_before_the_first_poll() -> None:
+    """Ages and figures are None, not 0."""
+    progress = Progress(max_poll_interval_ms=7)
+    progress.add_consumer()
+    seen = snapshot(progress, 1000.0)
+
+    assert (seen.poll_age_ms, seen.consume_age_ms, seen.unsteady_ms) == (None,) * 3
+    assert (seen.lag, seen.brokers_up, seen.stalled_ms) == (None,) * 3
+    assert seen.max_poll_interval_ms == 7
+    assert not seen.joined
+
+
+def test_poll_age_is_that_of_the_oldest_consumer() -> None:
+    """One wedged poll thread shows, however often the others poll."""
+    progress = Progress()
+    first, second = progress.add_consumer(), progress.add_consumer()
+    first.polled_at_s, second.polled_at_s = 1000.0, 1004.0
+
+    assert snapshot(progress, 1005.0).poll_age_ms == 5000
+
+
+def test_joined_when_all_have_polled_and_none_awaits_its_id() -> None:
+    """One that waits for its instance id keeps the node booting."""
+    progress = Progress()
+    first, second = progress.add_consumer(), progress.add_consumer()
+    first.polled_at_s = 1.0
+    assert not snapshot(progress, 1.0).joined
+    second.polled_at_s = 1.0
+    assert snapshot(progress, 1.0).joined
+    second.awaits_id = True
+
+    seen = snapshot(progress, 1.0)
+    assert (seen.joined, seen.awaits_id) == (False, True)
+
+
+def test_batches_in_flight_oldest_first() -> None:
+    """The age is the oldest's; three are listed, each where it has got to."""
+    progress = Progress()
+    batches = [Batch.of("a", "b", topic="t", partition=n) for n in range(4)]
+    for age, batch in zip((2, 4, 1, 3), batches, strict=True):
+        progress.began(batch, now_s=1000.0 - age)
+    batches[1].mark_done(batches[1][0])
+    seen = snapshot(progress, 1000.0)
+
+    assert seen.consume_age_ms == 4000
+    assert seen.in_flight == ("t/1@1", "t/3@0", "t/0@0")
+
+
+def test_counters() -> None:
+    """A failed batch counts what it has done, and as no batch."""
+    progress = Progress()
+    batch = Batch.of("a", "b", "c")
+    progress.began(batch, now_s=1.0)
+    progress.ended(batch, done_count=1, failed=True)
+    progress.began(batch, retry=True, now_s=2.0)
+    progress.ended(batch, done_count=2, failed=False)
+    progress.dead_lettered()
+    seen = snapshot(progress, 3.0)
+
+    assert (seen.messages, seen.batches, seen.errors) == (3, 1, 1)
+    assert (seen.retries, seen.dead_letters) == (1, 1)
+    assert (seen.consume_age_ms, seen.in_flight) == (None, ())
+
+
+def test_stalled_partitions_of_all_consumers_longest_first() -> None:
+    """What is blocked for a reason that no restart cures is shown, and has no age."""
+    progress = Progress()
+    first, second = progress.add_consumer(), progress.add_consumer()
+    first.stalled_since_s = {"t/0": 990.0}
+    first.blocked = ("t/9",)
+    assert snapshot(progress, 1000.0).stalled == ("t/0", "t/9")
+    second.stalled_since_s = {"u/0": 980.0, "u/1": 995.0}
+    seen = snapshot(progress, 1000.0)
+
+    assert (seen.stalled_ms, seen.stalled) == (20_000, ("u/0", "t/0", "u/1"))
+
+
+def test_figures_are_over_all_consumers() -> None:
+    """Partitions and lag add up; brokers are the same ones, seen by each."""
+    progress = Progress()
+    first, second = progress.add_consumer(), progress.add_consumer()
+    first.assigned, second.assigned = 2, 3
+    first.lag, first.brokers_up, second.brokers_up = 10, 3, 2
+    first.unsteady_since_s = 999.0
+    seen = snapshot(progress, 1000.0)
+
+    assert (seen.assigned, seen.lag, seen.brokers_up) == (5, 10, 3)
+    assert seen.unsteady_ms == 1000
+
+
+def test_no_age_is_negative() -> None:
+    """Another thread's reading of the clock may be ahead of the reader's."""
+    progress = Progress()
+    progress.add_consumer().polled_at_s = 1000.5
+
+    assert snapshot(progress, 1000.0).poll_age_ms == 0

@@ -1,0 +1,231 @@
+"""What librdkafka's statistics are read as."""
+
+import json
+from typing import Any
+
+from swarm_worker.statistics import Figures, Stalls, Steadiness, lag, read
+
+KEY = ("t", 0)
+IDLE = [KEY]
+
+
+def told(
+    *,
+    next_offset: int = 10,
+    ls: int = 10,
+    hi: int = 10,
+    committed: int = 10,
+    queued: int = 0,
+    leader: int = 1,
+    broker: str = "UP",
+    join_state: str = "steady",
+    rebalances: int = 1,
+) -> str:
+    """One emission, cut down to what is read."""
+    partition: dict[str, Any] = {
+        "partition": 0, "next_offset": next_offset, "ls_offset": ls, "hi_offset": hi,
+        "committed_offset": committed, "fetchq_cnt": queued, "leader": leader,
+    }  # fmt: skip
+    return json.dumps(
+        {
+            "brokers": {
+                "b/1": {"name": "b/1", "nodeid": 1, "state": broker},
+                "boot": {"name": "boot", "nodeid": -1, "state": "INIT"},
+                "GroupCoordinator": {
+                    "name": "c", "nodeid": 1, "state": "UP", "source": "logical",
+                },
+            },
+            "topics": {
+                "t": {
+                    "topic": "t",
+                    "partitions": {
+                        "0": partition,
+                        "-1": {**partition, "partition": -1},
+                    },
+                }
+            },
+            "cgrp": {"join_state": join_state, "rebalance_cnt": rebalances},
+        }
+    )  # fmt: skip
+
+
+def figures(**changed: Any) -> Figures:
+    """The same, read."""
+    return read(told(**changed))
+
+
+def test_brokers_up_are_real_ones() -> None:
+    """The coordinator's connection is to one that is counted already."""
+    assert figures().brokers_up == 1
+    assert figures(broker="CONNECT").brokers_up == 0
+
+
+def test_end_is_the_last_stable_offset_by_default() -> None:
+    """An open transaction is nothing to read, unless uncommitted data is wanted."""
+    text = told(next_offset=10, ls=10, hi=15)
+
+    assert not read(text).partitions[KEY].has_data
+    assert read(text, reads_uncommitted=True).partitions[KEY].has_data
+
+
+def test_unknown_offsets_are_none() -> None:
+    """librdkafka writes -1001 for an offset that it does not know."""
+    partition = figures(next_offset=-1001, ls=-1001, committed=-1001).partitions[KEY]
+
+    assert partition.fetched_offset is partition.end_offset is None
+    assert not partition.has_data
+    assert set(figures().partitions) == {KEY}, "not the pseudo-partition -1"
+
+
+def test_statistics_without_a_group() -> None:
+    """A client may tell before it has one."""
+    seen = read("{}")
+
+    assert (seen.brokers_up, seen.join_state, seen.partitions) == (0, None, {})
+
+
+# --- lag ------------------------------------------------------------------------------
+
+
+def test_lag_counts_from_what_is_done() -> None:
+    """What waits in the node is behind; the committed offset stands in at first."""
+    assert lag(figures(ls=30), {KEY: 12}, idle=[]) == 18
+    assert lag(figures(ls=30, committed=10), {KEY: -1}, idle=[]) == 20
+    assert lag(figures(ls=30), {}, idle=[]) is None
+    assert lag(figures(ls=-1001), {KEY: 12}, idle=[]) is None
+    assert lag(figures(ls=-1001, committed=-1001), {KEY: -1}, idle=[]) is None
+
+
+def test_control_messages_at_the_end_are_no_lag() -> None:
+    """The end of a transaction takes an offset that no message has."""
+    assert lag(figures(next_offset=13, ls=13), {KEY: 12}, idle=IDLE) == 0
+    assert lag(figures(next_offset=13, ls=13), {KEY: 12}, idle=[]) == 1
+
+
+# --- stalls ---------------------------------------------------------------------------
+
+
+def test_partition_that_has_data_and_does_not_move_is_stalled() -> None:
+    """Since the first statistics that saw it so."""
+    stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
+
+    assert stalls.update(stuck, IDLE, now_s=100.0) == {}
+    assert stalls.update(stuck, IDLE, now_s=105.0) == {"t/0": 100.0}
+    assert stalls.update(figures(next_offset=10, ls=25), IDLE, now_s=110.0) == {
+        "t/0": 100.0
+    }
+
+
+def test_moving_partition_is_not_stalled() -> None:
+    """However far behind it is."""
+    stalls = Stalls()
+    for n in range(5):
+        moving = figures(next_offset=10 + n, ls=1000)
+        assert stalls.update(moving, IDLE, now_s=100.0 + n) == {}
+
+
+def test_stall_ends_when_the_partition_moves() -> None:
+    """And begins anew after that."""
+    stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
+    stalls.update(stuck, IDLE, now_s=100.0)
+    stalls.update(stuck, IDLE, now_s=105.0)
+
+    moved = figures(next_offset=11, ls=20)
+    assert stalls.update(moved, IDLE, now_s=110.0) == {}
+    assert stalls.update(moved, IDLE, now_s=115.0) == {"t/0": 110.0}
+
+
+def test_what_stands_for_a_reason_is_no_stall() -> None:
+    """Idle, at a gap, queued for a handler, without a leader, not held."""
+    excused = [
+        (figures(next_offset=10, ls=10), IDLE),
+        (figures(next_offset=15, ls=15, committed=10), IDLE),
+        (figures(next_offset=10, ls=20), []),
+        (figures(next_offset=10, ls=20, leader=-1), IDLE),
+        (figures(next_offset=10, ls=20, broker="CONNECT"), IDLE),
+        (figures(next_offset=10, ls=-1001), IDLE),
+        (figures(), [("u", 0)]),
+    ]
+    for seen, movable in excused:
+        stalls = Stalls()
+        for now_s in (100.0, 105.0, 110.0):
+            assert stalls.update(seen, movable, now_s=now_s) == {}
+
+
+def test_fetched_messages_that_nobody_takes_are_a_stall() -> None:
+    """Also with the fetch position at the end."""
+    stalls, stuck = Stalls(), figures(next_offset=20, ls=20, queued=10)
+    stalls.update(stuck, IDLE, now_s=100.0)
+
+    assert stalls.update(stuck, IDLE, now_s=105.0) == {"t/0": 100.0}
+
+
+def test_fetch_that_never_begins_is_a_stall() -> None:
+    """The committed offset tells that there is data."""
+    stalls, stuck = Stalls(), figures(next_offset=-1001, committed=10, ls=20)
+    stalls.update(stuck, IDLE, now_s=100.0)
+
+    assert stalls.update(stuck, IDLE, now_s=105.0) == {"t/0": 100.0}
+
+
+# --- steadiness -----------------------------------------------------------------------
+
+
+def since(
+    steadiness: Steadiness,
+    seen: Figures,
+    *,
+    now_s: float,
+    lacks_topic: bool = False,
+    is_refused: bool = False,
+) -> float | None:
+    """Update with the usual circumstances."""
+    return steadiness.update(
+        seen, lacks_topic=lacks_topic, is_refused=is_refused, now_s=now_s
+    )
+
+
+def test_group_frozen_in_one_state() -> None:
+    """The time counts from when it got into it."""
+    steadiness = Steadiness(is_consumer_protocol=False)
+    frozen = figures(join_state="wait-sync")
+
+    assert since(steadiness, figures(), now_s=100.0) is None
+    assert since(steadiness, frozen, now_s=105.0) == 105.0
+    assert since(steadiness, frozen, now_s=110.0) == 105.0
+    assert since(steadiness, figures(), now_s=115.0) is None
+    assert since(steadiness, frozen, now_s=120.0) == 120.0
+
+
+def test_rebalance_that_makes_progress_is_not_frozen() -> None:
+    """Another state, or another round, begins the time anew."""
+    steadiness = Steadiness(is_consumer_protocol=False)
+    waits = figures(join_state="wait-join", rebalances=1)
+
+    assert since(steadiness, waits, now_s=100.0) == 100.0
+    again = figures(join_state="wait-join", rebalances=2)
+    assert since(steadiness, again, now_s=105.0) == 105.0
+    other = figures(join_state="wait-sync", rebalances=2)
+    assert since(steadiness, other, now_s=110.0) == 110.0
+
+
+def test_no_broker_no_topic_no_permission_is_not_frozen() -> None:
+    """Nor does that time count once the excuse is over."""
+    steadiness = Steadiness(is_consumer_protocol=False)
+    down = figures(join_state="wait-join", broker="CONNECT")
+    init = figures(join_state="init")
+
+    assert since(steadiness, down, now_s=100.0) is None
+    assert since(steadiness, init, lacks_topic=True, now_s=105.0) is None
+    assert since(steadiness, init, is_refused=True, now_s=110.0) is None
+    assert since(steadiness, init, now_s=115.0) == 115.0
+    assert since(steadiness, figures(join_state="wait-sync"), lacks_topic=True,
+                 now_s=120.0) == 120.0  # fmt: skip
+
+
+def test_member_without_partitions_stays_in_init_under_kip_848() -> None:
+    """That is its normal state there."""
+    modern = Steadiness(is_consumer_protocol=True)
+
+    assert since(modern, figures(join_state="init"), now_s=100.0) is None
+    assert since(modern, figures(join_state="wait-assign-call"), now_s=105.0) == 105.0
