@@ -88,6 +88,7 @@ def test_history_is_bounded(journal: Journal, tmp_path: Path) -> None:
         journal._history.append(json.dumps({"n": number}))
     journal.remember("x", {"n": -1})
     journal.close()
+    assert len(read(tmp_path / "run/journal.json")["history"]) == HISTORY_MAX
 
     again = reopened(tmp_path / "run")
 

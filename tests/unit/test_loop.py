@@ -191,7 +191,8 @@ class Bench:
     def hang(self) -> None:
         """Have supervisord hang from now on: each action takes 4 s to no avail."""
         self.supervisor.is_reachable = False
-        self.listener._actions.carry_out = self._carry_out_slowly  # type: ignore[method-assign]
+        actions = self.listener._actions
+        vars(actions)["carry_out"] = self._carry_out_slowly
         self.listener._pending.append(Survey())
 
     def _carry_out_slowly(self, _action: Action) -> Event | None:
