@@ -1,0 +1,196 @@
+"""Handlers at work: threads, coroutines, failures; without Kafka."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from swarm_worker.app import Route
+from swarm_worker.batch import Batch
+from swarm_worker.lane import Lane
+from swarm_worker.processing import HandlerPool, Processing
+from swarm_worker.progress import Progress
+from tests.eventually import eventually
+from tests.unit.test_lanes import messages
+
+NOW_S = 1000.0
+
+
+@pytest.fixture
+def pool() -> Iterator[HandlerPool]:
+    """Two handler threads."""
+    pool = HandlerPool(2)
+    pool.start()
+    yield pool
+    pool.stop()
+
+
+class Work:
+    """A partition with a handler, and what became of its messages."""
+
+    def __init__(
+        self,
+        pool: HandlerPool,
+        handler: Callable[[Batch], Any],
+        *hooks: Callable[[], object],
+    ) -> None:
+        self.progress = Progress()
+        self.processing = Processing(
+            node=0, max_messages=10, pool=pool, progress=self.progress,
+            before_store=hooks, clock=lambda: NOW_S,
+        )  # fmt: skip
+        self.lanes = self.processing.lanes
+        route = Route(topics=("t",), group="g", handler=handler)
+        self.lanes.open("t", 0, route, now_s=NOW_S)
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of the partition."""
+        lane = self.lanes.get("t", 0)
+        assert lane is not None
+        return lane
+
+    def give(self, count: int) -> None:
+        """Give messages to the handler; return when it has ended."""
+        self.lanes.add(self.lane, messages(count))
+        eventually(
+            lambda: (
+                self.progress.snapshot(now_s=NOW_S).batches
+                or self.progress.snapshot(now_s=NOW_S).errors
+            ),
+            every_s=0.005,
+            describe="the handler ends",
+        )
+        assert self.lanes.wait_idle(within_s=5.0)
+
+
+def test_handler_that_returns_moves_the_offset(pool: HandlerPool) -> None:
+    """And counts."""
+    work = Work(pool, lambda _: None)
+    work.give(3)
+    seen = work.progress.snapshot(now_s=NOW_S)
+
+    assert work.lane.next_offset == 3
+    assert (seen.messages, seen.batches, seen.errors, seen.in_flight) == (3, 1, 0, ())
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), SystemExit(0), KeyboardInterrupt(), GeneratorExit()]
+)
+def test_whatever_is_raised_moves_nothing(
+    pool: HandlerPool, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread lives on; one line tells where."""
+    caplog.set_level(logging.INFO, logger="swarm_worker")
+
+    def handler(_: Batch) -> None:
+        raise error
+
+    work = Work(pool, handler)
+    work.give(3)
+
+    assert work.lane.next_offset == -1
+    assert pool.alive
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert line.startswith("handler_failed at=t/0@0 attempts=1 retry_in_s=1.0")
+
+
+def test_flush_comes_after_the_handler_and_before_the_offset(pool: HandlerPool) -> None:
+    """The hook sees the offset where it was."""
+    seen: list[object] = []
+    work = Work(
+        pool,
+        lambda _: seen.append("handler"),
+        lambda: seen.append(work.lane.next_offset),
+    )
+    work.give(3)
+
+    assert seen == ["handler", -1]
+    assert work.lane.next_offset == 3
+
+
+def test_flush_that_fails_is_a_failure_of_all(pool: HandlerPool) -> None:
+    """Also of what is marked done: it is not flushed."""
+
+    def handler(batch: Batch) -> None:
+        batch.mark_done(batch[0])
+        raise ValueError
+
+    def flush() -> None:
+        raise OSError
+
+    for handle in (handler, lambda _: None):
+        work = Work(pool, handle, flush)
+        work.give(3)
+        assert work.lane.next_offset == -1
+        assert work.progress.snapshot(now_s=NOW_S).errors == 1
+
+
+def test_marks_wait_for_the_flush(pool: HandlerPool) -> None:
+    """With a hook, offsets do not move while the handler runs."""
+    go, inside = threading.Event(), threading.Event()
+
+    def handler(batch: Batch) -> None:
+        batch.mark_done(batch[0])
+        inside.set()
+        assert go.wait(5.0)
+
+    for hooks, expected in (((), 1), ((lambda: None,), -1)):
+        work = Work(pool, handler, *hooks)
+        go.clear()
+        inside.clear()
+        work.lanes.add(work.lane, messages(3))
+        assert inside.wait(5.0)
+        work.processing.count_marks()
+        assert work.lane.next_offset == expected
+        go.set()
+        assert work.lanes.wait_idle(within_s=5.0)
+
+
+def test_coroutines_run_on_one_loop_a_thread(pool: HandlerPool) -> None:
+    """What a loop holds, such as connections, can be kept between batches."""
+    loops: list[tuple[str, asyncio.AbstractEventLoop]] = []
+
+    async def handler(_: Batch) -> None:
+        await asyncio.sleep(0)
+        name = threading.current_thread().name
+        loops.append((name, asyncio.get_running_loop()))
+
+    for _ in range(6):
+        Work(pool, handler).give(1)
+
+    assert len(set(loops)) == len({name for name, _ in loops})
+
+
+def test_cancelled_coroutine_moves_nothing(pool: HandlerPool) -> None:
+    """The deadline of a stop ends it; its batch comes again in the next life."""
+    inside = threading.Event()
+
+    async def handler(_: Batch) -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    work = Work(pool, handler)
+    work.lanes.add(work.lane, messages(1))
+    assert inside.wait(5.0)
+    pool.cancel()
+
+    assert work.lanes.wait_idle(within_s=5.0)
+    assert work.lane.next_offset == -1
+
+
+def test_pool_with_a_dead_thread_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a bug of ours can end one; the node must not go on as if nothing was."""
+    crashes: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", crashes.append)
+    pool = HandlerPool(2)
+    pool.start()
+    eventually(lambda: pool.alive, describe="all threads run")
+    pool.submit(lambda thread: thread.call(None, None))  # type: ignore[arg-type]
+
+    eventually(lambda: not pool.alive, describe="a thread is dead")
+    assert len(crashes) == 1
+    pool.stop()
