@@ -1,0 +1,382 @@
+"""supervisorctl swarm, as an operator runs it: the real one on a real supervisord."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from swarm_event_listener.rpc import SupervisorFault
+from tests.eventually import eventually
+from tests.process.conftest import running_swarm
+from tests.process.swarms import LISTENER, Swarm
+from tests.supervisord import ROOT
+
+pytestmark = pytest.mark.process
+
+SUPERVISORCTL: Final = Path(sys.executable).with_name("supervisorctl")
+
+_PLUGIN: Final = """
+[supervisorctl]
+serverurl = unix://{folder}/s
+
+[ctlplugin:swarm]
+supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
+"""
+
+ADDED: Final = ("[eventlistener:witness]", f"{_PLUGIN}\n[eventlistener:witness]")
+OBEDIENT: Final = ("tests.process.scripted", "tests.process.obedient")
+
+StartSwarm = Callable[..., Swarm]
+
+
+@dataclass
+class Answer:
+    """What a command answered."""
+
+    status: int
+    text: str
+
+    @property
+    def plain(self) -> Any:
+        """Its data."""
+        return json.loads(self.text)
+
+
+def swarmctl(swarm: Swarm, *words: str) -> Answer:
+    """Run ``supervisorctl swarm ...`` in a pipe."""
+    done = subprocess.run(
+        command(swarm, "swarm", *words),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env=environ(),
+    )
+    assert done.stderr == ""
+    assert "error: <class" not in done.stdout
+    return Answer(done.returncode, done.stdout)
+
+
+def command(swarm: Swarm, *words: str) -> list[str]:
+    """Give the command line of supervisorctl."""
+    conf = swarm.daemon.folder / "supervisord.conf"
+    return [str(SUPERVISORCTL), "-c", str(conf), *words]
+
+
+def environ() -> dict[str, str]:
+    """Give an environment in which the plugin is found."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+
+
+@pytest.fixture(scope="module")
+def obedient() -> Iterator[Swarm]:
+    """Run two nodes that obey an operator, for all tests that leave them so."""
+    with running_swarm(nodes=2, replace=(ADDED, OBEDIENT)) as swarm:
+        yield swarm
+
+
+@pytest.fixture
+def swarm(obedient: Swarm) -> Swarm:
+    """Give those nodes, listener and all, in health."""
+    for name in (LISTENER, "w:w_00", "w:w_01"):
+        with contextlib.suppress(SupervisorFault):  # it runs already
+            obedient.daemon.rpc.start(name)
+
+    def are_healthy() -> bool:
+        return swarmctl(obedient, "status").status == 0
+
+    eventually(are_healthy, within_s=20.0, describe="two healthy nodes")
+    return obedient
+
+
+def healths(swarm: Swarm) -> dict[str, str]:
+    """Give the health of each node."""
+    nodes = swarmctl(swarm, "status", "--json").plain["nodes"]
+    return {node["node"]: node["health"] for node in nodes}
+
+
+def becomes(swarm: Swarm, node: str, *health: str) -> None:
+    """Wait until a node has one of these healths."""
+    eventually(
+        lambda: healths(swarm)[node] in health or None,
+        within_s=20.0,
+        describe=f"{node} {' or '.join(health)}",
+    )
+
+
+def test_status_tells_how_all_are(swarm: Swarm) -> None:
+    """0 when all are healthy; 3 with a node that an operator stopped, told as that."""
+    well = swarmctl(swarm, "status")
+    swarm.daemon.rpc.stop("w:w_00")
+    swarm.daemon.wait_for("w:w_00", "STOPPED")
+    stopped = swarmctl(swarm, "status", "w")
+
+    assert well.status == 0
+    assert re.search(r"^w_00 +RUNNING +healthy +\d+ ", well.text, re.MULTILINE)
+    assert all(len(line) <= 80 for line in well.text.splitlines())
+    assert stopped.status == 3
+    assert "stopped by operator" in stopped.text
+    assert swarmctl(swarm, "status", "w:w_01").status == 0
+    assert swarmctl(swarm, "status", "nobody").status == 4
+
+
+def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
+    """The listener is stopped: what it said last is no longer believed."""
+    swarm.daemon.rpc.stop(LISTENER)
+    swarm.daemon.wait_for(LISTENER, "STOPPED")
+
+    told = swarmctl(swarm, "status")
+    held = swarmctl(swarm, "hold", "w:w_00")
+
+    assert "warning: the listener that said this" in told.text
+    assert (held.status, held.text.count("\n")) == (1, 1)
+
+    def is_stale() -> bool:
+        answer = swarmctl(swarm, "status")
+        return answer.status == 4 and "unknown" in answer.text
+
+    eventually(is_stale, within_s=20.0, describe="a status that is unknown")
+
+
+def test_quiet_and_resume(swarm: Swarm) -> None:
+    """One node is quiet and says so; the other works on."""
+    pid = swarm.pid(0)
+    quiet = swarmctl(swarm, "quiet", "w:w_00")
+    becomes(swarm, "w:w_00", "quiet")
+
+    assert (quiet.status, quiet.text) == (0, "w:w_00: told to be quiet\n")
+    assert healths(swarm)["w:w_01"] == "healthy"
+    assert swarmctl(swarm, "resume", "w:*").status == 0
+    becomes(swarm, "w:w_00", "healthy")
+    assert swarm.pid(0) == pid
+
+
+def test_a_process_without_handlers_is_not_signalled(start_swarm: StartSwarm) -> None:
+    """TSTP would suspend it, USR1 would end it."""
+    swarm = start_swarm(replace=(ADDED,))
+    pid = swarm.pid(0)
+
+    for word in ("quiet", "retire"):
+        answer = swarmctl(swarm, word, "w:w_00")
+        assert answer.status == 1
+        assert "has no handler for SIG" in answer.text
+    assert swarm.daemon.state("w:w_00") == "RUNNING"
+    assert swarm.pid(0) == pid
+
+
+def test_hold_survives_the_listener(start_swarm: StartSwarm) -> None:
+    """A held node that breaks a rule is left alone, also by the next listener."""
+    swarm = start_swarm(replace=(ADDED,))
+    assert swarmctl(swarm, "hold", "w:w_00").text == "w:w_00: held\n"
+    pid = swarm.tell(0, poll_age_ms=9_000)
+    old = swarm.kill_listener()
+    swarm.daemon.new_pid(LISTENER, than=old)
+    becomes(swarm, "w:w_00", "held")
+
+    def is_judged() -> bool:
+        return "polling_ttl" in swarmctl(swarm, "status").text
+
+    eventually(is_judged, within_s=20.0, describe="the broken rule in the status")
+    assert swarm.pid(0) == pid
+    assert swarmctl(swarm, "release", "w:w_00").status == 0
+    swarm.restarted(0, than=pid)
+
+
+def test_why_tells_a_restart_with_its_stacks(start_swarm: StartSwarm) -> None:
+    """From the rule to the recovery; the history has it, too."""
+    swarm = start_swarm(replace=(ADDED,))
+    pid = swarm.tell(0, consume_age_ms=9_000, in_flight=["orders/3@7"])
+    new_pid = swarm.restarted(0, than=pid)
+
+    story = swarmctl(swarm, "why", "w:w_00")
+    history = swarmctl(swarm, "history", "--since", "1h")
+    plain = swarmctl(swarm, "history", "--json").plain
+
+    assert story.status == 0
+    for words in (
+        "status 2: a batch took too long",
+        "consuming_ttl: 9.0 s > 5.0 s",
+        "in flight: orders/3@7",
+        f"pid {pid} stopped within",
+        f"started as pid {new_pid}",
+        "polled again",
+        "(most recent call first):",
+    ):
+        assert words in story.text
+    assert "w:w_00" in history.text
+    assert [(r["pid"], r["status"]) for r in plain] == [(pid, 2)]
+    assert swarmctl(swarm, "why", "w:w_01").text.endswith("no restarts on record\n")
+
+
+def test_dump_shows_stacks(swarm: Swarm) -> None:
+    """Of the node's threads, now."""
+    first = swarmctl(swarm, "dump", "w:w_00")
+    again = swarmctl(swarm, "dump", "--json", "w:w_00")
+
+    assert first.status == 0
+    assert "obedient.py" in first.text
+    assert again.plain["pid"] == swarm.pid(0)
+    assert again.plain["stacks"].count("Current thread") == 1
+
+
+def test_retire_leaves_the_group_and_stops(swarm: Swarm) -> None:
+    """The node is told to leave for good, then stopped; it stays down."""
+    records = swarm.records()
+    answer = swarmctl(swarm, "retire", "w:w_00")
+
+    assert (answer.status, answer.text) == (0, "w:w_00: retired\n")
+    assert swarm.daemon.file("w_00.left") == "left"
+    assert swarm.daemon.state("w:w_00") == "STOPPED"
+    becomes(swarm, "w:w_00", "stopped by operator")
+    assert swarm.records() == records
+
+
+def test_roll_restarts_all_one_by_one(swarm: Swarm) -> None:
+    """Each node has another pid; the records say that it was a roll."""
+    pids, count = [swarm.pid(0), swarm.pid(1)], len(swarm.records())
+    answer = swarmctl(swarm, "roll", "w:*", "--timeout", "30")
+
+    assert answer.status == 0
+    assert answer.text.splitlines()[-1] == "w: roll done; 2 restarted"
+    assert not set(pids) & {swarm.pid(0), swarm.pid(1)}
+    assert [r["cause"] for r in swarm.records()[count:]] == ["roll", "roll"]
+
+
+def test_doctor_examines_the_running_configuration(swarm: Swarm) -> None:
+    """That of supervisorctl's own file; errors are 2."""
+    answer = swarmctl(swarm, "doctor")
+    plain = swarmctl(swarm, "doctor", "--json")
+
+    assert answer.status == plain.status == 2
+    assert "stopwaitsecs=70" in answer.text
+    assert {finding["check"] for finding in plain.plain} >= {"stopwaitsecs", "ttl"}
+
+
+def test_a_mistake_is_one_line(swarm: Swarm) -> None:
+    """And exit status 2."""
+    answer = swarmctl(swarm, "stauts")
+
+    assert answer.status == 2
+    assert (
+        answer.text
+        == "Error: no command 'stauts'; did you mean 'status'?; see help swarm\n"
+    )
+
+
+# --- the shell ------------------------------------------------------------------------
+
+
+@dataclass
+class Terminal:
+    """supervisorctl's shell in a pseudo-terminal."""
+
+    descriptor: int
+    pid: int
+    shown: str = ""
+
+    def type(self, line: str) -> None:
+        """Type a line, or a key."""
+        os.write(self.descriptor, line.encode())
+
+    def wait_for(self, pattern: str) -> str:
+        """Wait until something is shown; give it, and forget it."""
+
+        def found() -> re.Match[str] | None:
+            ready, _, _ = select.select([self.descriptor], [], [], 0.1)
+            if ready:
+                self.shown += os.read(self.descriptor, 65_536).decode()
+            return re.search(pattern, self.shown)
+
+        match = eventually(found, within_s=20.0, describe=f"{pattern!r} on the screen")
+        told, self.shown = self.shown[: match.end()], self.shown[match.end() :]
+        return told
+
+
+@contextmanager
+def terminal(swarm: Swarm, *words: str) -> Iterator[Terminal]:
+    """Run supervisorctl in a pseudo-terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        command(swarm, *words),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env=environ(),
+    )
+    os.close(slave)
+    try:
+        yield Terminal(master, process.pid)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+        os.close(master)
+
+
+def test_the_shell_has_it_and_survives_mistakes(swarm: Swarm) -> None:
+    """Command, help and errors in one shell, which goes on."""
+    with terminal(swarm) as shell:
+        shell.wait_for("supervisor> ")
+        shell.type("swarm nonsense\n")
+        shell.wait_for("no command 'nonsense'")
+        shell.type("swarm status --help\n")
+        shell.wait_for("usage: swarm status")
+        shell.type("help swarm\n")
+        told = shell.wait_for("NAME is group:name")
+        assert "No help on" not in told
+        shell.type("help status\n")
+        shell.wait_for("Get status for a single process")
+        assert "No help on" not in shell.wait_for("supervisor> ")
+        shell.type("swarm status\n")
+        shell.wait_for("w_01 +RUNNING +healthy")
+        shell.type("status w:w_00\n")
+        shell.wait_for("w:w_00 +RUNNING")
+
+
+def test_top_is_live_until_ctrl_c(swarm: Swarm) -> None:
+    """It redraws; Ctrl-C gives the shell back."""
+    with terminal(swarm) as shell:
+        shell.wait_for("supervisor> ")
+        shell.type("swarm top\n")
+        shell.wait_for("Ctrl-C ends it")
+        shell.wait_for("Ctrl-C ends it")
+        os.kill(shell.pid, signal.SIGINT)  # what Ctrl-C becomes
+        shell.wait_for("supervisor> ")
+
+
+def test_a_plugin_key_may_name_the_listeners_file(swarm: Swarm) -> None:
+    """For a supervisorctl that has a configuration of its own."""
+    own = swarm.daemon.folder / "ctl"
+    own.mkdir()
+    (own / "supervisorctl.conf").write_text(
+        f"[supervisorctl]\nserverurl=unix://{swarm.daemon.folder}/s\n"
+        "[ctlplugin:swarm]\n"
+        "supervisor.ctl_factory=swarm_event_listener.supervisorctl:make_ctl\n"
+        "config=../swarm.toml\n",
+        "utf-8",
+    )
+
+    done = subprocess.run(
+        [str(SUPERVISORCTL), "-c", str(own / "supervisorctl.conf"), "swarm", "status"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env=environ(),
+    )
+
+    assert "w: 2 healthy" in done.stdout
