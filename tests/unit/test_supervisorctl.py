@@ -18,6 +18,7 @@ from swarm_event_listener.ctl_arguments import (
     parse,
 )
 from swarm_event_listener.ctl_commands import run
+from swarm_event_listener.ctl_log import NodeLog
 from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
 from swarm_event_listener.ctl_signals import catches
 from swarm_event_listener.ctl_state import (
@@ -533,11 +534,28 @@ def test_a_dump_shows_what_came_after_the_signal(tmp_path: Path) -> None:
     log.write_text(f"{DUMP} old\n", "utf-8")
     world = World()
     world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
-    world.on_wait = [lambda: append(log, f"2026 INFO x\n{DUMP}\n  File y\n")]
+    world.on_wait = [
+        *[lambda: None] * 3,
+        lambda: append(log, f"2026 INFO x\n{DUMP}\n  File y\n"),
+    ]
 
     assert world.run("dump w:w_00") is Exit.OK
     assert world.done == [("signal", "w:w_00", "TTIN")]
     assert world.text == f"{DUMP}\n  File y"
+
+
+def test_what_came_after_a_mark_survives_rotation(tmp_path: Path) -> None:
+    """A file that was begun anew is new as a whole; one that is read remotely slides."""
+    path, remote = tmp_path / "x.log", ["a" * 600 + "\n"]
+    path.write_text("old old old\n", "utf-8")
+    local = NodeLog(replace(process(), stderr_log=str(path)), lambda _: "")
+    far = NodeLog(replace(process(), stderr_log="/nowhere/x"), lambda _: remote[0])
+    marks = (local.mark(), far.mark())
+    path.write_text("new\n", "utf-8")
+    remote[0] = remote[0][50:] + "new\n"
+
+    assert (local.since(marks[0]), far.since(marks[1])) == ("new\n", "new\n")
+    assert local.tail() == "new\n"
 
 
 def append(path: Path, text: str) -> None:
