@@ -545,7 +545,7 @@ def test_a_dump_shows_what_came_after_the_signal(tmp_path: Path) -> None:
 
 
 def test_what_came_after_a_mark_survives_rotation(tmp_path: Path) -> None:
-    """A file that was begun anew is new as a whole; one that is read remotely slides."""
+    """A file begun anew is new as a whole; what is read remotely slides."""
     path, remote = tmp_path / "x.log", ["a" * 600 + "\n"]
     path.write_text("old old old\n", "utf-8")
     local = NodeLog(replace(process(), stderr_log=str(path)), lambda _: "")
