@@ -45,12 +45,15 @@ class ProcessInfo:
         state: Its state now.
         pid: Its process id; None without a process.
         exit_code: The last exit code, -1 for a signal; 0 before the first exit.
+        started_ago_s: Age of its last start by supervisord's wall clock, in whole
+            seconds; None before the first.
     """
 
     name: str
     state: ProcessState
     pid: int | None
     exit_code: int = 0
+    started_ago_s: float | None = None
 
 
 def group_of(name: str) -> str:

@@ -34,6 +34,7 @@ from swarm_event_listener.events import (
     Forget,
     Intend,
     Level,
+    ProcessInfo,
     ProcessState,
     Publish,
     Remember,
@@ -48,6 +49,7 @@ from swarm_event_listener.record import Cause, Record
 EVIDENCE_S: Final = 0.1  # for the stacks to reach the node's log before it is stopped
 ASK_AGAIN_S: Final = 2.0  # after a call without an answer, or without an effect
 RECOVERY_S: Final = 60.0  # then the next node is no longer kept waiting
+START_ERROR_S: Final = 1.0  # supervisord tells starts in whole seconds
 UNKILLABLE_S: Final = 60.0  # beyond stopwaitsecs: not even KILL ends the process
 
 
@@ -257,19 +259,20 @@ def hurry(restart: Restart, *, now_s: float) -> Step:
 
 
 def resume(
-    intent: Restart,
-    state: ProcessState,
-    pid: int | None,
-    *,
-    patience: Patience,
-    now_s: float,
+    intent: Restart, found: ProcessInfo, *, patience: Patience, now_s: float
 ) -> Step:
     """Finish what a killed listener began, from what supervisord says now.
 
     A process that still is the one to stop was not stopped yet. One that is STOPPING or
-    STOPPED was stopped by us: an operator's stop in the same tenth of a second would
-    look alike, but supervisord keeps no word of who asked.
+    STOPPED was stopped by us, unless it is a successor, which nobody but an operator
+    had a reason to stop. An operator's stop in the same tenth of a second as our own
+    looks alike: supervisord keeps no word of who asked.
     """
+    state, pid = found.state, found.pid
+    if _is_stopped_successor(intent, found, now_s=now_s):
+        if intent.phase is Phase.DOWN:
+            return _ended(intent.record)
+        return _dropped(intent, "a successor was stopped, not by us")
     same_process = pid is not None and pid == intent.record.pid
     if state in _UP and same_process:
         return _stop(intent, now_s=now_s)
@@ -282,6 +285,20 @@ def resume(
         again = replace(intent, record=record, phase=phase, accepted=True)
         return seen(again, state, pid, patience=patience, now_s=now_s)
     return _dropped(intent, f"the process is {state} as {pid or 'no process'}")
+
+
+def _is_stopped_successor(intent: Restart, found: ProcessInfo, *, now_s: float) -> bool:
+    """Tell whether who is down now is not the one that the intent is about.
+
+    Without a pid the age of the last start tells it. A rule is not broken by a process
+    so young that a second of error would matter.
+    """
+    if found.state is ProcessState.STOPPING:
+        return found.pid not in {None, intent.record.pid}
+    if found.state is not ProcessState.STOPPED or found.started_ago_s is None:
+        return False
+    intended_ago_s = now_s - intent.record.detected_at_s
+    return found.started_ago_s + START_ERROR_S < intended_ago_s
 
 
 def give_up(restart: Restart) -> Step:

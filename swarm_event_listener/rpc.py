@@ -300,6 +300,7 @@ def _process_info(item: Mapping[str, Any]) -> ProcessInfo:
         state=ProcessState(item["statename"]),
         pid=int(item["pid"]) or None,
         exit_code=int(item["exitstatus"]),
+        started_ago_s=int(item["now"]) - int(item["start"]) if item["start"] else None,
     )
 
 

@@ -27,6 +27,7 @@ from swarm_event_listener.events import (
     Measured,
     Note,
     Ordered,
+    ProcessInfo,
     ProcessState,
     Publish,
     Remember,
@@ -327,7 +328,7 @@ class Swarm:
         for name, info in watched.items():
             known = self._nodes.get(name)
             if known is None:
-                yield from self._found(name, info.state, info.pid, now_s=now_s)
+                yield from self._found(info, now_s=now_s)
             elif (known.state, known.pid) != (info.state, info.pid):
                 yield from self._moved(known, info.state, info.pid, now_s=now_s)
             else:
@@ -335,13 +336,12 @@ class Swarm:
         for name in list(self._intents):  # of nodes that are no more
             yield from lifecycle.removed(self._intents.pop(name)).actions
 
-    def _found(
-        self, name: str, state: ProcessState, pid: int | None, *, now_s: float
-    ) -> Iterator[Action]:
+    def _found(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
         """Take in a node, and what an earlier listener had begun with it."""
+        name = info.name
         failed_at_s = self._remembered.failed_at_s.get(name, ())
         node = replace(
-            appeared(name, state, pid, now_s=now_s),
+            appeared(name, info.state, info.pid, now_s=now_s),
             is_held=name in self._remembered.held,
             failures=tuple(Failure(at_s) for at_s in failed_at_s),
         )
@@ -349,7 +349,7 @@ class Swarm:
         intent = self._intents.pop(name, None)
         if intent is not None:
             patience = self._policy(node).patience
-            step = lifecycle.resume(intent, state, pid, patience=patience, now_s=now_s)
+            step = lifecycle.resume(intent, info, patience=patience, now_s=now_s)
             yield from self._take(node, step)
         yield from self._take_over(self._nodes[name], now_s=now_s)
 

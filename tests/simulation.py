@@ -68,6 +68,7 @@ class Process:
     state: ProcessState = P.STOPPED
     pid: int | None = None
     since_s: float = 0.0
+    started_at_s: float = 0.0
     is_silent: bool = False
     ignores_term: bool = False
     report: Mapping[str, Any] = field(default_factory=dict)
@@ -176,7 +177,12 @@ class World:
     def survey(self) -> tuple[ProcessInfo, ...]:
         """Give getAllProcessInfo."""
         return tuple(
-            ProcessInfo(name=p.name, state=p.state, pid=p.pid)
+            ProcessInfo(
+                name=p.name,
+                state=p.state,
+                pid=p.pid,
+                started_ago_s=self.now_s - p.started_at_s,
+            )
             for p in self.processes.values()
         )
 
@@ -193,6 +199,7 @@ class World:
     def spawn(self, process: Process) -> None:
         """Start a fresh, healthy process."""
         process.pid = next(self.pids)
+        process.started_at_s = self.now_s
         process.is_silent = self.is_born_silent
         process.ignores_term = False
         process.report = self.born_report

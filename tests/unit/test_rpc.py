@@ -83,15 +83,20 @@ def info(**changes: object) -> dict[str, object]:
         "statename": "RUNNING",
         "pid": 7,
         "exitstatus": 0,
+        "start": 0,
+        "now": 1_700_000_060,
         **changes,
     }
 
 
 def test_a_process_is_read(short_dir: Path) -> None:
-    """Name, state, pid and exit code; pid 0 is none."""
-    with server(short_dir, answering([info(), info(pid=0, statename="FATAL")])) as rpc:
+    """Name, state, pid, exit code and age; pid 0 and start 0 are none."""
+    running = info(start=1_700_000_000)
+    with server(short_dir, answering([running, info(pid=0, statename="FATAL")])) as rpc:
         assert rpc.processes() == (
-            ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=7),
+            ProcessInfo(
+                name="w:w_00", state=ProcessState.RUNNING, pid=7, started_ago_s=60
+            ),
             ProcessInfo(name="w:w_00", state=ProcessState.FATAL, pid=None),
         )
 

@@ -234,6 +234,34 @@ def test_an_operators_stop_during_evidence_stays() -> None:
     assert world.intents == {}
 
 
+def test_an_operators_stop_of_a_successor_stays() -> None:
+    """The listener died, the node was replaced and then stopped: not by our intent.
+
+    Also when the intent was never acted on, and the node died by itself.
+    """
+    for is_stopped_by_us in (True, False):
+        world = World().run(10)
+        world.is_born_silent = True
+        world.tell(Reported(name=N0, pid=world.pid(0) or 0, report=_hung()))
+        if is_stopped_by_us:
+            world.run(20)  # stopped, started, and not recovered yet
+        world.kill_listener()
+        if not is_stopped_by_us:
+            world.run(5)
+            world.die(N0)
+            world.run(2)
+        assert world.intents
+        world.stop(N0)
+        world.run(1 if is_stopped_by_us else 0)
+
+        world.start_listener()
+        world.run(30)
+
+        assert world.processes[N0].state is ProcessState.STOPPED
+        assert len(world.records) == is_stopped_by_us
+        assert world.intents == {}
+
+
 def _hung() -> object:
     return report(consume_age_ms=5_001)
 
