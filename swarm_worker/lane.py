@@ -87,6 +87,7 @@ class Lane:
         "backlog",
         "backlog_bytes",
         "batch",
+        "begin_offset",
         "chunks",
         "closed",
         "failed_as",
@@ -118,6 +119,7 @@ class Lane:
         self.batch: Batch | None = None  # while RUNNING
         self.next_offset = -1  # all lower ones are done
         self.leader_epoch: int | None = None  # of the last one done
+        self.begin_offset = -1  # of the first message that came
         # Messages that wait.
         self.chunks: deque[Sequence[Message]] = deque()
         self.backlog = 0
@@ -137,6 +139,11 @@ class Lane:
     def name(self) -> str:
         """``topic/partition``."""
         return f"{self.topic}/{self.partition}"
+
+    @property
+    def position(self) -> int:
+        """Where this assignment has got to; negative while nothing came."""
+        return max(self.next_offset, self.begin_offset)
 
     @property
     def is_busy(self) -> bool:

@@ -146,6 +146,8 @@ class Lanes:
         size_bytes = sum(map(len, sample)) * len(messages) // len(sample)
         with self._changed:
             if not lane.closed:
+                if lane.begin_offset < 0:
+                    lane.begin_offset = offset_of(messages[0])
                 lane.chunks.append(messages)
                 self._count(lane, len(messages), size_bytes)
                 self._offer(lane)

@@ -182,7 +182,7 @@ class Watch:
         self, figures: statistics.Figures, lanes: Iterable[Lane], now_s: float
     ) -> None:
         progress, idle = self._progress, self._lanes.idle()
-        done = {(lane.topic, lane.partition): lane.next_offset for lane in lanes}
+        done = {(lane.topic, lane.partition): lane.position for lane in lanes}
         progress.brokers_up = figures.brokers_up
         progress.lag = statistics.lag(figures, done, idle=idle)
         blocked = set(progress.blocked)

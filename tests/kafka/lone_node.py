@@ -1,9 +1,11 @@
-"""``lone_node.py BOOTSTRAP NAME FILE BATCH SECONDS``: a node to be killed.
+"""``lone_node.py BOOTSTRAP NAME FILE BATCH SECONDS KAFKA``: a node to be killed.
 
 Consumes topic NAME as group NAME in batches of at most BATCH messages, each of which
-takes SECONDS, and appends the offsets of each to FILE when it is done. Ends on TERM.
+takes SECONDS, and appends the offsets of each to FILE when it is done. KAFKA is JSON,
+properties of its own. Ends on TERM.
 """
 
+import json
 import os
 import signal
 import sys
@@ -16,7 +18,9 @@ from tests.kafka.nodes import QUICK, Node, settings
 NEVER = threading.Event()
 
 
-def main(bootstrap: str, name: str, path: str, size: str, seconds: str) -> None:
+def main(  # noqa: PLR0917 - the command line, in its order
+    bootstrap: str, name: str, path: str, size: str, seconds: str, kafka: str
+) -> None:
     """Consume until TERM."""
     app = App(group=name)
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -26,7 +30,7 @@ def main(bootstrap: str, name: str, path: str, size: str, seconds: str) -> None:
         NEVER.wait(float(seconds))
         os.write(file, "".join(f"{m.offset()}\n" for m in batch).encode())
 
-    with Node(app, settings(bootstrap, kafka=QUICK)):
+    with Node(app, settings(bootstrap, kafka={**QUICK, **json.loads(kafka)})):
         signal.sigwait([signal.SIGTERM])
 
 

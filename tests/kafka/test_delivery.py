@@ -1,17 +1,22 @@
 """What is handled and what is committed, on real Kafka."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
+    QUICK,
     Gate,
     Node,
     Seen,
@@ -181,14 +186,54 @@ def test_marks_bound_what_a_kill_repeats(kafka: KafkaBroker) -> None:
         await_committed(kafka, name, name, {0: 5})
 
 
+def test_frozen_node_comes_back_without_its_partition(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """A node that sleeps past its session stores nothing of what it then finishes."""
+    name = kafka.create_topic(unique("lost"), 1)
+    produce(kafka.bootstrap, name, 10)
+    short = {"session.timeout.ms": 1_500}
+    handled = tmp_path / "handled"
+    frozen = lone_node(kafka, name, handled, batch=3, batch_takes_s=0.5, own=short)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    try:
+        eventually(lambda: offsets_in(handled), describe="it is at work")
+        frozen.send_signal(signal.SIGSTOP)
+        with Node(app, settings(kafka.bootstrap, kafka={**QUICK, **short}, node=1)):
+            await_committed(kafka, name, name, {0: 10}, within_s=20.0)
+            before = len(offsets_in(handled))
+            frozen.send_signal(signal.SIGCONT)
+            eventually(
+                lambda: len(offsets_in(handled)) > before,
+                describe="it finishes the batch that it had",
+            )
+            produce(kafka.bootstrap, name, 1, first=10)
+            await_committed(kafka, name, name, {0: 11})
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+        frozen.terminate()
+        assert frozen.wait(20.0) == 0
+    assert kafka.committed(name, name) == {0: 11}, "also after its close"
+    assert set(seen.offsets) | {(0, o) for o in offsets_in(handled)} == {
+        (0, o) for o in range(11)
+    }
+
+
 def lone_node(
-    kafka: KafkaBroker, name: str, handled: Path, *, batch: int, batch_takes_s: float
+    kafka: KafkaBroker,
+    name: str,
+    handled: Path,
+    *,
+    batch: int,
+    batch_takes_s: float,
+    own: Mapping[str, Any] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
     """Start a node in a process of its own, to be killed."""
     script = Path(__file__).with_name("lone_node.py")
     return subprocess.Popen(
         [sys.executable, str(script), kafka.bootstrap, name, str(handled),
-         str(batch), str(batch_takes_s)],
+         str(batch), str(batch_takes_s), json.dumps(dict(own))],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 

@@ -1,0 +1,136 @@
+"""A partition that stands still in a node that lives; and those that only seem to."""
+
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from swarm_worker.app import App
+from swarm_worker.batch import Batch
+from swarm_worker.progress import Snapshot
+from swarm_worker.watch import Watch
+from tests.eventually import eventually
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import (
+    QUICK,
+    Gate,
+    Node,
+    Seen,
+    await_committed,
+    produce,
+    settings,
+    unique,
+)
+
+
+def test_partition_that_stands_still_is_named(kafka: KafkaBroker) -> None:
+    """It has data, nothing here holds it up, and it does not move: a lost pause."""
+    name = kafka.create_topic(unique("stalled"), 2)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        node.await_assigned(2)
+        produce(kafka.bootstrap, name, 5)
+        seen.await_count(5)
+        consumer = node.consumers[0]
+        # Paused behind our back, on the thread that may: as a bug would.
+        tend = consumer._tend
+
+        def lose(client: Any) -> None:
+            client.pause([TopicPartition(name, 0)])
+            consumer._tend = tend  # type: ignore[method-assign]
+
+        consumer._tend = lose  # type: ignore[method-assign]
+        eventually(lambda: consumer._tend == tend, describe="the pause is in force")
+        produce(kafka.bootstrap, name, 500, first=5)
+        for first in (0, 1):
+            produce(kafka.bootstrap, name, 1, partition=1, first=first)
+        # librdkafka asks for the ends of partitions that it does not fetch every 10 s.
+        eventually(
+            lambda: (node.snapshot.stalled_ms or 0) > 1_000,
+            within_s=30.0,
+            describe="the report says so",
+        )
+        assert node.snapshot.stalled == (f"{name}/0",)
+        assert node.snapshot.lag == 500
+
+
+def test_gaps_idle_and_back_off_are_no_stalls(kafka: KafkaBroker) -> None:
+    """Transactions that ended or are open, an idle topic, a handler that fails."""
+    name = kafka.create_topic(unique("gaps"), 4)
+    app, seen = App(group=name), Seen()
+
+    @app.topic(name)
+    def handle(batch: Batch) -> None:
+        if batch.partition == 3:
+            raise ValueError
+        seen(batch)
+
+    producer = leave_gaps(kafka, name)
+    produce(kafka.bootstrap, name, 100, partition=3)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        seen.await_count(2)
+        stalled = [s.stalled for s in snapshots(node, count=6)]
+        assert stalled == [()] * 6
+        assert node.snapshot.stalled_ms is None
+        assert node.snapshot.lag == 100, "of the failing one only"
+        await_committed(kafka, name, name, {0: 1, 1: 1})
+    producer.abort_transaction()
+
+
+def leave_gaps(kafka: KafkaBroker, topic: str) -> Producer:
+    """Leave an aborted transaction on partition 0 and an open one on partition 1."""
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap, "transactional.id": topic}
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(topic, "committed", partition=0)
+    producer.produce(topic, "committed", partition=1)
+    producer.commit_transaction()
+    producer.begin_transaction()
+    producer.produce(topic, "aborted", partition=0)
+    producer.flush()
+    producer.abort_transaction()
+    producer.begin_transaction()
+    producer.produce(topic, "open", partition=1)
+    producer.flush()
+    return producer
+
+
+def snapshots(node: Node, *, count: int) -> list[Snapshot]:
+    """Give the progress after each of the next statistics."""
+    told: list[Snapshot] = []
+    measure = Watch._measure
+
+    def tell(watch: Watch, *arguments: Any) -> None:
+        measure(watch, *arguments)
+        told.append(node.snapshot)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Watch, "_measure", tell)
+        eventually(
+            lambda: len(told) >= count, describe=f"statistics came {count} times"
+        )
+    return told[:count]
+
+
+def test_busy_and_paused_partitions_are_no_stalls(kafka: KafkaBroker) -> None:
+    """One whose handler takes its time is told as in flight, and as that only."""
+    name = kafka.create_topic(unique("busy"), 2)
+    app, gate = App(group=name), Gate()
+    app.topic(name)(gate)
+    for partition in range(2):
+        produce(kafka.bootstrap, name, 20_000, partition=partition)
+    with Node(app, settings(kafka.bootstrap, kafka=QUICK)) as node:
+        gate.await_entered()
+        polls = node.watch.polls
+        eventually(lambda: node.watch.polls > polls + 20, describe="polls go on")
+        eventually(
+            lambda: node.snapshot.lag == 40_000, describe="what is not done is behind"
+        )
+        snapshot = node.snapshot
+        assert (snapshot.stalled, snapshot.stalled_ms) == ((), None)
+        assert len(snapshot.in_flight) == 1
+        gate.open.set()
+        await_committed(kafka, name, name, {0: 20_000, 1: 20_000})
