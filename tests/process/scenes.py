@@ -175,11 +175,13 @@ def witnessed(swarm: Swarm) -> list[dict[str, Any]]:
     supervisord repeats an event to all listeners of one priority when one of them dies
     over it: it compares processes by nothing but that.
     """
-    events: dict[int, dict[str, Any]] = {}
+    events: dict[tuple[int, str], dict[str, Any]] = {}
     for line in swarm.daemon.file("events.jsonl").splitlines():
         with contextlib.suppress(ValueError):  # a line that is being written
             event = json.loads(line)
-            events.setdefault(event["pool_serial"], event)
+            # Not the number alone: a new supervisord counts anew.
+            key = event["pool_serial"], event["payload"]
+            events.setdefault(key, event)
     return list(events.values())
 
 
