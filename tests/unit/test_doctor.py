@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm_event_listener.doctor import examine
 from swarm_event_listener.doctor_finding import (
@@ -21,6 +24,7 @@ from swarm_event_listener.doctor_finding import (
     render,
     warning,
 )
+from swarm_event_listener.doctor_options import OPTIONS
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf"
 ENVIRON = {"PATH": "/usr/bin"}
@@ -734,6 +738,102 @@ def test_a_file_that_is_none_is_one_finding(
 
     assert words in finding.why
     assert str(conf) in finding.why
+
+
+UNREADABLE = [
+    "redirect_stderr=perhaps",
+    "stdout_capture_maxbytes=muchKB",
+    "exitcodes=78,none",
+    "environment=A",
+    "process_name=100%",
+    "autorestart=sometimes",
+]
+
+
+@pytest.mark.parametrize("line", UNREADABLE)
+def test_a_value_that_supervisord_refuses_is_an_error(look: Look, line: str) -> None:
+    """The option is named, and the other checks go on."""
+    findings = look(("stdout_logfile=NONE", line))
+
+    option = line.partition("=")[0]
+    assert any(
+        finding.check == "unreadable" and finding.why.startswith(f"{option}: ")
+        for finding in findings
+    )
+
+
+OPTIONS_OF_ALL = [
+    (section, option)
+    for section in ("program:w", "eventlistener:swarm", "supervisord")
+    for option in sorted(OPTIONS[section.partition(":")[0]])
+] + [("unix_http_server", "chmod"), ("unix_http_server", "file"), ("include", "files")]
+
+WORDS = st.sampled_from(
+    ["", "%", "%%", "%(here)s", "%(ENV_NOPE)s", "%(process_num)d", "-1", "0", "1"]
+)
+OTHERS = st.sampled_from(
+    ["true", "64KB", "KB", "a=b", '"', "'", ",", "swarm-worker", "--node", "/x", "*"]
+)
+
+
+@given(
+    place=st.sampled_from(OPTIONS_OF_ALL),
+    value=st.lists(WORDS | OTHERS, max_size=4).map(" ".join)
+    | st.lists(WORDS | OTHERS).map("".join),
+)
+def test_whatever_an_option_says_the_doctor_answers(
+    place: tuple[str, str], value: str
+) -> None:
+    """With findings; it never ends in a traceback."""
+    section, option = place
+    text = f"{CONF}\n[{section}]\n{option}={value}\n"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "supervisord.conf").write_text(text, "utf-8")
+        (Path(folder) / "swarm.toml").write_text(TOML, "utf-8")
+
+        findings = examine(Path(folder) / "supervisord.conf", ENVIRON)
+
+    assert exit_code(findings) in {EXIT_CLEAN, EXIT_WARNINGS, EXIT_ERRORS}
+    assert render(findings)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -c 'swarm-event-listener --config %(here)s/swarm.toml'",
+        '/v/bin/python -m swarm_event_listener --config="%(here)s/swarm.toml"',
+        "swarm-event-listener",
+    ],
+)
+def test_the_listeners_command_may_be_wrapped(look: Look, command: str) -> None:
+    """A shell, a module, or no file named: ./swarm.toml then."""
+    given = 'swarm-event-listener --config "%(here)s/swarm.toml"'
+
+    assert look((given, command)) == ()
+
+
+def test_variables_that_only_supervisord_has_are_not_asked_for(look: Look) -> None:
+    """Settings from its environment are not judged; what its file adds is known."""
+    assert (
+        look(toml=(('groups = ["w"]', 'groups = ["w"]\nboot_ttl = "${BOOT}"'),)) == ()
+    )
+    assert (
+        look(
+            ("logfile_maxbytes=0", 'logfile_maxbytes=0\nenvironment=APP="/srv/app"'),
+            ("numprocs=4", "numprocs=4\ndirectory=%(ENV_APP)s"),
+        )
+        == ()
+    )
+
+
+def test_without_static_membership_there_is_no_session_to_keep(look: Look) -> None:
+    """A short session timeout is then nobody's trouble."""
+    short = (
+        "[worker]",
+        '"session.timeout.ms" = 6000\n[worker]\nstatic_membership = false',
+    )
+
+    assert look(toml=(short,)) == ()
 
 
 def test_a_missing_swarm_toml_is_named(look: Look, tmp_path: Path) -> None:
