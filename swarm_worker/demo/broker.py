@@ -33,8 +33,16 @@ class BrokerError(RuntimeError):
 
 
 @contextmanager
-def mock_broker(topic: str, *, partitions: int) -> Iterator[str]:
+def mock_broker(
+    topic: str,
+    *,
+    partitions: int,
+    initial_rebalance_delay_ms: int = INITIAL_REBALANCE_DELAY_MS,
+) -> Iterator[str]:
     """Run a broker with one topic on 127.0.0.1; give its HOST:PORT.
+
+    Who joins a group after its initial delay has all members wait for the session
+    timeout less a second.
 
     Raises:
         BrokerError: This client's librdkafka cannot host it.
@@ -51,7 +59,7 @@ def mock_broker(topic: str, *, partitions: int) -> Iterator[str]:
         raise BrokerError("librdkafka gave no mock cluster; use --bootstrap HOST:PORT")
     try:
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(
-            cluster, INITIAL_REBALANCE_DELAY_MS
+            cluster, initial_rebalance_delay_ms
         )
         library.rd_kafka_mock_topic_create(cluster, topic.encode(), partitions, 1)
         yield library.rd_kafka_mock_cluster_bootstraps(cluster).decode()

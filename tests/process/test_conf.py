@@ -1,0 +1,252 @@
+"""conf/ as it is shipped, run by plain ``supervisord -n -c``.
+
+Only the app's name and ``bootstrap.servers`` are edited, as the README says.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from swarm_event_listener.rpc import Supervisor, SupervisorUnreachable
+from swarm_worker.demo.broker import mock_broker
+from tests.eventually import eventually
+from tests.supervisord import LEASHED, ROOT, is_alive, kill
+
+pytestmark = pytest.mark.process
+
+BIN = Path(sys.executable).parent
+NODES = [f"swarm_worker:swarm_worker_{i:02}" for i in range(4)]
+LISTENER = "swarm_event_listener:swarm_event_listener"
+APP = """
+import os
+from swarm_worker import App
+
+app = App(group="shop")
+
+@app.topic("orders")
+def sell(batch):
+    print("printed", flush=True)
+    line = "".join(f"{batch.node} {message.value().decode()}\\n" for message in batch)
+    with open(os.environ["SOLD"], "a") as sold:
+        sold.write(line)
+"""
+
+
+@dataclass
+class Installation:
+    """A directory with an app, the shipped configuration, and our programs on PATH.
+
+    Attributes:
+        folder: Where supervisord is started; the app's code is there.
+        conf: The copy of conf/.
+        process: supervisord.
+    """
+
+    folder: Path
+    conf: Path = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.conf = self.folder / "conf"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a shell has in which the virtual environment is activated."""
+        path = f"{self.folder / 'bin'}:{BIN}:{os.environ['PATH']}"
+        return {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "SOLD": str(self.folder / "sold"),
+        }
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the one place where a text stands."""
+        path = self.conf / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+    def run(self) -> Supervisor:
+        """Start supervisord as the README says; wait until it answers."""
+        leash = [sys.executable, str(LEASHED), str(os.getpid())]
+        self.process = subprocess.Popen(
+            [*leash, str(BIN / "supervisord"), "-n", "-c", "conf/supervisord.conf"],
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        rpc = Supervisor(f"unix://{self.conf}/supervisor.sock")
+        eventually(lambda: _answers(rpc), within_s=20, describe="supervisord answers")
+        return rpc
+
+    def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run supervisorctl."""
+        return subprocess.run(
+            [BIN / "supervisorctl", "-c", "conf/supervisord.conf", *words],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def log(self, name: str) -> str:
+        """Give the text of a log in conf/."""
+        return (self.conf / name).read_text()
+
+    def sold(self) -> list[str]:
+        """Give what was processed."""
+        path = self.folder / "sold"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return sorted(line.partition(" ")[2] for line in lines)
+
+
+def _answers(rpc: Supervisor) -> bool:
+    try:
+        return bool(rpc.processes())
+    except SupervisorUnreachable:
+        return False
+
+
+def write_programs(folder: Path) -> None:
+    """Write the console scripts of pyproject.toml, as pip would."""
+    folder.mkdir()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name, target in project["scripts"].items():
+        module, _, function = target.partition(":")
+        script = folder / name
+        script.write_text(
+            f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\n"
+            f"sys.exit({function}())\n"
+        )
+        script.chmod(0o755)
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """The shipped configuration beside an app; whatever ran there has ended after."""
+    made = Installation(Path(tempfile.mkdtemp(prefix="c", dir="/tmp")))
+    shutil.copytree(ROOT / "conf", made.conf)
+    write_programs(made.folder / "bin")
+    (made.folder / "shop.py").write_text(APP)
+    try:
+        yield made
+    finally:
+        if hasattr(made, "process"):
+            made.process.terminate()
+            try:
+                made.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                made.process.kill()
+                made.process.wait(timeout=10)
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+
+def pids(rpc: Supervisor) -> dict[str, int | None]:
+    """Give the processes that run."""
+    return {p.name: p.pid for p in rpc.processes() if p.state == "RUNNING"}
+
+
+@pytest.mark.timeout(180)
+def test_with_two_edits_it_runs_and_obeys_supervisorctl(
+    installation: Installation,
+) -> None:
+    """Four nodes consume; status, stop, start, restart and shutdown as ever."""
+    numbers = [f"{n:03}" for n in range(200)]
+    with mock_broker(
+        "orders", partitions=8, initial_rebalance_delay_ms=6_000
+    ) as bootstrap:
+        producer = Producer({"bootstrap.servers": bootstrap})
+        for number in numbers:
+            producer.produce("orders", number)
+        producer.flush(10)
+        installation.edit("supervisord.conf", " app:app ", " shop:app ")
+        installation.edit("swarm.toml", "127.0.0.1:9092", bootstrap)
+        rpc = installation.run()
+
+        eventually(
+            lambda: installation.sold() == numbers,
+            within_s=100,
+            describe="all messages are processed once",
+        )
+        _obeys(installation, rpc)
+
+
+def _obeys(installation: Installation, rpc: Supervisor) -> None:
+    before = pids(rpc)
+    assert before.keys() == {*NODES, LISTENER}
+    assert installation.ctl("status").returncode == 0
+    eventually(
+        lambda: "4 healthy" in installation.ctl("swarm", "status").stdout,
+        within_s=30,
+        describe="the listener finds all nodes healthy",
+    )
+    assert "no findings" in installation.ctl("swarm", "doctor").stdout
+
+    assert installation.ctl("stop", NODES[1]).stdout == f"{NODES[1]}: stopped\n"
+    assert rpc.process(NODES[1]).exit_code == 0
+    assert installation.ctl("start", NODES[1]).stdout == f"{NODES[1]}: started\n"
+    installation.ctl("restart", NODES[2])
+    after = pids(rpc)
+    assert after.keys() == before.keys()
+    assert {n for n in before if before[n] != after[n]} == {NODES[1], NODES[2]}
+
+    _comes_back_after_kill(rpc, NODES[3])
+    _comes_back_after_kill(rpc, LISTENER)
+    assert "printed" in "".join(
+        installation.log(f"swarm_worker_{i:02}.log") for i in range(4)
+    )
+    left = [pid for pid in pids(rpc).values() if pid]
+    installation.ctl("shutdown")
+    assert installation.process.wait(timeout=60) == 0
+    assert not any(map(is_alive, left))
+
+
+def _comes_back_after_kill(rpc: Supervisor, name: str) -> None:
+    pid = rpc.process(name).pid
+    assert pid
+    kill(pid)
+    eventually(
+        lambda: pids(rpc).get(name, pid) != pid,
+        within_s=15,
+        describe=f"{name} runs again",
+    )
+
+
+def test_what_no_restart_can_mend_stays_down_with_its_code_to_read(
+    installation: Installation,
+) -> None:
+    """No app of that name: EXITED with 78, one start each, and a line that says why."""
+    installation.edit("supervisord.conf", " app:app ", " shoq:app ")
+    rpc = installation.run()
+
+    def given_up() -> bool:
+        infos = [rpc.process(name) for name in NODES]
+        return all((i.state, i.exit_code) == ("EXITED", 78) for i in infos)
+
+    eventually(given_up, within_s=30, describe="all nodes EXITED with 78")
+    eventually(
+        lambda: "listener_started" in installation.log("swarm_event_listener.log"),
+        describe="the listener is there",
+    )
+    installation.process.send_signal(signal.SIGUSR2)  # one more turn of its loop
+    eventually(
+        lambda: "SIGUSR2" in installation.log("supervisord.log"),
+        describe="supervisord has gone on",
+    )
+    assert given_up()
+    log = installation.log("swarm_worker_00.log")
+    assert log.count("no module 'shoq'") == 1
