@@ -1,0 +1,324 @@
+"""Brings the faults of a schedule about, and keeps book of what each excuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
+from tests.chaos.schedule import Fault, Kind
+from tests.chaos.verdict import Evidence, Process
+from tests.eventually import eventually
+from tests.process import scenes
+from tests.process.lives import Lives
+from tests.process.proxy import Blow, Proxy
+from tests.process.swarms import LISTENER, Swarm
+
+NODES: Final = 6
+SHORTLY_S: Final = 0.8
+PEACE_WITHIN_S: Final = 40.0  # after the last fault: silence, stop, gap, twice over
+
+LIMITS: Final[dict[str, Any]] = {
+    "node_report_timeout": 2_000,
+    "shutdown_timeout": 1_000,
+    "node_restart_timeout": 500,
+    "max_unavailable": 3,
+    "max_restarts": 100_000,  # back-off would only make it wait
+}
+
+# What a node's script says, and the statuses that this explains.
+SICK: Final[dict[Kind, tuple[dict[str, Any], set[int]]]] = {
+    Kind.NODE_SILENT: ({"silent": True}, {-1}),
+    Kind.NODE_RAVES: ({"raw": "<!--XSUPERVISOR:BEGIN-->" + "[" * 300}, {-1}),
+    Kind.NODE_HANGS: ({"consume_age_ms": 9_000}, {2}),
+    Kind.NODE_HANGS_DEAF: ({"consume_age_ms": 9_000, "ignore_term": True}, {2}),
+    Kind.NODE_STOPS_POLLING: ({"poll_age_ms": 9_000}, {1}),
+    Kind.NODE_HANGS_LISTENER_DIES: ({"consume_age_ms": 9_000}, {2}),
+    Kind.NODE_EXITS: ({"exit": 1}, set()),
+}
+
+
+@dataclass
+class Mayhem:
+    """A swarm, its witnesses, and the book of what was done to it.
+
+    Attributes:
+        timeline: What was done when, for people.
+    """
+
+    swarm: Swarm
+    lives: Lives
+    proxy: Proxy
+    timeline: list[str] = field(default_factory=list)
+    explained: dict[Process, set[int]] = field(default_factory=dict)
+    excused: set[Process] = field(default_factory=set)
+    stopped_at_s: dict[str, float] = field(default_factory=dict)
+    downs: list[tuple[str, float, float | None]] = field(default_factory=list)
+    thaws: list[tuple[float, int]] = field(default_factory=list)
+    listener_ends: int = 0
+
+    def bring(self, fault: Fault) -> None:
+        """Bring a fault about, unless there is nobody to suffer it."""
+        scenes.let_pass(fault.pause_s)
+        self.thaw(until_s=time.monotonic())
+        try:
+            done = self._verbs()[fault.kind](fault)
+        except (SupervisorFault, SupervisorUnreachable, ProcessLookupError) as error:
+            done = f"not possible: {error}"
+        self.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {done}")
+
+    def thaw(self, *, until_s: float | None = None) -> None:
+        """Continue what was frozen for long enough; all of it without a moment."""
+        for due_s, pid in list(self.thaws):
+            if until_s is None or due_s <= until_s:
+                scenes.signal_if_alive(pid, signal.SIGCONT)
+                self.thaws.remove((due_s, pid))
+
+    def _verbs(self) -> dict[Kind, Callable[[Fault], str]]:
+        return {
+            **dict.fromkeys(SICK, self._sicken),
+            Kind.NODE_HANGS_LISTENER_DIES: self._sicken_and_strike,
+            Kind.NODE_KILLED: self._kill_node,
+            Kind.NODE_TERMED: self._term_node,
+            Kind.NODE_FROZEN: self._freeze_node,
+            Kind.NODE_FROZEN_SHORTLY: self._freeze_node,
+            Kind.LISTENER_KILLED: self._end_listener,
+            Kind.LISTENER_TERMED: self._end_listener,
+            Kind.LISTENER_FROZEN: self._freeze_listener,
+            Kind.SUPERVISORD_FROZEN: self._freeze_supervisord,
+            Kind.SUPERVISORD_KILLED: self._kill_supervisord,
+            Kind.RELOADED: self._reload,
+            Kind.OPERATOR_STOPS: self._operator_stops,
+            Kind.OPERATOR_STARTS: self._operator_starts,
+            Kind.OPERATOR_RESTARTS: self._operator_restarts,
+        }
+
+    # --- nodes ------------------------------------------------------------------------
+
+    def _victim(self, fault: Fault, *, healthy: bool = False) -> tuple[int, int]:
+        """Give a running node and its pid, from the fault's own node on.
+
+        Raises:
+            ProcessLookupError: None runs.
+        """
+        known = {info.name: info for info in self.swarm.daemon.rpc.processes()}
+        for offset in range(NODES):
+            node = (fault.node + offset) % NODES
+            info = known[scenes.name_of(node)]
+            if info.state == "RUNNING" and info.pid is not None:
+                if healthy and (info.name, info.pid) in self.explained:
+                    continue
+                return node, info.pid
+        raise ProcessLookupError("no such node runs")
+
+    def _explain(self, node: int, pid: int, statuses: set[int]) -> None:
+        self.explained.setdefault((scenes.name_of(node), pid), set()).update(statuses)
+
+    def _sicken(self, fault: Fault) -> str:
+        node, pid = self._victim(fault)
+        script, statuses = SICK[fault.kind]
+        self._explain(node, pid, statuses)
+        name = scenes.name_of(node).partition(":")[2]
+        scenes.write_script(self.swarm.daemon.folder, name, pid=pid, **script)
+        return f"node {node} pid {pid}"
+
+    def _sicken_and_strike(self, fault: Fault) -> str:
+        node, _ = self._victim(fault)
+        method, is_made = fault.step
+        self.proxy.arm(Blow(method, scenes.name_of(node), is_made))
+        return f"{self._sicken(fault)}, {method} {'made' if is_made else 'not made'}"
+
+    def _kill_node(self, fault: Fault) -> str:
+        node, pid = self._victim(fault)
+        os.kill(pid, signal.SIGKILL)
+        return f"node {node} pid {pid}"
+
+    def _term_node(self, fault: Fault) -> str:
+        node, pid = self._victim(fault)
+        os.kill(pid, signal.SIGTERM)
+        return f"node {node} pid {pid}"
+
+    def _freeze_node(self, fault: Fault) -> str:
+        node, pid = self._victim(fault)
+        os.kill(pid, signal.SIGSTOP)
+        if fault.kind is Kind.NODE_FROZEN:
+            self._explain(node, pid, {-1})
+        else:
+            self.thaws.append((time.monotonic() + SHORTLY_S, pid))
+        return f"node {node} pid {pid}"
+
+    # --- the listener -----------------------------------------------------------------
+
+    def _end_listener(self, fault: Fault) -> str:
+        pid = self.swarm.listener_pid()
+        is_kill = fault.kind is Kind.LISTENER_KILLED
+        os.kill(pid, signal.SIGKILL if is_kill else signal.SIGTERM)
+        self.listener_ends += 1
+        return f"pid {pid}"
+
+    def _freeze_listener(self, fault: Fault) -> str:
+        pid = self.swarm.listener_pid()
+        os.kill(pid, signal.SIGSTOP)
+        self.thaws.append((time.monotonic() + fault.lasts_s, pid))
+        return f"pid {pid} for {fault.lasts_s} s"
+
+    # --- supervisord ------------------------------------------------------------------
+
+    def _freeze_supervisord(self, fault: Fault) -> str:
+        process = self.swarm.daemon.process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            scenes.let_pass(fault.lasts_s)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        return f"for {fault.lasts_s} s"
+
+    def _kill_supervisord(self, _fault: Fault) -> str:
+        self._excuse_all()
+        process = self.swarm.daemon.process
+        process.kill()
+        process.wait()
+        self._excuse_all()
+        self.listener_ends += 1
+        scenes.start_again(self.swarm)
+        return f"pid {process.pid}, now {self.swarm.daemon.process.pid}"
+
+    def _reload(self, _fault: Fault) -> str:
+        self._excuse_all()
+        self.listener_ends += 1
+        self.swarm.daemon.rpc._call("supervisor.restart")
+        eventually(self._has_reloaded, within_s=30, describe="the end of a reload")
+        return "done"
+
+    def _has_reloaded(self) -> bool:
+        with suppress(SupervisorFault, SupervisorUnreachable):
+            return bool(self.swarm.daemon.rpc.processes())
+        return False
+
+    def _excuse_all(self) -> None:
+        """Take note that whatever is under way now ends without a record."""
+        self.excused |= self.stopped()
+        for slot in map(scenes.name_of, range(NODES)):
+            self.excused |= {(slot, life.pid) for life in self.lives.alive(slot)}
+        now_s = time.monotonic()
+        for slot, from_s in self.stopped_at_s.items():
+            self.downs.append((slot, from_s, now_s))
+        self.stopped_at_s.clear()
+
+    # --- the operator -----------------------------------------------------------------
+
+    def _operator_stops(self, fault: Fault) -> str:
+        node, pid = self._victim(fault, healthy=True)
+        self._stop(node, pid)
+        self.stopped_at_s[scenes.name_of(node)] = time.monotonic()
+        return f"node {node} pid {pid}"
+
+    def _stop(self, node: int, pid: int) -> None:
+        self.swarm.daemon.rpc.stop(scenes.name_of(node))
+        self.excused.add((scenes.name_of(node), pid))
+
+    def _operator_starts(self, _fault: Fault) -> str:
+        for slot in sorted(self.stopped_at_s):
+            now_s = time.monotonic()
+            self.swarm.daemon.rpc.start(slot)
+            self.downs.append((slot, self.stopped_at_s.pop(slot), now_s))
+            return slot
+        return "none to start"
+
+    def _operator_restarts(self, fault: Fault) -> str:
+        node, pid = self._victim(fault, healthy=True)
+        self._stop(node, pid)
+        self.swarm.daemon.wait_for(scenes.name_of(node), "STOPPED")
+        self.swarm.daemon.rpc.start(scenes.name_of(node))
+        return f"node {node} pid {pid}"
+
+    # --- the end ----------------------------------------------------------------------
+
+    def stopped(self) -> set[Process]:
+        """Give the processes that an independent listener saw being stopped."""
+        found = set()
+        for event in scenes.witnessed(self.swarm):
+            if event["event"] == "PROCESS_STATE_STOPPING":
+                tokens = dict(
+                    token.partition(":")[::2] for token in event["payload"].split()
+                )
+                if tokens["groupname"] == "w":
+                    found.add((f"w:{tokens['processname']}", int(tokens["pid"])))
+        return found
+
+    def at_peace(self) -> bool:
+        """Tell whether each node is as it should be: running and heard, or stopped."""
+        status = self.swarm.status()
+        told = {node["node"]: node for node in status["nodes"]}
+        if status["listener"]["pid"] != self.swarm.daemon.pid(LISTENER):
+            return False
+        for info in self.swarm.daemon.rpc.processes():
+            if info.name not in told:
+                continue
+            if info.name in self.stopped_at_s:
+                if info.state != "STOPPED":
+                    return False
+            elif not _is_well(told[info.name], info.pid):
+                return False
+        return not self.swarm.intents()
+
+    def evidence(self) -> Evidence:
+        """Give what the witnesses saw."""
+        downs = [*self.downs, *((s, t, None) for s, t in self.stopped_at_s.items())]
+        self.lives.sample()
+        return Evidence(
+            lives={
+                slot: self.lives.all(slot) for slot in map(scenes.name_of, range(NODES))
+            },
+            overlaps=self.lives.overlaps,
+            records=[*self.swarm.records()],
+            stopped=self.stopped(),
+            excused=self.excused,
+            explained=self.explained,
+            operator_downs=downs,
+            listener_log=self.swarm.log,
+            listener_ends=self.listener_ends + len(self.proxy.dealt),
+        )
+
+
+def _is_well(told: dict[str, Any], pid: int | None) -> bool:
+    report = told["report"]
+    return bool(
+        pid is not None
+        and told["pid"] == pid
+        and told["restart"] is None
+        and report
+        and report["consume_age_ms"] is None
+        and report["poll_age_ms"] < 1_000
+        and told["report_age_s"] < 2
+    )
+
+
+@contextmanager
+def mayhem() -> Iterator[Mayhem]:
+    """Start a swarm and its witnesses, and wait until all is well."""
+    proxies: list[Proxy] = []
+
+    def prepare(folder: Path) -> None:
+        proxies.append(Proxy(folder))
+
+    with scenes.watched_scene(
+        nodes=NODES,
+        limits=LIMITS,
+        program={"stopwaitsecs": "1"},
+        listener={"environment": 'SUPERVISOR_SERVER_URL="unix://{folder}/p"'},
+        prepare=prepare,
+    ) as (swarm, lives):
+        scenes.wait_for_reports(swarm, NODES)
+        one = Mayhem(swarm, lives, proxies[0])
+        try:
+            yield one
+        finally:
+            one.thaw()
+            proxies[0].close()

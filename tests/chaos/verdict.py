@@ -1,0 +1,105 @@
+"""What must hold however a swarm was treated: pure, over the witnesses' evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.process.lives import Life
+
+Process = tuple[str, int]  # slot and pid
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """What the witnesses saw, and what the faults excuse.
+
+    Attributes:
+        lives: All processes of each slot, as sampled in /proc.
+        overlaps: Pairs of live processes of one slot.
+        records: The history of restarts.
+        stopped: Processes that an independent listener saw being stopped.
+        excused: Those whose stop needs no record: an operator's, or supervisord's own.
+        explained: Statuses that the faults of a process explain.
+        operator_downs: Slots with the moments between which an operator had them down;
+            the second None for those that are still.
+        listener_log: What the listeners wrote.
+        listener_ends: How often one was ended by a fault.
+    """
+
+    lives: Mapping[str, list[Life]]
+    overlaps: list[tuple[Life, Life]]
+    records: list[Mapping[str, Any]]
+    stopped: set[Process]
+    excused: set[Process] = field(default_factory=set)
+    explained: dict[Process, set[int]] = field(default_factory=dict)
+    operator_downs: list[tuple[str, float, float | None]] = field(default_factory=list)
+    listener_log: str = ""
+    listener_ends: int = 0
+
+
+def complaints(evidence: Evidence) -> list[str]:
+    """Give all that does not hold; empty when all is well."""
+    return [
+        *_overlaps(evidence),
+        *_records(evidence),
+        *_stops(evidence),
+        *_operator(evidence),
+        *_listener(evidence),
+    ]
+
+
+def _overlaps(evidence: Evidence) -> Iterator[str]:
+    for one, other in evidence.overlaps:
+        yield f"two live processes of a slot: {one}, {other}"
+
+
+def _records(evidence: Evidence) -> Iterator[str]:
+    """Each record is of one restart of one process, for a cause that was there."""
+    counted = Counter((record["node"], record["pid"]) for record in evidence.records)
+    for process, count in counted.items():
+        if count > 1:
+            yield f"{count} records of one process: {process}"
+    for record in evidence.records:
+        process = record["node"], record["pid"]
+        life = next(
+            (
+                life
+                for life in evidence.lives.get(process[0], [])
+                if life.pid == process[1]
+            ),
+            None,
+        )
+        if life is None or life.gone_at_s is None:
+            yield f"a record of a process that was not restarted: {process}"
+        if process not in evidence.stopped | evidence.excused:
+            yield f"a record without a stop: {process}"
+        if record["status"] not in evidence.explained.get(process, set()):
+            yield (
+                f"restarted without a cause: {process} status {record['status']}, "
+                f"{record['reason']}"
+            )
+
+
+def _stops(evidence: Evidence) -> Iterator[str]:
+    recorded = {(record["node"], record["pid"]) for record in evidence.records}
+    for process in sorted(evidence.stopped - recorded - evidence.excused):
+        yield f"a stop without a record: {process}"
+
+
+def _operator(evidence: Evidence) -> Iterator[str]:
+    for slot, from_s, to_s in evidence.operator_downs:
+        for life in evidence.lives.get(slot, []):
+            if life.seen_at_s > from_s and (to_s is None or life.seen_at_s < to_s):
+                yield f"started although an operator had stopped it: {life}"
+
+
+def _listener(evidence: Evidence) -> Iterator[str]:
+    for word in ("Traceback", "listener_crashed", "listener_unheard"):
+        if word in evidence.listener_log:
+            yield f"the listener said {word}"
+    starts = evidence.listener_log.count("listener_started")
+    if starts > evidence.listener_ends + 1:
+        yield f"{starts} listeners, but only {evidence.listener_ends} were ended"
