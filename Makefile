@@ -35,5 +35,6 @@ kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
 	@$(BIN)/python -m tests.kafka.broker $(ARGS)
 
 clean:  ## remove what the other commands left in this folder
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
