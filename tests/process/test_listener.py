@@ -98,6 +98,7 @@ def test_a_listener_that_is_told_to_end_leaves_no_intent(
 _SECOND_LISTENER: Final = """[eventlistener:second]
 command = {python} -m swarm_event_listener --config {folder}/swarm.toml
 events = TICK_5
+autostart = false
 autorestart = false
 startsecs = 0
 stderr_logfile = {folder}/second.log
@@ -109,12 +110,9 @@ def test_two_listeners_of_one_journal_are_one_too_many(
     start_swarm: StartSwarm,
 ) -> None:
     """The second exits 78 and says why; the first goes on."""
-    swarm = start_swarm(
-        replace=(
-            ("[eventlistener:witness]", _SECOND_LISTENER),
-            ("[eventlistener:swarm]", "[eventlistener:swarm]\npriority = -9"),
-        )
-    )
+    swarm = start_swarm(replace=(("[eventlistener:witness]", _SECOND_LISTENER),))
+
+    swarm.daemon.rpc.start("second:second")
 
     swarm.daemon.wait_for("second:second", "EXITED")
 
