@@ -47,7 +47,12 @@ def booting() -> Iterator[tuple[Swarm, Lives]]:
             "restart_period": 60_000,
         },
         more="\n".join(
-            scenes.program_section(group, command=command, numprocs="1")
+            scenes.program_section(
+                group,
+                command=command,
+                # Silence counts only in a group that has ever reported.
+                numprocs="2" if group == "slow" else "1",
+            )
             for group, command in groups.items()
         ),
         prepare=prepare,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -135,6 +136,10 @@ def test_a_damaged_journal_is_put_aside_with_one_line(
     healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
 
     assert swarm.pid(WELL) == well
+    if damage == "symlink":
+        settings = tomllib.loads(swarm.daemon.file("swarm.toml"))
+        state_dir = Path(settings["listener"]["state_dir"])
+        assert (state_dir / "precious").read_text() == "precious"
     about = [line for line in swarm.log.splitlines() if "journal_" in line]
     assert len(about) == (0 if damage == "foreign_intent" else 1)
     assert "Traceback" not in swarm.log
