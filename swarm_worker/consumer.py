@@ -24,7 +24,14 @@ from swarm_worker.config import consumer_properties
 from swarm_worker.dead_letters import DeadLetters
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing import HandlerPool, Processing
-from swarm_worker.troubles import FatalError, Kind, LibraryLog, kind_of, text_of
+from swarm_worker.troubles import (
+    FatalError,
+    Kind,
+    LibraryLog,
+    fatal_reason,
+    kind_of,
+    text_of,
+)
 from swarm_worker.watch import Watch
 
 if TYPE_CHECKING:
@@ -120,6 +127,7 @@ class GroupConsumer:
         )
         self._stopping = threading.Event()
         self._resumed = False
+        self._leaves = False
         self._marks_at_s = clock()
         self._drain = DRAIN_MESSAGES
         self._thread = threading.Thread(
@@ -142,12 +150,17 @@ class GroupConsumer:
             self._lanes.is_held = False
             self._resumed = True
 
-    def stop(self) -> None:
+    def stop(self, *, leave: bool = False) -> None:
         """Begin no new batch, let those in flight end, commit, close. At once.
 
         Coroutine handlers that have not ended shortly before ``shutdown_timeout`` are
         cancelled. `join` waits for the end.
+
+        Args:
+            leave: The node does not come back: its partitions go to others now. A
+                static member else keeps them until its session ends.
         """
+        self._leaves = leave
         self._lanes.is_held = True
         self._stopping.set()
 
@@ -315,7 +328,9 @@ class GroupConsumer:
         assignment.lose_all()
         client.close()
         if kind_of(failure) is not Kind.HELD_ID:
-            raise FatalError(f"group {self._plan.group}: {failure.str()}")
+            instance_id = self._properties.get("group.instance.id")
+            reason = fatal_reason(failure, instance_id=instance_id)
+            raise FatalError(f"group {self._plan.group}: {reason}")
         self.watch.refused()
         return End.HELD_ID
 
@@ -331,7 +346,16 @@ class GroupConsumer:
             if time.monotonic() > cancel_at_s:
                 self._pool.cancel()
         offsets.store(client, self._lanes, group=self._plan.group)
+        if self._leaves and self._plan.topics:
+            self._leave(client, give_up_at_s=give_up_at_s)
         self._close(client, within_s=give_up_at_s - time.monotonic())
+
+    def _leave(self, client: Consumer, *, give_up_at_s: float) -> None:
+        """Leave the group, which a close alone does not where the member is static."""
+        client.unsubscribe()
+        while self._lanes.all() and time.monotonic() < give_up_at_s:
+            client.poll(LET_END_EVERY_S)
+            self.watch.polled()
 
     def _close(self, client: Consumer, *, within_s: float) -> None:
         """Commit and close; blocks for at most ``within_s`` or `CLOSE_MAX_S`.

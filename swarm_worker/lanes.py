@@ -148,7 +148,10 @@ class Lanes:
             if not lane.closed:
                 if lane.begin_offset < 0:
                     lane.begin_offset = offset_of(messages[0])
-                lane.chunks.append(messages)
+                # Cut once: what a slice leaves over would be copied by the next.
+                size = self._batch_size(lane)
+                for start in range(0, len(messages), size):
+                    lane.chunks.append(messages[start : start + size])
                 self._count(lane, len(messages), size_bytes)
                 self._offer(lane)
 
@@ -187,8 +190,11 @@ class Lanes:
             lane.phase = Phase.READY
             self._submit(lane)
 
+    def _batch_size(self, lane: Lane) -> int:
+        return lane.route.max_messages or self._max_messages
+
     def _cut(self, lane: Lane) -> Sequence[Message]:
-        messages = lane.cut(lane.route.max_messages or self._max_messages)
+        messages = lane.cut(self._batch_size(lane))
         share = lane.backlog_bytes * len(messages) // lane.backlog
         self._count(lane, -len(messages), -share)
         return messages

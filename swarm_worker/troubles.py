@@ -105,6 +105,18 @@ def advice(kind: Kind, error: KafkaError) -> str:
     return error.str() + hint
 
 
+def fatal_reason(error: KafkaError, *, instance_id: str | None) -> str:
+    """Give why a client is of no use any more, and what to do if that is known."""
+    fenced = KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+    if not fenced or instance_id is None:
+        return error.str()
+    return (
+        f"fenced: another process has joined with instance id {instance_id} and has "
+        "taken over; look for a second swarm with the same [worker] instance_prefix, "
+        f"or a node that was started twice ({error.str()})"
+    )
+
+
 def text_of(error: Exception) -> str:
     """Give what an exception of the client says, without its wrapping."""
     cause = error.args[0] if error.args else error

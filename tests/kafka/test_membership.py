@@ -174,7 +174,7 @@ def test_second_holder_of_an_id_fences_the_first(kafka: KafkaBroker) -> None:
         with Node(later, told) as second:
             eventually(lambda: first.failures, describe="the first is fenced")
             assert first.failures[0].exit_code == 5
-            assert "fenced" in str(first.failures[0])
+            assert f"instance id test-{name}-0" in str(first.failures[0])
             assert first.consumers[0].alive, "the node ends it, not its own death"
             gate.open.set()
             first.stop()
@@ -183,6 +183,24 @@ def test_second_holder_of_an_id_fences_the_first(kafka: KafkaBroker) -> None:
             await_committed(kafka, name, name, {0: 4})
             assert second.failures == []
             assert len(first.failures) == 1, "no fight"
+
+
+@pytest.mark.parametrize("kind", ["eager", "cooperative"])
+def test_node_that_leaves_for_good_hands_over_at_once(
+    kafka: KafkaBroker, kind: str
+) -> None:
+    """Not after its session of 45 s, which a mere stop would leave running."""
+    name = kafka.create_topic(unique(f"leaves-{kind}"), 2)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    own = {**PROTOCOLS[kind], "session.timeout.ms": 45_000}
+    with Node(app, settings(kafka.bootstrap, kafka=own, node=0)) as stays:
+        leaves = Node(app, settings(kafka.bootstrap, kafka=own, node=1)).start()
+        leaves.await_assigned(1)
+        stays.await_assigned(1)
+        leaves.consumers[0].stop(leave=True)
+        stays.await_assigned(2)
+        leaves.stop()
 
 
 def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
@@ -194,8 +212,12 @@ def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
     holder = Node(app, told).start()
     eventually(lambda: holder.snapshot.joined, describe="the holder has joined")
     with Node(app, told) as waits:
-        assert not waits.snapshot.joined
-        eventually(lambda: log("kafka_trouble"), describe="the node says so")
+        eventually(
+            lambda: waits.snapshot.joined or log("kafka_trouble"),
+            every_s=0.005,
+            describe="the node says so",
+        )
+        assert log("kafka_trouble"), "it is booting from the first moment"
         # Refused a few times, so that the wait spans more than one try.
         eventually(lambda: waits.watch.refusals >= 3, describe="it tries again")
         refused = waits.snapshot
