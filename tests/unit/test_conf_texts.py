@@ -1,5 +1,6 @@
 """The shipped configuration says what is true, and is shipped."""
 
+import configparser
 import fnmatch
 import re
 import sys
@@ -66,6 +67,15 @@ def test_every_setting_is_shown(section: str, keys: Mapping[str, Key]) -> None:
 
     missing = keys.keys() - commented(section).keys() - written.keys()
     assert missing <= {"group", "metrics"}  # shown as a section; served later
+
+
+@pytest.mark.parametrize("name", ["supervisord.conf", "demo/supervisord.conf"])
+def test_no_section_and_no_option_stands_twice(name: str) -> None:
+    """supervisord takes the last one and says nothing."""
+    strict = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
+    strict.read_string((conf_directory() / name).read_text())
+
+    assert strict.sections()
 
 
 def test_each_directory_of_conf_is_part_of_the_package() -> None:
