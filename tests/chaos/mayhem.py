@@ -155,15 +155,26 @@ class Mayhem:
 
     # --- the listener -----------------------------------------------------------------
 
+    def _listener(self) -> int:
+        """Give the listener's pid.
+
+        Raises:
+            ProcessLookupError: It is between two lives.
+        """
+        pid = self.swarm.daemon.pid(LISTENER)
+        if pid is None:
+            raise ProcessLookupError("no listener just now")
+        return pid
+
     def _end_listener(self, fault: Fault) -> str:
-        pid = self.swarm.listener_pid()
+        pid = self._listener()
         is_kill = fault.kind is Kind.LISTENER_KILLED
         os.kill(pid, signal.SIGKILL if is_kill else signal.SIGTERM)
         self.listener_ends += 1
         return f"pid {pid}"
 
     def _freeze_listener(self, fault: Fault) -> str:
-        pid = self.swarm.listener_pid()
+        pid = self._listener()
         os.kill(pid, signal.SIGSTOP)
         self.thaws.append((time.monotonic() + fault.lasts_s, pid))
         return f"pid {pid} for {fault.lasts_s} s"
@@ -255,8 +266,8 @@ class Mayhem:
     def at_peace(self) -> bool:
         """Tell whether each node is as it should be: running and heard, or stopped."""
         status = self.swarm.status()
-        told = {node["node"]: node for node in status["nodes"]}
-        if status["listener"]["pid"] != self.swarm.daemon.pid(LISTENER):
+        told = {node["node"]: node for node in status.get("nodes", [])}
+        if not told or status["listener"]["pid"] != self.swarm.daemon.pid(LISTENER):
             return False
         for info in self.swarm.daemon.rpc.processes():
             if info.name not in told:
