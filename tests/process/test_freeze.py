@@ -66,46 +66,7 @@ ORDERS: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def frozen() -> Iterator[dict[str, Frozen]]:
-    """Freeze and thaw a swarm for each order."""
-    with ExitStack() as stack:
-        all_frozen = {
-            name: Frozen(stack.enter_context(scenes.scene(command=scenes.NODE)), order)
-            for name, order in ORDERS.items()
-        }
-        for one in all_frozen.values():
-            scenes.wait_for_reports(one.swarm, NODES, within_s=40)
-            one.swarm.tell(0, batch_s=3)
-            one.look()
-        for one in all_frozen.values():
-            one.freeze()
-        try:
-            scenes.let_pass(FROZEN_S)
-        finally:
-            for index in range(3):
-                for one in all_frozen.values():
-                    one.thaw(index)
-                if index < 2:
-                    scenes.let_pass(APART_S)
-        for one in all_frozen.values():  # the first waits for all
-            scenes.wait_for_reports(one.swarm, NODES)
-        first = next(iter(all_frozen.values()))
-        scenes.wait_for_heard(first.swarm, 10 * NODES)
-        yield all_frozen
-
-
-@pytest.mark.parametrize("name", ORDERS)
-def test_nobody_is_restarted_for_a_freeze(frozen: dict[str, Frozen], name: str) -> None:
-    """The same processes go on, whoever wakes first, and the listener hears them."""
-    one = frozen[name]
-
-    scenes.wait_for_reports(one.swarm, NODES)
-
-    assert scenes.pids(one.swarm, NODES) == one.pids
-    assert one.swarm.records() == []
-    assert one.swarm.intents() == {}
-
+CLOCK: Final = "wall clock jumps"
 
 # Read by Python at the start of each process that has its folder on PYTHONPATH.
 _MOVED_CLOCK: Final = """\
@@ -113,32 +74,75 @@ import pathlib, time
 _real, _moved = time.time, pathlib.Path(__file__).with_name("moved_s")
 time.time = lambda: _real() + float(_moved.read_text())
 """
+_PATH: Final = f'PYTHONPATH="{{folder}}/clock:{scenes.ROOT}"'
 
 
-def test_a_wall_clock_that_jumps_means_nothing() -> None:
-    """An hour on, and two back, for nodes and listener: they measure by another."""
+def move_clock(folder: Path, moved_s: float) -> None:
+    """Set the wall clock of all processes that have the folder on their path."""
+    scenes.replace_text(folder / "clock" / "moved_s", str(moved_s))
 
-    def prepare(folder: Path) -> None:
-        (folder / "clock").mkdir()
-        (folder / "clock" / "sitecustomize.py").write_text(_MOVED_CLOCK, "utf-8")
-        move(folder, 0)
 
-    def move(folder: Path, moved_s: float) -> None:
-        scenes.replace_text(folder / "clock" / "moved_s", str(moved_s))
+def prepare_clock(folder: Path) -> None:
+    """Put a wall clock there that can be moved."""
+    (folder / "clock").mkdir()
+    (folder / "clock" / "sitecustomize.py").write_text(_MOVED_CLOCK, "utf-8")
+    move_clock(folder, 0)
 
-    path = f'PYTHONPATH="{{folder}}/clock:{scenes.ROOT}"'
-    with scenes.scene(
-        command=scenes.NODE,
-        program={"environment": path},
-        listener={"environment": path},
-        prepare=prepare,
-    ) as swarm:
-        scenes.wait_for_reports(swarm, NODES, within_s=30)
-        before = scenes.pids(swarm, NODES)
-        for moved_s in (3_600, -3_600):
-            move(swarm.daemon.folder, moved_s)
-            scenes.wait_for_heard(swarm, 5 * NODES)
 
-        assert scenes.pids(swarm, NODES) == before
-        assert swarm.records() == []
-        assert "stood_still" not in swarm.log
+@pytest.fixture(scope="module")
+def all_frozen() -> Iterator[dict[str, Frozen]]:
+    """Freeze and thaw a swarm for each order; move the clock of one that goes on."""
+    with ExitStack() as stack:
+        swarms = {
+            name: Frozen(stack.enter_context(scenes.scene(command=scenes.NODE)), order)
+            for name, order in ORDERS.items()
+        }
+        with_clock = scenes.scene(
+            command=scenes.NODE,
+            program={"environment": _PATH},
+            listener={"environment": _PATH},
+            prepare=prepare_clock,
+        )
+        swarms[CLOCK] = Frozen(stack.enter_context(with_clock), ())
+        for one in swarms.values():
+            scenes.wait_for_reports(one.swarm, NODES, within_s=40)
+            one.swarm.tell(0, batch_s=3)
+            one.look()
+        freeze_and_thaw(swarms)
+        for one in swarms.values():
+            scenes.wait_for_reports(one.swarm, NODES)
+        scenes.wait_for_heard(swarms[CLOCK].swarm, 10 * NODES)  # a while for all
+        yield swarms
+
+
+def freeze_and_thaw(swarms: dict[str, Frozen]) -> None:
+    """Stop all that are to be, and continue them in their order."""
+    clock = swarms[CLOCK].swarm.daemon.folder
+    for one in swarms.values():
+        one.freeze()
+    move_clock(clock, 3_600)
+    try:
+        scenes.let_pass(FROZEN_S)
+    finally:
+        move_clock(clock, -3_600)
+        for index in range(3):
+            for one in swarms.values():
+                one.thaw(index)
+            if index < 2:
+                scenes.let_pass(APART_S)
+
+
+@pytest.mark.parametrize("name", [*ORDERS, CLOCK])
+def test_nobody_is_restarted_for_a_freeze_or_a_jump_of_the_clock(
+    all_frozen: dict[str, Frozen], name: str
+) -> None:
+    """The same processes go on, whoever wakes first, and the listener hears them."""
+    one = all_frozen[name]
+
+    scenes.wait_for_reports(one.swarm, NODES)
+
+    assert scenes.pids(one.swarm, NODES) == one.pids
+    assert one.swarm.records() == []
+    assert one.swarm.intents() == {}
+    if name == CLOCK:
+        assert "stood_still" not in one.swarm.log

@@ -89,21 +89,3 @@ def test_an_operators_start_in_the_gap_wins() -> None:
         assert (record["pid"], record["new_pid"]) == (old, new)
         assert swarm.pid(0) == new
         assert lives.overlaps == []
-
-
-def test_an_operators_stop_of_a_sick_node_stands() -> None:
-    """Also when it is stopped just as a rule finds it, by whichever of the two."""
-    with scenes.watched_scene(nodes=3) as (swarm, lives):
-        scenes.wait_for_reports(swarm, 3)
-        swarm.daemon.rpc.stop(scenes.name_of(0))
-        swarm.daemon.rpc.stop(scenes.name_of(1))
-        scenes.write_script(swarm.daemon.folder, "w_00", consume_age_ms=9_000)
-        scenes.write_script(swarm.daemon.folder, "w_01", silent=True)
-        old = swarm.kill_listener()
-        swarm.daemon.new_pid("swarm:listener", than=old)
-        scenes.wait_for_heard(swarm, 18)  # of node 2 alone: 4.5 s
-
-        assert swarm.daemon.state(scenes.name_of(0)) == "STOPPED"
-        assert swarm.daemon.state(scenes.name_of(1)) == "STOPPED"
-        assert swarm.records() == []
-        assert len(lives.all(scenes.name_of(0))) == 1
