@@ -26,7 +26,6 @@ from swarm_event_listener.events import (
     GroupAdded,
     GroupRemoved,
     Lost,
-    Measured,
     Reported,
     Stalled,
     StateChanged,
@@ -36,10 +35,10 @@ from swarm_event_listener.events import (
     Tick,
     group_of,
 )
-from swarm_event_listener.journal import StatusFile
-from swarm_event_listener.memory import Gauge, MemoryUnreadableError
+from swarm_event_listener.memory import Gauge
 from swarm_event_listener.orders import OrderError
 from swarm_event_listener.orders import decode as decode_order
+from swarm_event_listener.outlets import Outlets
 from swarm_event_listener.protocol import (
     ACKNOWLEDGED,
     READY,
@@ -50,8 +49,10 @@ from swarm_event_listener.protocol import (
     RemoteCommand,
     lost_between,
 )
+from swarm_event_listener.rarely import Rarely
 from swarm_event_listener.rpc import TIMEOUT_S
-from swarm_event_listener.status import Counters, status_of
+from swarm_event_listener.scales import Scales
+from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import ReportError
 from swarm_worker.report import decode as decode_report
@@ -68,7 +69,6 @@ STATUS_EVERY_S: Final = 2.0
 ORDERS_MAX: Final = 100
 SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
 CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
-BAD_REPORT_EVERY_S: Final = 60.0  # a line for each node, not one for each report
 
 EXIT_OK: Final = 0
 EXIT_FRESH: Final = 1  # supervisord shall start the listener afresh
@@ -83,12 +83,11 @@ class Listener:
         actions: Actions,
         *,
         gauges: Mapping[str, Gauge],
-        status_file: StatusFile,
+        outlets: Outlets,
         stdin: int,
         stdout: int,
         wake: int,
         clock: Callable[[], float],
-        wall: Callable[[float], str],
     ) -> None:
         """Take all that it works with; nothing is read yet.
 
@@ -96,25 +95,25 @@ class Listener:
             swarm: The core.
             actions: What carries out its decisions.
             gauges: One for each watched group.
-            status_file: Where others see how the swarm is.
+            outlets: Where others see how the swarm is.
             stdin: Descriptor of supervisord's events.
             stdout: Descriptor for the answers; nothing else may be written there.
             wake: Descriptor that becomes readable when the listener is to end.
             clock: CLOCK_MONOTONIC, seconds.
-            wall: Wall-clock text of a monotonic moment.
         """
         self._swarm = swarm
         self._actions = actions
         self._gauges = gauges
-        self._status_file = status_file
+        self._outlets = outlets
         self._stdin, self._stdout, self._wake = stdin, stdout, wake
-        self._clock, self._wall = clock, wall
+        self._clock = clock
         self._stream = EventStream()
         self._pending: deque[Action] = deque()
         self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
         self._counters = Counters()
         self._pool_serial: int | None = None
-        self._said_at_s: dict[str, float] = {}
+        self._rarely = Rarely()
+        self._scales = Scales(gauges, self._rarely)
         self._looked_at_s = self._heard_at_s = clock()
         self._tick_at_s = self._status_at_s = self._looked_at_s
         self._closing_since_s: float | None = None
@@ -207,13 +206,14 @@ class Listener:
                 self._seek_survey(now_s)
             else:
                 self._look()
-            self._measure(now_s)
+            for measured in self._scales.measure(self._swarm.nodes, now_s=now_s):
+                self._handle(measured)
         elif wake_at_s is None or now_s < wake_at_s:
             return
         self._handle(Tick())
         if now_s >= self._status_at_s:
             self._status_at_s = now_s + STATUS_EVERY_S
-            self._write_status(now_s)
+            self._outlets.show(self._swarm, self._counters, now_s=now_s)
 
     def _exit_code(self) -> int | None:
         now_s = self._now()
@@ -239,7 +239,7 @@ class Listener:
     def _close(self, now_s: float) -> None:
         self._handle(Closed())
         self._work()
-        self._write_status(now_s)
+        self._outlets.show(self._swarm, self._counters, now_s=now_s)
         logger.info("listener_ends why=%r", "asked to")
 
     # --- what comes in ----------------------------------------------------------------
@@ -296,7 +296,9 @@ class Listener:
             report = decode_report(said.text)
         except ReportError as error:
             self._counters.bad_reports += 1
-            self._say_rarely("report_rejected", said.name, said.pid, str(error))
+            self._rarely.say(
+                "report_rejected", said.name, said.pid, str(error), now_s=self._now()
+            )
             return
         self._counters.reports += 1
         self._handle(Reported(name=said.name, pid=said.pid, report=report))
@@ -335,11 +337,12 @@ class Listener:
         due_at_s = self._survey_due_at_s
         if due_at_s is None or now_s < due_at_s or self._pool_serial is None:
             return
-        self._say_rarely(
+        self._rarely.say(
             "survey_unmarked",
             "all",
             os.getpid(),
             "REMOTE_COMMUNICATION must be among the events= of this listener",
+            now_s=now_s,
         )
         self._survey_due_at_s = now_s + MARK_WAIT_S
         self._look()
@@ -353,41 +356,3 @@ class Listener:
 
     def _handle(self, event: Event) -> None:
         self._pending.extend(self._swarm.handle(event, now_s=self._now()))
-
-    # --- what is looked at ------------------------------------------------------------
-
-    def _measure(self, now_s: float) -> None:
-        pids = {node.pid for node in self._swarm.nodes.values()}
-        for gauge in self._gauges.values():
-            gauge.forget_all_but(pids)
-        for node in list(self._swarm.nodes.values()):
-            if node.pid is None:
-                continue
-            try:
-                memory_bytes = self._gauges[node.group].read(node.pid, now_s=now_s)
-            except MemoryUnreadableError as error:
-                self._say_rarely("memory_unreadable", node.name, node.pid, str(error))
-                continue
-            if memory_bytes is not None:
-                self._handle(
-                    Measured(name=node.name, pid=node.pid, memory_bytes=memory_bytes)
-                )
-
-    def _write_status(self, now_s: float) -> None:
-        self._status_file.write(
-            status_of(
-                self._swarm,
-                self._counters,
-                now_s=now_s,
-                at=self._wall(now_s),
-                pid=os.getpid(),
-            )
-        )
-
-    def _say_rarely(self, event: str, name: str, pid: int, why: str) -> None:
-        key = f"{event} {name}"
-        now_s = self._now()
-        if now_s - self._said_at_s.get(key, -BAD_REPORT_EVERY_S) < BAD_REPORT_EVERY_S:
-            return
-        self._said_at_s[key] = now_s
-        logger.warning("%s node=%s pid=%d why=%r", event, name, pid, why)

@@ -23,6 +23,7 @@ from swarm_event_listener.config import (
 from swarm_event_listener.journal import Journal, JournalTakenError, StatusFile
 from swarm_event_listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.memory import Gauge
+from swarm_event_listener.outlets import Outlets
 from swarm_event_listener.protocol import ProtocolError
 from swarm_event_listener.remembered import remembered
 from swarm_event_listener.rpc import (
@@ -107,12 +108,11 @@ def _run(settings: ListenerSettings, supervisor: Supervisor, *, stdout: int) -> 
         swarm,
         Actions(supervisor, journal, wall=wall),
         gauges=_gauges(settings),
-        status_file=StatusFile(settings.state_dir),
+        outlets=Outlets(StatusFile(settings.state_dir), wall=wall),
         stdin=0,
         stdout=stdout,
         wake=_wake_on_signals(),
         clock=clock,
-        wall=wall,
     )
     return listener.run()
 

@@ -33,6 +33,7 @@ from swarm_event_listener.events import (
 from swarm_event_listener.journal import Journal, StatusFile
 from swarm_event_listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.memory import Gauge
+from swarm_event_listener.outlets import Outlets
 from swarm_event_listener.protocol import ProtocolError
 from swarm_event_listener.rpc import Supervisor, SupervisorUnreachable
 from swarm_event_listener.swarm import Policy, Swarm
@@ -141,12 +142,13 @@ class Bench:
                 wall=lambda moment_s: f"at {moment_s:.0f}",
             ),
             gauges={"w": Gauge("rss", with_children=False, limit_bytes=None)},
-            status_file=StatusFile(folder),
+            outlets=Outlets(
+                StatusFile(folder), wall=lambda moment_s: f"at {moment_s:.0f}"
+            ),
             stdin=self.stdin,
             stdout=self.stdout,
             wake=self.wake,
             clock=self.clock,
-            wall=lambda moment_s: f"at {moment_s:.0f}",
         )
 
     def mark(self, data: str) -> None:
