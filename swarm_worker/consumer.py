@@ -27,9 +27,9 @@ from swarm_worker.processing import HandlerPool, Processing
 from swarm_worker.troubles import (
     FatalError,
     Kind,
-    LibraryLog,
     fatal_reason,
     kind_of,
+    library_logger,
     text_of,
 )
 from swarm_worker.watch import Watch
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from swarm_worker.routing import GroupPlan
 
 logger = logging.getLogger(__name__)
-library_logger = logging.getLogger("swarm_worker.librdkafka")
-library_logger.addFilter(LibraryLog())
 
 # The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten
 # wake-ups a second cost nothing that can be measured.
@@ -158,7 +156,9 @@ class GroupConsumer:
 
         Args:
             leave: The node does not come back: its partitions go to others now. A
-                static member else keeps them until its session ends.
+                static member else keeps them until its session ends; in the consumer
+                protocol it does so in any case (librdkafka always leaves with epoch
+                -2 there; tried).
         """
         self._leaves = leave
         self._lanes.is_held = True

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from swarm_worker.troubles import library_logger
+
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from swarm_worker.lane import Lane, Letter
-
-logger = logging.getLogger(__name__)
 
 ERROR_TEXT_MAX: Final = 1000
 
@@ -102,7 +101,7 @@ class DeadLetters:
         assert letter is not None  # noqa: S101 - lanes.due gives those with a letter
         assert topic is not None  # noqa: S101 - only such routes give up
         if self._producer is None:
-            self._producer = Producer(self._properties, logger=logger)
+            self._producer = Producer(self._properties, logger=library_logger)
         self.outstanding += 1
 
         def told(error: KafkaError | None, _: object) -> None:

@@ -189,3 +189,8 @@ class LibraryLog(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is to be logged."""
         return not record.getMessage().startswith(self._TOLD)
+
+
+# Given to every client, so that librdkafka logs as the node does.
+library_logger = logging.getLogger("swarm_worker.librdkafka")
+library_logger.addFilter(LibraryLog())

@@ -4,9 +4,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pytest
 from confluent_kafka import KafkaException, Producer
@@ -225,13 +225,20 @@ def await_committed(
     )
 
 
-def lines_of(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[str]]:
-    """Give a function: the lines of an event that nodes of this process have logged."""
+class Log(Protocol):
+    """Gives the lines of an event that nodes of this process have logged."""
+
+    def __call__(self, event: str, about: str = "") -> list[str]:
+        """Give those that contain ``about``, such as the name of a group."""
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> Log:
+    """Begin to listen to the nodes of this process."""
     caplog.set_level(logging.INFO, logger="swarm_worker")
 
-    def lines(event: str) -> list[str]:
+    def lines(event: str, about: str = "") -> list[str]:
         told = [record.getMessage() for record in caplog.records]
-        return [line for line in told if line.startswith(event)]
+        return [line for line in told if line.startswith(event) and about in line]
 
     return lines
 

@@ -67,7 +67,7 @@ def test_missing_topic_is_waited_for(
     app.topic(name, partitions={0: [0]} if kind == "direct" else None)(seen)
     told = {**PROTOCOLS.get(kind, QUICK), "topic.metadata.refresh.interval.ms": 500}
     with Node(app, settings(kafka.bootstrap, kafka=told)) as node:
-        eventually(lambda: log("kafka_trouble "), describe="it is said")
+        eventually(lambda: log("kafka_trouble ", name), describe="it is said")
         eventually(lambda: node.snapshot.brokers_up, describe="statistics came")
         assert node.snapshot.unsteady_ms is None
         kafka.create_topic(name, 1)
@@ -75,9 +75,13 @@ def test_missing_topic_is_waited_for(
         await_committed(kafka, name, name, {0: 1}, within_s=20.0)
         assert node.failures == []
         if kind == "consumer":
-            eventually(lambda: log("kafka_trouble_over"), describe="it is over")
-        assert len(log("kafka_trouble ")) == len(log("kafka_trouble_over")) == 1
-        assert name in log("kafka_trouble ")[0]
+            eventually(lambda: log("kafka_trouble_over", name), describe="it is over")
+        assert (
+            len(log("kafka_trouble ", name))
+            == len(log("kafka_trouble_over", name))
+            == 1
+        )
+        assert name in log("kafka_trouble ", name)[0]
 
 
 def test_added_partitions_are_consumed(kafka: KafkaBroker) -> None:
@@ -129,7 +133,7 @@ def test_offset_out_of_range_never_jumps(
         eventually(lambda: node.snapshot.stalled, describe="the report names it")
         assert node.snapshot.stalled == (f"{name}/0",)
         assert node.snapshot.stalled_ms is None, "no restart would help"
-        (line,) = log("kafka_trouble ")
+        (line,) = log("kafka_trouble ", name)
         assert f"{name}/0: offset 100 is not on the broker" in line
         assert "reset-offsets" in line
         assert node.failures == []
@@ -147,8 +151,8 @@ def test_no_committed_offset_is_told(
     produce(kafka.bootstrap, name, 5)
     told = {name: value for name, value in QUICK.items() if "reset" not in name}
     with Node(app, settings(kafka.bootstrap, kafka=told)):
-        eventually(lambda: log("kafka_trouble "), describe="it is said")
-        (line,) = log("kafka_trouble ")
+        eventually(lambda: log("kafka_trouble ", name), describe="it is said")
+        (line,) = log("kafka_trouble ", name)
         assert "has no committed offset" in line
         assert "set [kafka] auto.offset.reset" in line
     assert seen.offsets == []
@@ -180,7 +184,7 @@ def test_quiet_node_begins_nothing_and_stays(
         assert node.snapshot.stalled == ()
         node.consumers[0].resume()
         await_committed(kafka, name, name, {0: 6, 1: 10})
-        assert log("partitions_revoked") == []
+        assert log("partitions_revoked", name) == []
 
 
 def test_quiet_node_stops(kafka: KafkaBroker) -> None:

@@ -37,12 +37,12 @@ def test_broker_killed_and_back(
     app, seen = App(group=name), Seen()
     app.topic(name, max_messages=10)(seen)
     with Node(app, settings(kafka.bootstrap, kafka=PROTOCOLS[protocol])) as node:
-        eventually(lambda: log("kafka_trouble "), describe="it is said")
+        eventually(lambda: log("kafka_trouble ", name), describe="it is said")
         eventually(lambda: node.snapshot.brokers_up == 0, describe="so is the report")
         kafka.start()
         await_committed(kafka, name, name, {0: 100}, within_s=30.0)
         kafka.kill()
-        eventually(lambda: len(log("kafka_trouble ")) == 2, describe="it is said")
+        eventually(lambda: len(log("kafka_trouble ", name)) == 2, describe="it is said")
         eventually(lambda: node.snapshot.brokers_up == 0, describe="so is the report")
         down = node.snapshot
         assert (down.unsteady_ms, down.stalled_ms) == (None, None)
@@ -54,7 +54,7 @@ def test_broker_killed_and_back(
         assert node.failures == []
         assert node.consumers[0].alive
     assert set(seen.offsets) == {(p, o) for p in range(2) for o in range(100)}
-    assert len(log("kafka_trouble ")) == len(log("kafka_trouble_over")) == 2
+    assert len(log("kafka_trouble ", name)) == len(log("kafka_trouble_over", name)) == 2
     assert log("FAIL") == [], "no line for each attempt"
 
 
@@ -101,7 +101,7 @@ def test_frozen_broker(own_kafka: OwnKafka, caplog: pytest.LogCaptureFixture) ->
         await_committed(kafka, name, name, {0: 20}, within_s=30.0)
         assert node.failures == []
     assert set(seen.offsets) == {(0, o) for o in range(20)}
-    assert len(log("kafka_trouble ")) <= 2
+    assert len(log("kafka_trouble ", name)) <= 2
 
 
 def test_refused_credentials(
@@ -126,10 +126,10 @@ def test_refused_credentials(
 
     bootstrap = kafka.sasl_bootstrap
     with Node(app, settings(bootstrap, kafka=told("wrong"))) as node:
-        eventually(lambda: log("kafka_trouble "), describe="it is said")
+        eventually(lambda: log("kafka_trouble ", name), describe="it is said")
         polls = node.watch.polls
         eventually(lambda: node.watch.polls > polls + 20, describe="it goes on")
-        lines = [line for line in log("kafka_trouble ") if "credentials" in line]
+        lines = [line for line in log("kafka_trouble ", name) if "credentials" in line]
         assert len(lines) == 1
         assert "sasl" in lines[0]
         assert "wrong" not in "".join(log(""))

@@ -55,11 +55,11 @@ def test_failing_message_holds_up_its_partition_only(
         await_committed(kafka, name, name, {1: 2000})
         waiting = node.snapshot
         assert waiting.stalled == ()
-        assert len(log("handler_failed")) == 1, "logged once, not with each retry"
-        assert f"{name}/0@0" in log("handler_failed")[0]
+        assert len(log("handler_failed", name)) == 1, "logged once, not with each retry"
+        assert f"{name}/0@0" in log("handler_failed", name)[0]
         heals.set()
         await_committed(kafka, name, name, {0: 3, 1: 2000})
-        assert len(log("handler_recovered")) == 1
+        assert len(log("handler_recovered", name)) == 1
     assert [o for p, o in seen.offsets if p == 0] == [0, 1, 2]
 
 
@@ -151,7 +151,9 @@ def test_offset_waits_for_the_dead_letter(
 
     produce_poison(kafka, name)
     with Node(app, settings(kafka.bootstrap)) as node:
-        eventually(lambda: log("dead_letter_refused"), describe="the letter is refused")
+        eventually(
+            lambda: log("dead_letter_refused", name), describe="the letter is refused"
+        )
         produce(kafka.bootstrap, name, 10, partition=1)
         await_committed(kafka, name, name, {1: 10})
         assert node.snapshot.dead_letters == 0
@@ -160,7 +162,7 @@ def test_offset_waits_for_the_dead_letter(
         await_committed(kafka, name, name, {0: 1, 1: 10}, within_s=40.0)
         assert node.snapshot.dead_letters == 1
     assert kafka.end_offsets(letters) == {0: 1}
-    assert len(log("dead_letter_refused")) == 1
+    assert len(log("dead_letter_refused", name)) == 1
 
 
 def test_repeat_begins_at_the_first_message_not_done(kafka: KafkaBroker) -> None:

@@ -1,7 +1,5 @@
 """Assignments come and go: batches in flight, static ids, fencing; on real Kafka."""
 
-from collections.abc import Callable
-
 import pytest
 
 from swarm_worker.app import App
@@ -10,6 +8,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
     PROTOCOLS,
     Gate,
+    Log,
     Node,
     Seen,
     await_committed,
@@ -20,7 +19,6 @@ from tests.kafka.nodes import (
 )
 
 PARTITIONS = 4
-Log = Callable[[str], list[str]]
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -127,7 +125,7 @@ def test_batch_longer_than_the_poll_interval_keeps_its_partition(
         gate.open.set()
         await_committed(kafka, name, name, {0: 1})
         assert gate.entered == [(0, 0)]
-        assert log("partitions_revoked") == log("partitions_lost") == []
+        assert log("partitions_revoked", name) == log("partitions_lost", name) == []
 
 
 def test_static_restart_revokes_nothing_of_others(
@@ -144,8 +142,8 @@ def test_static_restart_revokes_nothing_of_others(
         restarted = Node(app, told[1]).start()
         restarted.await_assigned(PARTITIONS // 2)
         stays.await_assigned(PARTITIONS // 2)
-        assigned = len(log("partitions_assigned"))
-        revoked = len(log("partitions_revoked"))
+        assigned = len(log("partitions_assigned", name))
+        revoked = len(log("partitions_revoked", name))
         for count in range(1, 6):
             restarted.stop()
             restarted = Node(app, told[1]).start()
@@ -154,8 +152,8 @@ def test_static_restart_revokes_nothing_of_others(
                 produce(kafka.bootstrap, name, 1, partition=partition, first=count)
             seen.await_count(count * PARTITIONS)
         # Five closes and five joins of one node, nothing of the other.
-        assert len(log("partitions_assigned")) == assigned + 5
-        assert len(log("partitions_revoked")) == revoked + 5
+        assert len(log("partitions_assigned", name)) == assigned + 5
+        assert len(log("partitions_revoked", name)) == revoked + 5
         restarted.stop()
     assert seen.duplicates == 0
 
@@ -213,11 +211,11 @@ def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
     eventually(lambda: holder.snapshot.joined, describe="the holder has joined")
     with Node(app, told) as waits:
         eventually(
-            lambda: waits.snapshot.joined or log("kafka_trouble"),
+            lambda: waits.snapshot.joined or log("kafka_trouble", name),
             every_s=0.005,
             describe="the node says so",
         )
-        assert log("kafka_trouble"), "it is booting from the first moment"
+        assert log("kafka_trouble", name), "it is booting from the first moment"
         # Refused a few times, so that the wait spans more than one try.
         eventually(lambda: waits.watch.refusals >= 3, describe="it tries again")
         refused = waits.snapshot
@@ -228,8 +226,8 @@ def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
         waits.await_assigned(1)
         produce(kafka.bootstrap, name, 1)
         seen.await_count(1)
-        assert len(log("kafka_trouble ")) == 1, "one line, not one for each try"
-        assert len(log("instance_id_free")) == 1
+        assert len(log("kafka_trouble ", name)) == 1, "one line, not one for each try"
+        assert len(log("instance_id_free", name)) == 1
 
 
 def test_rebalance_storm_loses_and_stores_nothing_wrong(
