@@ -9,7 +9,7 @@ from typing import Final
 from swarm_event_listener.events import ProcessState
 from swarm_event_listener.lifecycle import Phase, Restart
 from swarm_event_listener.node import Node, has_recovered, violations
-from swarm_event_listener.swarm import Policy
+from swarm_event_listener.policy import Policy
 from swarm_worker.report import State
 
 

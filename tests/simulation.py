@@ -39,11 +39,12 @@ from swarm_event_listener.events import (
     Tick,
 )
 from swarm_event_listener.lifecycle import Patience, Restart
+from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Record
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.roll import Roll
 from swarm_event_listener.rules import Limits
-from swarm_event_listener.swarm import Policy, Remembered, Swarm
+from swarm_event_listener.swarm import Remembered, Swarm
 from swarm_worker.report import Report, State
 
 P = ProcessState

@@ -11,11 +11,12 @@ from swarm_event_listener.events import ProcessState, Reported
 from swarm_event_listener.health import Health, Word, health_of
 from swarm_event_listener.lifecycle import Phase, Restart
 from swarm_event_listener.node import Node, appeared, reported
+from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Cause, Record
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Limits
 from swarm_event_listener.status import Counters, status_of
-from swarm_event_listener.swarm import Policy, Swarm
+from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import ForeignReport, Report, State
 
 NOW_S = 1000.0
@@ -134,7 +135,7 @@ def test_the_status_tells_health_and_limits() -> None:
     """As plain data: a word, its reason, the limit of the memory, the group."""
     limited = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=2**30))
     swarm = Swarm({"w": limited})
-    swarm._nodes["w:w_00"] = node(BAD_POLL)
+    swarm._table.put(node(BAD_POLL))
 
     plain = status_of(swarm, Counters(), now_s=NOW_S, at="2026", pid=1)
 

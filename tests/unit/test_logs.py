@@ -15,12 +15,20 @@ def bare_logging() -> Iterator[None]:
     """Give each test a process without logging, and pytest its own back."""
     root, ours = logging.getLogger(), logging.getLogger("swarm_worker")
     before = (list(root.handlers), root.level, ours.propagate, ours.level)
+    loggers = [
+        logger
+        for logger in logging.root.manager.loggerDict.values()
+        if isinstance(logger, logging.Logger)
+    ]
+    disabled = [logger.disabled for logger in loggers]
     hook = threading.excepthook
     yield
     root.handlers[:], level, ours.propagate, ours_level = before
     root.setLevel(level)
     ours.setLevel(ours_level)
     ours.handlers[:] = []
+    for logger, was_disabled in zip(loggers, disabled, strict=True):
+        logger.disabled = was_disabled  # dictConfig disables those of other tests, too
     threading.excepthook = hook
 
 

@@ -34,9 +34,10 @@ from swarm_event_listener.journal import Journal, StatusFile
 from swarm_event_listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.memory import Gauge
 from swarm_event_listener.outlets import Outlets
+from swarm_event_listener.policy import Policy
 from swarm_event_listener.protocol import ProtocolError
 from swarm_event_listener.rpc import Supervisor, SupervisorUnreachable
-from swarm_event_listener.swarm import Policy, Swarm
+from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import BEGIN, END, Report, State, encode
 
 INFO = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=os.getpid())

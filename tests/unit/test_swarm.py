@@ -28,7 +28,7 @@ from swarm_event_listener.events import (
 from swarm_event_listener.record import Cause
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Limits, Status
-from swarm_worker.report import ForeignReport, State
+from swarm_worker.report import ForeignReport, Report, State
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"
@@ -262,7 +262,7 @@ def test_an_operators_stop_of_a_successor_stays() -> None:
         assert world.intents == {}
 
 
-def _hung() -> object:
+def _hung() -> Report:
     return report(consume_age_ms=5_001)
 
 
@@ -712,7 +712,7 @@ def test_a_start_that_was_ignored_is_asked_again() -> None:
     """supervisord says True to a start while the process is still STOPPING."""
     world = World()
     hang(world)
-    ignored = []
+    ignored: list[str] = []
     really = world.start
 
     def start(name: str) -> dict[str, object]:
@@ -734,10 +734,12 @@ def test_a_start_that_fails_is_tried_again_later() -> None:
     world = World()
     hang(world)
     really = world.start
-    world.start = lambda _name: {  # type: ignore[method-assign]
-        "answer": Answer.FAULT,
-        "fault": 20,
-    }
+
+    def no_file(name: str) -> dict[str, object]:
+        assert name == N0
+        return {"answer": Answer.FAULT, "fault": 20}
+
+    world.start = no_file  # type: ignore[method-assign]
     world.run(10)
     assert len(world.said("start_failed")) == 1
 
@@ -752,7 +754,7 @@ def test_an_unanswered_stop_is_asked_again_and_counts_once() -> None:
     world = World()
     hang(world)
     really = world.stop
-    lost = []
+    lost: list[str] = []
 
     def stop(name: str, pid: int | None = None) -> dict[str, object]:
         answer = really(name, pid)

@@ -1,0 +1,89 @@
+"""The rolling restarts that operators asked for, by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from swarm_event_listener import lines, roll
+from swarm_event_listener.events import Action, RollOrdered
+from swarm_event_listener.guards import free_places
+from swarm_event_listener.healing import Healing
+from swarm_event_listener.record import Cause
+from swarm_event_listener.roll import Roll
+from swarm_event_listener.table import Table
+
+
+class Rolling:
+    """Begins rolls, moves them on, and knows how the last one of a group ended."""
+
+    def __init__(
+        self, table: Table, healing: Healing, under_way: Iterable[Roll]
+    ) -> None:
+        """Go on with the rolls that an earlier listener left under way."""
+        self._table = table
+        self._healing = healing
+        self._rolls = {rolled.group: rolled for rolled in under_way}
+
+    @property
+    def rolls(self) -> Mapping[str, Roll]:
+        """The rolls by group, under way or how the last one ended."""
+        return self._rolls
+
+    def as_notes(self) -> tuple[Mapping[str, Any], ...]:
+        """Give what must survive the listener."""
+        return tuple(r.as_json() for r in self._rolls.values() if not r.is_over)
+
+    def order(self, event: RollOrdered) -> Iterator[Action]:
+        """Begin a roll, or say why not."""
+        under_way = self._rolls.get(event.group)
+        if under_way and not under_way.is_over:
+            yield lines.roll_refused(event.group, "a roll is under way")
+        elif event.group not in self._table.policies:
+            yield lines.roll_refused(event.group, "no watched group")
+        else:
+            names = sorted(node.name for node in self._table.of(event.group))
+            self._rolls[event.group] = Roll(
+                group=event.group,
+                max_unavailable=event.max_unavailable,
+                timeout_s=event.timeout_s,
+                waiting=tuple(names),
+            )
+            yield lines.rolling(self._rolls[event.group], "roll_begins")
+
+    def cancel(self, group: str) -> Iterator[Action]:
+        """Let no further node of a group have its turn."""
+        rolled = self._rolls.get(group)
+        if rolled and not rolled.is_over:
+            self._rolls[group] = replace(rolled, is_cancelled=True)
+            yield lines.rolling(self._rolls[group], "roll_cancelled")
+
+    def advance(self, *, now_s: float) -> Iterator[Action]:
+        """Move all rolls on. What changed has to be noted before the actions."""
+        for group, before in list(self._rolls.items()):
+            if before.is_over or group not in self._table.policies:
+                continue
+            step = roll.advance(
+                before,
+                self._table.nodes,
+                free_places=self._free_places(before, now_s=now_s),
+                now_s=now_s,
+            )
+            self._rolls[group] = step.roll
+            if step.roll != before:
+                is_over = step.roll.is_over
+                yield lines.rolling(
+                    step.roll, "roll_ends" if is_over else "roll_goes_on"
+                )
+            yield from step.actions
+            for name in step.to_restart:
+                node = self._table.nodes[name]
+                yield from self._healing.begin(
+                    node, Cause.ROLL, None, "rolling restart", now_s=now_s
+                )
+
+    def _free_places(self, rolled: Roll, *, now_s: float) -> int:
+        policy = self._table.policies[rolled.group]
+        limit = max(rolled.max_unavailable, policy.max_unavailable or 1)
+        return free_places(self._table.of(rolled.group), limit, now_s=now_s)
