@@ -89,6 +89,7 @@ class Restart:
         durable: Whether the intent is in the journal.
         accepted: Whether supervisord took our stop.
         asked_at_s: When a call was made whose effect is still to be seen.
+        starts_again: An operator may have it otherwise: a held node stays down.
         given_up: The process outlived KILL; its place is free for the next node.
     """
 
@@ -99,6 +100,7 @@ class Restart:
     durable: bool = True
     accepted: bool = False
     asked_at_s: float | None = None
+    starts_again: bool = True
     given_up: bool = False
 
     @property
@@ -299,6 +301,23 @@ def _is_stopped_successor(intent: Restart, found: ProcessInfo, *, now_s: float) 
         return False
     intended_ago_s = now_s - intent.record.detected_at_s
     return found.started_ago_s + START_ERROR_S < intended_ago_s
+
+
+def held(restart: Restart, *, is_held: bool) -> Step:
+    """Obey an operator who takes the node out of our hands, or gives it back.
+
+    What is not stopped yet is left alone; what is stopped, or about to be, stays down:
+    supervisord refuses the operator's own stop then, so this is the word for it.
+    """
+    match restart.phase:
+        case Phase.INTENDED | Phase.EVIDENCE if is_held:
+            return _dropped(restart, "an operator holds it")
+        case Phase.STOPPING:
+            return Step(replace(restart, starts_again=not is_held))
+        case Phase.DOWN if is_held:
+            return _ended(restart.record)
+        case _:
+            return Step(restart)
 
 
 def give_up(restart: Restart) -> Step:
@@ -531,6 +550,8 @@ def _seen_stopping(
 
 def _down(restart: Restart, *, now_s: float) -> Step:
     record = replace(restart.record, stopped_at_s=restart.record.stopped_at_s or now_s)
+    if not restart.starts_again:
+        return _ended(record)
     down = replace(
         restart, record=record, phase=Phase.DOWN, since_s=now_s, asked_at_s=None
     )

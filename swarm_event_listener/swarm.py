@@ -325,6 +325,8 @@ class Swarm:
             patience = self._table.policy(node).patience
             step = lifecycle.resume(intent, info, patience=patience, now_s=now_s)
             yield from self._table.take(node, step)
+            if node.is_held:
+                yield from self._table.step(name, partial(lifecycle.held, is_held=True))
         yield from self._healing.take_over(self._table.nodes[name], now_s=now_s)
 
     def _group_removed(self, group: str) -> list[Action]:
@@ -352,6 +354,9 @@ class Swarm:
                 told = replace(node, is_held=is_held)
                 self._table.put(told)
                 yield lines.held(told)
+                yield from self._table.step(
+                    node.name, partial(lifecycle.held, is_held=is_held)
+                )
 
     def _closing(self, *, now_s: float) -> Iterator[Action]:
         self._healing.is_closing = True

@@ -569,6 +569,34 @@ def test_a_held_node_is_left_alone_until_released() -> None:
     assert [record.status for record in world.records] == [2]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.5, 3.0])
+@pytest.mark.parametrize("is_new_listener", [False, True])
+def test_a_node_that_is_held_in_its_restart_stays_as_it_is(
+    seconds: float, *, is_new_listener: bool
+) -> None:
+    """Evidence, stop or gap: supervisord would refuse the operator's own stop then."""
+    world = World(policy=replace(POLICY, pace=Pace(gap_s=30.0)))
+    old = hang(world)
+    world.processes[N0].ignores_term = seconds == 1.5
+    world.tell(Reported(name=N0, pid=old, report=_hung()))
+    world.run(seconds)
+    was = world.processes[N0].state
+
+    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    if is_new_listener:
+        world.kill_listener()
+        world.start_listener()
+    world.run(60)
+
+    is_running = was is ProcessState.RUNNING
+    assert world.processes[N0].state is (
+        ProcessState.RUNNING if is_running else ProcessState.STOPPED
+    )
+    assert len(world.records) == (0 if is_running else 1)
+    assert world.of(Start) == []
+    assert world.intents == {}
+
+
 def test_a_report_of_a_former_process_changes_nothing() -> None:
     """Late reports cannot keep a silent node alive, nor condemn a healthy one."""
     world = World().run(2)
