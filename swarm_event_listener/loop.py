@@ -202,6 +202,7 @@ class Listener:
         wake_at_s = self._swarm.wake_at_s()
         if now_s >= self._tick_at_s:
             self._tick_at_s = now_s + TICK_S
+            self._beat(now_s)
             if self._closing_since_s is None:
                 self._seek_survey(now_s)
             else:
@@ -214,6 +215,11 @@ class Listener:
         if now_s >= self._status_at_s:
             self._status_at_s = now_s + STATUS_EVERY_S
             self._outlets.show(self._swarm, self._counters, now_s=now_s)
+
+    def _beat(self, now_s: float) -> None:
+        if self._closing_since_s is None:
+            heard_at_s = None if self._pool_serial is None else self._heard_at_s
+            self._outlets.beat(now_s=now_s, heard_at_s=heard_at_s)
 
     def _exit_code(self) -> int | None:
         now_s = self._now()
@@ -233,6 +239,7 @@ class Listener:
 
     def _begin_closing(self) -> None:
         logger.info("listener_closing")
+        self._outlets.rest()
         self._closing_since_s = self._now()
         self._handle(Closing())
 

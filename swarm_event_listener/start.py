@@ -32,7 +32,8 @@ from swarm_event_listener.rpc import (
     SupervisorUnreachable,
 )
 from swarm_event_listener.swarm import Swarm
-from swarm_worker.logs import LineFormatter
+from swarm_event_listener.watchdog import Notifier, Watchdog, watchdog_from
+from swarm_worker.logs import LineFormatter, one_line
 from swarm_worker.settings import EXIT_CONFIG, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,16 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
         stdout: Descriptor of the protocol's answers.
     """
     _log_to_stderr()
+    notifier = Notifier.from_environment(environ)
     try:
         settings = read_settings(argv, environ, cwd=Path.cwd())
         supervisor = _supervisor(environ)
-        return _run(settings, supervisor, stdout=stdout)
+        watchdog = watchdog_from(notifier, environ) if notifier else None
+        return _run(settings, supervisor, watchdog, stdout=stdout)
     except (ConfigError, JournalTakenError) as error:
         sys.stderr.write(f"swarm-event-listener: {error}\n")
+        if notifier is not None:  # `systemctl start` waits for READY, and says why
+            notifier.send(f"STATUS=swarm-event-listener: {one_line(str(error))}")
         return EXIT_CONFIG
     except (SupervisorFault, SupervisorUnreachable, ProtocolError) as error:
         logger.error("listener_ends why=%r", str(error))  # noqa: TRY400 - no surprise
@@ -86,7 +91,13 @@ def _supervisor(environ: Mapping[str, str]) -> Supervisor:
         raise ConfigError(str(error)) from None
 
 
-def _run(settings: ListenerSettings, supervisor: Supervisor, *, stdout: int) -> int:
+def _run(
+    settings: ListenerSettings,
+    supervisor: Supervisor,
+    watchdog: Watchdog | None,
+    *,
+    stdout: int,
+) -> int:
     configs = _first_answer(supervisor.configs)
     settings = fit(settings, configs)
     for complaint in complaints(settings, configs):
@@ -108,7 +119,7 @@ def _run(settings: ListenerSettings, supervisor: Supervisor, *, stdout: int) -> 
         swarm,
         Actions(supervisor, journal, wall=wall),
         gauges=_gauges(settings),
-        outlets=Outlets(StatusFile(settings.state_dir), wall=wall),
+        outlets=Outlets(StatusFile(settings.state_dir), wall=wall, watchdog=watchdog),
         stdin=0,
         stdout=stdout,
         wake=_wake_on_signals(),
