@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check kafka clean help
+.PHONY: demo test check chaos soak kafka clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,14 +22,21 @@ $(DEV): pyproject.toml .ci/venv
 demo: $(READY)  ## four nodes, four faults, an embedded broker; at most 90 s
 	@$(BIN)/swarm-demo $(ARGS)
 
-test: $(DEV)  ## all tests; those on Apache Kafka need Java 17 and Maven
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV)  ## all tests, under 10 minutes; those on Apache Kafka need Java 17 and Maven
+	@$(BIN)/python -m tests $(ARGS)
 
 check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: $(DEV)  ## a long run of faults: make chaos SEED=1 FAULTS=500
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+
+soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 or MINUTES=10
+	@$(BIN)/python -m tests.kafka.soak $(if $(SEED),--seed $(SEED)) \
+	  $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
 	@$(BIN)/python -m tests.kafka.broker $(ARGS)
