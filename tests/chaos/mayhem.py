@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -50,12 +51,14 @@ class Mayhem:
 
     Attributes:
         timeline: What was done when, for people.
+        done: How often each kind of fault came about.
     """
 
     swarm: Swarm
     lives: Lives
     proxy: Proxy
     timeline: list[str] = field(default_factory=list)
+    done: Counter[Kind] = field(default_factory=Counter)
     explained: dict[Process, set[int]] = field(default_factory=dict)
     excused: set[Process] = field(default_factory=set)
     stopped_at_s: dict[str, float] = field(default_factory=dict)
@@ -68,10 +71,11 @@ class Mayhem:
         scenes.let_pass(fault.pause_s)
         self.thaw(until_s=time.monotonic())
         try:
-            done = self._verbs()[fault.kind](fault)
+            told = self._verbs()[fault.kind](fault)
+            self.done[fault.kind] += 1
         except (SupervisorFault, SupervisorUnreachable, ProcessLookupError) as error:
-            done = f"not possible: {error}"
-        self.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {done}")
+            told = f"not possible: {error}"
+        self.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {told}")
 
     def thaw(self, *, until_s: float | None = None) -> None:
         """Continue what was frozen for long enough; all of it without a moment."""
@@ -235,12 +239,13 @@ class Mayhem:
         self.excused.add((scenes.name_of(node), pid))
 
     def _operator_starts(self, _fault: Fault) -> str:
-        for slot in sorted(self.stopped_at_s):
-            now_s = time.monotonic()
-            self.swarm.daemon.rpc.start(slot)
-            self.downs.append((slot, self.stopped_at_s.pop(slot), now_s))
-            return slot
-        return "none to start"
+        if not self.stopped_at_s:
+            raise ProcessLookupError("none is stopped")
+        slot = min(self.stopped_at_s)
+        now_s = time.monotonic()
+        self.swarm.daemon.rpc.start(slot)
+        self.downs.append((slot, self.stopped_at_s.pop(slot), now_s))
+        return slot
 
     def _operator_restarts(self, fault: Fault) -> str:
         node, pid = self._victim(fault, healthy=True)

@@ -14,10 +14,18 @@ from tests.eventually import eventually
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run came to, for people; all durations in seconds."""
+    """What a run came to, for people; all durations in seconds.
+
+    Attributes:
+        faults: Those that were drawn.
+        done: Those that came about: a node that is down cannot be killed.
+        kinds: How many kinds of them.
+    """
 
     seed: int
     faults: int
+    done: int
+    kinds: int
     records: int
     listener_ends: int
     processes: int
@@ -57,6 +65,8 @@ def run(*, seed: int, faults: int) -> Outcome:
         return Outcome(
             seed=seed,
             faults=faults,
+            done=swarm.done.total(),
+            kinds=len(swarm.done),
             records=len(evidence.records),
             listener_ends=evidence.listener_ends,
             processes=sum(len(lives) for lives in evidence.lives.values()),
