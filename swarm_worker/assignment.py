@@ -42,7 +42,11 @@ Key = tuple[str, int]  # topic, partition
 
 
 class Assignment:
-    """The partitions that one client holds."""
+    """The partitions that one client holds.
+
+    Attributes:
+        has_joined: The group has told what is ours, be it nothing.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Assignment:
         clock: Callable[[], float],
     ) -> None:
         """Hold nothing yet; see `join`."""
+        self.has_joined = False
         self._client = client
         self._plan = plan
         self._lanes = lanes
@@ -142,6 +147,7 @@ class Assignment:
         self._looks_for_topics = not all(counts)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.has_joined = True
         now_s = self._clock()
         for at in partitions:
             self._lanes.open(
@@ -170,6 +176,7 @@ class Assignment:
         self._tell("revoked", partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.has_joined = False
         self._leave([(at.topic, at.partition) for at in partitions])
         self._tell("lost", partitions)
 

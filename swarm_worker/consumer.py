@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from swarm_worker import exits, offsets
+from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
 from swarm_worker.config import consumer_properties
 from swarm_worker.dead_letters import DeadLetters
@@ -190,6 +190,8 @@ class GroupConsumer:
         try:
             while self._live() is End.HELD_ID:
                 if self._stopping.wait(HELD_ID_RETRY_S):
+                    if self._leaves:
+                        departure.tell(self._plan.group, left=False)
                     return
         except FatalError as error:
             self._on_fatal(error)
@@ -223,7 +225,7 @@ class GroupConsumer:
                 raise
         if (failure := self.watch.failure) is not None:
             return self._bury(client, assignment, failure)
-        self._let_end(client)
+        self._let_end(client, assignment)
         return End.STOPPED
 
     def _assignment(self, client: Consumer) -> Assignment:
@@ -334,7 +336,7 @@ class GroupConsumer:
         self.watch.refused()
         return End.HELD_ID
 
-    def _let_end(self, client: Consumer) -> None:
+    def _let_end(self, client: Consumer, assignment: Assignment) -> None:
         """Let batches in flight end while polls go on; commit and close."""
         timeout_s, began_s = self._settings.shutdown_timeout_s, time.monotonic()
         cancel_at_s = began_s + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
@@ -346,16 +348,28 @@ class GroupConsumer:
             if time.monotonic() > cancel_at_s:
                 self._pool.cancel()
         offsets.store(client, self._lanes, group=self._plan.group)
-        if self._leaves and self._plan.topics:
-            self._leave(client, give_up_at_s=give_up_at_s)
+        # Others are removed from their groups by a mere close.
+        leaves = self._leaves and self._plan.topics and self._is_static
+        if leaves and not self.watch.is_consumer_protocol:
+            left = departure.leave(
+                client,
+                is_member=lambda: assignment.has_joined,
+                holds=self._lanes.all,
+                within_s=give_up_at_s - time.monotonic(),
+            )
+            departure.tell(self._plan.group, left=left)
         self._close(client, within_s=give_up_at_s - time.monotonic())
+        if leaves and self.watch.is_consumer_protocol:
+            left = departure.give_up_id(
+                self._properties,
+                self._plan.topics,
+                within_s=give_up_at_s - time.monotonic(),
+            )
+            departure.tell(self._plan.group, left=left)
 
-    def _leave(self, client: Consumer, *, give_up_at_s: float) -> None:
-        """Leave the group, which a close alone does not where the member is static."""
-        client.unsubscribe()
-        while self._lanes.all() and time.monotonic() < give_up_at_s:
-            client.poll(LET_END_EVERY_S)
-            self.watch.polled()
+    @property
+    def _is_static(self) -> bool:
+        return "group.instance.id" in self._properties
 
     def _close(self, client: Consumer, *, within_s: float) -> None:
         """Commit and close; blocks for at most ``within_s`` or `CLOSE_MAX_S`.
@@ -370,10 +384,8 @@ class GroupConsumer:
                 offsets.commit(client, lanes, group=group, wait=True)
             client.close()
 
-        closing = threading.Thread(target=close, name="swarm-close", daemon=True)
-        closing.start()
-        closing.join(max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S)))
-        if closing.is_alive():
+        within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))
+        if not departure.ends_within(within_s, close, name="swarm-close"):
             logger.warning(
                 "close_gave_up group=%s consequence=%r",
                 group,

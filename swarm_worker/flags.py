@@ -73,5 +73,6 @@ def _epilog() -> str:
         "3 orphaned, 4 slot held by another live process, 5 fenced or another fatal "
         "Kafka\nerror, 78 configuration\n\n"
         "signals: TERM, INT, QUIT stop gracefully; TSTP quiet; CONT back to work;\n"
-        "TTIN stacks of all threads to stderr"
+        "TTIN stacks of all threads to stderr; USR1 leave the group for good when it "
+        "stops"
     )

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 F = TypeVar("F")
 
 STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-HANDLED: Final = (*STOP, signal.SIGTSTP, signal.SIGCONT)
+HANDLED: Final = (*STOP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
 
 _Handler = Callable[[int, FrameType | None], object]
 
@@ -29,9 +29,13 @@ class Inbox(Generic[F]):
     Signals come through Python handlers, which run on the main thread, and a wake-up
     descriptor: a signal that the kernel gives to another thread would otherwise not
     end the main thread's wait.
+
+    Attributes:
+        retires: USR1 came, and no CONT after it: the end to come is for good.
     """
 
     def __init__(self) -> None:
+        self.retires = False
         self._facts: SimpleQueue[F | signal.Signals] = SimpleQueue()
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
@@ -45,6 +49,7 @@ class Inbox(Generic[F]):
         """Take the signals over, again where the app's import took them away."""
         before = {number: signal.signal(number, self._handle) for number in HANDLED}
         self._before = self._before or before
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # see __main__
         signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
 
     def ignore(self) -> None:
@@ -92,6 +97,8 @@ class Inbox(Generic[F]):
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if number in {signal.SIGUSR1, signal.SIGCONT}:
+            self.retires = number == signal.SIGUSR1
         self._facts.put(signal.Signals(number))
         self._wake()
         if number in STOP and not self._stop_asked:

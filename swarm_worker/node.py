@@ -40,6 +40,12 @@ _LOOK_S: Final = 1.0  # between looks at whether all threads are alive
 # bounds the duplicates, yet a fenced node must be gone soon.
 _FAILING_S: Final = 5.0
 
+_RETIRES: Final = "its partitions go to other nodes when it stops; CONT takes it back"
+_RETIRED_EARLY: Final = (
+    "it stopped before it had joined; partitions of an earlier life of it wait until "
+    "that one's session ends"
+)
+
 _REPORTED: Final = {field.name for field in dataclasses.fields(Report)}
 
 logger = logging.getLogger(__name__)
@@ -239,7 +245,10 @@ class Node:
                 if isinstance(fact, Failed):
                     return self._fail(fact.error)
                 if fact in STOP:
-                    logger.info("node_stopping signal=%s", fact.name)
+                    logger.info(
+                        "node_stopping signal=%s retires=%s",
+                        fact.name, self._inbox.retires,
+                    )  # fmt: skip
                     return self._stop(
                         exits.STOPPED, within_s=self._settings.shutdown_timeout_s
                     )
@@ -249,6 +258,9 @@ class Node:
                 return self._stop(exits.CRASHED, within_s=_FAILING_S)
 
     def _obey(self, number: signal.Signals) -> None:
+        if number is signal.SIGUSR1:
+            logger.info("node_retires consequence=%r", _RETIRES)
+            return
         quiet = number is signal.SIGTSTP
         if quiet == self._lifecycle.quiet:
             return
@@ -294,7 +306,9 @@ class Node:
         self._lifecycle.stopping = True
         self._announce()
         if self._lifecycle.started:
-            code = self._drain() or code
+            code = self._drain(code) or code
+        elif self._inbox.retires:
+            logger.warning("not_left reason=%r", _RETIRED_EARLY)
         code = self._run_on_stop() or code
         if self._reporter:
             self._reporter.stop()
@@ -302,13 +316,20 @@ class Node:
         logger.info("node_stopped exit_code=%s dropped_reports=%s", code, self._dropped)
         return code
 
-    def _drain(self) -> int:
-        """Wait for the consumers, without an end: the deadline ends the process."""
+    def _drain(self, code: int) -> int:
+        """Wait for the consumers, without an end: the deadline ends the process.
+
+        Only a node that ends as asked leaves: another one is started again.
+        """
+
+        def leaves() -> bool:  # USR1 may still come
+            return code == exits.STOPPED and self._inbox.retires
+
         for consumer in self._consumers:
-            consumer.stop()
+            consumer.stop(leave=leaves())
         for consumer in self._consumers:
             while not consumer.join(_LOOK_S):
-                pass
+                consumer.stop(leave=leaves())
         if self._pool:
             self._pool.stop()
         failed = [fact for fact in self._inbox.wait(0) if isinstance(fact, Failed)]

@@ -63,8 +63,9 @@ class GroupConsumer:
         """Take batches again."""
         self._quiet = False
 
-    def stop(self) -> None:
+    def stop(self, *, leave: bool = False) -> None:
         """Take no new batch and end after the one in flight."""
+        sys.stderr.write(f"standin_stops leave={leave}\n")
         self._stopping.set()
 
     def join(self, timeout_s: float) -> bool:

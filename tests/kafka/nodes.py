@@ -106,11 +106,11 @@ class Node:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def stop(self) -> float:
+    def stop(self, *, leave: bool = False) -> float:
         """Stop gracefully; give the seconds that it took."""
         began_s = time.monotonic()
         for consumer in self.consumers:
-            consumer.stop()
+            consumer.stop(leave=leave)
         for consumer in self.consumers:
             assert consumer.join(20.0), "the consumer closes"
         self.pool.stop()

@@ -1,5 +1,7 @@
 """Assignments come and go: batches in flight, static ids, fencing; on real Kafka."""
 
+from collections.abc import Callable
+
 import pytest
 
 from swarm_worker.app import App
@@ -19,6 +21,10 @@ from tests.kafka.nodes import (
 )
 
 PARTITIONS = 4
+# Long enough that a test which waits for its end fails.
+LONG_SESSION = {
+    kind: {"session.timeout.ms": 45_000} for kind in ("eager", "cooperative")
+}
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -183,22 +189,92 @@ def test_second_holder_of_an_id_fences_the_first(kafka: KafkaBroker) -> None:
             assert len(first.failures) == 1, "no fight"
 
 
-@pytest.mark.parametrize("kind", ["eager", "cooperative"])
 def test_node_that_leaves_for_good_hands_over_at_once(
-    kafka: KafkaBroker, kind: str
+    kafka: KafkaBroker, protocol: str, log: Log
 ) -> None:
-    """Not after its session of 45 s, which a mere stop would leave running."""
-    name = kafka.create_topic(unique(f"leaves-{kind}"), 2)
+    """Not after its session of 45 s, and it takes nothing that it would not commit."""
+    name = kafka.create_topic(unique(f"leaves-{protocol}"), 2)
     app, seen = App(group=name), Seen()
     app.topic(name)(seen)
-    own = {**PROTOCOLS[kind], "session.timeout.ms": 45_000}
-    with Node(app, settings(kafka.bootstrap, kafka=own, node=0)) as stays:
-        leaves = Node(app, settings(kafka.bootstrap, kafka=own, node=1)).start()
+    own = {**PROTOCOLS[protocol], **LONG_SESSION.get(protocol, {})}
+    told = [settings(kafka.bootstrap, kafka=own, node=n) for n in (0, 1)]
+    with Node(app, told[0]) as stays:
+        leaves = Node(app, told[1]).start()
         leaves.await_assigned(1)
         stays.await_assigned(1)
-        leaves.consumers[0].stop(leave=True)
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 10, partition=partition)
+        seen.await_count(20)
+        leaves.stop(leave=True)
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 10, partition=partition, first=10)
         stays.await_assigned(2)
-        leaves.stop()
+        seen.await_count(40)
+        assert log("group_left", name)
+        # Started again it is a member like any other.
+        with Node(app, told[1]) as again:
+            again.await_assigned(1)
+            stays.await_assigned(1)
+            for partition in range(2):
+                produce(kafka.bootstrap, name, 10, partition=partition, first=20)
+            seen.await_count(60)
+    assert seen.duplicates == 0
+    assert kafka.committed(name, name) == {0: 30, 1: 30}
+
+
+def test_all_may_leave_for_good(kafka: KafkaBroker, protocol: str, log: Log) -> None:
+    """Together, the last one too; who comes then goes on where they ended."""
+    name = kafka.create_topic(unique(f"all-leave-{protocol}"), 2)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    own = {**PROTOCOLS[protocol], **LONG_SESSION.get(protocol, {})}
+    # One more than there are partitions.
+    nodes = [
+        Node(app, settings(kafka.bootstrap, kafka=own, node=n)).start()
+        for n in (0, 1, 2)
+    ]
+    for partition in range(2):
+        produce(kafka.bootstrap, name, 10, partition=partition)
+    seen.await_count(20)
+    eventually(
+        lambda: sorted(node.snapshot.assigned for node in nodes) == [0, 1, 1],
+        describe="all have joined",
+    )
+    for node in nodes:
+        node.consumers[0].stop(leave=True)
+    for node in nodes:
+        node.stop(leave=True)
+    assert len(log("group_left", name)) == 3
+    assert log("group_not_left", name) == []
+    with Node(app, settings(kafka.bootstrap, kafka=own, node=9, nodes=10)) as new:
+        new.await_assigned(2)
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 10, partition=partition, first=10)
+        seen.await_count(40)
+    assert seen.duplicates == 0
+
+
+def test_leaving_where_the_broker_does_not_let(
+    own_kafka: Callable[..., KafkaBroker], log: Log
+) -> None:
+    """Consumer protocol, migration off: one warning with the gap, and a normal end."""
+    kafka = own_kafka(config={"group.consumer.migration.policy": "disabled"})
+    name = kafka.create_topic(unique("cannot-leave"), 1)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    told = settings(kafka.bootstrap, kafka=PROTOCOLS["consumer"])
+    produce(kafka.bootstrap, name, 5)
+    node = Node(app, told).start()
+    seen.await_count(5)
+    assert node.stop(leave=True) < 10.0
+    assert len(log("group_not_left", name)) == 1
+    assert "session" in log("group_not_left", name)[0]
+    assert kafka.committed(name, name) == {0: 5}
+    with Node(app, told) as again:
+        produce(kafka.bootstrap, name, 5, first=5)
+        seen.await_count(10)
+        assert again.failures == []
+    assert seen.duplicates == 0
 
 
 def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
