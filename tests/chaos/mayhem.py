@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_event_listener.events import RollOrdered
+from swarm_event_listener.orders import encode_roll
 from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
 from tests.chaos.schedule import Fault, Kind
 from tests.chaos.verdict import Evidence, Process
@@ -19,7 +21,7 @@ from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.lives import Lives
 from tests.process.proxy import Blow, Proxy
-from tests.process.swarms import LISTENER, Swarm
+from tests.process.swarms import GROUP, LISTENER, Swarm
 
 NODES: Final = 6
 SHORTLY_S: Final = 0.8
@@ -65,6 +67,7 @@ class Mayhem:
     downs: list[tuple[str, float, float | None]] = field(default_factory=list)
     thaws: list[tuple[float, int]] = field(default_factory=list)
     listener_ends: int = 0
+    rolls: int = 0
 
     def bring(self, fault: Fault) -> None:
         """Bring a fault about, unless there is nobody to suffer it."""
@@ -101,6 +104,7 @@ class Mayhem:
             Kind.OPERATOR_STOPS: self._operator_stops,
             Kind.OPERATOR_STARTS: self._operator_starts,
             Kind.OPERATOR_RESTARTS: self._operator_restarts,
+            Kind.OPERATOR_ROLLS: self._operator_rolls,
         }
 
     # --- nodes ------------------------------------------------------------------------
@@ -254,6 +258,12 @@ class Mayhem:
         self.swarm.daemon.rpc.start(scenes.name_of(node))
         return f"node {node} pid {pid}"
 
+    def _operator_rolls(self, _fault: Fault) -> str:
+        order = encode_roll(RollOrdered(group=GROUP, max_unavailable=2, timeout_s=10))
+        self.swarm.daemon.rpc.send_event(order.type, order.data)
+        self.rolls += 1
+        return "asked for"
+
     # --- the end ----------------------------------------------------------------------
 
     def stopped(self) -> set[Process]:
@@ -273,6 +283,8 @@ class Mayhem:
         status = self.swarm.status()
         told = {node["node"]: node for node in status.get("nodes", [])}
         if not told or status["listener"]["pid"] != self.swarm.daemon.pid(LISTENER):
+            return False
+        if not all(roll["is_over"] for roll in status["rolls"]):
             return False
         for info in self.swarm.daemon.rpc.processes():
             if info.name not in told:
@@ -298,6 +310,7 @@ class Mayhem:
             excused=self.excused,
             explained=self.explained,
             operator_downs=downs,
+            rolls=self.rolls,
             listener_log=self.swarm.log,
             listener_ends=self.listener_ends + len(self.proxy.dealt),
         )
@@ -310,6 +323,7 @@ def _is_well(told: dict[str, Any], pid: int | None) -> bool:
         and told["pid"] == pid
         and told["restart"] is None
         and report
+        and report["state"] == "running"
         and report["consume_age_ms"] is None
         and report["poll_age_ms"] < 1_000
         and told["report_age_s"] < 2

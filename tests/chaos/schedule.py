@@ -31,6 +31,7 @@ class Kind(StrEnum):
     OPERATOR_STOPS = "operator stops a node"
     OPERATOR_STARTS = "operator starts what he stopped"
     OPERATOR_RESTARTS = "operator restarts a node"
+    OPERATOR_ROLLS = "operator has all nodes restarted one by one"
 
 
 # How often each is drawn. What takes supervisord down takes seconds, and hides what was
@@ -56,6 +57,7 @@ WEIGHTS: Final = {
     Kind.OPERATOR_STOPS: 6,
     Kind.OPERATOR_STARTS: 6,
     Kind.OPERATOR_RESTARTS: 4,
+    Kind.OPERATOR_ROLLS: 4,
 }
 
 # The listener's last call for a node, and whether supervisord still gets it.

@@ -52,9 +52,15 @@ def life(pid: int, *, seen_at_s: float, gone_at_s: float | None = None) -> Life:
     return Life(SLOT, pid, pid, seen_at_s, gone_at_s)
 
 
-def record(pid: int, *, status: int = 2) -> dict[str, Any]:
+def record(pid: int, *, status: int = 2, cause: str = "rule") -> dict[str, Any]:
     """Give a record of the only slot."""
-    return {"node": SLOT, "pid": pid, "status": status, "reason": "because"}
+    return {
+        "node": SLOT,
+        "pid": pid,
+        "cause": cause,
+        "status": status,
+        "reason": "because",
+    }
 
 
 def good() -> Evidence:
@@ -83,6 +89,7 @@ BAD: dict[str, dict[str, Any]] = {
         "explained": {(SLOT, 1): {2}, (SLOT, 2): {2}},
     },
     "although an operator had stopped it": {"operator_downs": [(SLOT, 5.5, None)]},
+    "1 restarts in 0 rolls": {"records": [record(1, cause="roll")]},
     "2 listeners, but only 0": {
         "listener_log": "listener_started\nlistener_started",
     },

@@ -25,6 +25,7 @@ class Evidence:
         explained: Statuses that the faults of a process explain.
         operator_downs: Slots with the moments between which an operator had them down;
             the second None for those that are still.
+        rolls: How often the operator asked for a rolling restart.
         listener_log: What the listeners wrote.
         listener_ends: How often one was ended by a fault.
     """
@@ -36,6 +37,7 @@ class Evidence:
     excused: set[Process] = field(default_factory=set)
     explained: dict[Process, set[int]] = field(default_factory=dict)
     operator_downs: list[tuple[str, float, float | None]] = field(default_factory=list)
+    rolls: int = 0
     listener_log: str = ""
     listener_ends: int = 0
 
@@ -45,6 +47,7 @@ def complaints(evidence: Evidence) -> list[str]:
     return [
         *_overlaps(evidence),
         *_records(evidence),
+        *_rolls(evidence),
         *_stops(evidence),
         *_operator(evidence),
         *_listener(evidence),
@@ -76,11 +79,20 @@ def _records(evidence: Evidence) -> Iterator[str]:
             yield f"a record of a process that was not restarted: {process}"
         if process not in evidence.stopped | evidence.excused:
             yield f"a record without a stop: {process}"
+        if record["cause"] == "roll":
+            continue
         if record["status"] not in evidence.explained.get(process, set()):
             yield (
                 f"restarted without a cause: {process} status {record['status']}, "
                 f"{record['reason']}"
             )
+
+
+def _rolls(evidence: Evidence) -> Iterator[str]:
+    rolled = sum(record["cause"] == "roll" for record in evidence.records)
+    at_most = evidence.rolls * len(evidence.lives)
+    if rolled > at_most:
+        yield f"{rolled} restarts in {evidence.rolls} rolls of {len(evidence.lives)}"
 
 
 def _stops(evidence: Evidence) -> Iterator[str]:

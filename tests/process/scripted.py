@@ -8,6 +8,8 @@
 * ``ignore_term``: live on after TERM,
 * ``raw``: write this text in the place of reports; a lone surrogate is a raw byte,
 * ``exit``: end with this code.
+
+TSTP makes it quiet, CONT lets it go on.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ def main(folder: Path) -> None:
     faulthandler.register(signal.SIGTTIN)
     script = folder / f"{os.environ['SUPERVISOR_PROCESS_NAME']}.json"
     signal.signal(signal.SIGTERM, lambda *_: _term(script))
+    quiet: set[int] = set()
+    signal.signal(signal.SIGTSTP, lambda number, _: quiet.add(number))
+    signal.signal(signal.SIGCONT, lambda *_: quiet.clear())
     seq = 0
     while True:
         told = _read(script)
@@ -53,7 +58,10 @@ def main(folder: Path) -> None:
         if "raw" in told:
             os.write(1, told["raw"].encode("utf-8", "surrogateescape"))
         elif not told.get("silent"):
-            os.write(1, encode(dataclasses.replace(_report(told), seq=seq)))
+            report = dataclasses.replace(_report(told), seq=seq)
+            if quiet:
+                report = dataclasses.replace(report, state=State.QUIET)
+            os.write(1, encode(report))
             seq += 1
         select.select([], [], [], EVERY_S)
 
