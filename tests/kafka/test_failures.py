@@ -274,6 +274,13 @@ def produce_poison(
     assert producer.flush(10.0) == 0
 
 
+def produce_value(kafka: KafkaBroker, topic: str, value: bytes) -> None:
+    """Produce one message to partition 0 and wait until it is acknowledged."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(topic, value, partition=0)
+    assert producer.flush(10.0) == 0
+
+
 @contextmanager
 def reading(kafka: KafkaBroker, topic: str) -> Iterator[Callable[[], Message]]:
     """Give a function that waits for the next message of a topic."""

@@ -1,0 +1,51 @@
+"""An app with a message that kills its process: ``tests.apps.deadly:app``.
+
+Read from the environment:
+
+DEADLY_TOPIC   topic and group
+DEADLY_PATH    file to append ``partition offset pid`` to, for each message handled
+DEADLY_AFTER   seconds between such a message's arrival and the end
+DEADLY_BY      ``kill`` or ``exit``
+
+The value ``die`` kills.
+"""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Final
+
+from swarm_worker import App, Batch
+
+TOPIC: Final = os.environ["DEADLY_TOPIC"]
+PATH: Final = Path(os.environ["DEADLY_PATH"])
+NEVER: Final = threading.Event()
+
+app = App(group=TOPIC)
+
+
+@app.topic(TOPIC, max_messages=10)
+def handle(batch: Batch) -> None:
+    """Tell of each message, or die of it."""
+    for message in batch:
+        told = f"{batch.partition} {message.offset()} {os.getpid()}"
+        if message.value() == b"die":
+            append(f"{told} died\n")
+            NEVER.wait(float(os.environ.get("DEADLY_AFTER", "0")))
+            die()
+        append(f"{told}\n")
+        batch.mark_done(message)
+
+
+def append(line: str) -> None:
+    """Write one line at once."""
+    with PATH.open("a", encoding="ascii") as file:
+        file.write(line)
+
+
+def die() -> None:
+    """End this process, as C code that crashes does, or code that means it."""
+    if os.environ.get("DEADLY_BY") == "exit":
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)

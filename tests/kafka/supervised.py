@@ -1,0 +1,79 @@
+"""Nodes as in production: under supervisord and the listener, on real Kafka."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import QUICK
+from tests.process.scenes import scene
+from tests.process.swarms import Swarm
+
+_COMMAND: Final = (
+    "{python} -m swarm_worker tests.apps.deadly:app --config {folder}/swarm.toml "
+    "--state-dir {folder}/slots --node %(process_num)d --nodes %(numprocs)d"
+)
+_PLUGIN: Final = (
+    "[ctlplugin:swarm]\n"
+    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
+)
+
+
+@contextmanager
+def deadly_swarm(
+    kafka: KafkaBroker,
+    topic: str,
+    *,
+    nodes: int = 2,
+    own: Mapping[str, Any] = QUICK,
+    limits: Mapping[str, Any] = MappingProxyType({}),
+    **environ: str,
+) -> Iterator[Swarm]:
+    """Run a swarm of `tests.apps.deadly`, which reads topic as group of that name.
+
+    Args:
+        kafka: The broker.
+        topic: What is consumed.
+        nodes: How many.
+        own: Properties of the consumers.
+        limits: Keys of ``[listener]`` other than those of `scene`.
+        **environ: ``AFTER`` and ``BY`` of the app.
+    """
+    told = {"TOPIC": topic, "PATH": "{folder}/handled", **environ}
+    properties = {"bootstrap.servers": kafka.bootstrap, **own}
+
+    def use_kafka(folder: Path) -> None:
+        path = folder / "swarm.toml"
+        lines = [f'"{name}" = {json.dumps(v)}' for name, v in properties.items()]
+        path.write_text(
+            path.read_text().replace(
+                '"bootstrap.servers" = "127.0.0.1:1"', "\n".join(lines)
+            )
+        )
+
+    with scene(
+        nodes=nodes,
+        command=_COMMAND,
+        limits=limits,
+        program={
+            "environment": ",".join(f'DEADLY_{k}="{v}"' for k, v in told.items()),
+        },
+        more=_PLUGIN,
+        prepare=use_kafka,
+    ) as swarm:
+        yield swarm
+
+
+def handled(swarm: Swarm) -> list[tuple[int, int, int]]:
+    """Give partition, offset and pid of what was handled, in that order."""
+    rows = [line.split() for line in swarm.daemon.file("handled").splitlines()]
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 3]
+
+
+def deaths(swarm: Swarm) -> list[tuple[int, int, int]]:
+    """Give partition, offset and pid of what killed, in that order."""
+    rows = [line.split() for line in swarm.daemon.file("handled").splitlines()]
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 4]

@@ -1,0 +1,62 @@
+"""A message that kills its process, under supervisord; on real Kafka."""
+
+import pytest
+
+from tests.eventually import eventually
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import produce, unique
+from tests.kafka.supervised import deadly_swarm, deaths, handled
+from tests.kafka.test_failures import produce_value
+from tests.process.swarms import Swarm
+
+LIMITS = {
+    "max_restarts": 2,
+    "restart_period": 120_000,
+    "restart_backoff_max": 2_000,
+}
+
+
+@pytest.mark.parametrize(("by", "after_s"), [("exit", "0"), ("kill", "1.5")])
+def test_deadly_message_harms_its_partition_only(
+    kafka: KafkaBroker, by: str, after_s: str
+) -> None:
+    """Its node is paced and tried again; other nodes go on; it is never passed over.
+
+    Where reports showed it in flight, a record names it.
+    """
+    name = kafka.create_topic(unique("deadly"), 2)
+    produce(kafka.bootstrap, name, 3, partition=0)
+    produce_value(kafka, name, b"die")
+    produce(kafka.bootstrap, name, 3, partition=0, first=4)
+    with deadly_swarm(kafka, name, limits=LIMITS, BY=by, AFTER=after_s) as swarm:
+        for round_number in (1, 2, 3):
+            await_deaths(swarm, 2 * round_number)
+            goes_on(kafka, name, swarm, count=100 * round_number)
+        assert {place[:2] for place in deaths(swarm)} == {(0, 3)}
+        assert not [place for place in handled(swarm) if place[0] == 0 and place[1] > 3]
+        paced = eventually(swarm.records, describe="back-off is on record")
+        assert {record["cause"] for record in paced} == {"exited"}
+        assert "died again" in paced[0]["reason"]
+        if by == "kill":
+            assert paced[-1]["suspect"] == f"{name}/0@3"
+
+
+def await_deaths(swarm: Swarm, count: int) -> None:
+    """Wait until so many processes have died of the message."""
+    eventually(
+        lambda: len(deaths(swarm)) >= count,
+        within_s=60.0,
+        describe=f"{count} deaths",
+    )
+
+
+def goes_on(kafka: KafkaBroker, name: str, swarm: Swarm, *, count: int) -> None:
+    """See the other partition worked off by one and the same process."""
+    produce(kafka.bootstrap, name, 100, partition=1, first=count - 100)
+    eventually(
+        lambda: kafka.committed(name, name).get(1) == count,
+        within_s=20.0,
+        describe=f"{count} messages of the other partition are committed",
+    )
+    assert kafka.committed(name, name).get(0, 0) <= 3
+    assert len({pid for partition, _, pid in handled(swarm) if partition == 1}) == 1

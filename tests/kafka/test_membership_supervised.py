@@ -1,0 +1,52 @@
+"""Leaving a group for good, as an operator asks for it; on real Kafka."""
+
+import pytest
+
+from tests.eventually import eventually
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
+from tests.kafka.supervised import deadly_swarm, handled
+from tests.process.scenes import name_of, pids, supervisorctl, wait_for_reports
+
+LONG_SESSION_MS = 45_000  # a test that waits for its end fails
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> None:
+    """``supervisorctl swarm retire``: the node stays down, others read what it had.
+
+    Started again it is a node like any other. Nothing is lost or repeated.
+    """
+    name = kafka.create_topic(unique(f"retire-{kind}"), 2)
+    own = dict(PROTOCOLS[kind])
+    if kind != "consumer":
+        own |= {"session.timeout.ms": LONG_SESSION_MS}
+    with deadly_swarm(kafka, name, own=own) as swarm:
+        wait_for_reports(swarm, 2)
+
+        def each_has_one() -> bool:
+            told = swarm.status()["nodes"]
+            return [node["report"]["assigned"] for node in told] == [1, 1]
+
+        eventually(each_has_one, within_s=20.0, describe="each node has a partition")
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 5, partition=partition)
+        await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
+
+        stays = pids(swarm, 2)[0]
+        answer = supervisorctl(swarm, "swarm", "retire", name_of(1))
+        assert answer == f"{name_of(1)}: retired\n"
+        assert swarm.daemon.state(name_of(1)) == "STOPPED"
+        assert f"group_left group={name}" in swarm.daemon.file("w_01.log")
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 5, partition=partition, first=5)
+        await_committed(kafka, name, name, {0: 10, 1: 10}, within_s=20.0)
+        assert pids(swarm, 2) == {0: stays, 1: None}
+
+        supervisorctl(swarm, "start", name_of(1))
+        eventually(each_has_one, within_s=20.0, describe="each has one again")
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 5, partition=partition, first=10)
+        await_committed(kafka, name, name, {0: 15, 1: 15}, within_s=20.0)
+        assert len(handled(swarm)) == len(set(handled(swarm))) == 30
+        assert swarm.records() == []
