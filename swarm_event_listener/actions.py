@@ -29,7 +29,7 @@ from swarm_event_listener.events import (
     Surveyed,
 )
 from swarm_event_listener.journal import Journal
-from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.record import Record
 from swarm_event_listener.rpc import (
     Supervisor,
     SupervisorFault,
@@ -37,9 +37,6 @@ from swarm_event_listener.rpc import (
 )
 
 logger = logging.getLogger(__name__)
-
-FAILURES_KEPT: Final = 64  # per node; far more than a back-off needs
-FAILURES: Final = "failed_at_s"
 
 
 # supervisord queues its events, so an answer by RPC is ahead of the stream: it would be
@@ -72,6 +69,11 @@ class Actions:
         self._is_reachable = True
         self._marks = itertools.count()
         self._survey: tuple[str, Surveyed] | None = None
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether supervisord answered the last call."""
+        return self._is_reachable
 
     def carry_out(  # noqa: C901 - one verb for each action
         self, action: Action
@@ -186,15 +188,7 @@ class Actions:
     # --- journal --------------------------------------------------------------------
 
     def _remember(self, name: str, record: Record) -> None:
-        plain = record.as_json(self._wall)
-        if not record.dry_run and record.cause is not Cause.ROLL:
-            self._journal.note(self._notes_with_failure(name, record.detected_at_s))
-        self._journal.remember(name, plain)
-
-    def _notes_with_failure(self, name: str, at_s: float) -> dict[str, Any]:
-        failures = dict(self._journal.notes.get(FAILURES, {}))
-        failures[name] = [*failures.get(name, ()), at_s][-FAILURES_KEPT:]
-        return {**self._journal.notes, FAILURES: failures}
+        self._journal.remember(name, record.as_json(self._wall))
 
     def _note(self, note: Note) -> None:
         self._journal.note(
@@ -203,6 +197,7 @@ class Actions:
                 "held": list(note.held),
                 "reporting_groups": list(note.reporting_groups),
                 "rolls": list(note.rolls),
+                "failures": note.failures,
             }
         )
         self._journal.save()

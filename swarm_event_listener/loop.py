@@ -26,6 +26,7 @@ from swarm_event_listener.events import (
     GroupAdded,
     GroupRemoved,
     Lost,
+    Remember,
     Reported,
     Stalled,
     StateChanged,
@@ -54,6 +55,7 @@ from swarm_event_listener.rpc import TIMEOUT_S
 from swarm_event_listener.scales import Scales
 from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
+from swarm_event_listener.watchdog import HEARD_MAX_S
 from swarm_worker.report import ReportError
 from swarm_worker.report import decode as decode_report
 
@@ -187,6 +189,8 @@ class Listener:
             action = self._pending.popleft()
             became = self._actions.carry_out(action)
             self._now(waited_s=CALLS_S if needs_supervisor(action) else 0.0)
+            if isinstance(action, Remember):
+                self._outlets.restarted(action.record)
             if isinstance(action, Survey):
                 self._survey_due_at_s = self._now() + MARK_WAIT_S
             if became is not None:
@@ -214,12 +218,22 @@ class Listener:
         self._handle(Tick())
         if now_s >= self._status_at_s:
             self._status_at_s = now_s + STATUS_EVERY_S
-            self._outlets.show(self._swarm, self._counters, now_s=now_s)
+            self._show(now_s)
 
     def _beat(self, now_s: float) -> None:
         if self._closing_since_s is None:
             heard_at_s = None if self._pool_serial is None else self._heard_at_s
             self._outlets.beat(now_s=now_s, heard_at_s=heard_at_s)
+
+    def _show(self, now_s: float) -> None:
+        trouble = self._trouble(now_s)
+        self._outlets.show(self._swarm, self._counters, now_s=now_s, trouble=trouble)
+
+    def _trouble(self, now_s: float) -> str:
+        """Tell why the listener does not see events or control nodes, if so."""
+        if now_s - self._heard_at_s > HEARD_MAX_S:
+            return f"no event from supervisord for {now_s - self._heard_at_s:.0f} s"
+        return "" if self._actions.is_reachable else "supervisord gives no answer"
 
     def _exit_code(self) -> int | None:
         now_s = self._now()
@@ -246,7 +260,7 @@ class Listener:
     def _close(self, now_s: float) -> None:
         self._handle(Closed())
         self._work()
-        self._outlets.show(self._swarm, self._counters, now_s=now_s)
+        self._show(now_s)
         logger.info("listener_ends why=%r", "asked to")
 
     # --- what comes in ----------------------------------------------------------------
@@ -308,7 +322,9 @@ class Listener:
             )
             return
         self._counters.reports += 1
-        self._handle(Reported(name=said.name, pid=said.pid, report=report))
+        reported = Reported(name=said.name, pid=said.pid, report=report)
+        self._handle(reported)
+        self._outlets.reported(self._swarm, reported)
 
     def _take_command(self, command: RemoteCommand) -> None:
         if command.type == MARK:

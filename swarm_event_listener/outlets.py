@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from swarm_event_listener.events import Reported
 from swarm_event_listener.journal import StatusFile
+from swarm_event_listener.record import Record
 from swarm_event_listener.status import Counters, status_of
 from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.watchdog import Watchdog
+
+if TYPE_CHECKING:  # 1 MB that a listener without metrics has no use for
+    from swarm_event_listener.metrics_outlet import MetricsOutlet
 
 
 class Outlets:
@@ -20,6 +26,7 @@ class Outlets:
         *,
         wall: Callable[[float], str],
         watchdog: Watchdog | None = None,
+        metrics: MetricsOutlet | None = None,
     ) -> None:
         """Take the outlets that there are.
 
@@ -27,10 +34,22 @@ class Outlets:
             status_file: Read by ``supervisorctl swarm``.
             wall: Wall-clock text of a monotonic moment.
             watchdog: Where systemd is told; None outside of it.
+            metrics: The endpoint; None without one.
         """
         self._status_file = status_file
         self._wall = wall
         self._watchdog = watchdog
+        self._metrics = metrics
+
+    def reported(self, swarm: Swarm, event: Reported) -> None:
+        """Take note of a report that the core has heard."""
+        if self._metrics is not None:
+            self._metrics.reported(swarm, event)
+
+    def restarted(self, record: Record) -> None:
+        """Take note of a restart that has ended."""
+        if self._metrics is not None:
+            self._metrics.restarted(record)
 
     def beat(self, *, now_s: float, heard_at_s: float | None) -> None:
         """Show that the listener is at work; each second.
@@ -47,8 +66,17 @@ class Outlets:
         if self._watchdog is not None:
             self._watchdog.rest()
 
-    def show(self, swarm: Swarm, counters: Counters, *, now_s: float) -> None:
-        """Show how the swarm is now."""
+    def show(
+        self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
+    ) -> None:
+        """Show how the swarm is now.
+
+        Args:
+            swarm: The core.
+            counters: The listener's own.
+            now_s: Now.
+            trouble: Why the listener itself is not well; empty while it is.
+        """
         self._status_file.write(
             status_of(
                 swarm,
@@ -58,3 +86,5 @@ class Outlets:
                 pid=os.getpid(),
             )
         )
+        if self._metrics is not None:
+            self._metrics.show(swarm, counters, now_s=now_s, trouble=trouble)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarm_event_listener.actions import Actions, WallClock
 from swarm_event_listener.config import (
@@ -35,6 +35,9 @@ from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.watchdog import Notifier, Watchdog, watchdog_from
 from swarm_worker.logs import LineFormatter, one_line
 from swarm_worker.settings import EXIT_CONFIG, ConfigError
+
+if TYPE_CHECKING:
+    from swarm_event_listener.metrics_outlet import MetricsOutlet
 
 logger = logging.getLogger(__name__)
 
@@ -119,13 +122,30 @@ def _run(
         swarm,
         Actions(supervisor, journal, wall=wall),
         gauges=_gauges(settings),
-        outlets=Outlets(StatusFile(settings.state_dir), wall=wall, watchdog=watchdog),
+        outlets=Outlets(
+            StatusFile(settings.state_dir),
+            wall=wall,
+            watchdog=watchdog,
+            metrics=_metrics(settings.metrics),
+        ),
         stdin=0,
         stdout=stdout,
         wake=_wake_on_signals(),
         clock=clock,
     )
     return listener.run()
+
+
+def _metrics(address: tuple[str, int] | None) -> MetricsOutlet | None:
+    if address is None:
+        return None
+    # Here, since a listener without metrics can do without the memory.
+    from swarm_event_listener.metrics_outlet import MetricsOutlet  # noqa: PLC0415
+    from swarm_event_listener.metrics_server import MetricsServer  # noqa: PLC0415
+
+    server = MetricsServer(address)
+    server.start()
+    return MetricsOutlet(server)
 
 
 def _first_answer(ask: Callable[[], T]) -> T:

@@ -1,0 +1,310 @@
+"""The swarm as Prometheus' metrics: what there is to see, under which name.
+
+Units are base units and end the name; labels are the group and the node, and for
+restarts the reason. `NODE_METRICS` and its likes are the list that README, alerts and
+dashboard go by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter as Count
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from swarm_event_listener.events import ProcessState
+from swarm_event_listener.exposition import Family, Labels, Value
+from swarm_event_listener.health import Health, Word, health_of
+from swarm_event_listener.node import Node
+from swarm_event_listener.status import Counters
+from swarm_event_listener.swarm import Swarm
+from swarm_event_listener.totals import REASONS, Totals
+
+PREFIX: Final = "kafka_swarm_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One node at one moment.
+
+    Attributes:
+        node: What the core knows.
+        health: How it is.
+        limit_bytes: Its memory limit; None without one.
+        totals: Its sums.
+        restarts: How often it was restarted.
+        now_s: The moment.
+    """
+
+    node: Node
+    health: Health
+    limit_bytes: int | None
+    totals: dict[str, int]
+    restarts: int
+    now_s: float
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of its samples."""
+        group, _, name = self.node.name.partition(":")
+        return (("group", group), ("node", name))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of each node; None where there is nothing to tell."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    read: Callable[[Look], Value | None]
+
+
+def _seconds(name: str, *, idle: float | None = None) -> Callable[[Look], Value | None]:
+    """Read an age of the report; ``idle`` stands for one that the node has not."""
+
+    def read(look: Look) -> Value | None:
+        if look.node.report is None:
+            return None
+        age_ms: int | None = getattr(look.node.report, name)
+        return idle if age_ms is None else age_ms / 1000
+
+    return read
+
+
+def _of_report(name: str) -> Callable[[Look], Value | None]:
+    def read(look: Look) -> Value | None:
+        value: int | None = getattr(look.node.report, name, None)
+        return value
+
+    return read
+
+
+def _total(name: str) -> Callable[[Look], Value | None]:
+    return lambda look: look.totals.get(name, 0)
+
+
+def _report_age_s(look: Look) -> Value | None:
+    at_s = look.node.reported_at_s
+    return None if at_s is None else round(look.now_s - at_s, 3)
+
+
+NODE_METRICS: Final = (
+    Metric(
+        "node_running",
+        "gauge",
+        "1 while supervisord has the node RUNNING, else 0.",
+        lambda look: int(look.node.state is ProcessState.RUNNING),
+    ),
+    Metric(
+        "node_healthy",
+        "gauge",
+        "1 while the node runs, polls and breaks no rule, else 0.",
+        lambda look: int(look.health.word is Word.HEALTHY),
+    ),
+    Metric(
+        "node_held",
+        "gauge",
+        "1 while an operator holds the node out of the rules, else 0.",
+        lambda look: int(look.node.is_held),
+    ),
+    Metric(
+        "node_report_age_seconds",
+        "gauge",
+        "Seconds since the node's last report (status -1).",
+        _report_age_s,
+    ),
+    Metric(
+        "node_poll_age_seconds",
+        "gauge",
+        "Seconds since the oldest last poll, as last reported (status 1).",
+        _seconds("poll_age_ms"),
+    ),
+    Metric(
+        "node_consume_age_seconds",
+        "gauge",
+        "Seconds that the oldest batch is in flight, 0 when idle (status 2).",
+        _seconds("consume_age_ms", idle=0.0),
+    ),
+    Metric(
+        "node_stalled_seconds",
+        "gauge",
+        "Seconds that a partition with data has not moved, 0 if none (status 2).",
+        _seconds("stalled_ms", idle=0.0),
+    ),
+    Metric(
+        "node_unsteady_seconds",
+        "gauge",
+        "Seconds that a group is frozen in a rebalance, 0 if none (status 4).",
+        _seconds("unsteady_ms", idle=0.0),
+    ),
+    Metric(
+        "node_memory_bytes",
+        "gauge",
+        "Memory of the node's process in bytes, by memory_metric (status 3).",
+        lambda look: look.node.memory_bytes,
+    ),
+    Metric(
+        "node_memory_limit_bytes",
+        "gauge",
+        "The node's memory_limit in bytes; absent without one.",
+        lambda look: look.limit_bytes,
+    ),
+    Metric(
+        "node_assigned_partitions",
+        "gauge",
+        "Partitions that the node holds.",
+        _of_report("assigned"),
+    ),
+    Metric(
+        "node_lag_messages",
+        "gauge",
+        "Messages between the node's offsets and the ends of its partitions.",
+        _of_report("lag"),
+    ),
+    Metric(
+        "node_connected_brokers",
+        "gauge",
+        "Brokers that the node has a live connection to.",
+        _of_report("brokers_up"),
+    ),
+    Metric(
+        "node_messages_total",
+        "counter",
+        "Messages that the node's processes handled.",
+        _total("messages"),
+    ),
+    Metric(
+        "node_batches_total",
+        "counter",
+        "Batches that the node's processes handled.",
+        _total("batches"),
+    ),
+    Metric(
+        "node_errors_total",
+        "counter",
+        "Handler calls that failed in the node's processes.",
+        _total("errors"),
+    ),
+    Metric(
+        "node_retries_total",
+        "counter",
+        "Handler calls that were repeated after a failure.",
+        _total("retries"),
+    ),
+    Metric(
+        "node_dead_letters_total",
+        "counter",
+        "Messages that were given to a dead-letter topic.",
+        _total("dead_letters"),
+    ),
+    Metric(
+        "node_restarts_total",
+        "counter",
+        "Restarts of the node by the listener.",
+        lambda look: look.restarts,
+    ),
+)
+
+_LISTENER: Final = {
+    "events": "Events that the listener heard from supervisord.",
+    "reports": "Reports of nodes that the listener took in.",
+    "bad_reports": "Reports that could not be read.",
+    "lost_events": "Events that supervisord dropped from the listener's full buffer.",
+    "bad_orders": "Commands that could not be read.",
+    "stalls": "Times that the listener itself stood still for over 3 seconds.",
+}
+
+
+def families(
+    swarm: Swarm, counters: Counters, totals: Totals, *, now_s: float, is_well: bool
+) -> Iterator[Family]:
+    """Give all metrics.
+
+    Args:
+        swarm: The core.
+        counters: The listener's own.
+        totals: What the nodes counted, over all their lives.
+        now_s: Now.
+        is_well: Whether the listener sees events and controls nodes.
+    """
+    looks = [
+        _look(swarm, node, totals, now_s=now_s)
+        for _, node in sorted(swarm.nodes.items())
+    ]
+    for metric in NODE_METRICS:
+        read = ((look.labels, metric.read(look)) for look in looks)
+        yield Family(
+            name=PREFIX + metric.name,
+            kind=metric.kind,
+            help=metric.help,
+            samples=[(labels, value) for labels, value in read if value is not None],
+        )
+    yield _nodes_by_health(swarm, looks)
+    yield from _restarts(swarm, totals)
+    yield from _listener(counters, is_well=is_well)
+
+
+def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
+    policy = swarm.policies[node.group]
+    return Look(
+        node=node,
+        health=health_of(
+            node,
+            policy,
+            now_s=now_s,
+            silence_counts=node.group in swarm.reporting_groups,
+        ),
+        limit_bytes=policy.limits.memory_limit_bytes,
+        totals=dict(totals.of(node.name)),
+        restarts=totals.node_restarts[node.name],
+        now_s=now_s,
+    )
+
+
+def _nodes_by_health(swarm: Swarm, looks: list[Look]) -> Family:
+    counted = Count((look.node.group, look.health.word) for look in looks)
+    return Family(
+        name=f"{PREFIX}nodes",
+        kind="gauge",
+        help="Nodes of the group by their health, as supervisorctl swarm status says.",
+        samples=[
+            ((("group", group), ("health", word.value)), counted[group, word])
+            for group in sorted(swarm.policies)
+            for word in Word
+        ],
+    )
+
+
+def _restarts(swarm: Swarm, totals: Totals) -> Iterator[Family]:
+    for name, what, counted in (
+        ("restarts_total", "Restarts", totals.restarts),
+        ("dry_run_restarts_total", "Restarts left out by dry_run", totals.dry_runs),
+    ):
+        yield Family(
+            name=PREFIX + name,
+            kind="counter",
+            help=f"{what}, by status (-1, 1, 2, 3, 4) or another reason.",
+            samples=[
+                ((("group", group), ("reason", reason)), counted[group, reason])
+                for group in sorted(swarm.policies)
+                for reason in REASONS
+            ],
+        )
+
+
+def _listener(counters: Counters, *, is_well: bool) -> Iterator[Family]:
+    for name, value in dataclasses.asdict(counters).items():
+        yield Family(
+            name=f"{PREFIX}listener_{name}_total",
+            kind="counter",
+            help=_LISTENER[name],
+            samples=[((), value)],
+        )
+    yield Family(
+        name=f"{PREFIX}listener_healthy",
+        kind="gauge",
+        help="1 while the listener hears events and supervisord answers it, else 0.",
+        samples=[((), int(is_well))],
+    )

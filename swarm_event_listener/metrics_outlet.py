@@ -1,0 +1,45 @@
+"""The metrics endpoint as the loop sees it. Loaded only where it is asked for."""
+
+from __future__ import annotations
+
+from swarm_event_listener.events import Reported, group_of
+from swarm_event_listener.exposition import exposition
+from swarm_event_listener.metrics import families
+from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.record import Record
+from swarm_event_listener.status import Counters
+from swarm_event_listener.swarm import Swarm
+from swarm_event_listener.totals import Totals
+from swarm_worker.report import Report
+
+
+class MetricsOutlet:
+    """Sums up what is reported, and has the server show it."""
+
+    def __init__(self, server: MetricsServer) -> None:
+        """Take a server that is started."""
+        self._server = server
+        self._totals = Totals()
+
+    def reported(self, swarm: Swarm, event: Reported) -> None:
+        """Count a report that the core took in: one of a former process is not."""
+        node = swarm.nodes.get(event.name)
+        report = event.report
+        if node is not None and node.report is report and isinstance(report, Report):
+            self._totals.reported(event.name, event.pid, report)
+
+    def restarted(self, record: Record) -> None:
+        """Count a restart that has ended, or that a dry run left out."""
+        self._totals.restarted(group_of(record.node), record)
+
+    def show(
+        self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
+    ) -> None:
+        """Make and hand over what is served until the next time."""
+        self._totals.forget_all_but(swarm.nodes)
+        shown = families(
+            swarm, counters, self._totals, now_s=now_s, is_well=not trouble
+        )
+        self._server.show(
+            Snapshot(metrics=exposition(shown), trouble=trouble, made_at_s=now_s)
+        )

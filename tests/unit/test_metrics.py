@@ -1,0 +1,231 @@
+"""What Prometheus reads: judged by its own parser, by promtool, and by its users."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from swarm_event_listener.events import ProcessInfo, ProcessState, Reported, Surveyed
+from swarm_event_listener.exposition import Family, exposition
+from swarm_event_listener.metrics import families
+from swarm_event_listener.metrics_outlet import MetricsOutlet
+from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.policy import Policy
+from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.rules import Limits
+from swarm_event_listener.status import Counters
+from swarm_event_listener.swarm import Swarm
+from swarm_event_listener.totals import Totals
+from swarm_worker.report import Report, State
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NOW_S = 1_000.0
+BUSY = Report(
+    node=0,
+    pid=7,
+    state=State.RUNNING,
+    poll_age_ms=250,
+    consume_age_ms=1_500,
+    stalled_ms=2_000,
+    unsteady_ms=3_000,
+    assigned=3,
+    messages=10,
+    lag=5,
+    brokers_up=2,
+)
+Samples = dict[tuple[str, ...], float]
+
+
+class Server(MetricsServer):
+    """A server without a socket: what it was given is looked at."""
+
+    shown: Snapshot
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Keep it."""
+        self.shown = snapshot
+
+
+def swarm_of_two() -> Swarm:
+    """Give a node that works and one that is down."""
+    limits = Limits(memory_limit_bytes=2**30)
+    swarm = Swarm({"w": Policy(limits=limits)})
+    running = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=7)
+    down = ProcessInfo(name="w:w_01", state=ProcessState.FATAL, pid=None)
+    swarm.handle(Surveyed(processes=(running, down)), now_s=NOW_S)
+    swarm.handle(Reported(name="w:w_00", pid=7, report=BUSY), now_s=NOW_S)
+    return swarm
+
+
+def scraped(text: bytes) -> dict[str, Samples]:
+    """Give each metric's samples by the values of their labels, as Prometheus does."""
+    found: dict[str, Samples] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            key = tuple(sample.labels.values())
+            assert key not in found.setdefault(sample.name, {})
+            found[sample.name][key] = sample.value
+    return found
+
+
+def text_of(swarm: Swarm, totals: Totals | None = None) -> bytes:
+    """Give the text of a scrape."""
+    return exposition(
+        families(swarm, Counters(), totals or Totals(), now_s=NOW_S + 1, is_well=True)
+    )
+
+
+def test_a_node_is_seen_as_it_is() -> None:
+    """Ages in seconds, sizes in bytes; 0 where a healthy node has none."""
+    seen = scraped(text_of(swarm_of_two()))
+    up = ("w", "w_00")
+
+    assert seen["kafka_swarm_node_running"] == {up: 1, ("w", "w_01"): 0}
+    assert seen["kafka_swarm_node_report_age_seconds"] == {up: 1}
+    assert seen["kafka_swarm_node_poll_age_seconds"] == {up: 0.25}
+    assert seen["kafka_swarm_node_consume_age_seconds"] == {up: 1.5}
+    assert seen["kafka_swarm_node_stalled_seconds"] == {up: 2}
+    assert seen["kafka_swarm_node_unsteady_seconds"] == {up: 3}
+    assert seen["kafka_swarm_node_assigned_partitions"] == {up: 3}
+    assert seen["kafka_swarm_node_lag_messages"] == {up: 5}
+    assert seen["kafka_swarm_node_connected_brokers"] == {up: 2}
+    assert seen["kafka_swarm_node_memory_limit_bytes"][up] == 2**30
+    assert "kafka_swarm_node_memory_bytes" not in seen  # not read yet
+
+
+def test_all_reasons_are_there_before_anything_happened() -> None:
+    """An increase from nothing to 1 is none for Prometheus."""
+    seen = scraped(text_of(swarm_of_two()))
+
+    assert seen["kafka_swarm_restarts_total"]["w", "2"] == 0
+    assert seen["kafka_swarm_dry_run_restarts_total"]["w", "-1"] == 0
+    assert sum(seen["kafka_swarm_nodes"].values()) == 2
+
+
+def test_names_and_help_follow_the_conventions() -> None:
+    """Counters end with _total, and nothing else; each has its help."""
+    for family in families(
+        swarm_of_two(), Counters(), Totals(), now_s=NOW_S, is_well=True
+    ):
+        assert re.fullmatch(r"kafka_swarm_[a-z_]+", family.name)
+        assert family.name.endswith("_total") == (family.kind == "counter")
+        assert family.help.endswith(".")
+        if family.name.endswith("_seconds"):
+            assert "Seconds" in family.help
+        labels = [dict(labels) for labels, _ in family.samples]
+        assert all(set(own) <= {"group", "node", "reason", "health"} for own in labels)
+
+
+def test_names_that_are_odd_are_escaped() -> None:
+    r"""A label may hold any text; ``\``, ``"`` and line ends are written as escapes."""
+    odd = 'a"b\\c\nd\\n é'
+    text = exposition(
+        [Family(name="x", kind="gauge", help="a\\b\nc", samples=[((("l", odd),), 1.5)])]
+    )
+
+    (family,) = text_string_to_metric_families(text.decode())
+    assert family.documentation == "a\\b\nc"
+    assert [(s.labels, s.value) for s in family.samples] == [({"l": odd}, 1.5)]
+
+
+def test_promtool_finds_no_fault() -> None:
+    """Its linter knows the conventions."""
+    checked = subprocess.run(
+        [promtool(), "check", "metrics"],
+        input=text_of(swarm_of_two()),
+        capture_output=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_only_reports_that_the_core_takes_are_counted() -> None:
+    """One of a former process, delivered late, would count all over again."""
+    swarm, server = swarm_of_two(), Server(("", 0))
+    outlet = MetricsOutlet(server)
+    late = Report(node=0, pid=6, state=State.RUNNING, seq=0, messages=99)
+    for pid, report in ((7, BUSY), (6, late), (7, BUSY)):
+        event = Reported(name="w:w_00", pid=pid, report=report)
+        swarm.handle(event, now_s=NOW_S)
+        outlet.reported(swarm, event)
+    outlet.restarted(
+        Record(
+            node="w:w_00", pid=1, cause=Cause.RULE, status=2, reason="", detected_at_s=1
+        )
+    )
+    outlet.show(swarm, Counters(bad_reports=4), now_s=NOW_S, trouble="deaf")
+
+    seen = scraped(server.shown.metrics)
+    assert seen["kafka_swarm_node_messages_total"]["w", "w_00"] == 10
+    assert seen["kafka_swarm_node_restarts_total"]["w", "w_00"] == 1
+    assert seen["kafka_swarm_restarts_total"]["w", "2"] == 1
+    assert seen["kafka_swarm_listener_bad_reports_total"][()] == 4
+    assert seen["kafka_swarm_listener_healthy"][()] == 0
+    assert server.shown.trouble == "deaf"
+
+
+# --- those who go by the names --------------------------------------------------------
+
+
+def known_names() -> set[str]:
+    """Give all metrics that there are."""
+    shown = families(swarm_of_two(), Counters(), Totals(), now_s=NOW_S, is_well=True)
+    return {family.name for family in shown}
+
+
+def names_in(text: str) -> set[str]:
+    """Give the metrics that a text goes by."""
+    return set(re.findall(r"kafka_swarm_[a-z_]+", text))
+
+
+def test_alerts_go_by_metrics_that_there_are() -> None:
+    """One that is misspelt never fires."""
+    named = names_in((CONF / "prometheus" / "alerts.yml").read_text("utf-8"))
+
+    assert named
+    assert named <= known_names()
+
+
+def test_promtool_can_read_the_alerts() -> None:
+    """Their expressions and templates, too."""
+    rules = CONF / "prometheus" / "alerts.yml"
+    checked = subprocess.run(
+        [promtool(), "check", "rules", str(rules)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_dashboard_goes_by_metrics_that_there_are() -> None:
+    """And shows all of them, each panel with a title and at its own place."""
+    text = (CONF / "grafana" / "swarm.json").read_text("utf-8")
+    dashboard = json.loads(text)
+    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
+    beyond = {"held", "batches_total", "restarts_total"}
+    unshown = {f"kafka_swarm_node_{name}" for name in beyond} | {
+        "kafka_swarm_listener_events_total",
+        "kafka_swarm_listener_reports_total",
+    }
+
+    assert names_in(text) <= known_names()
+    assert known_names() - names_in(text) <= unshown
+    assert len(set(places)) == len(places)
+    assert all(panel["title"] and panel["targets"] for panel in dashboard["panels"])
+
+
+def promtool() -> str:
+    """Give its path; skip where it is not installed."""
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("promtool is not here: apt-get install prometheus")
+    return path

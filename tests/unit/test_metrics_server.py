@@ -1,0 +1,199 @@
+"""The endpoint on real sockets, and clients that are no scrapers."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from swarm_event_listener import metrics_server
+from swarm_event_listener.metrics_server import (
+    CONNECTIONS_MAX,
+    REQUEST_MAX_BYTES,
+    STALE_S,
+    MetricsServer,
+    Snapshot,
+)
+from tests.eventually import eventually
+
+BODY = b"kafka_swarm_up 1\n" * 100_000  # more than a socket's buffer
+
+
+class Clock:
+    """A clock that moves only when told to."""
+
+    now_s = 1_000.0
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.now_s
+
+
+class Endpoint:
+    """A server on a free port."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.server = MetricsServer(("127.0.0.1", 0), clock=self.clock)
+        self.server.start()
+        address = self.server.address(within_s=10)
+        assert address is not None
+        self.address = address
+        self.show()
+
+    def show(self, trouble: str = "") -> None:
+        """Hand over a snapshot of now."""
+        self.server.show(
+            Snapshot(metrics=BODY, trouble=trouble, made_at_s=self.clock.now_s)
+        )
+
+    def ask(self, path: str = "/metrics", method: str = "GET") -> tuple[int, bytes]:
+        """Give status and body of a response."""
+        connection = http.client.HTTPConnection(*self.address, timeout=10)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        """Connect, and say nothing yet."""
+        return socket.create_connection(self.address, timeout=10)
+
+    def send(self, data: bytes) -> bytes:
+        """Send raw bytes, give all that comes until the connection is closed."""
+        with self.connect() as client:
+            client.sendall(data)
+            answered = b""
+            while chunk := client.recv(65_536):
+                answered += chunk
+            return answered
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """Give a running endpoint."""
+    endpoint = Endpoint()
+    yield endpoint
+    endpoint.server.stop()
+
+
+def test_metrics_are_served_whole(endpoint: Endpoint) -> None:
+    """However long they are, and whatever follows the path."""
+    assert endpoint.ask() == (200, BODY)
+    assert endpoint.ask("/metrics?x=1") == (200, BODY)
+    assert endpoint.ask(method="HEAD") == (200, b"")
+
+
+def test_health_is_told_with_its_reason(endpoint: Endpoint) -> None:
+    """204 while the listener sees events and controls nodes."""
+    assert endpoint.ask("/healthz") == (204, b"")
+
+    endpoint.show("supervisord gives no answer")
+    assert endpoint.ask("/healthz") == (503, b"supervisord gives no answer\n")
+    assert endpoint.ask()[0] == 200
+
+
+def test_what_is_old_is_not_served_as_new(endpoint: Endpoint) -> None:
+    """A listener whose loop stands still has no metrics and no health."""
+    endpoint.clock.now_s += STALE_S
+    assert endpoint.ask()[0] == 200
+
+    endpoint.clock.now_s += 0.1
+    assert endpoint.ask()[0] == 503
+    assert endpoint.ask("/healthz")[0] == 503
+
+
+def test_nothing_else_is_there(endpoint: Endpoint) -> None:
+    """Neither another path nor another method."""
+    assert endpoint.ask("/../etc/passwd")[0] == 404
+    assert endpoint.ask(method="POST")[0] == 405
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
+        b"\r\n\r\n",
+        b"GET / x y\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(endpoint: Endpoint, request_bytes: bytes) -> None:
+    """And the next one is served."""
+    assert endpoint.send(request_bytes).startswith(b"HTTP/1.1 405 ")
+    assert endpoint.ask()[0] == 200
+
+
+def test_a_request_without_an_end_is_cut_off(endpoint: Endpoint) -> None:
+    """No client makes the listener keep what it sends."""
+    with endpoint.connect() as client, pytest.raises(ConnectionError):
+        client.sendall(b"x" * REQUEST_MAX_BYTES * 1_000)
+    assert endpoint.ask()[0] == 200
+
+
+def test_two_hundred_half_open_connections_keep_nobody_out(endpoint: Endpoint) -> None:
+    """The oldest make room; no more are kept than the limit."""
+    with ExitStack() as stack:
+        for number in range(200):
+            client = stack.enter_context(endpoint.connect())
+            if number % 2:
+                client.sendall(b"GET /metr")
+        assert endpoint.ask() == (200, BODY)
+        assert len(endpoint.server._connections) <= CONNECTIONS_MAX
+
+
+def test_clients_that_do_not_read_keep_nobody_out(endpoint: Endpoint) -> None:
+    """Each has its own answer pending, of which nothing is waited for."""
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            client = stack.enter_context(endpoint.connect())
+            client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert endpoint.ask() == (200, BODY)
+
+
+def test_a_connection_that_takes_too_long_is_closed(endpoint: Endpoint) -> None:
+    """However alive it is."""
+    with endpoint.connect() as client:
+        client.sendall(b"GET /")
+        eventually(
+            lambda: len(endpoint.server._connections) == 1, describe="a connection"
+        )
+        endpoint.clock.now_s += metrics_server.CONNECTION_MAX_S
+        assert client.recv(1) == b""
+
+
+def test_a_port_in_use_is_said_once_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The listener supervises all the same; the port is taken when it is free."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = other.getsockname()[:2]
+        clock = Clock()
+        server = MetricsServer(address, clock=clock)
+        server.start()
+        for _ in range(3):
+            tried_at_s = clock.now_s
+            eventually(
+                lambda at_s=tried_at_s: server._bind_at_s > at_s,  # type: ignore[misc]
+                describe="another attempt",
+            )
+            clock.now_s = server._bind_at_s
+        assert caplog.text.count("metrics_not_served") == 1
+    clock.now_s += metrics_server.BIND_AGAIN_S
+
+    assert server.address(within_s=10) == address
+    server.stop()
+
+
+def test_an_address_that_is_not_ours_is_no_end() -> None:
+    """It is tried again like a port in use."""
+    server = MetricsServer(("192.0.2.1", 0))  # for documentation: nobody has it
+    server.start()
+
+    assert server.address(within_s=0.1) is None
+    server.stop()
