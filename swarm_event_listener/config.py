@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
-from swarm_event_listener.lifecycle import Patience
 from swarm_event_listener.memory import Metric
 from swarm_event_listener.policy import Policy
+from swarm_event_listener.restart import Patience
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rpc import ProcessConfig
 from swarm_event_listener.rules import Limits

@@ -301,11 +301,16 @@ class Note:
         held: Nodes that an operator took out of the rules.
         reporting_groups: Groups whose nodes have ever reported.
         rolls: Rolling restarts under way, as plain data (see `roll.Roll.as_json`).
+        failures: Per node, when it failed lately, with the message that was the oldest
+            in flight; oldest first.
     """
 
     held: tuple[str, ...]
     reporting_groups: tuple[str, ...]
     rolls: tuple[Mapping[str, Any], ...] = ()
+    failures: Mapping[str, tuple[tuple[float, str | None], ...]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from swarm_event_listener import lifecycle
 from swarm_event_listener.events import ProcessState
-from swarm_event_listener.node import Node
 from swarm_event_listener.restarts import unavailable_limit
-from swarm_event_listener.rules import Limits, is_outage, troubled
+from swarm_event_listener.rules import is_outage
+from swarm_event_listener.table import Table
 
 
-def in_outage(nodes: Sequence[Node], limits: Limits) -> bool:
+def in_outage(table: Table, group: str) -> bool:
     """Tell whether so many nodes have trouble with Kafka that it is Kafka's own."""
-    troubled_count = sum(
-        node.report is not None
-        and node.state is ProcessState.RUNNING
-        and troubled(node.report, limits)
-        for node in nodes
-    )
-    return is_outage(troubled_count, len(nodes))
+    of = table.group(group)
+    return is_outage(len(of.troubled), len(of.names))
 
 
 def free_places(
-    nodes: Sequence[Node], max_unavailable: int | None, *, now_s: float
+    table: Table, group: str, max_unavailable: int | None, *, now_s: float
 ) -> int:
     """Give how many more nodes of a group may be taken down by our hand."""
+    of = table.group(group)
     taken_count = sum(
         node.restart is not None and lifecycle.holds_place(node.restart, now_s=now_s)
-        for node in nodes
+        for node in table.of(of.by_our_hand)
     )
-    return unavailable_limit(max_unavailable, node_count=len(nodes)) - taken_count
+    return unavailable_limit(max_unavailable, node_count=len(of.names)) - taken_count
 
 
-def is_mute(nodes: Iterable[Node], limits: Limits, *, now_s: float) -> bool:
+def is_mute(table: Table, group: str, *, now_s: float) -> bool:
     """Tell whether a group that never reported should have done so by now."""
-    timeout_s = limits.report_timeout_s
+    timeout_s = table.policies[group].limits.report_timeout_s
     return timeout_s is not None and any(
         node.state is ProcessState.RUNNING and now_s - node.seen_at_s > timeout_s
-        for node in nodes
+        for node in table.of(table.group(group).names)
     )

@@ -42,7 +42,8 @@ class Healing:
     Attributes:
         reporting: Groups whose nodes have ever reported.
         answered_at_s: When supervisord last answered a survey.
-        is_closing: The listener or supervisord ends: nothing is begun.
+        ends: The listener ends: nothing is begun.
+        supervisor_ends: supervisord ends: nothing is begun.
     """
 
     def __init__(self, table: Table, reporting: set[str]) -> None:
@@ -50,7 +51,13 @@ class Healing:
         self._table = table
         self.reporting = reporting
         self.answered_at_s: float | None = None
-        self.is_closing = False
+        self.ends = False
+        self.supervisor_ends = False
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing may be begun."""
+        return self.ends or self.supervisor_ends
 
     def consider(self, node: Node, *, now_s: float, is_tick: bool) -> Iterator[Action]:
         """Begin a restart where a rule is broken and nothing speaks against it."""
@@ -65,8 +72,9 @@ class Healing:
         )
         node, found = self._confirmed(node, found, now_s=now_s)
         if not found:
-            if node.waiting_since_s is not None:
-                self._table.put(replace(node, waiting_since_s=None))
+            if node.waiting_since_s is not None or node.recorded:
+                well = replace(node, waiting_since_s=None, recorded=frozenset())
+                self._table.put(well)
             return
         acted_on = tuple(v for v in found if v.status not in policy.dry_run)
         if not acted_on:
@@ -142,11 +150,11 @@ class Healing:
     def _must_wait(self, node: Node, found: Found, *, now_s: float) -> bool:
         """Tell whether the outage guard or the governor speaks against a restart."""
         policy = self._table.policy(node)
-        nodes = self._table.of(node.group)
         blames_kafka = all(violation.status in KAFKA_BLAMED for violation in found)
-        if blames_kafka and in_outage(nodes, policy.limits):
+        if blames_kafka and in_outage(self._table, node.group):
             return True
-        return free_places(nodes, policy.max_unavailable, now_s=now_s) < 1
+        limit = policy.max_unavailable
+        return free_places(self._table, node.group, limit, now_s=now_s) < 1
 
     def _wait(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         if node.waiting_since_s is None:

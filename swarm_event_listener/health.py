@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Final
 
 from swarm_event_listener.events import ProcessState
-from swarm_event_listener.lifecycle import Phase, Restart
 from swarm_event_listener.node import Node, has_recovered, violations
 from swarm_event_listener.policy import Policy
+from swarm_event_listener.restart import Phase, Restart
 from swarm_worker.report import State
 
 
@@ -84,7 +84,7 @@ def health_by_state(state: ProcessState) -> Health:
 def _in_restart(restart: Restart, *, gap_s: float) -> Health:
     why = restart.record.reason
     match restart.phase:
-        case Phase.INTENDED | Phase.EVIDENCE | Phase.STOPPING:
+        case Phase.INTENDED | Phase.EVIDENCE | Phase.READY | Phase.STOPPING:
             return Health(Word.STOPPING, why)
         case Phase.DOWN if restart.record.pause_s > gap_s:
             return Health(Word.BACKING_OFF, why)

@@ -88,6 +88,21 @@ def below_boot_size(node: Node, found: Found) -> Say:
     )
 
 
+def suspected(node: Node, message: str | None) -> Say:
+    """A node died so many times with the same message in its hands."""
+    return Say(
+        level=Level.ERROR,
+        event="message_suspected",
+        fields={
+            "node": node.name,
+            "pid": node.pid,
+            "suspect": message,
+            "do": "look at this message: the node died each time while it was in"
+            " flight; dead_letter and max_retries do not help where a process dies",
+        },
+    )
+
+
 def held(node: Node) -> Say:
     """An operator took a node out of the rules, or gave it back."""
     return Say(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from swarm_event_listener.events import ProcessState, Reported, group_of
-from swarm_event_listener.lifecycle import Restart
+from swarm_event_listener.restart import Restart
 from swarm_event_listener.restarts import Pace, suspect
 from swarm_event_listener.rules import (
     Limits,
@@ -139,7 +139,7 @@ def is_of_this_process(node: Node, pid: int) -> bool:
     return node.pid in {None, pid}
 
 
-def reported(node: Node, event: Reported, limits: Limits, *, now_s: float) -> Node:
+def reported(node: Node, event: Reported, *, now_s: float) -> Node:
     """Give the node with its report; one of another version only proves life."""
     alive = replace(
         node, pid=event.pid, seen_at_s=now_s, silent_since_s=None, is_known=True
@@ -153,7 +153,6 @@ def reported(node: Node, event: Reported, limits: Limits, *, now_s: float) -> No
         reported_at_s=now_s,
         messages_per_s=_messages_per_s(node, report),
         booting_since_s=now_s if _boot_is_excused(report) else node.booting_since_s,
-        recorded=node.recorded if judge(report, limits) else frozenset(),
     )
 
 

@@ -63,7 +63,7 @@ def decode(command: RemoteCommand) -> tuple[Order, ...]:
         raise OrderError(f"expected JSON ({error})") from None
     try:
         return tuple(read(plain))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise OrderError(f"{error!r} in {command.data[:80]!r}") from None
 
 

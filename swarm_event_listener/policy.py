@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarm_event_listener.lifecycle import Patience
+from swarm_event_listener.restart import Patience
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Limits, Status
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Cause(StrEnum):
@@ -111,10 +112,67 @@ class Record:
         """Read back what ``dataclasses.asdict`` gave, through JSON.
 
         Raises:
+            KeyError: The cause is missing.
             TypeError: A field is missing or unknown.
             ValueError: A value is of another kind.
         """
         fields = dict(data)
         fields["cause"] = Cause(fields["cause"])
-        fields["in_flight"] = tuple(fields.get("in_flight", ()))
+        fields["in_flight"] = texts(fields.get("in_flight", ()))
+        for name, kinds in _KINDS.items():
+            if name in fields and not isinstance(fields[name], kinds):
+                raise ValueError(f"{name} is {fields[name]!r:.80}")
+        for name in fields.keys() & _MOMENTS:
+            if fields[name] is not None:
+                fields[name] = moment_s(fields[name])
         return cls(**fields)
+
+
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "node": (str,),
+    "pid": (int, type(None)),
+    "status": (int, type(None)),
+    "reason": (str,),
+    "suspect": (str, type(None)),
+    "rss_mb": (int, type(None)),
+    "killed": (bool,),
+    "new_pid": (int, type(None)),
+    "dry_run": (bool,),
+}
+_MOMENTS: Final = frozenset(
+    {
+        "detected_at_s",
+        "stop_sent_at_s",
+        "stopped_at_s",
+        "started_at_s",
+        "recovered_at_s",
+        "pause_s",
+    }
+)
+
+
+def moment_s(value: object) -> float:
+    """Read a moment or a duration.
+
+    Raises:
+        ValueError: It is no finite number.
+    """
+    try:
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass
+    raise ValueError(f"expected seconds, got {value!r:.80}")
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Read a list of texts.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected a list, got {value!r:.80}")
+    if not all(isinstance(text, str) for text in value):
+        raise ValueError(f"expected texts, got {value!r:.80}")
+    return tuple(value)

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swarm_event_listener.actions import FAILURES
-from swarm_event_listener.lifecycle import Restart
+from swarm_event_listener.node import Failure
+from swarm_event_listener.record import moment_s
+from swarm_event_listener.restart import Restart
 from swarm_event_listener.roll import Roll
 from swarm_event_listener.swarm import Remembered
 
@@ -32,9 +33,9 @@ def remembered(
             for name, plain in intents.items()
             if (restart := _restart(name, plain)) is not None
         ),
-        failed_at_s={
-            name: tuple(at_s for at_s in moments if at_s <= now_s)
-            for name, moments in _moments(notes.get(FAILURES)).items()
+        failures={
+            name: tuple(failure for failure in failures if failure.at_s <= now_s)
+            for name, failures in _failures(notes.get("failures")).items()
         },
         held=frozenset(_texts(notes.get("held"))),
         reporting_groups=frozenset(_texts(notes.get("reporting_groups"))),
@@ -62,14 +63,25 @@ def _rolls(value: object) -> Iterator[Roll]:
             logger.warning("roll_dropped why=%r", str(error))
 
 
-def _moments(value: object) -> dict[str, list[float]]:
+def _failures(value: object) -> dict[str, list[Failure]]:
     if not isinstance(value, dict):
         return {}
     return {
-        str(name): [float(at_s) for at_s in moments if isinstance(at_s, int | float)]
-        for name, moments in value.items()
-        if isinstance(moments, list)
+        str(name): [f for plain in failures if (f := _failure(plain)) is not None]
+        for name, failures in value.items()
+        if isinstance(failures, list)
     }
+
+
+def _failure(plain: object) -> Failure | None:
+    match plain:
+        case [at_s, None | str() as oldest_in_flight]:
+            try:
+                return Failure(moment_s(at_s), oldest_in_flight)
+            except ValueError:
+                return None
+        case _:
+            return None
 
 
 def _texts(value: object) -> list[str]:

@@ -46,8 +46,11 @@ class Pace:
     def recent(
         self, failed_at_s: Sequence[float], *, now_s: float
     ) -> tuple[float, ...]:
-        """Give the failures that still count, bounded in number."""
-        enough = self.max_restarts + 64
+        """Give the failures that still count, bounded in number.
+
+        The pause has doubled to 18 hours by the last of them.
+        """
+        enough = self.max_restarts + 16
         return tuple(t for t in failed_at_s if now_s - t < self.period_s)[-enough:]
 
 

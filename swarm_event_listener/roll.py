@@ -15,6 +15,7 @@ from typing import Any
 
 from swarm_event_listener.events import Action, ProcessState, Signal
 from swarm_event_listener.node import Node, has_recovered
+from swarm_event_listener.record import moment_s, texts
 from swarm_worker.report import State
 
 
@@ -36,6 +37,19 @@ class Turned:
     had_partitions: bool
     is_asked: bool = False
 
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Turned:
+        """Read back what ``dataclasses.asdict`` gave, through JSON.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field is unknown.
+            ValueError: A value is of another kind.
+        """
+        fields = {**plain, "since_s": moment_s(plain["since_s"])}
+        _check(fields, name=str, pid=int, had_partitions=bool, is_asked=bool)
+        return cls(**fields)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roll:
@@ -48,7 +62,7 @@ class Roll:
         waiting: Nodes whose turn is to come, in order.
         turned: Nodes whose turn it is.
         done: Nodes that work again.
-        skipped: Nodes that were not running; they stay as they are.
+        skipped: Nodes that were not running, or held; they stay as they are.
         failure: What went wrong; None while nothing did.
         is_cancelled: An operator stopped it: nodes whose turn it is are finished.
     """
@@ -80,23 +94,34 @@ class Roll:
 
         Raises:
             KeyError: A field is missing.
-            TypeError: A field is unknown or of another kind.
+            TypeError: A field is unknown.
             ValueError: A value is of another kind.
         """
         fields = dict(plain)
         for name in ("waiting", "done", "skipped"):
-            fields[name] = tuple(fields[name])
-        fields["turned"] = tuple(Turned(**turned) for turned in fields["turned"])
+            fields[name] = texts(fields[name])
+        fields["turned"] = tuple(Turned.from_json(t) for t in fields["turned"])
+        fields["timeout_s"] = moment_s(fields["timeout_s"])
+        _check(fields, group=str, max_unavailable=int, is_cancelled=bool)
+        if fields["failure"] is not None:
+            _check(fields, failure=str)
         return cls(**fields)
+
+
+def _check(fields: Mapping[str, Any], **kinds: type) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(fields[name], kind):
+            raise ValueError(f"{name} is {fields[name]!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)
 class RollStep:
-    """What a roll came to: signals to send, and nodes to restart now."""
+    """What a roll came to: signals to send, nodes to restart now, places left."""
 
     roll: Roll
     actions: tuple[Action, ...] = ()
     to_restart: tuple[str, ...] = ()
+    free_places: int = 0
 
 
 def advance(
@@ -110,30 +135,36 @@ def advance(
         free_places: How many nodes more may be down in the group.
         now_s: Now.
     """
-    step = RollStep(roll)
+    step = RollStep(roll, free_places=free_places)
     for turned in roll.turned:
         step = _move(step, turned, nodes.get(turned.name), now_s=now_s)
-    while _may_turn(step.roll, free_places):
-        free_places -= 1
+    while _may_turn(step.roll, nodes, step.free_places):
         step = _turn_next(step, nodes, now_s=now_s)
     return step
 
 
-def _may_turn(roll: Roll, free_places: int) -> bool:
+def _may_turn(roll: Roll, nodes: Mapping[str, Node], free_places: int) -> bool:
+    """A node that is quiet for its turn is about to need a place of its own."""
+    quiet_count = sum(_is_old(turned, nodes.get(turned.name)) for turned in roll.turned)
     return (
         bool(roll.waiting)
         and roll.failure is None
         and not roll.is_cancelled
         and len(roll.turned) < roll.max_unavailable
-        and free_places > 0
+        and free_places > quiet_count
     )
+
+
+def _is_old(turned: Turned, node: Node | None) -> bool:
+    """Tell whether a node whose turn it is still is to be stopped."""
+    return node is not None and node.restart is None and node.pid == turned.pid
 
 
 def _turn_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> RollStep:
     name, *rest = step.roll.waiting
     roll = replace(step.roll, waiting=tuple(rest))
     node = nodes.get(name)
-    if node is None or node.state is not ProcessState.RUNNING or node.pid is None:
+    if node is None or not _may_have_turn(node) or node.pid is None:
         return replace(step, roll=replace(roll, skipped=(*roll.skipped, name)))
     turned = Turned(
         name=name,
@@ -145,28 +176,48 @@ def _turn_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> Ro
     return _move(step, turned, node, now_s=now_s)
 
 
+def _may_have_turn(node: Node) -> bool:
+    return node.state is ProcessState.RUNNING and not node.is_held
+
+
 def _move(
     step: RollStep, turned: Turned, node: Node | None, *, now_s: float
 ) -> RollStep:
     """Move one node on as far as its reports allow."""
-    if node is None or any(f.at_s > turned.since_s for f in node.failures):
-        broken = "failed in its turn" if node else "is no longer known"
-        return _failed(step, turned, broken, is_quiet=False)
-    why = _lacks(turned, node)
+    if node is None:
+        return _failed(step, turned, "is no longer known", is_quiet=False)
     is_old = node.pid == turned.pid
-    if why and now_s - turned.since_s > step.roll.timeout_s:
-        why = f"{why} within {step.roll.timeout_s:.0f} s"
-        return _failed(step, turned, why, is_quiet=is_old and turned.is_asked)
+    why = _lacks(turned, node, free_places=step.free_places)
+    broken = _breaks(step.roll, turned, node, why, now_s=now_s)
+    if broken:
+        return _failed(step, turned, broken, is_quiet=is_old and turned.is_asked)
     if is_old and node.is_known and not turned.is_asked:
         return _told_to_be_quiet(step, turned)
     if why:
         return step
     if is_old:
-        return replace(step, to_restart=(*step.to_restart, turned.name))
+        return replace(
+            step,
+            to_restart=(*step.to_restart, turned.name),
+            free_places=step.free_places - 1,
+        )
     return replace(
         step,
         roll=replace(_with(step.roll, turned), done=(*step.roll.done, turned.name)),
     )
+
+
+def _breaks(
+    roll: Roll, turned: Turned, node: Node, lacks: str | None, *, now_s: float
+) -> str | None:
+    """Say why a roll has to stop at this node; None while it need not."""
+    if any(failure.at_s > turned.since_s for failure in node.failures):
+        return "failed in its turn"
+    if node.is_held and _is_old(turned, node):
+        return "is held"
+    if lacks and now_s - turned.since_s > roll.timeout_s:
+        return f"{lacks} within {roll.timeout_s:.0f} s"
+    return None
 
 
 def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:
@@ -180,13 +231,14 @@ def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:
     )
 
 
-def _lacks(turned: Turned, node: Node) -> str | None:
+def _lacks(turned: Turned, node: Node, *, free_places: int) -> str | None:
     """Say what is still missing for a node's next step; None when nothing is."""
     if node.restart is not None:
         return "was not back"
     if node.pid == turned.pid:
-        is_drained = turned.is_asked and _is_drained(node)
-        return None if is_drained else "did not end its batches"
+        if not (turned.is_asked and _is_drained(node)):
+            return "did not end its batches"
+        return None if free_places > 0 else "found too many others down"
     if not has_recovered(node):
         return "did not poll again"
     if turned.had_partitions and not (node.report and node.report.assigned):

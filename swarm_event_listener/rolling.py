@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from swarm_event_listener import lines, roll
 from swarm_event_listener.events import Action, RollOrdered
@@ -31,9 +30,10 @@ class Rolling:
         """The rolls by group, under way or how the last one ended."""
         return self._rolls
 
-    def as_notes(self) -> tuple[Mapping[str, Any], ...]:
-        """Give what must survive the listener."""
-        return tuple(r.as_json() for r in self._rolls.values() if not r.is_over)
+    @property
+    def under_way(self) -> tuple[Roll, ...]:
+        """The rolls that must survive the listener."""
+        return tuple(r for r in self._rolls.values() if not r.is_over)
 
     def order(self, event: RollOrdered) -> Iterator[Action]:
         """Begin a roll, or say why not."""
@@ -42,8 +42,10 @@ class Rolling:
             yield lines.roll_refused(event.group, "a roll is under way")
         elif event.group not in self._table.policies:
             yield lines.roll_refused(event.group, "no watched group")
+        elif self._table.policies[event.group].only_watches:
+            yield lines.roll_refused(event.group, "the listener only watches (dry run)")
         else:
-            names = sorted(node.name for node in self._table.of(event.group))
+            names = sorted(self._table.group(event.group).names)
             self._rolls[event.group] = Roll(
                 group=event.group,
                 max_unavailable=event.max_unavailable,
@@ -62,7 +64,8 @@ class Rolling:
     def advance(self, *, now_s: float) -> Iterator[Action]:
         """Move all rolls on. What changed has to be noted before the actions."""
         for group, before in list(self._rolls.items()):
-            if before.is_over or group not in self._table.policies:
+            policy = self._table.policies.get(group)
+            if before.is_over or policy is None or policy.only_watches:
                 continue
             step = roll.advance(
                 before,
@@ -86,4 +89,4 @@ class Rolling:
     def _free_places(self, rolled: Roll, *, now_s: float) -> int:
         policy = self._table.policies[rolled.group]
         limit = max(rolled.max_unavailable, policy.max_unavailable or 1)
-        return free_places(self._table.of(rolled.group), limit, now_s=now_s)
+        return free_places(self._table, rolled.group, limit, now_s=now_s)

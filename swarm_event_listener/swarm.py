@@ -7,12 +7,12 @@ wants a group restarted (`rolling`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, assert_never
 
-from swarm_event_listener import lifecycle, lines
+from swarm_event_listener import lifecycle, lines, stopping
 from swarm_event_listener.events import (
     Action,
     Answered,
@@ -27,7 +27,6 @@ from swarm_event_listener.events import (
     Measured,
     Note,
     Ordered,
-    ProcessInfo,
     ProcessState,
     Reported,
     RollCancelled,
@@ -40,23 +39,20 @@ from swarm_event_listener.events import (
     Surveyed,
     Tick,
     Word,
-    group_of,
 )
-from swarm_event_listener.guards import in_outage, is_mute
+from swarm_event_listener.groups import Herald
 from swarm_event_listener.healing import SILENCE_CONFIRMED_S, Healing
-from swarm_event_listener.lifecycle import Phase, Restart
 from swarm_event_listener.node import (
     Failure,
     Node,
-    appeared,
-    failed,
     has_recovered,
     is_of_this_process,
     measured,
-    moved,
     reported,
 )
 from swarm_event_listener.policy import Policy
+from swarm_event_listener.processes import Inheritance, Processes
+from swarm_event_listener.restart import Restart
 from swarm_event_listener.roll import Roll
 from swarm_event_listener.rolling import Rolling
 from swarm_event_listener.table import Table
@@ -70,14 +66,14 @@ class Remembered:
 
     Attributes:
         intents: Restarts that it had begun.
-        failed_at_s: Per node, the moments of its recent failures.
+        failures: Per node, its recent failures, oldest first.
         held: Nodes that an operator took out of the rules.
         reporting_groups: Groups whose nodes have ever reported.
         rolls: Rolling restarts under way.
     """
 
     intents: tuple[Restart, ...] = ()
-    failed_at_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     reporting_groups: frozenset[str] = frozenset()
     rolls: tuple[Roll, ...] = ()
@@ -95,13 +91,25 @@ class Swarm:
             policies: One for each watched group.
             remembered: What is left of an earlier listener.
         """
-        self._remembered = remembered or Remembered()
-        self._intents = {intent.name: intent for intent in self._remembered.intents}
+        left = remembered or Remembered()
+        reporting = set(left.reporting_groups)
+        self._held = set(left.held)
         self._table = Table(policies)
-        self._healing = Healing(self._table, set(self._remembered.reporting_groups))
-        self._rolling = Rolling(self._table, self._healing, self._remembered.rolls)
+        self._healing = Healing(self._table, reporting)
+        self._rolling = Rolling(self._table, self._healing, left.rolls)
+        self._herald = Herald(self._table, reporting)
+        self._processes = Processes(
+            self._table,
+            self._healing,
+            Inheritance(
+                intents={intent.name: intent for intent in left.intents},
+                failures=dict(left.failures),
+                held=self._held,
+            ),
+        )
         self._noted = self._note()
-        self._said: set[tuple[str, str]] = set()
+        self._told_of = self._pressing_facts()
+        self._failures_told_of = self._table.failure_count
         self._asked_at_s: float | None = None  # the last survey
         self._ticked_at_s = 0.0
 
@@ -128,15 +136,14 @@ class Swarm:
     @property
     def is_settled(self) -> bool:
         """Whether a closing listener leaves no node down behind it."""
-        unsettled = {Phase.STOPPING, Phase.DOWN, Phase.STARTING}
         return not any(
-            node.restart and node.restart.durable and node.restart.phase in unsettled
+            node.restart and lifecycle.is_unsettled(node.restart)
             for node in self._table
         )
 
     def wake_at_s(self) -> float | None:
         """Give when a `Tick` is due at the latest; None: whenever the next one is."""
-        due = [at_s for node in self._table for at_s in self._due_at_s(node)]
+        due = [at_s for n in self._table.pressing() for at_s in self._due_at_s(n)]
         return min(due, default=None)
 
     def _due_at_s(self, node: Node) -> Iterator[float]:
@@ -160,18 +167,38 @@ class Swarm:
             now_s: CLOCK_MONOTONIC; never less than in the call before.
         """
         actions = list(self._decide(event, now_s=now_s))
-        note = self._note()
-        if note != self._noted:
-            self._noted = note
-            actions.insert(0, note)
+        if self._has_news(is_tick=isinstance(event, Tick)):
+            note = self._note()
+            if note != self._noted:
+                self._noted = note
+                actions.insert(0, note)
         return actions
+
+    def _has_news(self, *, is_tick: bool) -> bool:
+        """Tell whether there may be something to note; deaths wait for the tick.
+
+        A hundred nodes that die at once are then one write, not a hundred.
+        """
+        told_of = self._pressing_facts()
+        failure_count = self._table.failure_count if is_tick else self._failures_told_of
+        if (told_of, failure_count) == (self._told_of, self._failures_told_of):
+            return False
+        self._told_of, self._failures_told_of = told_of, failure_count
+        return True
+
+    def _pressing_facts(self) -> tuple[object, ...]:
+        return (
+            frozenset(self._held),
+            len(self._healing.reporting),
+            self._rolling.under_way,
+        )
 
     def _decide(  # noqa: C901, PLR0912, PLR0915 - one verb for each event
         self, event: Event, *, now_s: float
     ) -> Iterator[Action]:
         match event:
             case StateChanged():
-                yield from self._state_changed(event, now_s=now_s)
+                yield from self._processes.changed(event, now_s=now_s)
             case Reported():
                 yield from self._reported(event, now_s=now_s)
             case Measured():
@@ -179,14 +206,15 @@ class Swarm:
             case Tick():
                 yield from self._tick(now_s=now_s)
             case Surveyed():
-                yield from self._surveyed(event, now_s=now_s)
+                self._asked_at_s = self._healing.answered_at_s = now_s
+                yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
                 yield from self._table.step(
                     action.name, partial(lifecycle.answered, said=event, now_s=now_s)
                 )
             case Journaled(name=name, ok=ok):
                 yield from self._table.step(
-                    name, partial(lifecycle.journaled, ok=ok, now_s=now_s)
+                    name, partial(stopping.journaled, ok=ok, now_s=now_s)
                 )
             case Ordered():
                 yield from self._ordered(event)
@@ -197,9 +225,9 @@ class Swarm:
             case Lost() | GroupAdded():
                 yield Survey()
             case GroupRemoved(group=group):
-                yield from self._group_removed(group)
+                yield from self._processes.group_removed(group)
             case SupervisorChanged(state=state):
-                self._healing.is_closing = state == "STOPPING"
+                self._healing.supervisor_ends = state == "STOPPING"
             case Stalled():
                 yield from self._stalled(now_s=now_s)
             case Closing():
@@ -211,37 +239,11 @@ class Swarm:
 
     # --- what happened ----------------------------------------------------------------
 
-    def _state_changed(self, event: StateChanged, *, now_s: float) -> Iterator[Action]:
-        if group_of(event.name) not in self._table.policies:
-            return
-        node = self._table.nodes.get(event.name)
-        if node is None:
-            node = appeared(event.name, event.state, event.pid, now_s=now_s)
-            is_held = node.name in self._remembered.held
-            self._table.put(replace(node, is_held=is_held))
-            return
-        if _is_late(node, event):
-            return
-        yield from self._moved(node, event.state, event.pid, now_s=now_s)
-        if event.state is ProcessState.EXITED and event.expected:
-            yield lines.left_down(event)
-
-    def _moved(
-        self, node: Node, state: ProcessState, pid: int | None, *, now_s: float
-    ) -> Iterator[Action]:
-        """Follow a node into its state, and take over where supervisord would fail."""
-        policy = self._table.policy(node)
-        if _is_own_death(node, state):
-            node = failed(node, policy.pace, now_s=now_s)
-        self._table.put(moved(node, state, pid, now_s=now_s))
-        yield from self._saw(node.name, state, pid, now_s=now_s)
-        yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
-
     def _reported(self, event: Reported, *, now_s: float) -> Iterator[Action]:
         node = self._table.nodes.get(event.name)
         if node is None or not is_of_this_process(node, event.pid):
             return
-        node = reported(node, event, self._table.policy(node).limits, now_s=now_s)
+        node = reported(node, event, now_s=now_s)
         self._table.put(node)
         self._healing.reporting.add(node.group)
         if has_recovered(node):
@@ -263,17 +265,18 @@ class Swarm:
 
     def _tick(self, *, now_s: float) -> Iterator[Action]:
         self._ticked_at_s = now_s
-        for node in self._table:
+        for node in self._table.pressing():
             patience = self._table.policy(node).patience
             yield from self._table.step(
                 node.name, partial(lifecycle.elapsed, patience=patience, now_s=now_s)
             )
-        for group in self._table.policies:
-            yield from self._look_at_group(group, now_s=now_s)
+        yield from self._herald.look(now_s=now_s)
         waiting_longest_first = sorted(
             self._table, key=lambda node: node.waiting_since_s or now_s
         )
         for node in waiting_longest_first:
+            if node.state is ProcessState.FATAL:  # also when it was held, or unheard
+                yield from self._healing.take_over(node, now_s=now_s)
             yield from self._healing.consider(node, now_s=now_s, is_tick=True)
         if not self._healing.is_closing:
             yield from self._rolling.advance(now_s=now_s)
@@ -287,56 +290,8 @@ class Swarm:
         return any(
             node.silent_since_s is not None
             and (self._healing.answered_at_s or 0.0) < node.silent_since_s
-            for node in self._table
+            for node in self._table.pressing()
         )
-
-    def _surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
-        self._asked_at_s = self._healing.answered_at_s = now_s
-        watched = {
-            info.name: info
-            for info in event.processes
-            if group_of(info.name) in self._table.policies
-        }
-        for name in self._table.nodes.keys() - watched.keys():
-            yield from self._dropped(name)
-        for name, info in watched.items():
-            known = self._table.nodes.get(name)
-            if known is None:
-                yield from self._found(info, now_s=now_s)
-            elif (known.state, known.pid) != (info.state, info.pid):
-                yield from self._moved(known, info.state, info.pid, now_s=now_s)
-            else:
-                yield from self._saw(name, info.state, info.pid, now_s=now_s)
-        for name in list(self._intents):  # of nodes that are no more
-            yield from lifecycle.removed(self._intents.pop(name)).actions
-
-    def _found(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
-        """Take in a node, and what an earlier listener had begun with it."""
-        name = info.name
-        failed_at_s = self._remembered.failed_at_s.get(name, ())
-        node = replace(
-            appeared(name, info.state, info.pid, now_s=now_s),
-            is_held=name in self._remembered.held,
-            failures=tuple(Failure(at_s) for at_s in failed_at_s),
-        )
-        self._table.put(node)
-        intent = self._intents.pop(name, None)
-        if intent is not None:
-            patience = self._table.policy(node).patience
-            step = lifecycle.resume(intent, info, patience=patience, now_s=now_s)
-            yield from self._table.take(node, step)
-            if node.is_held:
-                yield from self._table.step(name, partial(lifecycle.held, is_held=True))
-        yield from self._healing.take_over(self._table.nodes[name], now_s=now_s)
-
-    def _group_removed(self, group: str) -> list[Action]:
-        names = [name for name in self._table.nodes if group_of(name) == group]
-        return [action for name in names for action in self._dropped(name)]
-
-    def _dropped(self, name: str) -> Iterator[Action]:
-        node = self._table.nodes.pop(name)
-        if node.restart:
-            yield from lifecycle.removed(node.restart).actions
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         for node in self._table:
@@ -353,13 +308,14 @@ class Swarm:
             if {node.name, f"{node.group}:*", node.group} & set(event.names):
                 told = replace(node, is_held=is_held)
                 self._table.put(told)
+                (self._held.add if is_held else self._held.discard)(node.name)
                 yield lines.held(told)
                 yield from self._table.step(
                     node.name, partial(lifecycle.held, is_held=is_held)
                 )
 
     def _closing(self, *, now_s: float) -> Iterator[Action]:
-        self._healing.is_closing = True
+        self._healing.ends = True
         for name in list(self._table.nodes):
             yield from self._table.step(name, partial(lifecycle.hurry, now_s=now_s))
 
@@ -370,67 +326,14 @@ class Swarm:
 
     # --- small ------------------------------------------------------------------------
 
-    def _saw(
-        self, name: str, state: ProcessState, pid: int | None, *, now_s: float
-    ) -> Iterable[Action]:
-        """Tell a restart under way what its process is doing."""
-        patience = self._table.policy(self._table.nodes[name]).patience
-        return self._table.step(
-            name,
-            partial(
-                lifecycle.seen, state=state, pid=pid, patience=patience, now_s=now_s
-            ),
-        )
-
     def _note(self) -> Note:
-        held = sorted(node.name for node in self._table if node.is_held)
         return Note(
-            held=tuple(held),
+            held=tuple(sorted(self._held)),
             reporting_groups=tuple(sorted(self._healing.reporting)),
-            rolls=self._rolling.as_notes(),
+            rolls=tuple(roll.as_json() for roll in self._rolling.under_way),
+            failures={
+                node.name: tuple((f.at_s, f.oldest_in_flight) for f in node.failures)
+                for node in self._table
+                if node.failures
+            },
         )
-
-    def _look_at_group(self, group: str, *, now_s: float) -> Iterator[Action]:
-        """Say, once, what concerns a group as a whole."""
-        limits = self._table.policies[group].limits
-        nodes = self._table.of(group)
-        is_silent = group not in self._healing.reporting and is_mute(
-            nodes, limits, now_s=now_s
-        )
-        yield from self._say_once(
-            group,
-            lines.outage(group),
-            while_true=in_outage(nodes, limits),
-            ended="outage_over",
-        )
-        yield from self._say_once(
-            group,
-            lines.never_reported(group),
-            while_true=is_silent,
-            ended="group_reports",
-        )
-
-    def _say_once(
-        self, group: str, say: Say, *, while_true: bool, ended: str
-    ) -> Iterator[Action]:
-        key = (group, say.event)
-        if while_true and key not in self._said:
-            self._said.add(key)
-            yield say
-        elif not while_true and key in self._said:
-            self._said.remove(key)
-            yield Say(level=Level.INFO, event=ended, fields={"group": group})
-
-
-def _is_late(node: Node, event: StateChanged) -> bool:
-    """An event about a former process, delivered after a survey told of the present."""
-    is_end = event.state not in {ProcessState.STARTING, ProcessState.RUNNING}
-    return is_end and bool(event.pid and node.pid and event.pid != node.pid)
-
-
-def _is_own_death(node: Node, state: ProcessState) -> bool:
-    """Tell whether a node died by itself, and not in a stop of ours."""
-    if state not in {ProcessState.EXITED, ProcessState.BACKOFF} or node.state is state:
-        return False
-    ours = {Phase.STOPPING, Phase.DOWN}
-    return node.restart is None or node.restart.phase not in ours

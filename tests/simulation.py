@@ -6,6 +6,7 @@ Time moves only when told. What it knows of supervisord's answers is what
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -38,13 +39,13 @@ from swarm_event_listener.events import (
     Surveyed,
     Tick,
 )
-from swarm_event_listener.lifecycle import Patience, Restart
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Record
+from swarm_event_listener.remembered import remembered
+from swarm_event_listener.restart import Patience
 from swarm_event_listener.restarts import Pace
-from swarm_event_listener.roll import Roll
 from swarm_event_listener.rules import Limits
-from swarm_event_listener.swarm import Remembered, Swarm
+from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import Report, State
 
 P = ProcessState
@@ -106,17 +107,10 @@ class World:
 
     def start_listener(self) -> None:
         """Start a listener that finds what the last one left."""
-        remembered = Remembered(
-            intents=tuple(
-                Restart.from_intent(json.loads(text)) for text in self.intents.values()
-            ),
-            held=frozenset(self.note.held),
-            reporting_groups=frozenset(self.note.reporting_groups),
-            rolls=tuple(
-                Roll.from_json(json.loads(json.dumps(roll))) for roll in self.note.rolls
-            ),
-        )
-        self.swarm = Swarm({"swarm": self.policy}, remembered)
+        intents = {name: json.loads(text) for name, text in self.intents.items()}
+        notes = json.loads(json.dumps(dataclasses.asdict(self.note)))
+        left = remembered(intents, notes, now_s=self.now_s)
+        self.swarm = Swarm({"swarm": self.policy}, left)
         self.tell(Surveyed(processes=self.survey()))
 
     def kill_listener(self) -> None:

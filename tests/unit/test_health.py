@@ -9,10 +9,10 @@ import pytest
 
 from swarm_event_listener.events import ProcessState, Reported
 from swarm_event_listener.health import Health, Word, health_of
-from swarm_event_listener.lifecycle import Phase, Restart
 from swarm_event_listener.node import Node, appeared, reported
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.restart import Phase, Restart
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Limits
 from swarm_event_listener.status import Counters, status_of
@@ -29,7 +29,7 @@ def node(report: Report | ForeignReport | None = REPORT, **fields: object) -> No
     made = appeared("w:w_00", ProcessState.RUNNING, 7, now_s=NOW_S)
     if report is not None:
         event = Reported(name=made.name, pid=7, report=report)
-        made = reported(made, event, POLICY.limits, now_s=NOW_S)
+        made = reported(made, event, now_s=NOW_S)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -123,8 +123,8 @@ def test_the_rate_is_that_between_two_reports() -> None:
         pid=7,
         report=replace(REPORT, at_ms=12_000, messages=400),
     )
-    second = reported(first, event, POLICY.limits, now_s=NOW_S + 5)
-    again = reported(second, event, POLICY.limits, now_s=NOW_S + 6)
+    second = reported(first, event, now_s=NOW_S + 5)
+    again = reported(second, event, now_s=NOW_S + 6)
 
     assert first.messages_per_s is None
     assert second.messages_per_s == 150.0

@@ -75,7 +75,7 @@ def test_the_order_of_a_restart_is_kept() -> None:
         for action in world.actions
         if isinstance(action, Intend | Signal | Stop | Start)
     ]
-    assert steps == ["Intend", "Signal", "Stop", "Intend", "Start"]
+    assert steps == ["Intend", "Signal", "Intend", "Stop", "Intend", "Start"]
     (record,) = world.records
     assert record.stopped_at_s is not None
     assert record.started_at_s is not None
