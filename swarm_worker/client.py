@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException
 
 from swarm_worker.config import WorkerSettings, check_reserved, consumer_properties
+from swarm_worker.hidden import without_secrets
 from swarm_worker.routing import GroupPlan
 from swarm_worker.settings import ConfigError
 
@@ -38,10 +39,11 @@ def make_consumer(properties: Mapping[str, Any]) -> Consumer:
     try:
         return Consumer(dict(properties))
     except KafkaException as error:
-        told = error.args[0].str().strip()
+        told = without_secrets(error.args[0].str().strip(), properties)
         raise ConfigError(f"[kafka] {told}") from None
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"[kafka] {error}") from None
+        told = without_secrets(str(error), properties)
+        raise ConfigError(f"[kafka] {told}") from None
 
 
 def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:

@@ -23,6 +23,7 @@ from swarm_worker.settings import (
     Document,
     load,
     nearest,
+    type_name,
 )
 from swarm_worker.values import count
 
@@ -63,6 +64,8 @@ class WorkerSettings:
         max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
         session_timeout_ms: As in ``kafka``, or librdkafka's default.
         selection: Topics and groups picked by flags.
+        log_level: Least level of what is logged.
+        log_format: ``text`` or ``json``.
     """
 
     node: int
@@ -79,6 +82,8 @@ class WorkerSettings:
     max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
     session_timeout_ms: int = SESSION_TIMEOUT_MS
     selection: Selection = field(default_factory=Selection)
+    log_level: str = "info"
+    log_format: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +167,8 @@ def _settings(
             include_groups=frozenset(flags.include_groups),
             exclude_groups=frozenset(flags.exclude_groups),
         ),
+        log_level=flags.log_level or worker["log_level"],
+        log_format=flags.log_format or worker["log_format"],
     )
     _check_times(settings)
     return settings
@@ -214,10 +221,13 @@ def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
 
 
 def _kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
+    written = kafka.get(name, default)
     try:
-        value: int = count(0)(kafka.get(name, default))
-    except ValueError as error:
-        raise ConfigError(f"[kafka] {name}: {error}") from None
+        value: int = count(0)(written)
+    except ValueError:  # its text has the value, which may be a misplaced secret
+        raise ConfigError(
+            f"[kafka] {name}: expected a whole number from 0, got {type_name(written)}"
+        ) from None
     return value
 
 

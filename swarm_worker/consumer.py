@@ -22,6 +22,7 @@ from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
 from swarm_worker.config import consumer_properties
 from swarm_worker.dead_letters import DeadLetters
+from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing import HandlerPool, Processing
 from swarm_worker.troubles import (
@@ -211,9 +212,8 @@ class GroupConsumer:
         try:
             client = Consumer(self._properties | callbacks, logger=library_logger)
         except (KafkaException, TypeError, ValueError) as error:
-            raise FatalError(
-                f"[kafka] {text_of(error)}", exit_code=exits.CONFIG
-            ) from None
+            told = without_secrets(text_of(error), self._properties)
+            raise FatalError(f"[kafka] {told}", exit_code=exits.CONFIG) from None
         self.watch.begin(client, is_subscribed=bool(self._plan.topics))
         assignment = self._assignment(client)
         try:

@@ -56,6 +56,15 @@ class Key:
     is_path: bool = False
 
 
+_LOGS: Final[Mapping[str, Key]] = {
+    "log_level": Key(
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "debug, info, warning or error (info)",
+    ),
+    "log_format": Key(choice("text", "json"), "text", "text or json (text)"),
+}
+
 WORKER: Final[Mapping[str, Key]] = {
     "concurrency": Key(count(1), 1, "partitions processed at once in a node (1)"),
     "max_messages": Key(count(1), 500, "most messages in a batch (500)"),
@@ -71,6 +80,7 @@ WORKER: Final[Mapping[str, Key]] = {
     ),
     "instance_prefix": Key(text, None, "prefix of group.instance.id (hostname)"),
     "state_dir": Key(text, "run", "directory of the slot locks (run)", is_path=True),
+    **_LOGS,
 }
 
 _OPTIONAL_TTL: Final = rule(duration_ms)
@@ -125,6 +135,7 @@ LISTENER: Final[Mapping[str, Key]] = {
         text, "run", "directory of journal and status (run)", is_path=True
     ),
     "metrics": Key(address, None, "HOST:PORT of the metrics endpoint (off)"),
+    **_LOGS,
     "group": Key(table, {}, "[listener.group.NAME]: rules for one group"),
 }
 
@@ -246,7 +257,9 @@ def _check_table(
 ) -> None:
     where = f"[{section}]" if section else "the top level"
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: expected a table for {where}, got {table!r}")
+        raise ConfigError(
+            f"{path}: expected a table for {where}, got {type_name(table)}"
+        )
     for name in table if known is not None else ():
         if known is not None and name not in known:
             raise ConfigError(
@@ -290,6 +303,13 @@ def _property(value: object, name: str) -> str | int | float | bool:
     if isinstance(value, str | int | float | bool):
         return value
     raise ConfigError(
-        f"[kafka] {name}: expected a text, number or true/false, got {value!r}; "
+        f"[kafka] {name}: expected a text, number or true/false, "
+        f"got {type_name(value)}; "
         f'a property with dots is written in quotes: "{name}.x" = ...'
     )
+
+
+def type_name(value: object) -> str:
+    """Name the kind of a value. Not the value: it may be a secret."""
+    kinds = {str: "a text", list: "a list", dict: "a table", bool: "true or false"}
+    return kinds.get(type(value), f"a {type(value).__name__}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from swarm_worker import offsets, statistics
+from swarm_worker.hidden import without_secrets
 from swarm_worker.troubles import Kind, Troubles, advice, kind_of, no_offset
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Watch:
         self.polls = 0
         self.refusals = 0
         self._group = group
+        self._properties = properties
         self._instance_id = properties.get("group.instance.id")
         self._progress = progress
         self._lanes = lanes
@@ -144,7 +146,8 @@ class Watch:
         elif kind is not Kind.NOTHING:
             subject = error.name() if kind is Kind.OTHER else ""
             level = _LEVELS.get(kind, logging.WARNING)
-            self.troubles.begin(kind, advice(kind, error), subject=subject, level=level)
+            text = without_secrets(advice(kind, error), self._properties)
+            self.troubles.begin(kind, text, subject=subject, level=level)
 
     def on_message_error(self, message: Message, error: KafkaError) -> None:
         """Take note of an error that came in a message's place."""

@@ -127,6 +127,34 @@ def test_a_check_tells_who_consumes_what_and_hides_secrets(tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"sasl.password" = ["hush-hush"]',
+        'sasl.password = "hush-hush"',
+        '"session.timeout.ms" = "hush-hush"',
+        '"ssl.key.password" = "hush-hush"',
+        '"sasl.oauthbearer.client.secret" = "hush-hush"',
+        '"sasl.oauthbearer.assertion.private.key.passphrase" = "hush-hush"',
+        '"ssl.key.pem" = "hush-hush"\n"security.protocol" = "SSL"',
+        '"sasl.pasword" = "hush-hush"',
+        '"client.rack" = "${RACK}"',
+    ],
+)
+def test_no_value_for_kafka_is_shown_that_may_be_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """Neither by what is refused nor by a check that is content."""
+    monkeypatch.setenv("RACK", "hush-hush")
+    told = SETTINGS.replace("[worker]", f"{line}\n[worker]")
+
+    it = run(tmp_path, "apps:good", "--check", settings=told)
+
+    assert it.returncode in {0, 78}
+    assert it.stderr or "kafka\n" in it.stdout
+    assert "hush" not in it.stdout + it.stderr
+
+
 def test_a_check_is_about_all_nodes_unless_one_is_named(tmp_path: Path) -> None:
     """What would leave node 1 down is told before the deploy."""
     assert run(tmp_path, "apps:two", "--nodes", "2", "--check").returncode == 78
