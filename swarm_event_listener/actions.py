@@ -210,7 +210,12 @@ def needs_supervisor(action: Action) -> bool:
 
 def say(action: Say) -> None:
     """Log one line."""
-    logger.log(action.level, "%s", f"{action.event} {_fields(action.fields)}".rstrip())
+    logger.log(
+        action.level,
+        "%s",
+        f"{action.event} {_fields(action.fields)}".rstrip(),
+        extra={"figures": {"event": action.event, **action.fields}},
+    )
 
 
 def _fields(fields: Mapping[str, Any]) -> str:

@@ -58,11 +58,15 @@ class ListenerSettings:
         groups: The groups to watch, by name.
         state_dir: Directory of journal and status.
         metrics: Address of the metrics endpoint; None without one.
+        log_level: Least level of what is logged.
+        log_format: ``text`` or ``json``.
     """
 
     groups: Mapping[str, GroupSettings]
     state_dir: Path
     metrics: tuple[str, int] | None
+    log_level: str
+    log_format: str
 
 
 # --- flags ----------------------------------------------------------------------------
@@ -79,6 +83,8 @@ _FLAGS: Final = {
     "shutdown_timeout": "MS",
     "metrics": "HOST:PORT",
     "state_dir": "DIR",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
 }
 
 
@@ -145,6 +151,8 @@ def read_settings(
         },
         state_dir=Path(chosen.get("state_dir") or document.path.parent / "run"),
         metrics=chosen.get("metrics"),
+        log_level=chosen.get("log_level", LISTENER["log_level"].default),
+        log_format=chosen.get("log_format", LISTENER["log_format"].default),
     )
     _check_report_timeouts(settings, document, environ)
     return settings

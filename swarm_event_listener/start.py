@@ -33,7 +33,7 @@ from swarm_event_listener.rpc import (
 )
 from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.watchdog import Notifier, Watchdog, watchdog_from
-from swarm_worker.logs import LineFormatter, one_line
+from swarm_worker.logs import LineFormatter, formatter, one_line
 from swarm_worker.settings import EXIT_CONFIG, ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
     notifier = Notifier.from_environment(environ)
     try:
         settings = read_settings(argv, environ, cwd=Path.cwd())
+        _log_as(settings)
         supervisor = _supervisor(environ)
         watchdog = watchdog_from(notifier, environ) if notifier else None
         return _run(settings, supervisor, watchdog, stdout=stdout)
@@ -85,6 +86,13 @@ def _log_to_stderr() -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.raiseExceptions = False  # a reader that is gone is no reason to end
+
+
+def _log_as(settings: ListenerSettings) -> None:
+    root = logging.getLogger()
+    root.setLevel(settings.log_level.upper())
+    for handler in root.handlers:
+        handler.setFormatter(formatter(settings.log_format))
 
 
 def _supervisor(environ: Mapping[str, str]) -> Supervisor:

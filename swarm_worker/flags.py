@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     add("--node", metavar="I", type=_flag(count(0)), help="id of this node (0)")
     add("--nodes", metavar="N", type=_flag(count(1)), help="nodes of the swarm (1)")
     add("--state-dir", metavar="DIR", help=WORKER["state_dir"].help)
+    for name in ("log_level", "log_format"):
+        key = WORKER[name]
+        add(f"--{name.replace('_', '-')}", type=_flag(key.read), help=key.help)
     add("--check", action="store_true", help="check everything, join nothing; 0 or 78")
     for what in ("topics", "groups"):
         for verb in ("include", "exclude"):

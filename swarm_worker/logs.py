@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import Final
 
+from swarm_worker.log_json import JsonFormatter
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_NEWLINE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _OURS: Final = "swarm_worker"
@@ -59,6 +61,24 @@ def begin() -> None:
     threading.excepthook = _log_crash
 
 
+def configure(*, level: str, log_format: str) -> None:
+    """Log as the settings say, once they are read.
+
+    Args:
+        level: The least level, in small letters.
+        log_format: ``text`` or ``json``.
+    """
+    ours = logging.getLogger(_OURS)
+    ours.setLevel(level.upper())
+    for handler in ours.handlers:
+        handler.setFormatter(formatter(log_format))
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """Give the formatter for ``text`` or ``json``."""
+    return JsonFormatter() if log_format == "json" else LineFormatter()
+
+
 def hand_over() -> None:
     """Leave logging to the app where it configured the root logger; else configure it.
 
@@ -73,7 +93,7 @@ def hand_over() -> None:
         for handler in handlers:
             root.addHandler(handler)
         if root.level == logging.WARNING:  # the root's default
-            root.setLevel(logging.INFO)
+            root.setLevel(ours.level)
     ours.propagate = True
     for name, other in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == _OURS and isinstance(other, logging.Logger):

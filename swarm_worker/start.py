@@ -37,6 +37,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
     """Run a node, or check that it could run; give the exit code."""
     try:
         invocation = config.read(argv, environ)
+        settings = invocation.settings
+        logs.configure(level=settings.log_level, log_format=settings.log_format)
         if invocation.check_only:
             inbox.interrupt(lambda: None)
             sys.stdout.write(check.check(invocation, environ))
@@ -44,7 +46,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
         supervised = environ.get("SUPERVISOR_ENABLED") == "1"
         channel = Channel.take_stdout() if supervised else None
         node = Node(invocation, environ, inbox)
-        reporter = _reporter(channel, node, invocation.settings) if channel else None
+        reporter = _reporter(channel, node, settings) if channel else None
         return node.run(reporter)
     except SystemExit:  # --help
         raise

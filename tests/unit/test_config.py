@@ -52,6 +52,21 @@ def test_a_flag_wins_over_the_file(file: Path) -> None:
     assert (picked.settings.node, picked.settings.nodes) == (2, 4)
 
 
+def test_logs_are_as_the_file_says_or_a_flag(file: Path) -> None:
+    """INFO as text by default; a word that is none is refused."""
+    text = KAFKA + '[worker]\nlog_level = "warning"\nlog_format = "json"\n'
+
+    default = read(file).settings
+    assert (default.log_level, default.log_format) == ("info", "text")
+    told = read(file, text).settings
+    assert (told.log_level, told.log_format) == ("warning", "json")
+    flags = ("--log-level", "debug", "--log-format", "text")
+    told = read(file, text, *flags).settings
+    assert (told.log_level, told.log_format) == ("debug", "text")
+    with pytest.raises(ConfigError, match="log-level"):
+        read(file, KAFKA, "--log-level", "LOUD")
+
+
 def test_without_a_flag_the_file_is_in_the_working_directory(file: Path) -> None:
     """./swarm.toml, and a clear word where there is none."""
     with pytest.raises(ConfigError, match=r"no --config given and no swarm.toml in /"):

@@ -51,6 +51,19 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert (settings.state_dir, settings.metrics) == (tmp_path / "run", None)
 
 
+def test_logs_are_as_the_file_says_or_a_flag(tmp_path: Path) -> None:
+    """INFO as text by default; a word that is none is refused."""
+    text = GROUPS + 'log_level = "error"\nlog_format = "json"\n'
+
+    default = read(tmp_path, GROUPS)
+    assert (default.log_level, default.log_format) == ("info", "text")
+    told = read(tmp_path, text)
+    assert (told.log_level, told.log_format) == ("error", "json")
+    told = read(tmp_path, text, "--log-level", "debug", "--log-format", "text")
+    assert (told.log_level, told.log_format) == ("debug", "text")
+    assert "--log-format" in refusal(tmp_path, GROUPS, "--log-format", "xml")
+
+
 def test_flag_wins_over_group_over_listener_over_default(tmp_path: Path) -> None:
     """Each layer shows where the ones above it are silent."""
     text = """
@@ -220,7 +233,10 @@ def test_every_rule_key_of_the_file_has_an_effect(tmp_path: Path) -> None:
         "node_report_timeout": "61000",
     }
 
-    assert set(LISTENER) - set(RULES) == {"groups", "state_dir", "metrics", "group"}
+    assert set(LISTENER) - set(RULES) == {
+        *("groups", "group", "state_dir", "metrics"),
+        *("log_level", "log_format"),
+    }
     for key in RULES:
         changed = read(tmp_path, f"{GROUPS}{key} = {values.get(key, 77)}")
         assert changed != base, key

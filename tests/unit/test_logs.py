@@ -1,5 +1,6 @@
 """Log lines that nothing in them can forge, beside whatever logging the app brings."""
 
+import json
 import logging
 import logging.config
 import threading
@@ -97,6 +98,26 @@ def test_without_logging_of_its_own_the_app_logs_to_stderr(
 
     told = capsys.readouterr().err.splitlines()
     assert [line.split(" INFO ")[1] for line in told] == ["hello", "ours"]
+
+
+def test_logs_are_as_configured_before_and_after_the_app_is_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Level and format hold for the app's lines, too, where it brings no logging."""
+    begin()
+    logs.configure(level="warning", log_format="json")
+    ours = logging.getLogger("swarm_worker.x")
+    ours.info("a")
+    ours.warning("b")
+    logs.hand_over()
+    logging.getLogger("theirs").info("c")
+    logging.getLogger("theirs").error("d e")
+
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line.get("event"), line.get("message")) for line in told] == [
+        ("b", None),
+        (None, "d e"),
+    ]
 
 
 def test_an_apps_own_logging_stands(capsys: pytest.CaptureFixture[str]) -> None:
