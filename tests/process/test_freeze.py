@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 
+from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.swarms import Swarm
 
@@ -43,6 +44,15 @@ class Frozen:
             "listener": [self.swarm.listener_pid()],
             "nodes": [pid for pid in self.pids.values() if pid],
         }
+
+    def has_a_batch(self) -> bool:
+        """Tell whether the listener knows of a batch in flight, of node 0."""
+        (told,) = (
+            node
+            for node in self.swarm.status()["nodes"]
+            if node["node"] == scenes.name_of(0)
+        )
+        return bool(told["report"]["in_flight"])
 
     def freeze(self) -> None:
         """Stop all that are to be frozen."""
@@ -108,6 +118,8 @@ def all_frozen() -> Iterator[dict[str, Frozen]]:
             scenes.wait_for_reports(one.swarm, NODES, within_s=40)
             one.swarm.tell(0, batch_s=3)
             one.look()
+        for one in swarms.values():
+            eventually(one.has_a_batch, within_s=10, describe="a batch in flight")
         freeze_and_thaw(swarms)
         for one in swarms.values():
             scenes.wait_for_reports(one.swarm, NODES)
