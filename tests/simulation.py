@@ -92,6 +92,10 @@ class World:
         self.records: list[Record] = []
         self.note = Note(held=(), reporting_groups=())
         self.disk_is_full = False
+        self.lost_calls = 0  # so many calls never reach supervisord
+        self.lost_answers = 0  # so many are carried out without an answer
+        self.loses_events = False
+        self.respawns = True  # autorestart
         self.actions: list[Action] = []
         self.swarm: Swarm | None = None
         self.down_most = 0
@@ -156,16 +160,28 @@ class World:
             case Note():
                 self.note = action
             case Survey():
-                return Surveyed(processes=self.survey())
-            case Stop(name=name, pid=pid):
-                return Answered(action=action, **self.stop(name, pid))
-            case Start(name=name):
-                return Answered(action=action, **self.start(name))
-            case Signal(name=name, pid=pid, signal=signal):
-                return Answered(action=action, **self.signal(name, pid, signal))
+                return None if self.lost_calls else Surveyed(processes=self.survey())
+            case Stop() | Start() | Signal():
+                return Answered(action=action, **self.call(action))
             case Say() | Publish():
                 pass
         return None
+
+    def call(self, action: Stop | Start | Signal) -> dict[str, Any]:
+        """Answer a call, unless it or its answer is to be lost."""
+        if self.lost_calls:
+            self.lost_calls -= 1
+            return {"answer": Answer.UNREACHABLE}
+        if isinstance(action, Stop):
+            answer = self.stop(action.name, action.pid)
+        elif isinstance(action, Start):
+            answer = self.start(action.name)
+        else:
+            answer = self.signal(action.name, action.pid, action.signal)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return {"answer": Answer.UNREACHABLE}
+        return answer
 
     # --- supervisord --------------------------------------------------------------
 
@@ -189,7 +205,10 @@ class World:
         process.since_s = self.now_s
         if state in {P.STOPPED, P.EXITED, P.FATAL, P.BACKOFF}:
             process.pid = None
-        self.tell(StateChanged(name=process.name, state=state, pid=pid, expected=False))
+        if not self.loses_events:
+            self.tell(
+                StateChanged(name=process.name, state=state, pid=pid, expected=False)
+            )
 
     def spawn(self, process: Process) -> None:
         """Start a fresh, healthy process."""
@@ -260,7 +279,8 @@ class World:
         age_s = self.now_s - process.since_s
         patience = self.policy.patience
         if process.state is P.EXITED:
-            self.spawn(process)
+            if self.respawns:
+                self.spawn(process)
         elif process.state is P.STOPPING and (
             not process.ignores_term or age_s >= patience.stop_wait_s
         ):
