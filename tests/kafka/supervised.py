@@ -1,6 +1,8 @@
 """Nodes as in production: under supervisord and the listener, on real Kafka."""
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import QUICK
 from tests.process.scenes import scene
 from tests.process.swarms import Swarm
+from tests.supervisord import ROOT, SUPERVISORD
 
 _COMMAND: Final = (
     "{python} -m swarm_worker tests.apps.deadly:app --config {folder}/swarm.toml "
@@ -65,6 +68,18 @@ def deadly_swarm(
         prepare=use_kafka,
     ) as swarm:
         yield swarm
+
+
+def supervisorctl(swarm: Swarm, *command: str) -> str:
+    """Run ``supervisorctl`` as an operator would; give what it says."""
+    done = subprocess.run(
+        [SUPERVISORD.with_name("supervisorctl"), "-c",
+         swarm.daemon.folder / "supervisord.conf", *command],
+        check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout
 
 
 def handled(swarm: Swarm) -> list[tuple[int, int, int]]:

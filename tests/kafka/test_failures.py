@@ -256,6 +256,57 @@ def test_coroutine_handlers(kafka: KafkaBroker) -> None:
     assert kafka.committed(name, name) == {0: 50, 1: 50}
 
 
+def test_coroutine_handler_that_fails(kafka: KafkaBroker) -> None:
+    """As any handler: repeated from what is not done, given up in the end."""
+    name = kafka.create_topic(unique("async-fails"), 1)
+    letters = kafka.create_topic(f"{name}.dlq", 1)
+    app, seen = App(group=name), list[int]()
+
+    @app.topic(name, max_retries=1, dead_letter=letters)
+    async def handle(batch: Batch) -> None:
+        for message in batch:
+            await asyncio.sleep(0)
+            if message.offset() == 2:
+                raise ValueError("not this one")
+            seen.append(message.offset() or 0)
+            batch.mark_done(message)
+
+    produce(kafka.bootstrap, name, 5)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        await_committed(kafka, name, name, {0: 5})
+        assert node.snapshot.dead_letters == 1
+    assert seen == [0, 1, 3, 4]
+    assert kafka.end_offsets(letters) == {0: 1}
+
+
+def test_flush_hook_runs_before_marks_count(kafka: KafkaBroker) -> None:
+    """What a failed batch has marked done is flushed, then committed, not before."""
+    name = kafka.create_topic(unique("flush-marks"), 1)
+    app, handled, flushed = App(group=name), list[int](), list[int]()
+    heals = Gate().open
+
+    @app.topic(name)
+    def handle(batch: Batch) -> None:
+        for message in batch:
+            if message.offset() == 3 and not heals.is_set():
+                raise ValueError
+            handled.append(message.offset() or 0)
+            batch.mark_done(message)
+
+    @app.before_store
+    def flush() -> None:
+        assert len(kafka.committed(name, name)) <= bool(flushed), "nothing before it"
+        flushed[:] = handled
+
+    produce(kafka.bootstrap, name, 6)
+    with Node(app, settings(kafka.bootstrap)):
+        await_committed(kafka, name, name, {0: 3})
+        assert flushed == [0, 1, 2]
+        heals.set()
+        await_committed(kafka, name, name, {0: 6})
+        assert flushed == handled == list(range(6))
+
+
 def produce_poison(
     kafka: KafkaBroker,
     topic: str,

@@ -5,8 +5,8 @@ import pytest
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
-from tests.kafka.supervised import deadly_swarm, handled
-from tests.process.scenes import name_of, pids, supervisorctl, wait_for_reports
+from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
+from tests.process.scenes import name_of, pids, wait_for_heard, wait_for_reports
 
 LONG_SESSION_MS = 45_000  # a test that waits for its end fails
 
@@ -50,3 +50,37 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
         await_committed(kafka, name, name, {0: 15, 1: 15}, within_s=20.0)
         assert len(handled(swarm)) == len(set(handled(swarm))) == 30
         assert swarm.records() == []
+
+
+def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> None:
+    """``swarm quiet``, then ``stop``: no handler call, polls go on, nobody is revoked.
+
+    Its partition waits for it, since it is to come back.
+    """
+    name = kafka.create_topic(unique("quiet"), 2)
+    own = {**PROTOCOLS["eager"], "session.timeout.ms": LONG_SESSION_MS}
+    with deadly_swarm(kafka, name, own=own) as swarm:
+        wait_for_reports(swarm, 2)
+
+        def each_has_one() -> bool:
+            told = swarm.status()["nodes"]
+            return [node["report"]["assigned"] for node in told] == [1, 1]
+
+        eventually(each_has_one, within_s=20.0, describe="each node has a partition")
+        assigned = swarm.daemon.file("w_00.log").count("partitions_")
+        supervisorctl(swarm, "swarm", "quiet", name_of(1))
+        eventually(
+            lambda: "node_quiet" in swarm.daemon.file("w_01.log"), describe="quiet"
+        )
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 5, partition=partition)
+        eventually(lambda: len(handled(swarm)) == 5, describe="the other works")
+        wait_for_heard(swarm, 8)
+        assert swarm.status()["nodes"][1]["report"]["poll_age_ms"] < 1_000
+        supervisorctl(swarm, "stop", name_of(1))
+        assert len(handled(swarm)) == 5
+        assert swarm.daemon.file("w_00.log").count("partitions_") == assigned
+
+        supervisorctl(swarm, "start", name_of(1))
+        await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
+        assert len(set(handled(swarm))) == len(handled(swarm)) == 10

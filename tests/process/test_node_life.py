@@ -170,6 +170,77 @@ def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
         assert it.ended() == 0
 
 
+@pytest.mark.parametrize(
+    ("signals", "leaves"),
+    [
+        ([signal.SIGUSR1], True),
+        ([signal.SIGUSR1, signal.SIGCONT], False),
+        ([signal.SIGTSTP, signal.SIGUSR1], True),
+        ([], False),
+    ],
+)
+def test_a_node_that_is_told_to_leave_works_on_and_leaves_at_its_stop(
+    tmp_path: Path, signals: list[signal.Signals], *, leaves: bool
+) -> None:
+    """USR1 ends nothing by itself, and CONT takes it back."""
+    with node(tmp_path) as it:
+        it.logged("handled=1")
+        for number in signals:
+            it.send(number)
+            told = {signal.SIGUSR1: "node_retires", signal.SIGTSTP: "node_quiet"}
+            it.logged(told.get(number, ""))
+        seq = it.reports[-1].seq
+        eventually(lambda: it.reports[-1].seq > seq + 1, describe="it reports on")
+        it.send(TERM)
+        assert it.ended() == 0
+
+    assert f"standin_stops leave={leaves}" in it.log
+
+
+def test_a_node_may_be_told_to_leave_while_it_stops(tmp_path: Path) -> None:
+    """As long as its handlers are at work."""
+    with node(tmp_path, moods={"HANDLER": "hang"}) as it:
+        it.reported(State.RUNNING)
+        it.send(TERM)
+        it.logged("standin_stops leave=False")
+        it.send(signal.SIGUSR1)
+        it.logged("standin_stops leave=True")
+        it.ended()
+
+
+def test_a_node_may_be_told_to_leave_while_it_boots(tmp_path: Path) -> None:
+    """It is not ended by it, does not forget it, and says what a stop then means."""
+    with node(tmp_path, moods={"IMPORT": "hang"}) as it:
+        it.logged("now=IMPORT")
+        it.send(signal.SIGUSR1)
+        seq = it.reports[-1].seq
+        eventually(lambda: it.reports[-1].seq > seq, describe="it reports on")
+        it.send(TERM)
+        assert it.ended() == 0
+
+    assert 'not_left reason="it stopped before it had joined' in it.log
+
+
+def test_a_node_may_be_told_to_leave_before_it_can_listen(tmp_path: Path) -> None:
+    """From its first lines on the signal waits."""
+    code = (
+        "import os, signal, sys; from swarm_worker import __main__ as first\n"
+        "sys.argv = ['swarm-worker', 'moody:app']\n"
+        "import swarm_worker.start as start; run = start.main\n"
+        "def main(*told): os.kill(os.getpid(), signal.SIGUSR1); return run(*told)\n"
+        "start.main = main; first.main()"
+    )
+    (tmp_path / "swarm.toml").write_text(SETTINGS, encoding="utf-8")
+    it = Bare(tmp_path, [sys.executable, "-c", code], SUPERVISED)
+    try:
+        it.logged("handled=1")
+        it.send(TERM)
+        assert it.ended() == 0
+        assert "standin_stops leave=True" in it.log
+    finally:
+        it.close()
+
+
 def test_a_node_does_not_age_while_it_is_frozen(tmp_path: Path) -> None:
     """Stopped and continued, it must not be restarted for the time between."""
     with node(tmp_path, moods={"HANDLER": "hang"}) as it:
