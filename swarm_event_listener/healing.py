@@ -15,7 +15,6 @@ from swarm_event_listener import lifecycle, lines
 from swarm_event_listener.events import (
     Action,
     ProcessState,
-    Publish,
     Remember,
 )
 from swarm_event_listener.guards import free_places, in_outage
@@ -28,6 +27,7 @@ from swarm_event_listener.node import (
     violations,
 )
 from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.restart import published
 from swarm_event_listener.rules import KAFKA_BLAMED, Status
 from swarm_event_listener.table import Table
 
@@ -119,8 +119,7 @@ class Healing:
         )
         yield lines.begun(record, "node_restarting")
         if pause_s > pace.gap_s:
-            payload = {"node": node.name, "reason": reason, "pause_s": pause_s}
-            yield Publish(type="swarm.node.backing_off", payload=payload)
+            yield published(record, "backing_off")
         takes_evidence = cause is Cause.RULE and status is not Status.MEMORY
         step = lifecycle.begin(
             record, takes_evidence=takes_evidence and node.is_known, now_s=now_s

@@ -47,10 +47,15 @@ def _restart(name: str, plain: Plain) -> Restart | None:
     try:
         restart = Restart.from_intent(plain)
     except (KeyError, TypeError, ValueError) as error:
-        logger.warning("intent_dropped node=%r why=%r", name, str(error))
+        logger.warning("intent_dropped node=%r pid=%s why=%r", name, None, str(error))
         return None
     if restart.name != name:
-        logger.warning("intent_dropped node=%r why=%r", name, f"is {restart.name}'s")
+        logger.warning(
+            "intent_dropped node=%r pid=%s why=%r",
+            name,
+            restart.record.pid,
+            f"is {restart.name}'s",
+        )
         return None
     return restart
 

@@ -124,12 +124,23 @@ def say(restart: Restart, level: Level, event: str, **fields: object) -> Say:
 
 def publish(restart: Restart, event: str) -> Publish:
     """Tell other listeners where a restart stands."""
-    record = restart.record
+    return published(restart.record, event)
+
+
+def published(record: Record, event: str) -> Publish:
+    """Tell other listeners what a record says by now; all events say the same."""
     payload = {
         "node": record.node,
         "pid": record.pid,
+        "new_pid": record.new_pid,
+        "cause": record.cause.value,
         "status": record.status,
         "reason": record.reason,
+        "in_flight": list(record.in_flight),
+        "suspect": record.suspect,
+        "rss_mb": record.rss_mb,
+        "pause_s": record.pause_s,
+        "killed": record.killed,
     }
     return Publish(type=f"swarm.node.{event}", payload=payload)
 
@@ -145,9 +156,8 @@ def ended(record: Record) -> Step:
     told = _told(record)
     if record.recovered_at_s is None:
         return Step(None, (Remember(name=record.node, record=record), told))
-    payload = {"node": record.node, "pid": record.new_pid, "status": record.status}
-    published = Publish(type="swarm.node.recovered", payload=payload)
-    return Step(None, (Remember(name=record.node, record=record), told, published))
+    recovered = published(record, "recovered")
+    return Step(None, (Remember(name=record.node, record=record), told, recovered))
 
 
 def cut_short(restart: Restart, why: str) -> Step:
