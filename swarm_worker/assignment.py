@@ -156,6 +156,7 @@ class Assignment:
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.OTHER)
+        self._watch.rejoined()
         if partitions:
             self._watch.accepted()
         self._tell("assigned", partitions)
@@ -178,6 +179,7 @@ class Assignment:
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.has_joined = False
         self._leave([(at.topic, at.partition) for at in partitions])
+        self._watch.lost()
         self._tell("lost", partitions)
 
     def lose_all(self) -> None:

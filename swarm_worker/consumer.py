@@ -29,6 +29,7 @@ from swarm_worker.troubles import (
     FatalError,
     Kind,
     fatal_reason,
+    is_fenced,
     kind_of,
     library_logger,
     text_of,
@@ -57,7 +58,7 @@ DRAIN_BYTES: Final = 8 * 2**20
 
 MARKS_EVERY_S: Final = 1.0  # as often as offsets are committed
 
-HELD_ID_RETRY_S: Final = 1.0
+JOIN_AGAIN_S: Final = 1.0
 
 # At the end of shutdown_timeout the process is ended. A coroutine that is cancelled
 # still needs a moment before that, and so does the close.
@@ -73,7 +74,7 @@ class End(Enum):
     """Why the life of a client ended."""
 
     STOPPED = auto()
-    HELD_ID = auto()
+    AGAIN = auto()
     FAILED = auto()
 
 
@@ -189,8 +190,8 @@ class GroupConsumer:
 
     def _run(self) -> None:
         try:
-            while self._live() is End.HELD_ID:
-                if self._stopping.wait(HELD_ID_RETRY_S):
+            while self._live() is End.AGAIN:
+                if self._stopping.wait(JOIN_AGAIN_S):
                     if self._leaves:
                         departure.tell(self._plan.group, left=False)
                     return
@@ -329,12 +330,18 @@ class GroupConsumer:
         """
         assignment.lose_all()
         client.close()
+        if is_fenced(failure) and self.watch.fenced_itself:
+            logger.warning(
+                "fenced_by_own_session group=%s consequence=%r reason=%r",
+                self._plan.group, "joining again", failure.str(),
+            )  # fmt: skip
+            return End.AGAIN
         if kind_of(failure) is not Kind.HELD_ID:
             instance_id = self._properties.get("group.instance.id")
             reason = fatal_reason(failure, instance_id=instance_id)
             raise FatalError(f"group {self._plan.group}: {reason}")
         self.watch.refused()
-        return End.HELD_ID
+        return End.AGAIN
 
     def _let_end(self, client: Consumer, assignment: Assignment) -> None:
         """Let batches in flight end while polls go on; commit and close."""

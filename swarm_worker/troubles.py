@@ -105,10 +105,14 @@ def advice(kind: Kind, error: KafkaError) -> str:
     return error.str() + hint
 
 
+def is_fenced(error: KafkaError) -> bool:
+    """Tell whether a fatal error says that another has our instance id."""
+    return KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+
+
 def fatal_reason(error: KafkaError, *, instance_id: str | None) -> str:
     """Give why a client is of no use any more, and what to do if that is known."""
-    fenced = KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
-    if not fenced or instance_id is None:
+    if not is_fenced(error) or instance_id is None:
         return error.str()
     return (
         f"fenced: another process has joined with instance id {instance_id} and has "

@@ -24,6 +24,10 @@ HELD_ID_LONG_S: Final = 120.0
 # A refusal comes with the first heartbeat; without one for so long, the id is ours.
 HELD_ID_SETTLED_S: Final = 5.0
 
+# How long after a lost session Kafka may still answer to what was sent in its name. A
+# request waits for a broker to come back, then for its answer: seconds.
+ECHO_S: Final = 10.0
+
 _LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
 
 
@@ -70,6 +74,8 @@ class Watch:
         self._client: Consumer | None = None
         self._born_at_s = clock()
         self._held_since_s: float | None = None
+        self._lost_session = False
+        self._rejoined_at_s: float | None = None
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
@@ -84,6 +90,8 @@ class Watch:
         self._client = client
         self._is_subscribed = is_subscribed
         self._born_at_s = self._clock()
+        self._lost_session = False
+        self._rejoined_at_s = None
         self.failure = None
 
     # --- facts from the poll thread ---------------------------------------------------
@@ -96,6 +104,30 @@ class Watch:
     def assigned(self, count: int) -> None:
         """So many partitions are held."""
         self._progress.assigned = count
+
+    def lost(self) -> None:
+        """The session is over: partitions were taken away without a revoke."""
+        self._lost_session = True
+        self._rejoined_at_s = None
+
+    def rejoined(self) -> None:
+        """The group has given an assignment."""
+        if self._lost_session and self._rejoined_at_s is None:
+            self._rejoined_at_s = self._clock()
+
+    @property
+    def fenced_itself(self) -> bool:
+        """Whether a fencing now is an echo of a session of ours that is over.
+
+        A client that joins anew after its session gets another member id under the same
+        instance id. A commit of the old one that waited for the broker and arrives only
+        then is refused as fenced, and librdkafka takes that for fatal. Seen where a
+        broker was away for about as long as the session.
+        """
+        if not self._lost_session:
+            return False
+        rejoined_at_s = self._rejoined_at_s
+        return rejoined_at_s is None or self._clock() - rejoined_at_s < ECHO_S
 
     def left(self, lanes: Iterable[Lane]) -> None:
         """Partitions are no longer held: what was wrong with them is not ours."""
