@@ -6,7 +6,7 @@ from swarm_event_listener import lifecycle
 from swarm_event_listener.events import ProcessState
 from swarm_event_listener.restarts import unavailable_limit
 from swarm_event_listener.rules import is_outage
-from swarm_event_listener.table import Table
+from swarm_event_listener.table import Group, Table
 
 
 def in_outage(table: Table, group: str) -> bool:
@@ -20,11 +20,17 @@ def free_places(
 ) -> int:
     """Give how many more nodes of a group may be taken down by our hand."""
     of = table.group(group)
-    taken_count = sum(
+    moment = (now_s, of.change_count)
+    if of.counted is None or of.counted[0] != moment:
+        of.counted = (moment, _taken_count(table, of, now_s=now_s))
+    return unavailable_limit(max_unavailable, node_count=len(of.names)) - of.counted[1]
+
+
+def _taken_count(table: Table, of: Group, *, now_s: float) -> int:
+    return sum(
         node.restart is not None and lifecycle.holds_place(node.restart, now_s=now_s)
         for node in table.of(of.by_our_hand)
     )
-    return unavailable_limit(max_unavailable, node_count=len(of.names)) - taken_count
 
 
 def is_mute(table: Table, group: str, *, now_s: float) -> bool:

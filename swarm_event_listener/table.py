@@ -25,6 +25,8 @@ class Group:
         self.names: set[str] = set()
         self.troubled: set[str] = set()  # with Kafka, as they last told
         self.by_our_hand: set[str] = set()  # in a restart that may need a place
+        self.change_count = 0  # grows whenever nodes or their restarts change
+        self.counted: tuple[tuple[float, int], int] | None = None  # places taken
 
 
 class Table:
@@ -55,11 +57,10 @@ class Table:
             name,
             is_in=restart is not None or node.silent_since_s is not None,
         )
-        _keep(
-            group.by_our_hand,
-            name,
-            is_in=restart is not None and restart.record.cause in BY_OUR_HAND,
-        )
+        if old is None or old.restart is not restart:
+            group.change_count += 1
+            is_ours = restart is not None and restart.record.cause in BY_OUR_HAND
+            _keep(group.by_our_hand, name, is_in=is_ours)
         if old is None or old.report is not node.report or old.state != node.state:
             _keep(group.troubled, name, is_in=self._is_troubled(node))
 
@@ -82,6 +83,7 @@ class Table:
             group.by_our_hand,
         ):
             names.discard(name)
+        group.change_count += 1
         return node
 
     def group(self, group: str) -> Group:
