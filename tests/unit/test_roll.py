@@ -6,13 +6,20 @@ import pytest
 
 from swarm_event_listener.events import (
     Closing,
+    GroupRemoved,
+    Ordered,
+    ProcessState,
+    Reported,
     RollCancelled,
     RollOrdered,
     Signal,
     Stop,
+    Word,
 )
 from swarm_event_listener.record import Cause
-from swarm_worker.report import State
+from swarm_event_listener.remembered import remembered
+from swarm_event_listener.roll import Roll
+from swarm_worker.report import ForeignReport, State
 from tests.simulation import World
 
 ORDER = RollOrdered(group="swarm", timeout_s=20.0)
@@ -182,3 +189,141 @@ def test_a_closing_listener_begins_no_further_node() -> None:
 
     assert len(world.of(Stop)) <= 1
     assert world.down_count() == 0
+
+
+def test_a_roll_and_a_rule_share_the_governors_places() -> None:
+    """One node is quiet for its turn, another hangs: one is down at a time."""
+    world = World().run(2)
+    busy = world.processes["swarm:node_0"]
+    busy.report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+    world.run(2)
+    world.processes["swarm:node_3"].report = {"consume_age_ms": 9_000}
+    world.processes["swarm:node_3"].ignores_term = True
+    world.run(1)
+    busy.report = {**busy.report, "consume_age_ms": None}
+
+    world.run(60)
+
+    assert world.down_most == 1
+    assert world.swarm is not None
+    assert len(world.swarm.rolls["swarm"].done) == 4
+
+
+def test_a_roll_that_finds_no_place_in_time_says_so() -> None:
+    """The node goes back to work."""
+    world = World().run(2)
+    busy = world.processes["swarm:node_0"]
+    busy.report = {"consume_age_ms": 100}
+    world.tell(RollOrdered(group="swarm", timeout_s=6.0))
+    world.run(1)
+    world.processes["swarm:node_3"].report = {"consume_age_ms": 9_000}
+    world.processes["swarm:node_3"].ignores_term = True
+    world.run(1)
+    busy.report = {**busy.report, "consume_age_ms": None}
+    world.run(6)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure == (
+        "swarm:node_0 found too many others down within 6 s"
+    )
+    assert busy.report["state"] is State.RUNNING
+
+
+def test_a_held_node_is_not_rolled() -> None:
+    """It is under somebody's debugger."""
+    world = World().run(2)
+    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_1",)))
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert rolled.skipped == ("swarm:node_1",)
+    assert rolled.failure is None
+    assert len(rolled.done) == 3
+
+
+def test_a_node_that_is_held_in_its_turn_ends_the_roll_and_works_on() -> None:
+    """Nobody restarts what an operator holds."""
+    world = World().run(2)
+    busy = world.processes["swarm:node_0"]
+    busy.report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+    world.run(2)
+
+    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_0",)))
+    busy.report = {**busy.report, "consume_age_ms": None}
+    world.run(20)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure == "swarm:node_0 is held"
+    assert world.of(Stop) == []
+    assert busy.report["state"] is State.RUNNING
+
+
+def test_a_node_that_is_no_more_ends_the_roll() -> None:
+    """Its group was removed."""
+    world = World().run(2)
+    world.processes["swarm:node_0"].report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+    world.run(1)
+
+    world.tell(GroupRemoved(group="swarm"))
+    world.run(1)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure == "swarm:node_0 is no longer known"
+
+
+def test_a_roll_of_an_unwatched_group_is_refused() -> None:
+    """There is nobody to roll, and nothing to cancel."""
+    world = World().run(2)
+    world.tell(RollOrdered(group="other"))
+    world.tell(RollCancelled(group="other"))
+
+    assert len(world.said("roll_refused")) == 1
+
+
+def test_nodes_without_our_reports_are_rolled() -> None:
+    """Their graceful stop drains them; running is all that is known of the new one."""
+    world = World(1).run(1)
+    process = world.processes["swarm:node_0"]
+    process.is_silent = world.is_born_silent = True
+    world.kill_listener()
+    world.start_listener()
+    world.tell(ORDER)
+    for _ in range(20):
+        pid = process.pid
+        if pid is not None and process.state is ProcessState.RUNNING:
+            world.tell(Reported(name=process.name, pid=pid, report=ForeignReport(2)))
+        world.run(1)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].done == ("swarm:node_0",)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"group": 7},
+        {"max_unavailable": "1"},
+        {"timeout_s": float("nan")},
+        {"waiting": "swarm:node_0"},
+        {"done": [1]},
+        {"is_cancelled": 1},
+        {"failure": 1},
+        {"turned": [{"name": "swarm:node_0"}]},
+        {"turned": [1]},
+        {"more": 1},
+    ],
+)
+def test_a_roll_that_cannot_be_read_back_is_refused(spoilt: dict[str, object]) -> None:
+    """Whatever stands in the journal, the next listener does not fall over it."""
+    roll = Roll(group="swarm", max_unavailable=1, timeout_s=1.0, waiting=())
+    plain = {**roll.as_json(), **spoilt}
+
+    left = remembered({}, {"rolls": [plain, roll.as_json()]}, now_s=1000.0)
+
+    assert left.rolls == (roll,)

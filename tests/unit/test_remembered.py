@@ -1,0 +1,109 @@
+"""What a journal may hold, and what the next listener makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from swarm_event_listener.node import Failure
+from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.remembered import remembered
+from swarm_event_listener.restart import Phase, Restart
+
+NODE = "w:w_00"
+RECORD = Record(
+    node=NODE,
+    pid=7,
+    cause=Cause.RULE,
+    status=2,
+    reason="broken",
+    detected_at_s=990.0,
+    in_flight=("t/0@1",),
+)
+RESTART = Restart(record=RECORD, phase=Phase.DOWN, since_s=995.0)
+
+
+def plain(**fields: object) -> dict[str, Any]:
+    """Give an intent as the journal gives it back, but for what is given."""
+    intent = json.loads(json.dumps(RESTART.as_intent()))
+    intent["record"].update(fields)
+    return {**intent, **{k: fields[k] for k in ("phase", "since_s") if k in fields}}
+
+
+def test_an_intent_is_read_back_as_it_was() -> None:
+    """Through JSON."""
+    intent = json.loads(json.dumps(RESTART.as_intent()))
+
+    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == (RESTART,)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"record": None},
+        {"record": {}},
+        {"phase": "asleep"},
+        {"phase": []},
+        {"since_s": None},
+        {"since_s": float("nan")},
+        {"since_s": 10**400},
+    ],
+)
+def test_a_spoilt_intent_is_dropped(spoilt: dict[str, object]) -> None:
+    """It cannot end the listener, now or later."""
+    intent = {**RESTART.as_intent(), **spoilt}
+
+    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == ()
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"node": "w:w_01"},
+        {"pid": "7"},
+        {"cause": "bad luck"},
+        {"status": "2"},
+        {"reason": 1},
+        {"in_flight": "t/0@1"},
+        {"in_flight": [1]},
+        {"detected_at_s": None, "pause_s": "1"},
+        {"stopped_at_s": "now"},
+        {"killed": 1},
+        {"surplus": 1},
+    ],
+)
+def test_a_spoilt_record_is_dropped(spoilt: dict[str, object]) -> None:
+    """Each field is of its kind, and about the node it is filed under."""
+    intent = RESTART.as_intent()
+    intent["record"] = {**intent["record"], **spoilt}
+
+    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == ()
+
+
+def test_failures_are_read_back_and_no_others() -> None:
+    """One that lies ahead is of another run of the machine."""
+    notes = {
+        "failures": {
+            NODE: [[990.0, "t/0@1"], [995, None], [1001.0, None], ["x", None], 7],
+            "w:w_01": "none",
+        }
+    }
+
+    assert remembered({}, notes, now_s=1000.0).failures == {
+        NODE: (Failure(990.0, "t/0@1"), Failure(995.0, None))
+    }
+
+
+@pytest.mark.parametrize("spoilt", [None, 7, "w", [7], {"w": 7}])
+def test_spoilt_notes_are_empty_notes(spoilt: object) -> None:
+    """Whatever stands there."""
+    notes = dict.fromkeys(("failures", "held", "reporting_groups", "rolls"), spoilt)
+
+    left = remembered({}, notes, now_s=1000.0)
+
+    assert not left.held
+    assert not left.reporting_groups
+    assert not left.rolls
+    assert not left.failures
