@@ -75,7 +75,6 @@ class End(Enum):
 
     STOPPED = auto()
     AGAIN = auto()
-    FAILED = auto()
 
 
 class GroupConsumer:
@@ -193,7 +192,7 @@ class GroupConsumer:
             while self._live() is End.AGAIN:
                 if self._stopping.wait(JOIN_AGAIN_S):
                     if self._leaves:
-                        departure.tell(self._plan.group, left=False)
+                        departure.tell(self._plan.group, why_not=departure.NOT_JOINED)
                     return
         except FatalError as error:
             self._on_fatal(error)
@@ -358,21 +357,21 @@ class GroupConsumer:
         # Others are removed from their groups by a mere close.
         leaves = self._leaves and self._plan.topics and self._is_static
         if leaves and not self.watch.is_consumer_protocol:
-            left = departure.leave(
+            why_not = departure.leave(
                 client,
                 is_member=lambda: assignment.has_joined,
                 holds=self._lanes.all,
                 within_s=give_up_at_s - time.monotonic(),
             )
-            departure.tell(self._plan.group, left=left)
+            departure.tell(self._plan.group, why_not=why_not)
         self._close(client, within_s=give_up_at_s - time.monotonic())
         if leaves and self.watch.is_consumer_protocol:
-            left = departure.give_up_id(
+            why_not = departure.give_up_id(
                 self._properties,
                 self._plan.topics,
                 within_s=give_up_at_s - time.monotonic(),
             )
-            departure.tell(self._plan.group, left=left)
+            departure.tell(self._plan.group, why_not=why_not)
 
     @property
     def _is_static(self) -> bool:

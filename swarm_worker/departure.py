@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from swarm_worker.troubles import library_logger
 
@@ -24,10 +24,19 @@ SENT_WITHIN_S: Final = 0.2
 
 LEAST_S: Final = 0.5
 
+# Errors of a join that no waiting cures, each with what it means here.
+_REFUSALS: Final[Mapping[int, str]] = {
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: (
+        "the broker's group.consumer.migration.policy is disabled"
+    ),
+    KafkaError._FATAL: "its instance id is in use",  # noqa: SLF001 - librdkafka's own code
+}
 _NOT_LEFT: Final = (
     "its partitions wait until its session ends (session.timeout.ms, with "
     "group.protocol=consumer the group's consumer.session.timeout.ms; 45 s by default)"
 )
+NOT_JOINED: Final = "it has not joined in this life"
+_LATE: Final = "the group did not answer in time"
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +50,8 @@ def leave(
     is_member: Callable[[], bool],
     holds: Callable[[], object],
     within_s: float,
-) -> bool:
-    """Leave, in the classic protocol; tell whether it was possible in time.
+) -> str | None:
+    """Leave, in the classic protocol; give why that was not possible, or None.
 
     Blocks, polling. `close` must follow: right after `unsubscribe` it would keep the
     request back (tried on librdkafka 2.16).
@@ -54,23 +63,23 @@ def leave(
         within_s: When to give up; after `LEAVE_MAX_S` at the latest.
     """
     until_s = time.monotonic() + min(within_s, LEAVE_MAX_S)
-    if not _polled_until(client, is_member, until_s):
-        return False
-    client.unsubscribe()
-    is_empty = _polled_until(client, lambda: not holds(), until_s)
-    _polled_until(client, lambda: False, time.monotonic() + SENT_WITHIN_S)
-    return is_empty
+    why_not = _poll_until(client, is_member, until_s)
+    if why_not is None:
+        client.unsubscribe()
+        why_not = _poll_until(client, lambda: not holds(), until_s)
+        _poll_until(client, lambda: False, time.monotonic() + SENT_WITHIN_S)
+    return why_not
 
 
 def give_up_id(
     properties: Mapping[str, Any], topics: Sequence[str], *, within_s: float
-) -> bool:
-    """Leave for a closed member of the consumer protocol; tell whether it was possible.
+) -> str | None:
+    """Leave for a closed member of the consumer protocol; give why not, or None.
 
     There librdkafka closes a static member with epoch -2, "back soon", whatever one
-    does. A classic member with the same id takes its place, and can leave. Needs
-    ``group.consumer.migration.policy`` ``bidirectional`` (the default of Kafka 4) or
-    ``downgrade``. Blocks; what is polled is dropped, and nothing is committed.
+    does. A classic member with the same id takes its place, and can leave, unless
+    ``group.consumer.migration.policy`` is ``disabled`` (tried on Kafka 4.3 with all
+    four). Blocks; what is polled is dropped, and nothing is committed.
 
     Args:
         properties: Of the closed client.
@@ -79,21 +88,24 @@ def give_up_id(
     """
     within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
     until_s = time.monotonic() + within_s
-    outcome: list[bool] = []
+    outcome: list[str | None] = []
 
     def run() -> None:
         outcome.append(_join_and_leave(_classic(properties), topics, until_s))
 
     ends_within(within_s + LEAST_S, run, name="swarm-leave")
-    return any(outcome)
+    return outcome[0] if outcome else _LATE
 
 
-def tell(group: str, *, left: bool) -> None:
+def tell(group: str, *, why_not: str | None) -> None:
     """Log how it went."""
-    if left:
+    if why_not is None:
         logger.info("group_left group=%s", group)
     else:
-        logger.warning("group_not_left group=%s consequence=%r", group, _NOT_LEFT)
+        logger.warning(
+            "group_not_left group=%s reason=%r consequence=%r",
+            group, why_not, _NOT_LEFT,
+        )  # fmt: skip
 
 
 def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool:
@@ -106,7 +118,7 @@ def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool
 
 def _join_and_leave(
     properties: dict[str, Any], topics: Sequence[str], until_s: float
-) -> bool:
+) -> str | None:
     joined, left = threading.Event(), threading.Event()
 
     def on_assign(_: Consumer, partitions: list[TopicPartition]) -> None:
@@ -120,10 +132,11 @@ def _join_and_leave(
     client = Consumer(properties, logger=library_logger)
     try:
         client.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke)
-        if not _polled_until(client, joined.is_set, until_s):
-            return False
-        client.unsubscribe()
-        return _polled_until(client, left.is_set, until_s)
+        why_not = _poll_until(client, joined.is_set, until_s)
+        if why_not is None:
+            client.unsubscribe()
+            why_not = _poll_until(client, left.is_set, until_s)
+        return why_not
     finally:
         client.close()
 
@@ -138,9 +151,15 @@ def _classic(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _polled_until(client: Consumer, is_so: Callable[[], bool], until_s: float) -> bool:
+def _poll_until(
+    client: Consumer, is_so: Callable[[], bool], until_s: float
+) -> str | None:
+    """Poll until something is so; give why it did not come about, or None."""
     while not is_so():
         if time.monotonic() > until_s:
-            return False
-        client.poll(POLL_S)
-    return True
+            return _LATE
+        message = client.poll(POLL_S)
+        error = message.error() if message else None
+        if error is not None and error.code() in _REFUSALS:
+            return _REFUSALS[error.code()]
+    return None
