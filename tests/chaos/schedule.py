@@ -47,9 +47,9 @@ WEIGHTS: Final = {
     Kind.NODE_HANGS: 12,
     Kind.NODE_HANGS_DEAF: 8,
     Kind.NODE_STOPS_POLLING: 8,
-    Kind.NODE_HANGS_LISTENER_DIES: 12,
+    Kind.NODE_HANGS_LISTENER_DIES: 18,
     Kind.LISTENER_KILLED: 8,
-    Kind.LISTENER_TERMED: 4,
+    Kind.LISTENER_TERMED: 6,
     Kind.LISTENER_FROZEN: 4,
     Kind.SUPERVISORD_FROZEN: 2,
     Kind.SUPERVISORD_KILLED: 2,
@@ -66,7 +66,7 @@ STEPS: Final = tuple(
     for method in ("signalProcess", "stopProcess", "startProcess", "getProcessInfo")
     for is_made in (False, True)
 )
-PAUSE_S: Final = (0.0, 0.8)
+PAUSE_S: Final = (0.0, 0.7)
 FROZEN_S: Final = (0.5, 4.0)
 
 
