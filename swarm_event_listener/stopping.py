@@ -48,7 +48,7 @@ def journaled(restart: Restart, *, ok: bool, now_s: float) -> Step:
     if not ok:
         return _without_journal(restart, pid, now_s=now_s)
     if restart.phase is Phase.READY:
-        return stop(restart, now_s=now_s)
+        return _stop(restart, pid, now_s=now_s)
     asked = replace(restart, phase=Phase.EVIDENCE, since_s=now_s)
     return Step(asked, (Signal(name=restart.name, pid=pid, signal="TTIN"),))
 
@@ -76,11 +76,8 @@ def _without_journal(restart: Restart, pid: int, *, now_s: float) -> Step:
     )
 
 
-def stop(restart: Restart, *, now_s: float) -> Step:
-    """Ask for the stop, also once more; without a process there is none to stop."""
-    pid = restart.record.pid
-    if pid is None:
-        return down(restart, now_s=now_s)
+def _stop(restart: Restart, pid: int, *, now_s: float) -> Step:
+    """Ask for the stop, also once more."""
     sent_at_s = restart.record.stop_sent_at_s or now_s
     again = replace(
         restart,
@@ -186,13 +183,12 @@ def stop_due_at_s(restart: Restart, patience: Patience) -> float | None:
 
 def stop_overdue(restart: Restart, *, now_s: float) -> Step:
     """Ask again; KILL where supervisord does not; at last, no longer count on it."""
-    pid = restart.record.pid
-    if restart.durable and restart.asked_at_s is not None:
-        return stop(restart, now_s=now_s)
-    if not restart.durable and pid is not None:
-        is_unanswered = restart.asked_at_s is not None
-        if is_unanswered or not restart.record.killed:
-            return _signal(restart, pid, is_again=is_unanswered)
+    pid, is_unanswered = restart.record.pid, restart.asked_at_s is not None
+    if pid is not None and restart.durable and is_unanswered:
+        return _stop(restart, pid, now_s=now_s)
+    may_signal = is_unanswered or not restart.record.killed
+    if pid is not None and not restart.durable and may_signal:
+        return _signal(restart, pid, is_again=is_unanswered)
     said = say(
         restart,
         Level.ERROR,

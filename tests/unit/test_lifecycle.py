@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from swarm_event_listener import lifecycle, resuming, stopping
 from swarm_event_listener.events import (
     Answer,
+    Answered,
     Closed,
     Closing,
+    FaultCode,
     GroupAdded,
     GroupRemoved,
     Level,
     Lost,
+    Measured,
     Ordered,
+    ProcessInfo,
     ProcessState,
     Reported,
     RollOrdered,
@@ -23,14 +29,19 @@ from swarm_event_listener.events import (
     StateChanged,
     Stop,
     SupervisorChanged,
+    Survey,
     Word,
 )
-from swarm_event_listener.record import Cause
+from swarm_event_listener.health import Word as HealthWord
+from swarm_event_listener.health import health_by_state
+from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.restart import Phase, Restart, Step
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Status
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"
+PATIENCE = POLICY.patience
 DRY = replace(POLICY, dry_run=frozenset(Status))
 
 
@@ -533,3 +544,359 @@ def test_an_event_of_an_unwatched_group_is_nothing_to_us() -> None:
 
     assert world.swarm is not None
     assert "other:node_0" not in world.swarm.nodes
+
+
+# --- single steps ---------------------------------------------------------------------
+
+
+def in_phase(phase: Phase, **fields: Any) -> Restart:
+    """Give a restart of pid 7 in a phase."""
+    record = Record(
+        node=N0, pid=7, cause=Cause.RULE, status=2, reason="broken", detected_at_s=990.0
+    )
+    record = replace(record, **fields.pop("record", {}))
+    return Restart(record=record, phase=phase, since_s=995.0, **fields)
+
+
+def said(action: Stop | Start | Signal, answer: Answer, fault: int = 0) -> Answered:
+    """Give what supervisord said to a call."""
+    return Answered(action=action, answer=answer, fault=fault)
+
+
+STOP = Stop(name=N0, pid=7)
+START = Start(name=N0)
+TERM = Signal(name=N0, pid=7, signal="TERM")
+BEFORE_STOP = [Phase.INTENDED, Phase.EVIDENCE, Phase.READY]
+
+
+def kinds(step: Step) -> list[str]:
+    """Name what a step wants done."""
+    return [type(action).__name__ for action in step.actions]
+
+
+@pytest.mark.parametrize(
+    ("restart", "answer"),
+    [
+        (in_phase(Phase.DOWN), said(STOP, Answer.DONE)),
+        (in_phase(Phase.STOPPING), said(Stop(name=N0, pid=6), Answer.OTHER_PID)),
+        (in_phase(Phase.READY), said(replace(TERM, signal="TTIN"), Answer.OTHER_PID)),
+        (in_phase(Phase.STOPPING), said(TERM, Answer.OTHER_PID)),
+        (in_phase(Phase.RECOVERING), said(START, Answer.DONE)),
+    ],
+)
+def test_an_answer_that_comes_too_late_changes_nothing(
+    restart: Restart, answer: Answered
+) -> None:
+    """What it was about is over."""
+    assert lifecycle.answered(restart, answer, now_s=1000.0) == Step(restart)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(STOP, Answer.FAULT, FaultCode.NOT_RUNNING),
+        said(STOP, Answer.OTHER_PID),
+        said(STOP, Answer.FAULT, 30),
+    ],
+)
+def test_a_stop_that_was_not_taken_is_no_restart(answer: Answered) -> None:
+    """Somebody else stopped it, it was replaced, or it cannot be stopped."""
+    step = lifecycle.answered(in_phase(Phase.STOPPING), answer, now_s=1000.0)
+
+    assert step.restart is None
+    assert kinds(step) == ["Forget", "Say"]
+
+
+def test_a_signal_sent_again_to_who_is_gone_is_followed_by_a_look() -> None:
+    """The one without an answer may have done it."""
+    restart = in_phase(Phase.STOPPING, durable=False, accepted=True, asked_at_s=999.0)
+
+    step = lifecycle.answered(restart, said(TERM, Answer.OTHER_PID), now_s=1000.0)
+
+    assert step == Step(replace(restart, asked_at_s=None), (Survey(),))
+
+
+def test_the_stop_of_a_node_that_dies_too_often_needs_a_journal() -> None:
+    """TERM would only make supervisord bring it back at once."""
+    restart = in_phase(Phase.READY, record={"cause": Cause.EXITED})
+
+    step = stopping.journaled(restart, ok=False, now_s=1000.0)
+
+    assert step.restart is None
+    assert kinds(step) == ["Forget", "Say"]
+
+
+def test_a_disk_that_fills_during_the_evidence_means_term() -> None:
+    """The stop itself must be on record before it is asked for."""
+    step = stopping.journaled(in_phase(Phase.READY), ok=False, now_s=1000.0)
+
+    assert kinds(step) == ["Say", "Signal", "Publish"]
+
+
+@pytest.mark.parametrize("state", [ProcessState.FATAL, ProcessState.STOPPED])
+def test_a_node_without_a_process_stays_one_to_start(state: ProcessState) -> None:
+    """There is nothing to stop, whatever its state is called."""
+    restart = in_phase(Phase.READY, record={"pid": None, "cause": Cause.FATAL})
+
+    step = lifecycle.seen(restart, state, None, patience=PATIENCE, now_s=1000.0)
+
+    assert step == Step(restart)
+
+
+def test_a_process_still_there_while_it_stops_is_waited_for() -> None:
+    """RUNNING, told late."""
+    restart = in_phase(Phase.STOPPING)
+
+    for pid in (7, None):
+        step = lifecycle.seen(
+            restart, ProcessState.RUNNING, pid, patience=PATIENCE, now_s=1000.0
+        )
+        assert step == Step(restart)
+
+
+def test_a_successor_seen_while_it_stops_is_the_recovery() -> None:
+    """Whoever started it: ours was stopped, the events of it were lost."""
+    step = lifecycle.seen(
+        in_phase(Phase.STOPPING, accepted=True),
+        ProcessState.RUNNING,
+        8,
+        patience=PATIENCE,
+        now_s=1000.0,
+    )
+
+    assert step.restart is not None
+    assert step.restart.phase is Phase.RECOVERING
+    assert step.restart.record.new_pid == 8
+    assert step.restart.record.stopped_at_s == 1000.0
+
+
+@pytest.mark.parametrize("phase", BEFORE_STOP)
+def test_what_is_not_stopped_is_left_alone(phase: Phase) -> None:
+    """By a listener that ends, an operator's hold, a removal: nothing happened."""
+    restart = in_phase(phase)
+
+    for step in (
+        lifecycle.hurry(restart, now_s=1000.0),
+        lifecycle.held(restart, is_held=True),
+        lifecycle.removed(restart),
+        lifecycle.give_up(restart),
+    ):
+        assert step.restart is None
+        assert kinds(step) == ["Forget", "Say"]
+    assert not lifecycle.is_unsettled(restart)
+    assert lifecycle.holds_place(restart, now_s=1e6)
+    assert lifecycle.held(restart, is_held=False) == Step(restart)
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RECOVERING])
+def test_what_is_started_is_left_to_start(phase: Phase) -> None:
+    """A hurry changes nothing; a removal ends the record."""
+    restart = in_phase(phase, record={"started_at_s": 940.0})
+
+    assert lifecycle.hurry(restart, now_s=999.0) == Step(restart)
+    assert kinds(lifecycle.removed(restart)) == ["Remember", "Say"]
+    assert kinds(lifecycle.give_up(restart)) == ["Remember", "Say"]
+    assert lifecycle.is_unsettled(restart) is (phase is Phase.STARTING)
+    assert lifecycle.holds_place(restart, now_s=999.9)
+    assert not lifecycle.holds_place(restart, now_s=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "wake_at_s"),
+    [
+        (Phase.INTENDED, None),
+        (Phase.EVIDENCE, 995.1),
+        (Phase.READY, None),
+        (Phase.STOPPING, 995.0 + 5.0 + 60.0),
+        (Phase.DOWN, 995.0 + 3.0),
+        (Phase.STARTING, 995.0 + 2.0),
+        (Phase.RECOVERING, 995.0 + 60.0),
+    ],
+)
+def test_each_step_is_due_at_its_time(phase: Phase, wake_at_s: float | None) -> None:
+    """And not a moment before."""
+    restart = in_phase(phase, record={"pause_s": 3.0})
+    assert lifecycle.wake_at_s(restart, patience=PATIENCE) == wake_at_s
+    if wake_at_s is None:
+        return
+
+    early, due = (
+        lifecycle.elapsed(restart, patience=PATIENCE, now_s=now_s)
+        for now_s in (wake_at_s - 0.01, wake_at_s)
+    )
+
+    assert early == Step(restart)
+    assert due != Step(restart)
+
+
+def test_a_plain_term_is_due_by_its_own_times() -> None:
+    """KILL after the shutdown timeout, given up a minute later, asked again in 2 s."""
+    term = in_phase(Phase.STOPPING, durable=False)
+    killed = in_phase(Phase.STOPPING, durable=False, record={"killed": True})
+
+    assert lifecycle.wake_at_s(term, patience=PATIENCE) == 995.0 + 4.0
+    assert lifecycle.wake_at_s(killed, patience=PATIENCE) == 995.0 + 4.0 + 60.0
+    unanswered = replace(term, asked_at_s=997.0)
+    assert lifecycle.wake_at_s(unanswered, patience=PATIENCE) == 999.0
+    assert lifecycle.wake_at_s(replace(term, given_up=True), patience=PATIENCE) is None
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "killed"), [(4.9, False), (5.0, True), (6.0, True)]
+)
+def test_who_outlived_stopwaitsecs_was_killed(waited_s: float, *, killed: bool) -> None:
+    """supervisord does not say so; the time does."""
+    restart = in_phase(Phase.STOPPING, record={"stop_sent_at_s": 995.0})
+
+    step = lifecycle.seen(
+        restart, ProcessState.STOPPED, 7, patience=PATIENCE, now_s=995.0 + waited_s
+    )
+
+    assert step.restart is not None
+    assert step.restart.record.killed is killed
+
+
+@pytest.mark.parametrize("cause", [Cause.EXITED, Cause.FATAL])
+def test_a_node_that_is_down_by_its_own_hand_holds_no_place(cause: Cause) -> None:
+    """In no phase: its back-off must not keep others from being healed."""
+    for phase in Phase:
+        restart = in_phase(phase, record={"cause": cause})
+        assert not lifecycle.holds_place(restart, now_s=996.0)
+
+
+def test_a_long_pause_holds_a_place_for_a_minute() -> None:
+    """Then the next node is healed."""
+    restart = in_phase(Phase.DOWN, record={"pause_s": 300.0})
+
+    assert lifecycle.holds_place(restart, now_s=995.0 + 59.9)
+    assert not lifecycle.holds_place(restart, now_s=995.0 + 60.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "pid"),
+    [
+        (ProcessState.EXITED, None),
+        (ProcessState.BACKOFF, None),
+        (ProcessState.FATAL, None),
+        (ProcessState.RUNNING, 8),
+        (ProcessState.STOPPING, 8),
+    ],
+)
+def test_an_intent_whose_process_is_another_is_dropped(
+    state: ProcessState, pid: int | None
+) -> None:
+    """It died and was brought back, or somebody else is at it."""
+    found = ProcessInfo(name=N0, state=state, pid=pid, started_ago_s=100.0)
+
+    step = resuming.resume(
+        in_phase(Phase.READY), found, patience=PATIENCE, now_s=1000.0
+    )
+
+    assert step.restart is None
+    assert kinds(step) == ["Forget", "Say"]
+
+
+@pytest.mark.parametrize(
+    ("started_ago_s", "is_ours"), [(20.0, True), (9.0, True), (8.9, False)]
+)
+def test_a_stopped_process_that_started_after_the_intent_is_a_successor(
+    started_ago_s: float, *, is_ours: bool
+) -> None:
+    """supervisord tells its start in whole seconds: one second is allowed for."""
+    found = ProcessInfo(
+        name=N0, state=ProcessState.STOPPED, pid=None, started_ago_s=started_ago_s
+    )
+
+    step = resuming.resume(
+        in_phase(Phase.READY), found, patience=PATIENCE, now_s=1000.0
+    )
+
+    assert (step.restart is not None) is is_ours
+
+
+def test_an_intent_of_a_node_that_is_no_more_ends() -> None:
+    """numprocs has shrunk while the listener was dead: the stop is on record."""
+    world = World(policy=replace(POLICY, pace=Pace(gap_s=5.0))).run(2)
+    hang(world)
+    world.run(3)
+    world.kill_listener()
+    del world.processes[N0]
+
+    world.start_listener()
+    world.run(10)
+
+    assert [record.node for record in world.records] == [N0]
+    assert world.intents == {}
+
+
+def test_a_node_that_is_no_more_is_forgotten() -> None:
+    """A survey without it, though no event told of its removal."""
+    world = World().run(2)
+    del world.processes[N0]
+    world.tell(Lost())
+
+    assert world.swarm is not None
+    assert N0 not in world.swarm.nodes
+
+
+def test_an_end_that_is_told_late_is_of_a_former_process() -> None:
+    """A survey was ahead of it."""
+    world = World().run(2)
+    world.tell(StateChanged(name=N0, state=ProcessState.EXITED, pid=1))
+
+    assert world.swarm is not None
+    assert world.swarm.nodes[N0].state is ProcessState.RUNNING
+    assert world.swarm.nodes[N0].failures == ()
+
+
+def test_a_new_node_is_followed_from_its_first_event() -> None:
+    """The survey after GroupAdded comes later."""
+    world = World().run(2)
+    world.tell(StateChanged(name="swarm:node_9", state=ProcessState.STARTING))
+
+    assert world.swarm is not None
+    assert world.swarm.nodes["swarm:node_9"].state is ProcessState.STARTING
+
+
+def test_a_reading_of_a_former_process_says_nothing() -> None:
+    """Its successor has memory of its own."""
+    limits = replace(POLICY.limits, memory_limit_bytes=100)
+    world = World(policy=replace(POLICY, limits=limits)).run(2)
+    world.tell(Measured(name=N0, pid=1, memory_bytes=10**6))
+    world.run(2)
+
+    assert world.of(Stop) == []
+
+
+def test_the_listener_wakes_for_what_is_due() -> None:
+    """A step of a restart, or the second look at a silent node."""
+    world = World(1).run(3)
+    swarm = world.swarm
+    assert swarm is not None
+    assert swarm.wake_at_s() is None
+
+    world.processes[N0].is_silent = True
+    while swarm.nodes[N0].silent_since_s is None:
+        world.run(0.5)
+    assert swarm.wake_at_s() == world.now_s + 0.5
+    world.run(0.5)
+    assert swarm.wake_at_s() == world.now_s + 0.1  # evidence
+    assert swarm.policies == {"swarm": POLICY}
+    assert swarm.reporting_groups == {"swarm"}
+
+
+def test_a_status_file_without_a_listener_still_gives_a_word() -> None:
+    """From supervisord's state alone."""
+    assert health_by_state(ProcessState.RUNNING).word is HealthWord.BOOTING
+    assert health_by_state(ProcessState.FATAL).word is HealthWord.UNHEALTHY
+
+
+def test_a_record_is_shown_in_wall_clock_texts() -> None:
+    """Moments that did not come are null; durations are there for what ended."""
+    record = replace(in_phase(Phase.DOWN).record, stop_sent_at_s=991.5)
+
+    shown = record.as_json(lambda moment_s: f"at {moment_s}")
+
+    assert shown["detected_at"] == "at 990.0"
+    assert shown["recovered_at"] is None
+    assert shown["seconds"] == {"detected_to_stop": 1.5}
