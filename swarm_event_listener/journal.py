@@ -85,6 +85,10 @@ class Journal:
         self._history = deque(map(_dump, memory.history), maxlen=HISTORY_MAX)
         self.memory = memory
 
+    def recent(self, count: int) -> list[Any]:
+        """Give the last records of restarts, oldest first."""
+        return [json.loads(text) for text in list(self._history)[-count:]]
+
     def adopt(self, identity: SupervisorIdentity) -> Mapping[str, Plain]:
         """Bind the journal to this supervisord; give the intents that still hold.
 

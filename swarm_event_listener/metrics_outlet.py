@@ -6,6 +6,7 @@ from swarm_event_listener.events import Reported, group_of
 from swarm_event_listener.exposition import exposition
 from swarm_event_listener.metrics import families
 from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.page import WATCHED_S, Page
 from swarm_event_listener.record import Record
 from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
@@ -16,9 +17,10 @@ from swarm_worker.report import Report
 class MetricsOutlet:
     """Sums up what is reported, and has the server show it."""
 
-    def __init__(self, server: MetricsServer) -> None:
-        """Take a server that is started."""
+    def __init__(self, server: MetricsServer, page: Page) -> None:
+        """Take a server that is started, and what its page shows."""
         self._server = server
+        self._page = page
         self._totals = Totals()
 
     def reported(self, swarm: Swarm, event: Reported) -> None:
@@ -31,6 +33,7 @@ class MetricsOutlet:
     def restarted(self, record: Record) -> None:
         """Count a restart that has ended, or that a dry run left out."""
         self._totals.restarted(group_of(record.node), record)
+        self._page.restarted(record)
 
     def show(
         self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
@@ -40,6 +43,16 @@ class MetricsOutlet:
         shown = families(
             swarm, counters, self._totals, now_s=now_s, is_well=not trouble
         )
+        self._page.look(swarm, now_s=now_s)
+        is_watched = now_s - self._server.watched_at_s < WATCHED_S
+        data = b""
+        if is_watched:  # the costliest part: 20 ms for 100 nodes
+            data = self._page.data(swarm, counters, now_s=now_s, trouble=trouble)
         self._server.show(
-            Snapshot(metrics=exposition(shown), trouble=trouble, made_at_s=now_s)
+            Snapshot(
+                metrics=exposition(shown),
+                trouble=trouble,
+                made_at_s=now_s,
+                data=data,
+            )
         )

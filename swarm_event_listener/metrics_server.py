@@ -9,6 +9,7 @@ nobody out, and costs a bounded amount of memory.
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import socket
 import threading
@@ -37,11 +38,13 @@ class Snapshot:
         metrics: The text of a scrape.
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
+        data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
     metrics: bytes
     trouble: str
     made_at_s: float
+    data: bytes = b""
 
 
 @dataclass(slots=True)
@@ -56,15 +59,22 @@ class MetricsServer:
     """The thread. It ends with the process, or with `stop`."""
 
     def __init__(
-        self, address: tuple[str, int], *, clock: Callable[[], float] = time.monotonic
+        self,
+        address: tuple[str, int],
+        *,
+        page: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Listen nowhere yet.
 
         Args:
             address: Host and port; port 0 takes a free one.
+            page: The HTML at ``/``.
             clock: That of the snapshots.
         """
         self._wanted = address
+        self._page = page
+        self.watched_at_s = -math.inf  # when the page last asked for its data
         self._clock = clock
         self._snapshot: Snapshot | None = None  # replaced as a whole, never changed
         self._connections: dict[int, _Connection] = {}  # by descriptor, oldest first
@@ -224,37 +234,61 @@ class MetricsServer:
     def _answer(self, request: bytes) -> bytes:
         snapshot = self._snapshot
         is_stale = snapshot is None or self._clock() - snapshot.made_at_s > STALE_S
-        return answer(request, None if is_stale else snapshot)
+        if b"/data.json" in request:
+            self.watched_at_s = self._clock()
+        return answer(request, None if is_stale else snapshot, page=self._page)
 
 
-def answer(request: bytes, snapshot: Snapshot | None) -> bytes:
+def answer(request: bytes, snapshot: Snapshot | None, *, page: bytes) -> bytes:
     """Give the whole response.
 
     Args:
         request: All up to the empty line.
         snapshot: What is known; None when the listener's loop stands still.
+        page: The HTML at ``/``.
     """
     method, path = _method_and_path(request)
     if method not in {"GET", "HEAD"}:
         return _response("405 Method Not Allowed", headers={"Allow": "GET, HEAD"})
-    found = _found(path, snapshot)
+    found = _html(page) if path == "/" else _found(path, snapshot)
     if method == "HEAD":
         return found[: found.index(b"\r\n\r\n") + 4]
     return found
 
 
 def _found(path: str, snapshot: Snapshot | None) -> bytes:
-    if path not in {"/metrics", "/healthz"}:
-        return _response("404 Not Found", b"there is /metrics and /healthz\n")
+    if path not in {"/metrics", "/healthz", "/data.json"}:
+        return _response("404 Not Found", b"there is /, /metrics and /healthz\n")
     if snapshot is None:
         return _response("503 Service Unavailable", b"the listener stands still\n")
     if path == "/metrics":
         return _response(
             "200 OK", snapshot.metrics, headers={"Content-Type": CONTENT_TYPE}
         )
+    if path == "/data.json":
+        return _data(snapshot.data)
     if snapshot.trouble:
         return _response("503 Service Unavailable", f"{snapshot.trouble}\n".encode())
     return _response("204 No Content")
+
+
+def _data(data: bytes) -> bytes:
+    if not data:  # made from now on
+        return _response("202 Accepted", b"in a moment\n")
+    return _response("200 OK", data, headers={"Content-Type": "application/json"})
+
+
+def _html(page: bytes) -> bytes:
+    """Give the page; whatever came to be in it, it can reach nobody but us."""
+    policy = (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        "img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": policy,
+    }
+    return _response("200 OK", page, headers=headers)
 
 
 def _method_and_path(request: bytes) -> tuple[str, str]:
@@ -271,6 +305,7 @@ def _response(
 ) -> bytes:
     fields = {"Content-Type": "text/plain; charset=utf-8", **(headers or {})}
     fields |= {"Connection": "close", "Cache-Control": "no-store"}
+    fields["X-Content-Type-Options"] = "nosniff"
     if not status.startswith("204"):
         fields["Content-Length"] = str(len(body))
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

@@ -134,7 +134,7 @@ def _run(
             StatusFile(settings.state_dir),
             wall=wall,
             watchdog=watchdog,
-            metrics=_metrics(settings.metrics),
+            metrics=_metrics(settings.metrics, journal, wall),
         ),
         stdin=0,
         stdout=stdout,
@@ -144,16 +144,19 @@ def _run(
     return listener.run()
 
 
-def _metrics(address: tuple[str, int] | None) -> MetricsOutlet | None:
+def _metrics(
+    address: tuple[str, int] | None, journal: Journal, wall: Callable[[float], str]
+) -> MetricsOutlet | None:
     if address is None:
         return None
     # Here, since a listener without metrics can do without the memory.
     from swarm_event_listener.metrics_outlet import MetricsOutlet  # noqa: PLC0415
     from swarm_event_listener.metrics_server import MetricsServer  # noqa: PLC0415
+    from swarm_event_listener.page import RESTARTS_MAX, Page, html  # noqa: PLC0415
 
-    server = MetricsServer(address)
+    server = MetricsServer(address, page=html())
     server.start()
-    return MetricsOutlet(server)
+    return MetricsOutlet(server, Page(journal.recent(RESTARTS_MAX), wall=wall))
 
 
 def _first_answer(ask: Callable[[], T]) -> T:

@@ -56,6 +56,7 @@ def test_a_template_may_name_its_event_late_and_join_figures() -> None:
     [
         ("it is %d %% done", (5,), "it is 5 % done"),
         ("a=%s b", (1,), "a=1 b"),
+        ("a b=%s", (), "a b=%s"),
         ("100% sure", (), "100% sure"),
     ],
 )

@@ -16,6 +16,7 @@ from swarm_event_listener.exposition import Family, exposition
 from swarm_event_listener.metrics import families
 from swarm_event_listener.metrics_outlet import MetricsOutlet
 from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.page import Page
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Cause, Record
 from swarm_event_listener.rules import Limits
@@ -149,7 +150,7 @@ def test_promtool_finds_no_fault() -> None:
 def test_only_reports_that_the_core_takes_are_counted() -> None:
     """One of a former process, delivered late, would count all over again."""
     swarm, server = swarm_of_two(), Server(("", 0))
-    outlet = MetricsOutlet(server)
+    outlet = MetricsOutlet(server, Page([], wall=str))
     late = Report(node=0, pid=6, state=State.RUNNING, seq=0, messages=99)
     for pid, report in ((7, BUSY), (6, late), (7, BUSY)):
         event = Reported(name="w:w_00", pid=pid, report=report)

@@ -197,3 +197,33 @@ def test_an_address_that_is_not_ours_is_no_end() -> None:
 
     assert server.address(within_s=0.1) is None
     server.stop()
+
+
+def test_the_page_is_served_and_may_reach_nobody_else() -> None:
+    """Whatever came to be in it, a browser lets it speak to the listener only."""
+    server = MetricsServer(("127.0.0.1", 0), page=b"<!doctype html>")
+    server.start()
+    address = server.address(within_s=10)
+    assert address is not None
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection.request("GET", "/")
+    response = connection.getresponse()
+
+    assert (response.status, response.read()) == (200, b"<!doctype html>")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    connection.close()
+    server.stop()
+
+
+def test_the_pages_data_is_made_once_somebody_looks(endpoint: Endpoint) -> None:
+    """It costs the loop 20 ms for 100 nodes: nobody pays for it unseen."""
+    assert endpoint.server.watched_at_s < endpoint.clock.now_s - 60
+    assert endpoint.ask("/data.json") == (202, b"in a moment\n")
+    assert endpoint.server.watched_at_s == endpoint.clock.now_s
+
+    endpoint.server.show(
+        Snapshot(metrics=b"", trouble="", made_at_s=endpoint.clock.now_s, data=b"{}")
+    )
+    assert endpoint.ask("/data.json") == (200, b"{}")
