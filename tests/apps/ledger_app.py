@@ -13,6 +13,8 @@ import os
 import threading
 import time
 
+from confluent_kafka import Message
+
 from swarm_worker import App, Batch
 from tests.apps.processed import append_processed
 
@@ -24,6 +26,12 @@ NEVER = threading.Event()
 app = App()
 
 
+def number_of(message: Message) -> int:
+    """Give the number under which a message was produced."""
+    number: int = json.loads(message.value() or b"")["id"]
+    return number
+
+
 @app.topic(*TOPICS, group=os.environ.get("LEDGER_GROUP", "ledger"))
 def tell(batch: Batch) -> None:
     """Work on each message, then tell that it is done."""
@@ -31,12 +39,11 @@ def tell(batch: Batch) -> None:
         begun_at_s = time.monotonic()
         if SLEEP_S:
             NEVER.wait(SLEEP_S)
-        number = json.loads(message.value() or b"")["id"]
         append_processed(
             PATH,
             node=batch.node,
             topic=batch.topic,
             partition=batch.partition,
-            messages=[(message.offset() or 0, number)],
+            messages=[(message.offset() or 0, number_of(message))],
             begun_at_s=begun_at_s,
         )

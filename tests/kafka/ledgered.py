@@ -1,0 +1,254 @@
+"""A swarm as in production, on real Kafka: supervisord, listener, nodes, a ledger.
+
+The sections are those of `tests.process.scenes`, so of ``conf/supervisord.conf``. Each
+message that a node has processed is a line of the ledger; each process is seen in
+``/proc`` by `tests.process.lives`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+
+from tests.eventually import eventually
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.nodes import unique
+from tests.kafka.witness import Ledger
+from tests.process import scenes
+from tests.process.lives import Lives
+from tests.process.swarms import GROUP, Swarm
+from tests.supervisord import ROOT
+
+NODES: Final = 4
+PARTITIONS: Final = 12
+SHARE: Final = PARTITIONS // NODES
+
+CLASSIC: Final[Mapping[str, Any]] = {
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    # A broker that comes back is found soon, so that outages have an end.
+    "reconnect.backoff.max.ms": 500,
+}
+# Longer than any freeze that is thawed again: a process that sleeps past its session
+# may finish its message beside its successor, which no ledger can tell from a fault.
+SESSION_MS: Final = 10_000
+KIP_848: Final[Mapping[str, Any]] = {
+    "auto.offset.reset": "earliest",
+    "group.protocol": "consumer",
+    "reconnect.backoff.max.ms": 500,
+}
+
+PLUGIN: Final = (
+    "[ctlplugin:swarm]\n"
+    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
+)
+# No node is refused a restart because it was restarted so often: that is the test.
+LIMITS: Final = {"stability_ttl": 5_000, "max_restarts": 100_000}
+
+# What a node logs when it lets go of partitions, and when it has ended in order.
+LET_GO: Final = re.compile(r"partitions_(?:revoked|lost) group=\S+ count=[1-9]")
+ENDED: Final = "node_stopped exit_code=0"
+
+
+@dataclass(kw_only=True)
+class KafkaSwarm:
+    """Nodes that consume one topic, and their witnesses.
+
+    Attributes:
+        swarm: supervisord and the listener.
+        lives: All processes that the slots ever had.
+        ledger: What was produced, processed and committed.
+        kafka: The broker.
+    """
+
+    swarm: Swarm
+    lives: Lives
+    ledger: Ledger
+    kafka: KafkaBroker
+
+    def name(self, node: int) -> str:
+        """Give supervisord's full name of a node."""
+        return scenes.name_of(node)
+
+    def pids(self) -> dict[int, int | None]:
+        """Give the pid of each node."""
+        return scenes.pids(self.swarm, NODES)
+
+    def signal(self, node: int, number: signal.Signals) -> int:
+        """Signal a node; give its pid."""
+        pid = self.swarm.pid(node)
+        os.kill(pid, number)
+        return pid
+
+    def supervisorctl(self, *words: str) -> str:
+        """Run ``supervisorctl``, the plugin with it; give what it says."""
+        done = subprocess.run(
+            [
+                Path(sys.executable).with_name("supervisorctl"),
+                *("-c", self.swarm.daemon.folder / "supervisord.conf"),
+                *words,
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+        )
+        assert done.stderr == ""
+        return done.stdout
+
+    def log(self, node: int) -> str:
+        """Give what a node has logged, over all its lives."""
+        return self.swarm.daemon.file(f"{GROUP}_{node:02d}.log")
+
+    def let_go(self, node: int) -> int:
+        """Count how often a node lost partitions, an end of its own included."""
+        return len(LET_GO.findall(self.log(node)))
+
+    def ends(self, node: int) -> int:
+        """Count how often a node ended in order."""
+        return self.log(node).count(ENDED)
+
+    def await_settled(self, *, within_s: float = 40.0) -> None:
+        """Wait until each node's present process runs and holds its share."""
+        eventually(
+            lambda: all(self.holds(node) == SHARE for node in range(NODES)),
+            within_s=within_s,
+            describe=f"{NODES} nodes hold {SHARE} partitions each",
+        )
+
+    def await_back(self, node: int, *, than: int | None, share: int = SHARE) -> int:
+        """Wait until a node works in another process; give its pid."""
+        pid = self.swarm.daemon.new_pid(self.name(node), than=than)
+        eventually(
+            lambda: self.swarm.pid(node) == pid and self.holds(node) == share,
+            within_s=30.0,
+            describe=f"node {node}, pid {pid}, holds {share} partitions again",
+        )
+        return pid
+
+    def holds(self, node: int) -> int | None:
+        """Give the partitions that a node's present process reports; None before."""
+        told = {one["node"]: one for one in self.swarm.status().get("nodes", [])}
+        one = told.get(self.name(node))
+        if one is None or one["report"] is None or one["report"]["state"] != "running":
+            return None
+        is_present = one["pid"] == self.swarm.daemon.pid(self.name(node))
+        return int(one["report"]["assigned"]) if is_present else None
+
+    def settle(self, *, within_s: float = 60.0) -> None:
+        """Wait until all that was produced is processed and committed."""
+        self.ledger.await_processed(within_s=within_s)
+        self.ledger.await_committed(within_s=within_s)
+
+    def owners(self) -> dict[int, set[int]]:
+        """Give the nodes that have worked on each partition."""
+        owners: dict[int, set[int]] = {}
+        for row in self.ledger.processed.read():
+            owners.setdefault(row.partition, set()).add(row.life.node)
+        return owners
+
+
+@contextmanager
+def supervised(
+    kafka: KafkaBroker,
+    *,
+    properties: Mapping[str, Any] = CLASSIC,
+    session_ms: int | None = None,
+    app: str = "tests.apps.ledger_app:app",
+    fault: str = "",
+    sleep_ms: float = 1.0,
+    max_messages: int = 500,
+    concurrency: int = 3,
+    prepare: Callable[[Path], None] | None = None,
+    absent: Callable[[], None] | None = None,
+) -> Iterator[KafkaSwarm]:
+    """Run a swarm on a topic of its own; waits for nothing.
+
+    Args:
+        kafka: The broker.
+        properties: Of librdkafka.
+        session_ms: The group's session; None for the default of 45 s.
+        app: ``module:attribute``, looked up in supervisord's folder first.
+        fault: What a faulty app does.
+        sleep_ms: What a message takes.
+        max_messages: Most messages in a batch.
+        concurrency: Batches in flight in a node.
+        prepare: May put files into supervisord's folder.
+        absent: Called when the topic is there and the swarm is not.
+    """
+    name = kafka.create_topic(unique("swarm"), PARTITIONS)
+    own = dict(properties)
+    if session_ms is not None:
+        if own.get("group.protocol") == "consumer":
+            kafka.set_group_config(
+                name, {"consumer.session.timeout.ms": str(session_ms)}
+            )
+        else:
+            own |= {"session.timeout.ms": session_ms, "heartbeat.interval.ms": 1_000}
+    if absent is not None:
+        absent()
+    worker = {"max_messages": max_messages, "concurrency": concurrency}
+
+    def put_files(folder: Path) -> None:
+        told = (folder / "swarm.toml").read_text("utf-8")
+        own["bootstrap.servers"] = kafka.bootstrap
+        (folder / "swarm.toml").write_text(_toml(told, own, worker), "utf-8")
+        if prepare is not None:
+            prepare(folder)
+
+    environment = {
+        "LEDGER_PATH": "{folder}/processed",
+        "LEDGER_TOPICS": name,
+        "LEDGER_GROUP": name,
+        "LEDGER_SLEEP_MS": str(sleep_ms),
+        "LEDGER_FAULT": fault,
+    }
+    program = {
+        "directory": "{folder}",
+        "environment": ",".join(f'{k}="{v}"' for k, v in environment.items()),
+    }
+    with scenes.watched_scene(
+        nodes=NODES,
+        command=scenes.NODE.replace("tests.process.faulty_app:app", app),
+        limits=LIMITS,
+        program=program,
+        more=PLUGIN,
+        prepare=put_files,
+    ) as (swarm, lives):
+        ledger = Ledger(
+            bootstrap=kafka.bootstrap,
+            topic=name,
+            partitions=PARTITIONS,
+            group=name,
+            path=swarm.daemon.folder / "processed",
+        )
+        yield KafkaSwarm(swarm=swarm, lives=lives, ledger=ledger, kafka=kafka)
+
+
+def _toml(text: str, kafka: Mapping[str, Any], worker: Mapping[str, Any]) -> str:
+    """Give the swarm.toml of a scene, with what concerns Kafka put in."""
+    _, _, rest = text.partition("[worker]\n")
+    lines = [f'"{key}" = {json.dumps(value)}' for key, value in kafka.items()]
+    keys = [f"{key} = {json.dumps(value)}" for key, value in worker.items()]
+    return "\n".join(["[kafka]", *lines, "[worker]", *keys, rest])
+
+
+def answers(kafka: KafkaBroker, group: str, topic: str) -> bool:
+    """Tell whether the group's coordinator answers a stranger."""
+    try:
+        kafka.committed(group, topic, timeout_s=1.0)
+    except KafkaException:
+        return False
+    return True

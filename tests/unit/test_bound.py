@@ -1,0 +1,92 @@
+"""The bound of duplicates, as it is calculated from a ledger."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tests.apps.processed import Life, Processed
+from tests.kafka.blows import Kind, draw
+from tests.kafka.bound import COMMIT_S, LATE_S, Book, Charge, charges
+from tests.ledger import Produced, judge
+
+FIRST, SECOND = Life(0, 11, 1.0), Life(0, 12, 50.0)
+LATEST_S = COMMIT_S + LATE_S
+BATCH = 2
+
+
+def row(life: Life, offset: int, done_at_s: float) -> Processed:
+    """Give a line of the only partition."""
+    return Processed(
+        life=life,
+        topic="t",
+        partition=0,
+        offset=offset,
+        id=offset,
+        begun_at_s=done_at_s,
+        done_at_s=done_at_s,
+    )
+
+
+def charged(first: list[float], repeated: list[int], book: Book) -> list[Charge]:
+    """Judge one life that did a message at each moment, and one that repeats some."""
+    rows = [row(FIRST, offset, at_s) for offset, at_s in enumerate(first)]
+    rows += [row(SECOND, offset, 60.0 + offset) for offset in repeated]
+    produced = [
+        Produced(topic="t", partition=0, offset=offset, id=offset)
+        for offset in range(len(first))
+    ]
+    return charges(judge(produced, rows), rows, book, batch=BATCH)
+
+
+def excesses(first: list[float], repeated: list[int], book: Book) -> list[str]:
+    """Give what is wrong with the only charge."""
+    return [charge.excess for charge in charged(first, repeated, book)]
+
+
+def test_nothing_repeated_is_nothing_charged() -> None:
+    """A life that was killed may also leave nothing."""
+    assert charged([1.0, 2.0], [], Book(killed_at_s={11: 3.0})) == []
+
+
+def test_a_life_that_was_not_killed_may_leave_nothing() -> None:
+    """Not even one message of its last batch."""
+    assert excesses([1.0, 2.0], [1], Book()) == ["it was not killed"]
+
+
+def test_a_batch_is_free_and_what_is_older_must_be_young() -> None:
+    """The batch in flight may have begun long ago; what came before it is committed."""
+    killed = Book(killed_at_s={11: 10.0})
+
+    assert excesses([1.0, 2.0, 3.0], [1, 2], killed) == [""]
+    assert excesses([10.0 - LATEST_S, 9.0, 9.5], [0, 1, 2], killed) == [""]
+    assert excesses([9.9 - LATEST_S, 9.0, 9.5], [0, 1, 2], killed) == [
+        "done 1.60 s before its end"
+    ]
+
+
+def test_what_is_repeated_is_what_was_done_last() -> None:
+    """A hole means that an offset went back."""
+    killed = Book(killed_at_s={11: 10.0})
+
+    assert excesses([9.0, 9.1, 9.2], [0, 2], killed) == [
+        "these are not the last that it did there"
+    ]
+
+
+def test_seconds_without_a_chance_to_commit_do_not_count() -> None:
+    """A nap and an outage that overlap are counted once."""
+    book = Book(killed_at_s={11: 30.0}, naps={11: [(5.0, 15.0)], 99: [(20.0, 29.0)]})
+    book.outages.append((10.0, 20.0))
+    (charge,) = charged([4.0, 29.0, 29.0], [0, 1, 2], book)
+
+    assert charge.age_s == 26.0 - 15.0
+    assert charge.excess
+
+
+def test_a_seed_is_a_schedule() -> None:
+    """The same for the same seed, another for another; all kinds come up."""
+    drawn = list(islice(draw(5, nodes=4), 500))
+
+    assert drawn == list(islice(draw(5, nodes=4), 500))
+    assert drawn != list(islice(draw(6, nodes=4), 500))
+    assert {blow.kind for blow in drawn} == set(Kind)
