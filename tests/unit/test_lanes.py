@@ -420,6 +420,78 @@ def test_large_messages_fill_the_room_too() -> None:
     assert not fixture.lanes.wait_for_room(within_s=0.0)
 
 
+def test_what_is_paused_or_gone_is_not_paused_or_resumed_again() -> None:
+    """Between the question and the answer a partition may have gone."""
+    fixture = Fixture()
+    fixture.add(10)
+    lane = fixture.lane()
+    fixture.lanes.paused([lane])
+    fixture.lanes.paused([lane])
+    assert lane.resume_below == 5
+    fixture.lanes.close([("t", 0)])
+
+    fixture.lanes.resumed([lane])
+
+    assert lane.paused
+
+
+def test_the_fullest_are_no_more_than_make_up_half() -> None:
+    """What is paused already is not counted among them."""
+    fixture = Fixture(partitions=3)
+    fixture.add(CAPACITY_MESSAGES)
+    fixture.add(CAPACITY_MESSAGES, partition=1)
+    fixture.lanes.paused([fixture.lane(0)])
+
+    assert fixture.lanes.to_pause(now_s=NOW_S, make_room=True) == [fixture.lane(1)]
+
+
+def test_only_what_waits_for_messages_is_idle() -> None:
+    """And nothing is while handing out is held."""
+    fixture = Fixture(partitions=3)
+    fixture.add(1)
+    fixture.lanes.paused([fixture.lane(1)])
+    assert fixture.lanes.idle() == [("t", 2)]
+
+    fixture.lanes.is_held = True
+    assert fixture.lanes.idle() == []
+
+
+def test_a_lane_tells_where_it_is() -> None:
+    """Negative while nothing came, and then where it began."""
+    fixture = Fixture()
+    lane = fixture.lane()
+    assert (lane.name, lane.position) == ("t/0", -1)
+
+    fixture.add(5, first=7)
+    assert lane.position == 7
+    fixture.succeed()
+    assert lane.position == 11
+
+
+def test_a_lane_that_waits_for_its_next_try_goes_with_its_partition() -> None:
+    """There is nothing left to try."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.fail()
+    lane = fixture.lane()
+    assert [lane.phase] == [Phase.WAITING]
+
+    fixture.lanes.close([("t", 0)])
+
+    assert [lane.phase] == [Phase.IDLE]
+    assert fixture.lanes.take(lane, now_s=NOW_S) is None
+
+
+def test_an_acknowledgement_of_a_letter_that_is_gone_moves_nothing() -> None:
+    """Its partition went meanwhile."""
+    fixture = Fixture()
+    lane = fixture.lane()
+
+    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+
+    assert lane.next_offset == -1
+
+
 def test_all_lanes_are_paused_while_held() -> None:
     """Also those that come in meanwhile; all are resumed afterwards."""
     fixture = Fixture(partitions=2)

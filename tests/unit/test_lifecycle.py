@@ -900,3 +900,26 @@ def test_a_record_is_shown_in_wall_clock_texts() -> None:
     assert shown["detected_at"] == "at 990.0"
     assert shown["recovered_at"] is None
     assert shown["seconds"] == {"detected_to_stop": 1.5}
+
+
+def test_a_term_whose_process_was_replaced_is_no_restart() -> None:
+    """The stacks went to it, or TERM would have."""
+    for restart in (
+        in_phase(Phase.EVIDENCE),
+        in_phase(Phase.STOPPING, durable=False),
+    ):
+        step = lifecycle.answered(restart, said(TERM, Answer.OTHER_PID), now_s=1000.0)
+
+        assert step.restart is None
+        assert kinds(step) == ["Forget", "Say"]
+
+
+def test_a_booting_process_is_no_place_for_a_restart_without_one() -> None:
+    """supervisord has it back: there is nothing to start."""
+    restart = in_phase(Phase.READY, record={"pid": None, "cause": Cause.FATAL})
+
+    step = lifecycle.seen(
+        restart, ProcessState.RUNNING, 8, patience=PATIENCE, now_s=1000.0
+    )
+
+    assert step.restart is None

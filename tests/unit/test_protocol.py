@@ -108,6 +108,7 @@ def test_what_a_node_prints_on_stderr_is_no_report() -> None:
         ("TICK_60", "when:1201063860", Beat()),
         ("PROCESS_GROUP_ADDED", "groupname:cat\n", GroupAdded(group="cat")),
         ("PROCESS_GROUP_REMOVED", "groupname:a b\n", GroupRemoved(group="a b")),
+        ("PROCESS_GROUP_ADDED", "cat", Unknown("PROCESS_GROUP_ADDED")),
         ("SUPERVISOR_STATE_CHANGE_RUNNING", "", SupervisorChanged(state="RUNNING")),
         ("SUPERVISOR_STATE_CHANGE_STOPPING", "", SupervisorChanged(state="STOPPING")),
         ("REMOTE_COMMUNICATION", "type:t\na\nb", RemoteCommand("t", "a\nb")),

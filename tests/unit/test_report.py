@@ -209,3 +209,44 @@ def test_output_before_the_report_does_not_hide_it() -> None:
     noise = f"some output {BEGIN} more of it"
 
     assert read(noise + BEGIN + payload(encode(REPORT))) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "read"),
+    [
+        ("messages", 3.0, 3),
+        ("lag", None, None),
+        ("stalled", ["a/0", "a/1", "a/2", "a/3"], ("a/0", "a/1", "a/2")),
+    ],
+)
+def test_what_other_writers_may_mean_is_read(
+    field: str, value: object, read: object
+) -> None:
+    """A whole number as a float, and lists that are too long."""
+    plain = {"swarm": 1, "node": 0, "pid": 7, "state": "running", field: value}
+
+    assert getattr(decode(json.dumps(plain)), field) == read
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("messages", 1.5), ("messages", True), ("awaits_id", 1), ("stalled", "a/0")],
+)
+def test_what_nobody_can_mean_is_refused(field: str, value: object) -> None:
+    """By the field's name."""
+    plain = {"swarm": 1, "node": 0, "pid": 7, "state": "running", field: value}
+
+    with pytest.raises(ReportError, match=field):
+        decode(json.dumps(plain))
+
+
+def test_a_report_that_cannot_fit_loses_its_lists_and_is_written() -> None:
+    """A count of 900 digits: nothing else can be dropped, and nothing is raised."""
+    report = Report(
+        node=0, pid=7, state=State.RUNNING, in_flight=("a/0@1",), messages=10**900
+    )
+
+    frame = encode(report).decode("ascii")
+
+    assert '"in_flight":' not in frame
+    assert '"stalled":' not in frame

@@ -109,3 +109,32 @@ def test_addresses() -> None:
     for wrong in ("9464", "localhost:", "localhost:99999", "a b:1", None):
         with pytest.raises(ValueError, match="HOST:PORT"):
             values.address(wrong)
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        (values.count(1), 0),
+        (values.count(1), True),
+        (values.flag, "true"),
+        (values.text, " "),
+        (values.choice("rss", "pss"), "vms"),
+        (values.texts, 7),
+        (values.texts, ["a", " "]),
+        (values.table, []),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(reader: Reader, value: object) -> None:
+    """Saying what was expected."""
+    with pytest.raises(ValueError, match="expected"):
+        reader(value)
+
+
+def test_what_environments_and_files_write_is_read() -> None:
+    """Digits, a list with commas, one of the words."""
+    assert values.count(1)("12") == 12
+    assert values.flag(value=False) is False
+    assert values.text("a") == "a"
+    assert values.choice("rss", "pss")("pss") == "pss"
+    assert values.texts("a, b") == values.texts(["a", " b"]) == ("a", "b")
+    assert values.table({"a": 1}) == {"a": 1}
