@@ -25,7 +25,7 @@ FAILING: dict[str, dict[str, Any]] = {
     "exiting": {"import": "exits"},
     "dying": {"batch_s": 2, "fault": "exit_well"},
 }
-SCRIPTS: dict[str, dict[str, Any]] = {"slow": {"import_s": 9}, **FAILING}
+SCRIPTS: dict[str, dict[str, Any]] = {"slow": {"import_s": 13}, **FAILING}
 NO_APP = "tests.process.scenes:no_such_app"
 
 
@@ -45,6 +45,7 @@ def booting() -> Iterator[tuple[Swarm, Lives]]:
             "groups": [GROUP, *groups],
             "max_restarts": MAX_RESTARTS,
             "restart_period": 60_000,
+            "node_report_timeout": 8_000,  # so long may a busy machine start a process
         },
         more="\n".join(
             scenes.program_section(

@@ -49,6 +49,15 @@ class Struck:
     listeners_killed: int
 
 
+def wait_for_blows(proxy: Proxy, count: int) -> None:
+    """Wait until so many listeners were killed."""
+    eventually(
+        lambda: len(proxy.dealt) >= count,
+        within_s=20,
+        describe=f"{count} listeners killed",
+    )
+
+
 @pytest.fixture(scope="module")
 def struck() -> Iterator[Struck]:
     """Have six nodes restarted, the listener killed at another step of each."""
@@ -67,17 +76,13 @@ def struck() -> Iterator[Struck]:
         scenes.wait_for_reports(swarm, NODES)
         swarm.daemon.rpc.stop(scenes.name_of(STOPPED))
         swarm.daemon.wait_for(scenes.name_of(STOPPED), "STOPPED")
-        proxy.arm(
-            *(
-                Blow(method, scenes.name_of(node), is_made)
-                for node, (method, is_made) in enumerate(LAST_STEPS.values())
-            )
-        )
-        old = {
-            node: swarm.tell(node, consume_age_ms=9_000, ignore_term=node == 3)
-            for node in range(len(STEPS))
-        }
-        old[UNTOUCHED] = swarm.pid(UNTOUCHED)
+        old = {UNTOUCHED: swarm.pid(UNTOUCHED)}
+        for node, (method, is_made) in enumerate(LAST_STEPS.values()):
+            proxy.arm(Blow(method, scenes.name_of(node), is_made))
+            old[node] = swarm.tell(node, consume_age_ms=9_000, ignore_term=node == 3)
+            if method == "signalProcess":  # a successor does not ask for stacks again
+                wait_for_blows(proxy, node + 1)
+        wait_for_blows(proxy, len(STEPS))
         for node in range(len(STEPS)):
             swarm.daemon.new_pid(scenes.name_of(node), than=old[node], within_s=40)
         eventually(lambda: not swarm.intents(), within_s=20, describe="no intent left")
