@@ -120,10 +120,22 @@ class Mayhem:
             node = (fault.node + offset) % NODES
             info = known[scenes.name_of(node)]
             if info.state == "RUNNING" and info.pid is not None:
-                if healthy and (info.name, info.pid) in self.explained:
+                if healthy and not self._is_settled(info.name, info.pid):
                     continue
                 return node, info.pid
         raise ProcessLookupError("no such node runs")
+
+    def _is_settled(self, slot: str, pid: int) -> bool:
+        """Tell whether a process is well and not too young for an operator.
+
+        supervisord tells starts in whole seconds: a listener that died meanwhile cannot
+        tell the stop of a process from that of its predecessor a second before.
+        """
+        young_s = time.monotonic() - 2
+        return (slot, pid) not in self.explained and any(
+            life.pid == pid and life.seen_at_s < young_s
+            for life in self.lives.alive(slot)
+        )
 
     def _explain(self, node: int, pid: int, statuses: set[int]) -> None:
         self.explained.setdefault((scenes.name_of(node), pid), set()).update(statuses)
