@@ -67,6 +67,8 @@ CLOSE_BEFORE_S: Final = 0.5
 CLOSE_MAX_S: Final = 10.0
 LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
 
+_GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
+
 Key = tuple[str, int]  # topic, partition
 
 
@@ -355,30 +357,28 @@ class GroupConsumer:
                 self._pool.cancel()
         offsets.store(client, self._lanes, group=self._plan.group)
         # Others are removed from their groups by a mere close.
-        leaves = self._leaves and self._plan.topics and self._is_static
+        is_static = "group.instance.id" in self._properties
+        leaves = self._leaves and self._plan.topics and is_static
+        why_not: str | None = departure.NOT_CLOSED
         if leaves and not self.watch.is_consumer_protocol:
             why_not = departure.leave(
                 client,
                 is_member=lambda: assignment.has_joined,
                 holds=self._lanes.all,
-                within_s=give_up_at_s - time.monotonic(),
+                within_s=(give_up_at_s - time.monotonic()) / 2,  # the rest: the close
             )
-            departure.tell(self._plan.group, why_not=why_not)
-        self._close(client, within_s=give_up_at_s - time.monotonic())
-        if leaves and self.watch.is_consumer_protocol:
+        is_closed = self._close(client, within_s=give_up_at_s - time.monotonic())
+        if leaves and self.watch.is_consumer_protocol and is_closed:
             why_not = departure.give_up_id(
                 self._properties,
                 self._plan.topics,
                 within_s=give_up_at_s - time.monotonic(),
             )
+        if leaves:
             departure.tell(self._plan.group, why_not=why_not)
 
-    @property
-    def _is_static(self) -> bool:
-        return "group.instance.id" in self._properties
-
-    def _close(self, client: Consumer, *, within_s: float) -> None:
-        """Commit and close; blocks for at most ``within_s`` or `CLOSE_MAX_S`.
+    def _close(self, client: Consumer, *, within_s: float) -> bool:
+        """Commit and close; tell whether it was over within that or `CLOSE_MAX_S`.
 
         Without an answer from the broker a close takes minutes. It has a thread of
         its own, which is left behind then.
@@ -391,11 +391,9 @@ class GroupConsumer:
             client.close()
 
         within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))
-        if not departure.ends_within(within_s, close, name="swarm-close"):
-            logger.warning(
-                "close_gave_up group=%s consequence=%r",
-                group,
-                "the broker does not answer; what was done in the last second repeats",
-            )
-        else:
+        is_closed = departure.ends_within(within_s, close, name="swarm-close")
+        if is_closed:
             logger.info("consumer_closed group=%s", group)
+        else:
+            logger.warning("close_gave_up group=%s consequence=%r", group, _GAVE_UP)
+        return is_closed

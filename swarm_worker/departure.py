@@ -36,6 +36,7 @@ _NOT_LEFT: Final = (
     "group.protocol=consumer the group's consumer.session.timeout.ms; 45 s by default)"
 )
 NOT_JOINED: Final = "it has not joined in this life"
+NOT_CLOSED: Final = "its client did not close in time"
 _LATE: Final = "the group did not answer in time"
 
 logger = logging.getLogger(__name__)
@@ -62,13 +63,16 @@ def leave(
         holds: Whether it still has partitions.
         within_s: When to give up; after `LEAVE_MAX_S` at the latest.
     """
-    until_s = time.monotonic() + min(within_s, LEAVE_MAX_S)
-    why_not = _poll_until(client, is_member, until_s)
-    if why_not is None:
-        client.unsubscribe()
-        why_not = _poll_until(client, lambda: not holds(), until_s)
-        _poll_until(client, lambda: False, time.monotonic() + SENT_WITHIN_S)
-    return why_not
+
+    def go(until_s: float) -> str | None:
+        why_not = _poll_until(client, is_member, until_s)
+        if why_not is None:
+            client.unsubscribe()
+            why_not = _poll_until(client, lambda: not holds(), until_s)
+            _poll_until(client, lambda: False, time.monotonic() + SENT_WITHIN_S)
+        return why_not
+
+    return _bounded(go, within_s)
 
 
 def give_up_id(
@@ -86,15 +90,11 @@ def give_up_id(
         topics: What it was subscribed to.
         within_s: When to give up; after `LEAVE_MAX_S` at the latest.
     """
-    within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
-    until_s = time.monotonic() + within_s
-    outcome: list[str | None] = []
 
-    def run() -> None:
-        outcome.append(_join_and_leave(_classic(properties), topics, until_s))
+    def go(until_s: float) -> str | None:
+        return _join_and_leave(_classic(properties), topics, until_s)
 
-    ends_within(within_s + LEAST_S, run, name="swarm-leave")
-    return outcome[0] if outcome else _LATE
+    return _bounded(go, within_s)
 
 
 def tell(group: str, *, why_not: str | None) -> None:
@@ -114,6 +114,20 @@ def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool
     thread.start()
     thread.join(within_s)
     return not thread.is_alive()
+
+
+def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:
+    """Give what a call gives that is told when to end, even if it does not.
+
+    The commit of a revoke waits for a broker that is frozen, as does a close.
+    """
+    within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
+    until_s = time.monotonic() + within_s
+    outcome: list[str | None] = []
+    ends_within(
+        within_s + LEAST_S, lambda: outcome.append(go(until_s)), name="swarm-leave"
+    )
+    return outcome[0] if outcome else _LATE
 
 
 def _join_and_leave(

@@ -278,6 +278,24 @@ def test_leaving_where_the_broker_does_not_let(
     assert seen.duplicates == 0
 
 
+def test_leaving_while_no_broker_answers(
+    own_kafka: Callable[..., KafkaBroker], protocol: str, log: Log
+) -> None:
+    """It is tried, told, and holds nothing up for long."""
+    kafka = own_kafka()
+    name = kafka.create_topic(unique(f"frozen-leave-{protocol}"), 1)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    own = {**PROTOCOLS[protocol], **LONG_SESSION.get(protocol, {})}
+    node = Node(app, settings(kafka.bootstrap, kafka=own, shutdown_timeout_s=4.0))
+    node.start()
+    produce(kafka.bootstrap, name, 5)
+    seen.await_count(5)
+    kafka.freeze()
+    node.stop(leave=True)  # 20 s at the most; a commit that waits takes 60
+    assert len(log("group_not_left", name)) == 1
+
+
 def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
     """Consumer protocol: while the id is held the node boots, then it goes to work."""
     name = kafka.create_topic(unique("held"), 1)
