@@ -386,8 +386,11 @@ class GroupConsumer:
         group, lanes = self._plan.group, self._lanes.all()
 
         def close() -> None:
-            if not self._plan.topics:  # nobody is going to revoke them
-                offsets.commit(client, lanes, group=group, wait=True)
+            # Not left to the revoke that a close begins with: a client that closes
+            # does not follow a rebalance to its end.
+            offsets.commit(
+                client, lanes, group=group, wait=True, patience_s=CLOSE_MAX_S / 2
+            )
             client.close()
 
         within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))

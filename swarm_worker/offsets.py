@@ -6,9 +6,12 @@ All of it on the thread that polls the client.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.lane import Lane
 from swarm_worker.lanes import Lanes
@@ -16,6 +19,18 @@ from swarm_worker.statistics import Figures
 from swarm_worker.troubles import text_of
 
 logger = logging.getLogger(__name__)
+
+# While a group rebalances, Kafka answers no request of a member that has asked to join
+# before it answers that; a commit then is of a generation that is over, and one of the
+# next is too early until the assignment is out. The partitions are ours all the while.
+_BETWEEN_GENERATIONS: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
+_AGAIN_S: Final = 0.1
 
 
 def store(client: Consumer, lanes: Lanes, *, group: str) -> None:
@@ -32,7 +47,14 @@ def store(client: Consumer, lanes: Lanes, *, group: str) -> None:
         )  # fmt: skip
 
 
-def commit(client: Consumer, lanes: Iterable[Lane], *, group: str, wait: bool) -> None:
+def commit(
+    client: Consumer,
+    lanes: Iterable[Lane],
+    *,
+    group: str,
+    wait: bool,
+    patience_s: float = 0.0,
+) -> None:
     """Commit what is done of lanes, whatever was committed before.
 
     librdkafka's own commits never go back. A topic that was created again, or an offset
@@ -45,17 +67,23 @@ def commit(client: Consumer, lanes: Iterable[Lane], *, group: str, wait: bool) -
         lanes: Whose offsets.
         group: The Kafka group, for the log.
         wait: Block until the coordinator has answered.
+        patience_s: How long to try again while the group rebalances.
     """
     offsets = [_next_of(lane) for lane in lanes if lane.next_offset >= 0]
-    if not offsets:
+    give_up_at_s = time.monotonic() + patience_s
+    while offsets:
+        try:
+            if wait:
+                client.commit(offsets=offsets, asynchronous=False)
+            else:
+                client.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            between = error.args[0].code() in _BETWEEN_GENERATIONS
+            if between and time.monotonic() < give_up_at_s:
+                threading.Event().wait(_AGAIN_S)
+                continue
+            logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
         return
-    try:
-        if wait:
-            client.commit(offsets=offsets, asynchronous=False)
-        else:
-            client.commit(offsets=offsets, asynchronous=True)
-    except KafkaException as error:
-        logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
 
 
 def behind_commit(lanes: Iterable[Lane], figures: Figures) -> Iterator[Lane]:
