@@ -152,8 +152,8 @@ class Swarm:
             at_s = lifecycle.wake_at_s(node.restart, patience=patience)
             if at_s is not None:
                 yield at_s
-        elif node.silent_since_s is not None:
-            confirmed_at_s = node.silent_since_s + SILENCE_CONFIRMED_S
+        else:
+            confirmed_at_s = (node.silent_since_s or 0.0) + SILENCE_CONFIRMED_S
             if confirmed_at_s > self._ticked_at_s:
                 yield confirmed_at_s
 

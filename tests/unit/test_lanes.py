@@ -445,6 +445,14 @@ def test_the_fullest_are_no_more_than_make_up_half() -> None:
     assert fixture.lanes.to_pause(now_s=NOW_S, make_room=True) == [fixture.lane(1)]
 
 
+def test_one_full_lane_makes_room_alone() -> None:
+    """There is no other to pause."""
+    fixture = Fixture()
+    fixture.add(CAPACITY_MESSAGES)
+
+    assert fixture.lanes.to_pause(now_s=NOW_S, make_room=True) == [fixture.lane()]
+
+
 def test_only_what_waits_for_messages_is_idle() -> None:
     """And nothing is while handing out is held."""
     fixture = Fixture(partitions=3)

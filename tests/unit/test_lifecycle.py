@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener import lifecycle, resuming, stopping
+from swarm_event_listener import lifecycle, resuming, starting, stopping
 from swarm_event_listener.events import (
     Answer,
     Answered,
@@ -16,6 +16,7 @@ from swarm_event_listener.events import (
     FaultCode,
     GroupAdded,
     GroupRemoved,
+    Intend,
     Level,
     Lost,
     Measured,
@@ -30,6 +31,7 @@ from swarm_event_listener.events import (
     Stop,
     SupervisorChanged,
     Survey,
+    Tick,
     Word,
 )
 from swarm_event_listener.health import Word as HealthWord
@@ -923,3 +925,59 @@ def test_a_booting_process_is_no_place_for_a_restart_without_one() -> None:
     )
 
     assert step.restart is None
+
+
+def test_a_start_is_asked_again_two_seconds_after_the_last_time() -> None:
+    """Not two seconds after the first."""
+    again = starting.start(in_phase(Phase.STARTING), now_s=1000.0).restart
+
+    assert again is not None
+    assert again.since_s == 995.0
+    assert lifecycle.wake_at_s(again, patience=PATIENCE) == 1002.0
+
+
+def test_silence_counts_only_while_supervisord_answers() -> None:
+    """One that stands still has reports of healthy nodes to tell."""
+    world = World().run(3)
+    swarm = world.swarm
+    assert swarm is not None
+    world.processes[N0].is_silent = True
+    world.lost_calls = 10**6
+    world.run(20)
+    assert world.of(Intend) == []
+    assert swarm.wake_at_s() is None
+
+    world.lost_calls = 0
+    world.run(10)
+    assert [record.status for record in world.records] == [-1]
+
+
+def test_silence_is_looked_at_again_after_half_a_second() -> None:
+    """The report may be in the queue behind the answer."""
+    world = World().run(3)
+    swarm = world.swarm
+    assert swarm is not None
+    world.processes[N0].is_silent = True
+    while swarm.nodes[N0].silent_since_s is None:
+        world.run(0.5)
+
+    world.now_s += 0.4
+    world.tell(Tick())
+    assert world.of(Intend) == []
+    world.now_s += 0.1
+    world.tell(Tick())
+    assert len(world.of(Intend)) == 1
+
+
+def test_an_intent_that_is_being_written_needs_no_waking() -> None:
+    """The journal's answer comes by itself."""
+    world = World().run(2)
+    swarm = world.swarm
+    assert swarm is not None
+    hung = report(pid=world.pid(0), consume_age_ms=5_001)
+
+    swarm.handle(
+        Reported(name=N0, pid=world.pid(0) or 0, report=hung), now_s=world.now_s
+    )
+
+    assert swarm.wake_at_s() is None
