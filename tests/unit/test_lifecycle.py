@@ -36,6 +36,13 @@ from swarm_event_listener.events import (
 )
 from swarm_event_listener.health import Word as HealthWord
 from swarm_event_listener.health import health_by_state
+from swarm_event_listener.node import (
+    Failure,
+    appeared,
+    is_failing,
+    moved,
+    reported,
+)
 from swarm_event_listener.record import Cause, Record
 from swarm_event_listener.restart import Phase, Restart, Step
 from swarm_event_listener.restarts import Pace
@@ -981,3 +988,39 @@ def test_an_intent_that_is_being_written_needs_no_waking() -> None:
     )
 
     assert swarm.wake_at_s() is None
+
+
+def test_a_process_told_again_before_its_stop_is_still_the_one() -> None:
+    """A survey says what is known."""
+    restart = in_phase(Phase.EVIDENCE)
+
+    for pid in (7, None):
+        step = lifecycle.seen(
+            restart, ProcessState.RUNNING, pid, patience=PATIENCE, now_s=995.0
+        )
+        assert step == Step(restart)
+
+
+def test_a_node_that_lived_longer_than_its_pause_is_not_put_off() -> None:
+    """Back-off is for who comes back too soon."""
+    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
+    node = replace(
+        appeared(N0, ProcessState.RUNNING, 7, now_s=1000.0),
+        is_respawn=True,
+        failures=(Failure(900.0), Failure(1000.0)),
+    )
+
+    assert is_failing(node, pace, now_s=1001.9)
+    assert not is_failing(node, pace, now_s=1002.0)
+
+
+def test_another_pid_is_another_process() -> None:
+    """Also where the events between the two were lost."""
+    node = appeared(N0, ProcessState.RUNNING, 7, now_s=1000.0)
+    node = reported(node, Reported(name=N0, pid=7, report=report()), now_s=1001.0)
+
+    same = moved(node, ProcessState.RUNNING, 7, now_s=1002.0)
+    other = moved(node, ProcessState.RUNNING, 8, now_s=1002.0)
+
+    assert same == node
+    assert (other.pid, other.report, other.seen_at_s) == (8, None, 1002.0)

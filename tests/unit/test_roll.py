@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from swarm_event_listener.events import (
@@ -16,11 +19,12 @@ from swarm_event_listener.events import (
     Stop,
     Word,
 )
+from swarm_event_listener.node import Failure, Node, appeared, reported
 from swarm_event_listener.record import Cause
 from swarm_event_listener.remembered import remembered
-from swarm_event_listener.roll import Roll
+from swarm_event_listener.roll import Roll, RollStep, Turned, advance
 from swarm_worker.report import ForeignReport, State
-from tests.simulation import World
+from tests.simulation import World, report
 
 ORDER = RollOrdered(group="swarm", timeout_s=20.0)
 
@@ -327,3 +331,78 @@ def test_a_roll_that_cannot_be_read_back_is_refused(spoilt: dict[str, object]) -
     left = remembered({}, {"rolls": [plain, roll.as_json()]}, now_s=1000.0)
 
     assert left.rolls == (roll,)
+
+
+# --- single steps ---------------------------------------------------------------------
+
+A, B = "swarm:node_0", "swarm:node_1"
+
+
+def idle(name: str, **fields: Any) -> Node:
+    """Give a node that runs as pid 7 and has nothing in flight."""
+    node = appeared(name, ProcessState.RUNNING, 7, now_s=900.0)
+    told = Reported(name=name, pid=7, report=report(**fields))
+    return reported(node, told, now_s=900.0)
+
+
+def a_roll(**fields: Any) -> Roll:
+    """Give a roll in which it is the turn of the first node since 1000."""
+    turn = Turned(name=A, pid=7, since_s=1000.0, had_partitions=True, is_asked=True)
+    fresh = Roll(group="swarm", max_unavailable=2, timeout_s=20.0, waiting=(B,))
+    return replace(fresh, turned=(turn,), **fields)
+
+
+def step_of(roll: Roll, *nodes: Node, free_places: int, now_s: float) -> RollStep:
+    """Move a roll on."""
+    by_name = {node.name: node for node in nodes}
+    return advance(roll, by_name, free_places=free_places, now_s=now_s)
+
+
+def test_only_a_quiet_node_without_work_is_restarted() -> None:
+    """Idle is not enough: it could take the next batch at any moment."""
+    roll = a_roll(waiting=())
+    quiet = {"state": State.QUIET}
+
+    for told, is_restarted in (
+        ({}, False),
+        ({**quiet, "consume_age_ms": 1}, False),
+        (quiet, True),
+    ):
+        step = step_of(roll, idle(A, **told), free_places=1, now_s=1001.0)
+        assert (step.to_restart == (A,)) is is_restarted
+
+
+def test_a_quiet_node_keeps_a_place_for_itself() -> None:
+    """Two may have their turn, but only one may be down."""
+    for free_places, turned_count in ((1, 1), (2, 2)):
+        step = step_of(
+            a_roll(), idle(A), idle(B), free_places=free_places, now_s=1001.0
+        )
+        assert len(step.roll.turned) == turned_count
+
+
+def test_no_more_have_their_turn_than_were_ordered() -> None:
+    """However many places are free."""
+    step = step_of(
+        a_roll(max_unavailable=1), idle(A), idle(B), free_places=9, now_s=1001.0
+    )
+
+    assert len(step.roll.turned) == 1
+
+
+def test_a_turn_that_takes_exactly_its_time_is_in_time() -> None:
+    """And a moment more is too late."""
+    for now_s, failure in (
+        (1020.0, None),
+        (1020.1, f"{A} did not end its batches within 20 s"),
+    ):
+        step = step_of(a_roll(), idle(A), free_places=1, now_s=now_s)
+        assert step.roll.failure == failure
+
+
+def test_only_what_fails_after_its_turn_began_is_the_rolls_failure() -> None:
+    """What failed before was brought back, and is rolled."""
+    for at_s, failure in ((1000.0, None), (1000.1, f"{A} failed in its turn")):
+        node = replace(idle(A), failures=(Failure(at_s),))
+        step = step_of(a_roll(), node, free_places=1, now_s=1001.0)
+        assert step.roll.failure == failure
