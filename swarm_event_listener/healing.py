@@ -79,8 +79,8 @@ class Healing:
         acted_on = tuple(v for v in found if v.status not in policy.dry_run)
         if not acted_on:
             yield from self._record_only(node, found, now_s=now_s)
-        elif acted_on[0].status is Status.UNSTEADY and not is_tick:
-            return  # the other nodes' reports come first: the group may be in an outage
+        elif not is_tick and _is_for_the_tick(node, acted_on):
+            return
         elif self._must_wait(node, acted_on, now_s=now_s):
             yield from self._wait(node, acted_on, now_s=now_s)
         else:
@@ -180,6 +180,15 @@ class Healing:
         node = failed(node, self._table.policy(node).pace, now_s=now_s)
         reason = lines.reasons(found)
         yield from self.begin(node, Cause.RULE, status, reason, now_s=now_s)
+
+
+def _is_for_the_tick(node: Node, found: Found) -> bool:
+    """Tell whether the other nodes come first.
+
+    Their reports, since a group that is frozen is in an outage; or those that have
+    waited for longer, since a tick goes by that.
+    """
+    return found[0].status is Status.UNSTEADY or node.waiting_since_s is not None
 
 
 def _record(

@@ -1024,3 +1024,43 @@ def test_another_pid_is_another_process() -> None:
 
     assert same == node
     assert (other.pid, other.report, other.seen_at_s) == (8, None, 1002.0)
+
+
+def test_an_exit_after_our_term_is_no_death_of_its_own() -> None:
+    """The restart counts once, as a restart does."""
+    world = World().run(2)
+    world.disk_is_full = True
+    hang(world)
+    world.run(5)
+
+    assert world.swarm is not None
+    assert len(world.swarm.nodes[N0].failures) == 1
+
+
+def test_who_waits_for_the_longest_is_healed_first() -> None:
+    """Whatever its name."""
+    world = World().run(2)
+    world.processes[N0].ignores_term = True
+    hang(world, 0)
+    world.run(1)
+    hang(world, 3)
+    world.run(1)
+    hang(world, 1)
+
+    world.run(40)
+
+    assert [record.node[-1] for record in world.records] == ["0", "3", "1"]
+
+
+def test_what_no_event_told_is_seen_within_a_minute() -> None:
+    """Nor any gap in the serials."""
+    world = World().run(2)
+    world.loses_events = True
+    process = world.processes[N0]
+    process.pid = None
+    world.change(process, ProcessState.FATAL)
+    world.loses_events = False
+
+    world.run(61)
+
+    assert [record.cause for record in world.records] == [Cause.FATAL]
