@@ -7,6 +7,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
 from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
 from tests.process.scenes import name_of, pids, wait_for_heard, wait_for_reports
+from tests.process.swarms import Swarm
 
 LONG_SESSION_MS = 45_000  # a test that waits for its end fails
 
@@ -24,11 +25,11 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
     with deadly_swarm(kafka, name, own=own) as swarm:
         wait_for_reports(swarm, 2)
 
-        def each_has_one() -> bool:
-            told = swarm.status()["nodes"]
-            return [node["report"]["assigned"] for node in told] == [1, 1]
-
-        eventually(each_has_one, within_s=20.0, describe="each node has a partition")
+        eventually(
+            lambda: assigned_in(swarm) == [1, 1],
+            within_s=20.0,
+            describe="each node has a partition",
+        )
         for partition in range(2):
             produce(kafka.bootstrap, name, 5, partition=partition)
         await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
@@ -44,7 +45,11 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
         assert pids(swarm, 2) == {0: stays, 1: None}
 
         supervisorctl(swarm, "start", name_of(1))
-        eventually(each_has_one, within_s=20.0, describe="each has one again")
+        eventually(
+            lambda: assigned_in(swarm) == [1, 1],
+            within_s=20.0,
+            describe="each has one again",
+        )
         for partition in range(2):
             produce(kafka.bootstrap, name, 5, partition=partition, first=10)
         await_committed(kafka, name, name, {0: 15, 1: 15}, within_s=20.0)
@@ -62,11 +67,11 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
     with deadly_swarm(kafka, name, own=own) as swarm:
         wait_for_reports(swarm, 2)
 
-        def each_has_one() -> bool:
-            told = swarm.status()["nodes"]
-            return [node["report"]["assigned"] for node in told] == [1, 1]
-
-        eventually(each_has_one, within_s=20.0, describe="each node has a partition")
+        eventually(
+            lambda: assigned_in(swarm) == [1, 1],
+            within_s=20.0,
+            describe="each node has a partition",
+        )
         assigned = swarm.daemon.file("w_00.log").count("partitions_")
         supervisorctl(swarm, "swarm", "quiet", name_of(1))
         eventually(
@@ -84,3 +89,9 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
         supervisorctl(swarm, "start", name_of(1))
         await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
         assert len(set(handled(swarm))) == len(handled(swarm)) == 10
+
+
+def assigned_in(swarm: Swarm) -> list[int | None]:
+    """Give how many partitions each node has; None before its first report."""
+    reports = [node["report"] or {} for node in swarm.status()["nodes"]]
+    return [report.get("assigned") for report in reports]
