@@ -266,7 +266,7 @@ def ends_well(history: History) -> None:
     assert len(stopped) == len(set(stopped))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(histories)
 def test_every_history_ends_well(history: History) -> None:
     """Whatever happened, afterwards all is as its operator wants it.
