@@ -34,9 +34,10 @@ check: $(DEV)  ## format, lint, types, layers
 chaos: $(DEV)  ## a long run of faults: make chaos SEED=1 FAULTS=500
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
-soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 or MINUTES=10
+soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 MINUTES= PROTOCOL=
 	@$(BIN)/python -m tests.kafka.soak $(if $(SEED),--seed $(SEED)) \
-	  $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
+	  $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(PROTOCOL),--protocol $(PROTOCOL))
 
 kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
 	@$(BIN)/python -m tests.kafka.broker $(ARGS)
