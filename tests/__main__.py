@@ -1,8 +1,8 @@
 """``python -m tests [PYTEST ARGUMENTS]``: all tests, in parts that run side by side.
 
-Most of the tests on real processes wait: three parts at a time take a third of the time,
-on two cores, too. Each part is one pytest of its own, its lines marked with its name. With
-arguments there is one part, which they are for.
+Most of the tests on real processes wait: three parts at a time take a third of the
+time, on two cores, too. Each part is one pytest of its own, its lines marked with its
+name. With arguments there is one part, which they are for.
 
 Now and then a part starves a test of another one of its time. What failed is therefore
 tried a second time, with nothing beside it. A test that fails by itself is a failure;
