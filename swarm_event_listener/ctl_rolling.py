@@ -11,7 +11,7 @@ from swarm_event_listener.ctl_session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl_state import Plain, StateError
+from swarm_event_listener.ctl_state import Plain, StateError, Told
 from swarm_event_listener.events import RollOrdered
 from swarm_event_listener.orders import encode_roll, encode_roll_cancel
 
@@ -27,6 +27,7 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     before = told.rolls.get(group)
     if before is not None and not before.get("is_over"):
         raise StateError(f"{group}: ERROR (a roll is under way already)")
+    _check_can_be_quiet(session, group, told)
     session.calls.send(
         encode_roll(
             RollOrdered(
@@ -43,6 +44,23 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
         session.screen.say(_roll_ended(group, ended))
     is_whole = not (ended.get("failure") or ended.get("is_cancelled"))
     return Exit.OK if is_whole else Exit.FAILED
+
+
+def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
+    """Refuse nodes that TSTP would suspend: loops of their own need not handle it.
+
+    Raises:
+        StateError: Names the first of them.
+    """
+    for process in session.calls.processes():
+        is_known = bool(told.nodes.get(process.name, {}).get("known"))
+        if process.group != group or process.pid is None or not is_known:
+            continue  # not to be told, or not before it has reported
+        if session.eyes.catches(process.pid, "TSTP") is False:
+            raise StateError(
+                f"{process.name}: ERROR (its process has no handler for SIGTSTP: a "
+                "roll cannot quiet it; use supervisorctl restart, one by one)"
+            )
 
 
 def _follow(

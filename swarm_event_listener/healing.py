@@ -175,7 +175,7 @@ class Healing:
 
     def _restart(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         status = found[0].status
-        if status is Status.MEMORY and not (node.report and node.report.messages):
+        if status is Status.MEMORY and node.report and not node.report.messages:
             yield lines.below_boot_size(node, found)
         node = failed(node, self._table.policy(node).pace, now_s=now_s)
         reason = lines.reasons(found)

@@ -283,7 +283,7 @@ def test_every_history_ends_well(history: History) -> None:
     st.lists(st.tuples(st.sampled_from(range(NODES)), st.integers(0, 6)), max_size=12)
 )
 def test_one_node_at_a_time_is_down_by_our_hand(falls: list[tuple[int, int]]) -> None:
-    """With a quarter of four allowed, hung nodes are healed one by one, in a roll, too."""
+    """A quarter of four may be down: the hung are healed one by one, rolled or not."""
     story = Story()
     story.roll()
     for node, seconds in falls:

@@ -129,12 +129,26 @@ def test_a_limit_below_the_boot_size_is_said_loudly() -> None:
     policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
     world = World(policy=policy)
     world.processes[N0].report = {"messages": 0}
+    world.run(2)
     world.processes[N0].memory_bytes = 101
 
     world.run(3)
 
     (said,) = world.said("memory_limit_below_boot_size")
     assert said.level is Level.ERROR
+
+
+def test_a_node_that_has_not_reported_to_a_new_listener_may_well_leak() -> None:
+    """What it handled before is not known: no word of its boot size."""
+    policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
+    world = World(policy=policy)
+    world.processes[N0].is_silent = True
+    world.processes[N0].memory_bytes = 101
+
+    world.run(3)
+
+    assert len(world.of(Stop)) == 1
+    assert world.said("memory_limit_below_boot_size") == []
 
 
 def test_a_silent_node_is_found_just_beyond_its_timeout() -> None:
