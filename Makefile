@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check chaos soak kafka clean help
+.PHONY: demo test check cover chaos soak kafka clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,10 @@ check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+cover: $(DEV)  ## branch coverage of the modules that decide: 100 %
+	@$(BIN)/coverage run -m pytest -q tests/unit
+	@$(BIN)/coverage report
 
 chaos: $(DEV)  ## a long run of faults: make chaos SEED=1 FAULTS=500
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
