@@ -640,7 +640,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(EVENTS, max_size=60))
 def test_every_history(events: list[tuple[str, dict[str, Any]]]) -> None:
     """In order, one at a time, nothing skipped, and all done in the end."""
