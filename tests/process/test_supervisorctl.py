@@ -347,6 +347,29 @@ def test_the_shell_has_it_and_survives_mistakes(swarm: Swarm) -> None:
         shell.wait_for("w:w_00 +RUNNING")
 
 
+@pytest.mark.parametrize(
+    "dialogue",
+    [
+        {"swarm why w:w_00": "w:w_00", "swarm history": "record|NODE"},
+        {"swarm dump w:w_00": "Current thread", "swarm doctor": "stopwaitsecs"},
+        {"swarm quiet w:w_00": "told to be quiet", "swarm resume w:*": "told to go on"},
+        {"swarm hold w:w_00": "w:w_00: held", "swarm release w:w_00": "released"},
+        {"swarm retire w:w_00": "w:w_00: retired"},
+        {"swarm roll w --timeout 30": "w: roll done; 2 restarted"},
+    ],
+)
+def test_each_command_works_in_a_terminal(
+    swarm: Swarm, dialogue: dict[str, str]
+) -> None:
+    """What it says is on the screen, and the shell goes on."""
+    with terminal(swarm) as shell:
+        shell.wait_for("supervisor> ")
+        for line, shown in dialogue.items():
+            shell.type(f"{line}\n")
+            shell.wait_for(shown)
+            shell.wait_for("supervisor> ")
+
+
 def test_top_is_live_until_ctrl_c(swarm: Swarm) -> None:
     """It redraws; Ctrl-C gives the shell back."""
     with terminal(swarm) as shell:
