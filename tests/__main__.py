@@ -25,10 +25,19 @@ SWARMS: Final = [
     f"tests/kafka/test_{name}.py"
     for name in ("guarantee", "rolling", "outages", "rebalances")
 ]
+# supervisords with scripted nodes; the rest of the processes is nodes, tools and files.
+SCENES: Final = [
+    f"tests/process/test_{name}.py"
+    for name in (
+        *("boot", "crowd", "endurance", "faulty_nodes", "foreign_reports", "freeze"),
+        *("listener", "listener_killed", "operator", "state_dir", "supervisord_gone"),
+    )
+]
 PARTS: Final = {
     "swarms": SWARMS,
     "kafka": ["tests/kafka", *(f"--ignore={path}" for path in SWARMS)],
-    "process": ["tests/process"],
+    "scenes": SCENES,
+    "process": ["tests/process", *(f"--ignore={path}" for path in SCENES)],
     "rest": ["tests/unit", "tests/contract", "tests/chaos"],
 }
 AT_ONCE: Final = 3
