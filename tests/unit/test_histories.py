@@ -266,7 +266,7 @@ def ends_well(history: History) -> None:
     assert len(stopped) == len(set(stopped))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(histories)
 def test_every_history_ends_well(history: History) -> None:
     """Whatever happened, afterwards all is as its operator wants it.
@@ -296,7 +296,7 @@ def test_one_node_at_a_time_is_down_by_our_hand(falls: list[tuple[int, int]]) ->
     assert story.world.down_count() == 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(0, 3_900), min_size=1, max_size=60))
 def test_a_node_that_is_healthy_in_time_is_never_touched(gaps_ms: list[int]) -> None:
     """However irregularly it reports, within its timeout nothing happens to it."""
