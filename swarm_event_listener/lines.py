@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_event_listener.events import Level, Say, StateChanged
+from swarm_event_listener.events import Level, Say
 from swarm_event_listener.node import Node
 from swarm_event_listener.record import Record
 from swarm_event_listener.roll import Roll
@@ -11,14 +11,14 @@ from swarm_event_listener.rules import Violation
 Found = tuple[Violation, ...]
 
 
-def left_down(event: StateChanged) -> Say:
+def left_down(name: str, pid: int | None) -> Say:
     """A node exited with a code that is for a person to read."""
     return Say(
         level=Level.ERROR,
         event="node_exited_for_good",
         fields={
-            "node": event.name,
-            "pid": event.pid,
+            "node": name,
+            "pid": pid,
             "do": "its exit code is one of the program's exitcodes, so supervisord"
             " leaves it down; see its log, then supervisorctl start",
         },

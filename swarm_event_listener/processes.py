@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Final
 
 from swarm_event_listener import lifecycle, lines, resuming
 from swarm_event_listener.events import (
@@ -20,6 +21,9 @@ from swarm_event_listener.node import Failure, Node, appeared, failed, moved, su
 from swarm_event_listener.record import Cause
 from swarm_event_listener.restart import Phase, Restart, dropped
 from swarm_event_listener.table import Table
+
+# A node's exit codes that supervisord is told to leave alone: configuration, fenced.
+FOR_A_PERSON: Final = frozenset({78, 5})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Processes:
             return
         yield from self._moved(node, event.state, event.pid, now_s=now_s)
         if event.state is ProcessState.EXITED and event.expected:
-            yield lines.left_down(event)
+            yield lines.left_down(event.name, event.pid)
 
     def surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
         """All processes were listed: those that are missing are no more."""
@@ -104,6 +108,8 @@ class Processes:
         intent = self._left.intents.pop(info.name, None)
         if intent is not None:
             yield from self._resumed(node, intent, info, now_s=now_s)
+        if info.state is ProcessState.EXITED and info.exit_code in FOR_A_PERSON:
+            yield lines.left_down(info.name, info.pid)  # before we could hear of it
         yield from self._healing.take_over(self._table.nodes[info.name], now_s=now_s)
 
     def _resumed(

@@ -126,6 +126,7 @@ def test_a_configuration_that_cannot_work_stays_down_for_the_operator(
     swarm.daemon.wait_for(name, "EXITED")
     assert swarm.daemon.rpc.process(name).exit_code == 78
     assert "no_such_app" in swarm.daemon.file("config_00.log")
-    assert f"node_exited_for_good node={name}" in swarm.log
+    said = f"node_exited_for_good node={name}"
+    eventually(lambda: said in swarm.log, describe=said)
     assert records(swarm, "config") == []
     assert len(lives.all(name)) == 1

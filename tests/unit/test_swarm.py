@@ -14,20 +14,24 @@ from swarm_event_listener.events import (
     Intend,
     Level,
     Ordered,
+    ProcessInfo,
     ProcessState,
     Publish,
     Reported,
+    Say,
     Signal,
     Stalled,
     Start,
     StateChanged,
     Stop,
     SupervisorChanged,
+    Surveyed,
     Word,
 )
 from swarm_event_listener.record import Cause
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Limits, Status
+from swarm_event_listener.swarm import Swarm
 from swarm_worker.report import ForeignReport, Report, State
 from tests.simulation import POLICY, World, report
 
@@ -407,6 +411,16 @@ def test_an_exit_that_was_expected_is_left_to_the_operator() -> None:
 
     assert [say.level for say in world.said("node_exited_for_good")] == [Level.ERROR]
     assert world.of(Start) == []
+
+
+def test_a_node_that_exited_before_its_listener_came_is_told_of() -> None:
+    """Exit 78 at once, while the listener still starts: the operator must know."""
+    for code, said in ((78, True), (5, True), (1, False)):
+        info = ProcessInfo(name=N0, state=ProcessState.EXITED, pid=None, exit_code=code)
+        swarm = Swarm({"swarm": POLICY})
+        actions = swarm.handle(Surveyed(processes=(info,)), now_s=1000.0)
+        told = [a.event for a in actions if isinstance(a, Say)]
+        assert ("node_exited_for_good" in told) is said
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0])
