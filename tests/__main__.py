@@ -1,6 +1,6 @@
 """``python -m tests [PYTEST ARGUMENTS]``: all tests, in parts that run side by side.
 
-Most of the tests on real processes wait: three parts at a time take a third of the
+Most of the tests on real processes wait: four parts at a time take a third of the
 time, on two cores, too. Each part is one pytest of its own, its lines marked with its
 name. With arguments there is one part, which they are for.
 
@@ -40,7 +40,7 @@ PARTS: Final = {  # the longest begin first
     "scenes": SCENES,
     "rest": ["tests/unit", "tests/contract", "tests/chaos"],
 }
-AT_ONCE: Final = 3
+AT_ONCE: Final = 4
 SOME_FAILED: Final = 1  # pytest's exit code
 
 
