@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
-from swarm_worker.config import consumer_properties
+from swarm_worker.client import properties_for
 from swarm_worker.dead_letters import DeadLetters
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
@@ -180,9 +180,7 @@ class GroupConsumer:
     # --- lives of a client ------------------------------------------------------------
 
     def _configure(self) -> dict[str, Any]:
-        properties = consumer_properties(self._settings, self._plan.group)
-        for hook in self._plan.configure_consumer:
-            properties |= hook()
+        properties = properties_for(self._plan, self._settings)
         interval_ms = int(properties["auto.commit.interval.ms"])
         return {
             **properties,
