@@ -66,6 +66,14 @@ def java_command() -> str | None:
     return shutil.which("java", path=f"{home}/bin" if home else None)
 
 
+def kafka_version() -> str:
+    """Version of Apache Kafka that ``pom.xml`` asks for."""
+    artifacts = POM.read_text(encoding="utf-8").partition("kafka_2.13</artifactId>")
+    found = re.search(r"<version>([^<]+)</version>", artifacts[2])
+    assert found is not None, f"{POM} names no version of Kafka"
+    return found[1]
+
+
 def missing_here() -> str | None:
     """Ask this machine what ``missing`` asks for."""
     return missing(

@@ -1,0 +1,86 @@
+"""``python -m tests.benchmarks``: measure, side by side, in one run.
+
+Prints a table, goal and figure beside each other, and writes ``results.json`` and
+``results.svg``. Exits 0 when everything was measured, kept or not: a missed goal is a
+finding, a benchmark that breaks down is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.figures import Curve, Figure
+from tests.benchmarks.results import Results, draw, table
+
+Benchmark = Callable[[Bench], Iterable[Figure | Curve]]
+BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks that were asked for."""
+    options = _parse(arguments)
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    results = Results(quick=options.quick)
+    home = options.home.resolve()
+    rng = random.Random(options.seed)
+    bench = Bench(home, quick=options.quick, rng=rng)
+    bench.say(f"seed {options.seed}, results in {out}")
+    with bench:
+        for key in options.only or BENCHMARKS:
+            _measure(key, bench, results)
+            results.write(out / "results.json")
+    sys.stdout.write(table(results.figures) + "\n")
+    draw(out / "results.json", out / "results.svg", bench.environments)
+    for key, failure in results.failures.items():
+        sys.stderr.write(f"benchmark {key} broke down:\n{failure}\n")
+    return int(bool(results.failures))
+
+
+def _measure(key: str, bench: Bench, results: Results) -> None:
+    """Run one benchmark; what breaks it is kept, and the next one is run."""
+    bench.say(f"benchmark {key} ...")
+    try:
+        for measured in BENCHMARKS[key](bench):
+            results.add(measured)
+    except Exception:  # noqa: BLE001 - told at the end, with the exit code
+        results.failures[key] = traceback.format_exc()
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="one short pair each: under 5 minutes"
+    )
+    parser.add_argument(
+        "--only",
+        type=_keys,
+        metavar="1,6",
+        help="numbers of the benchmarks to run (default: all)",
+    )
+    parser.add_argument("--out", type=Path, default=Path(".bench"), metavar="DIR")
+    parser.add_argument("--home", type=Path, default=Path(".bench"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    return parser.parse_args(arguments)
+
+
+def _keys(text: str) -> list[str]:
+    keys = text.split(",")
+    for key in keys:
+        if key not in BENCHMARKS:
+            raise argparse.ArgumentTypeError(
+                f"expected numbers of {', '.join(BENCHMARKS)}, got {key!r}"
+            )
+    return keys
+
+
+if __name__ == "__main__":
+    sys.exit(main())
