@@ -79,7 +79,8 @@ def table(figures: Sequence[Figure]) -> str:
     rows = [head, *(_row(figure) for figure in figures)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = [
-        "| " + " | ".join(map(str.ljust, row, widths, strict=True)) + " |"
+        "".join(f"| {cell:<{width}} " for cell, width in zip(row, widths, strict=True))
+        + "|"
         for row in rows
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
