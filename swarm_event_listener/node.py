@@ -141,14 +141,17 @@ def is_of_this_process(node: Node, pid: int) -> bool:
 
 def reported(node: Node, event: Reported, *, now_s: float) -> Node:
     """Give the node with its report; one of another version only proves life."""
-    alive = replace(
-        node, pid=event.pid, seen_at_s=now_s, silent_since_s=None, is_known=True
-    )
-    if isinstance(event.report, ForeignReport):
-        return alive
     report = event.report
+    if isinstance(report, ForeignReport):
+        return replace(
+            node, pid=event.pid, seen_at_s=now_s, silent_since_s=None, is_known=True
+        )
     return replace(
-        alive,
+        node,
+        pid=event.pid,
+        seen_at_s=now_s,
+        silent_since_s=None,
+        is_known=True,
         report=report,
         reported_at_s=now_s,
         messages_per_s=_messages_per_s(node, report),
@@ -208,7 +211,7 @@ def violations(
     ]
     if report is not None and report.state is State.BOOTING:
         found.append(overdue(now_s - node.booting_since_s, limits))
-    return ranked(violation for violation in found if violation)
+    return ranked(found) if any(found) else ()  # this is called for all, each second
 
 
 def is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:

@@ -150,8 +150,8 @@ def judge(report: Report, limits: Limits) -> tuple[Violation, ...]:
     """
     if report.state not in _JUDGED:
         return ()
-    found = (rule(report, limits) for rule in RULES)
-    return ranked(violation for violation in found if violation)
+    found = [rule(report, limits) for rule in RULES]
+    return ranked(found) if any(found) else ()
 
 
 def silent(silence_s: float, limits: Limits) -> Violation | None:
@@ -187,9 +187,10 @@ def bloated(
     return Violation(Status.MEMORY, f"memory_limit: {mb:.0f} MB > {limit_mb:.0f} MB")
 
 
-def ranked(violations: Iterable[Violation]) -> tuple[Violation, ...]:
+def ranked(found: Iterable[Violation | None]) -> tuple[Violation, ...]:
     """Order violations by `RANK`: the first one's status names the restart."""
-    return tuple(sorted(violations, key=lambda v: RANK.index(v.status)))
+    broken = (violation for violation in found if violation)
+    return tuple(sorted(broken, key=lambda v: RANK.index(v.status)))
 
 
 def troubled(report: Report, limits: Limits) -> bool:

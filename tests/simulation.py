@@ -10,9 +10,9 @@ import dataclasses
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from swarm_event_listener.events import (
     Action,
@@ -321,9 +321,16 @@ class World:
         return [say for say in self.of(Say) if say.event == event]
 
 
+_HEALTHY: Final[dict[str, Any]] = {
+    "node": 0,
+    "pid": 1,
+    "state": State.RUNNING,
+    "poll_age_ms": 10,
+    "assigned": 3,
+    "messages": 1,
+}
+
+
 def report(**fields: Any) -> Report:
     """Give a healthy report, but for the fields given."""
-    healthy = Report(
-        node=0, pid=1, state=State.RUNNING, poll_age_ms=10, assigned=3, messages=1
-    )
-    return replace(healthy, **fields)
+    return Report(**{**_HEALTHY, **fields})
