@@ -207,6 +207,32 @@ def test_promtool_can_read_the_alerts() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def test_each_alert_fires_when_it_should_and_not_before() -> None:
+    """Its scenes are in alerts.test.yml, the texts of the alerts among them."""
+    scenes = Path(__file__).with_name("alerts.test.yml")
+    tested = subprocess.run(
+        [promtool(), "test", "rules", scenes.name],
+        cwd=scenes.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_no_alert_is_without_its_scenes() -> None:
+    """One in which it fires, and one in which it does not."""
+    rules = (CONF / "prometheus" / "alerts.yml").read_text("utf-8")
+    scenes = Path(__file__).with_name("alerts.test.yml").read_text("utf-8")
+    scene = re.compile(r"alertname: (\w+)\n +eval_time: .+\n +exp_alerts:( \[\])?\n")
+    found = [(name, bool(none)) for name, none in scene.findall(scenes)]
+    alerts = re.findall(r"alert: (\w+)", rules)
+
+    assert len(alerts) == 11
+    assert {(name, quiet) for name in alerts for quiet in (True, False)} == set(found)
+
+
 def test_the_dashboard_goes_by_metrics_that_there_are() -> None:
     """And shows all of them, each panel with a title and at its own place."""
     text = (CONF / "grafana" / "swarm.json").read_text("utf-8")
