@@ -2,11 +2,14 @@
 
 One JSON file, replaced as a whole, so that it is either the old or the new one. Nothing
 here ends supervision: a journal that cannot be read is put aside, one that cannot be
-written is said once and tried again with the next write.
+written is said once and tried again with the next write. A copy without the history
+stands beside it: with the journal alone the word of an operator would be lost, and a
+node that is down by our hand would look like one that he has stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -34,6 +37,7 @@ HISTORY_MAX: Final = 1_000
 LOCK_WAIT_S: Final = 3.0  # an orphaned predecessor needs up to one RPC timeout to end
 
 JOURNAL: Final = "journal.json"
+COPY: Final = "journal.copy.json"
 LOCK: Final = "journal.lock"
 STATUS: Final = "status.json"
 
@@ -75,10 +79,11 @@ class Journal:
             JournalTakenError: It still does after that.
         """
         self._path = state_dir / JOURNAL
+        self._copy = state_dir / COPY
         _prepare(state_dir)
         self._lock = _take_lock(state_dir / LOCK, wait_s=lock_wait_s)
         self._is_failing = self._lock is None  # which was said already
-        memory = _load(self._path)
+        memory = _load(self._path, self._copy)
         self._supervisor = memory.supervisor
         self._intents = dict(memory.intents)
         self._notes = dict(memory.notes)
@@ -147,8 +152,9 @@ class Journal:
             self._lock = None
 
     def _write(self) -> bool:
+        head = self._head()
         try:
-            replace_file(self._path, self._encoded(), mode=0o600, durable=True)
+            replace_file(self._path, self._whole(head), mode=0o600, durable=True)
         except OSError as error:
             if not self._is_failing:
                 logger.warning(
@@ -162,20 +168,24 @@ class Journal:
         if self._is_failing:
             logger.info("journal_written_again path=%s", self._path)
         self._is_failing = False
+        # Not durable: it is for the next listener of this run of the machine.
+        with contextlib.suppress(OSError):
+            replace_file(self._copy, head, mode=0o600, durable=False)
         return True
 
-    def _encoded(self) -> bytes:
+    def _head(self) -> bytes:
+        head = {
+            "version": VERSION,
+            "supervisor": self._supervisor,
+            "intents": self._intents,
+            "notes": self._notes,
+        }
+        return _dump(head).encode("ascii")
+
+    def _whole(self, head: bytes) -> bytes:
         # The records are kept encoded: a thousand of them would cost 5 ms each time.
-        head = _dump(
-            {
-                "version": VERSION,
-                "supervisor": self._supervisor,
-                "intents": self._intents,
-                "notes": self._notes,
-            }
-        )
-        history = ",\n".join(self._history)
-        return f'{head[:-1]},"history":[\n{history}\n]}}\n'.encode("ascii")
+        history = ",\n".join(self._history).encode("ascii")
+        return b'%s,"history":[\n%s\n]}\n' % (head[:-1], history)
 
 
 def _dump(plain: Plain) -> str:
@@ -235,14 +245,19 @@ def _lock_within(
             return True
 
 
-def _load(path: Path) -> Memory:
+def _load(path: Path, copy: Path) -> Memory:
     try:
         return _parse(read_own_file(path))
     except (FileNotFoundError, NotADirectoryError):
         logger.info("journal_new path=%s", path)
     except (OSError, ValueError, RecursionError) as error:
         _put_aside(path, why=str(error))
-    return Memory()
+    try:
+        memory = _parse(read_own_file(copy))
+    except (OSError, ValueError, RecursionError):
+        return Memory()
+    logger.info("journal_restored from=%s lost='the history'", copy)
+    return memory
 
 
 def _put_aside(path: Path, *, why: str) -> None:

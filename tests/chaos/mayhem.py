@@ -9,13 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.events import RollOrdered
-from swarm_event_listener.orders import encode_roll
+from swarm_event_listener.events import RollOrdered, Word
+from swarm_event_listener.orders import encode, encode_roll
 from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
+from tests.chaos import peace
+from tests.chaos.book import Book
 from tests.chaos.schedule import Fault, Kind
+from tests.chaos.state_disk import StateDisk
 from tests.chaos.verdict import Evidence, Process
 from tests.eventually import eventually
 from tests.process import scenes
@@ -59,15 +63,12 @@ class Mayhem:
     swarm: Swarm
     lives: Lives
     proxy: Proxy
+    disk: StateDisk
+    book: Book = field(default_factory=Book)
     timeline: list[str] = field(default_factory=list)
     done: Counter[Kind] = field(default_factory=Counter)
-    explained: dict[Process, set[int]] = field(default_factory=dict)
-    excused: set[Process] = field(default_factory=set)
-    stopped_at_s: dict[str, float] = field(default_factory=dict)
-    downs: list[tuple[str, float, float | None]] = field(default_factory=list)
     thaws: list[tuple[float, int]] = field(default_factory=list)
-    listener_ends: int = 0
-    rolls: int = 0
+    mends_at_s: float | None = None
 
     def bring(self, fault: Fault) -> None:
         """Bring a fault about, unless there is nobody to suffer it."""
@@ -76,16 +77,23 @@ class Mayhem:
         try:
             told = self._verbs()[fault.kind](fault)
             self.done[fault.kind] += 1
-        except (SupervisorFault, SupervisorUnreachable, ProcessLookupError) as error:
+        except (SupervisorFault, SupervisorUnreachable, OSError) as error:
             told = f"not possible: {error}"
         self.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {told}")
 
     def thaw(self, *, until_s: float | None = None) -> None:
-        """Continue what was frozen for long enough; all of it without a moment."""
+        """End what has lasted for long enough, freezes and a disk's trouble.
+
+        All of it without a moment.
+        """
         for due_s, pid in list(self.thaws):
             if until_s is None or due_s <= until_s:
                 scenes.signal_if_alive(pid, signal.SIGCONT)
                 self.thaws.remove((due_s, pid))
+        if self.mends_at_s is not None and (until_s or inf) >= self.mends_at_s:
+            self.book.excused |= self._present()
+            self.disk.mend()
+            self.mends_at_s = None
 
     def _verbs(self) -> dict[Kind, Callable[[Fault], str]]:
         return {
@@ -105,6 +113,11 @@ class Mayhem:
             Kind.OPERATOR_STARTS: self._operator_starts,
             Kind.OPERATOR_RESTARTS: self._operator_restarts,
             Kind.OPERATOR_ROLLS: self._operator_rolls,
+            Kind.OPERATOR_HOLDS: self._operator_holds,
+            Kind.OPERATOR_RELEASES: self._operator_releases,
+            Kind.JOURNAL_DAMAGED: self._damage_journal,
+            Kind.DISK_FULL: self._trouble_disk,
+            Kind.DISK_READ_ONLY: self._trouble_disk,
         }
 
     # --- nodes ------------------------------------------------------------------------
@@ -132,13 +145,13 @@ class Mayhem:
         tell the stop of a process from that of its predecessor a second before.
         """
         young_s = time.monotonic() - 2
-        return (slot, pid) not in self.explained and any(
+        return (slot, pid) not in self.book.explained and any(
             life.pid == pid and life.seen_at_s < young_s
             for life in self.lives.alive(slot)
         )
 
     def _explain(self, node: int, pid: int, statuses: set[int]) -> None:
-        self.explained.setdefault((scenes.name_of(node), pid), set()).update(statuses)
+        self.book.explain((scenes.name_of(node), pid), statuses)
 
     def _sicken(self, fault: Fault) -> str:
         node, pid = self._victim(fault)
@@ -190,7 +203,7 @@ class Mayhem:
         pid = self._listener()
         is_kill = fault.kind is Kind.LISTENER_KILLED
         os.kill(pid, signal.SIGKILL if is_kill else signal.SIGTERM)
-        self.listener_ends += 1
+        self.book.listener_ends += 1
         return f"pid {pid}"
 
     def _freeze_listener(self, fault: Fault) -> str:
@@ -216,13 +229,13 @@ class Mayhem:
         process.kill()
         process.wait()
         self._excuse_all()
-        self.listener_ends += 1
+        self.book.listener_ends += 1
         scenes.start_again(self.swarm)
         return f"pid {process.pid}, now {self.swarm.daemon.process.pid}"
 
     def _reload(self, _fault: Fault) -> str:
         self._excuse_all()
-        self.listener_ends += 1
+        self.book.listener_ends += 1
         self.swarm.daemon.rpc._call("supervisor.restart")
         eventually(self._has_reloaded, within_s=30, describe="the end of a reload")
         return "done"
@@ -234,33 +247,58 @@ class Mayhem:
 
     def _excuse_all(self) -> None:
         """Take note that whatever is under way now ends without a record."""
-        self.excused |= self.stopped()
-        for slot in map(scenes.name_of, range(NODES)):
-            self.excused |= {(slot, life.pid) for life in self.lives.alive(slot)}
-        now_s = time.monotonic()
-        for slot, from_s in self.stopped_at_s.items():
-            self.downs.append((slot, from_s, now_s))
-        self.stopped_at_s.clear()
+        self.book.excuse_all(peace.stopped(self.swarm) | self._present())
+
+    def _present(self) -> set[Process]:
+        slots = map(scenes.name_of, range(NODES))
+        return {(slot, life.pid) for slot in slots for life in self.lives.alive(slot)}
+
+    # --- the listener's disk ----------------------------------------------------------
+
+    def _damage_journal(self, fault: Fault) -> str:
+        """Damage it while the listener cannot write it anew; the next one reads it."""
+        pid = self._listener()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            records = self.swarm.records()
+            self.disk.damage(fault.damage)
+            self.book.kept += records
+            os.kill(pid, signal.SIGKILL)
+        finally:
+            scenes.signal_if_alive(pid, signal.SIGCONT)
+        self.book.listener_ends += 1
+        return f"{fault.damage}, {len(records)} records in it"
+
+    def _trouble_disk(self, fault: Fault) -> str:
+        """Have nothing written for a while: nodes are restarted by TERM then.
+
+        Such a restart is no stop, and its record dies with the listener.
+        """
+        self.book.excused |= self._present()
+        is_full = fault.kind is Kind.DISK_FULL
+        (self.disk.fill if is_full else self.disk.lock)()
+        self.mends_at_s = time.monotonic() + fault.lasts_s
+        return f"for {fault.lasts_s} s"
 
     # --- the operator -----------------------------------------------------------------
 
     def _operator_stops(self, fault: Fault) -> str:
         node, pid = self._victim(fault, healthy=True)
         self._stop(node, pid)
-        self.stopped_at_s[scenes.name_of(node)] = time.monotonic()
+        self.book.stopped_at_s[scenes.name_of(node)] = time.monotonic()
         return f"node {node} pid {pid}"
 
     def _stop(self, node: int, pid: int) -> None:
         self.swarm.daemon.rpc.stop(scenes.name_of(node))
-        self.excused.add((scenes.name_of(node), pid))
+        self.book.excused.add((scenes.name_of(node), pid))
 
     def _operator_starts(self, _fault: Fault) -> str:
-        if not self.stopped_at_s:
+        slot = min(self.book.stopped_at_s, default=None)
+        if slot is None:
             raise ProcessLookupError("none is stopped")
-        slot = min(self.stopped_at_s)
         now_s = time.monotonic()
         self.swarm.daemon.rpc.start(slot)
-        self.downs.append((slot, self.stopped_at_s.pop(slot), now_s))
+        self.book.is_up(slot, from_s=now_s)
         return slot
 
     def _operator_restarts(self, fault: Fault) -> str:
@@ -273,82 +311,77 @@ class Mayhem:
     def _operator_rolls(self, _fault: Fault) -> str:
         order = encode_roll(RollOrdered(group=GROUP, max_unavailable=2, timeout_s=10))
         self.swarm.daemon.rpc.send_event(order.type, order.data)
-        self.rolls += 1
+        self.book.rolls += 1
         return "asked for"
+
+    def _operator_holds(self, fault: Fault) -> str:
+        """Hold a healthy node; a hold that cannot be kept is not to be relied on."""
+        if self.disk.trouble:
+            raise ProcessLookupError("the listener cannot keep it")
+        node, pid = self._victim(fault, healthy=True)
+        slot = scenes.name_of(node)
+        self._order(Word.HOLD, slot)
+        self.book.held_at_s.setdefault(slot, time.monotonic())
+        return f"node {node} pid {pid}"
+
+    def _operator_releases(self, _fault: Fault) -> str:
+        slot = min(self.book.held_at_s, default=None)
+        if slot is None or self.disk.trouble:
+            raise ProcessLookupError("none is held, or the listener cannot keep it")
+        now_s = time.monotonic()
+        self._order(Word.RELEASE, slot)
+        self.book.is_released(slot, from_s=now_s)
+        return slot
+
+    def _order(self, word: Word, slot: str) -> None:
+        """Give an order, and wait until the listener says that it has taken it."""
+        order = encode(word, [slot])
+        self.swarm.daemon.rpc.send_event(order.type, order.data)
+
+        def is_taken() -> bool:
+            self.thaw(until_s=time.monotonic())
+            told = self.swarm.status().get("nodes", [])
+            return [node["held"] for node in told if node["node"] == slot] == [
+                word is Word.HOLD
+            ]
+
+        eventually(is_taken, within_s=20, describe=f"{slot}: {word}")
 
     # --- the end ----------------------------------------------------------------------
 
-    def stopped(self) -> set[Process]:
-        """Give the processes that an independent listener saw being stopped."""
-        found = set()
-        for event in scenes.witnessed(self.swarm):
-            if event["event"] == "PROCESS_STATE_STOPPING":
-                tokens = dict(
-                    token.partition(":")[::2] for token in event["payload"].split()
-                )
-                if tokens["groupname"] == "w":
-                    found.add((f"w:{tokens['processname']}", int(tokens["pid"])))
-        return found
-
     def at_peace(self) -> bool:
-        """Tell whether each node is as it should be: running and heard, or stopped."""
-        status = self.swarm.status()
-        told = {node["node"]: node for node in status.get("nodes", [])}
-        if not told or status["listener"]["pid"] != self.swarm.daemon.pid(LISTENER):
-            return False
-        if not all(roll["is_over"] for roll in status["rolls"]):
-            return False
-        for info in self.swarm.daemon.rpc.processes():
-            if info.name not in told:
-                continue
-            if info.name in self.stopped_at_s:
-                if info.state != "STOPPED":
-                    return False
-            elif not _is_well(told[info.name], info.pid):
-                return False
-        return not self.swarm.intents()
+        """Tell whether each node is as it should be; see `tests.chaos.peace`."""
+        return peace.at_peace(self.swarm, self.book)
 
     def evidence(self) -> Evidence:
         """Give what the witnesses saw."""
-        downs = [*self.downs, *((s, t, None) for s, t in self.stopped_at_s.items())]
         self.lives.sample()
         return Evidence(
             lives={
                 slot: self.lives.all(slot) for slot in map(scenes.name_of, range(NODES))
             },
             overlaps=self.lives.overlaps,
-            records=[*self.swarm.records()],
-            stopped=self.stopped(),
-            excused=self.excused,
-            explained=self.explained,
-            operator_downs=downs,
-            rolls=self.rolls,
+            records=[*self.book.kept, *self.swarm.records()],
+            stopped=peace.stopped(self.swarm),
+            excused=self.book.excused,
+            explained=self.book.explained,
+            operator_downs=self.book.downs,
+            holds=self.book.holds,
+            rolls=self.book.rolls,
             listener_log=self.swarm.log,
-            listener_ends=self.listener_ends + len(self.proxy.dealt),
+            listener_ends=self.book.listener_ends + len(self.proxy.dealt),
         )
-
-
-def _is_well(told: dict[str, Any], pid: int | None) -> bool:
-    report = told["report"]
-    return bool(
-        pid is not None
-        and told["pid"] == pid
-        and told["restart"] is None
-        and report
-        and report["state"] == "running"
-        and report["consume_age_ms"] is None
-        and report["poll_age_ms"] < 1_000
-        and told["report_age_s"] < 2
-    )
 
 
 @contextmanager
 def mayhem() -> Iterator[Mayhem]:
     """Start a swarm and its witnesses, and wait until all is well."""
     proxies: list[Proxy] = []
+    disks: list[StateDisk] = []
 
     def prepare(folder: Path) -> None:
         proxies.append(Proxy(folder))
+        disks.append(StateDisk(folder / "run"))
 
     with scenes.watched_scene(
         nodes=NODES,
@@ -358,9 +391,10 @@ def mayhem() -> Iterator[Mayhem]:
         prepare=prepare,
     ) as (swarm, lives):
         scenes.wait_for_reports(swarm, NODES)
-        one = Mayhem(swarm, lives, proxies[0])
+        one = Mayhem(swarm, lives, proxies[0], disks[0])
         try:
             yield one
         finally:
             one.thaw()
             proxies[0].close()
+            disks[0].close()

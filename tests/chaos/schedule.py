@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from tests.chaos import state_disk
+
 
 class Kind(StrEnum):
     """All that may go wrong. The name of a node's fault begins with its victim."""
@@ -32,6 +34,11 @@ class Kind(StrEnum):
     OPERATOR_STARTS = "operator starts what he stopped"
     OPERATOR_RESTARTS = "operator restarts a node"
     OPERATOR_ROLLS = "operator has all nodes restarted one by one"
+    OPERATOR_HOLDS = "operator holds a node"
+    OPERATOR_RELEASES = "operator releases what he held"
+    JOURNAL_DAMAGED = "journal damaged, listener killed"
+    DISK_FULL = "disk of the journal full"
+    DISK_READ_ONLY = "disk of the journal read-only"
 
 
 # How often each is drawn. What takes supervisord down takes seconds, and hides what was
@@ -58,6 +65,11 @@ WEIGHTS: Final = {
     Kind.OPERATOR_STARTS: 6,
     Kind.OPERATOR_RESTARTS: 4,
     Kind.OPERATOR_ROLLS: 4,
+    Kind.OPERATOR_HOLDS: 6,
+    Kind.OPERATOR_RELEASES: 5,
+    Kind.JOURNAL_DAMAGED: 5,
+    Kind.DISK_FULL: 3,
+    Kind.DISK_READ_ONLY: 3,
 }
 
 # The listener's last call for a node, and whether supervisord still gets it.
@@ -68,6 +80,7 @@ STEPS: Final = tuple(
 )
 PAUSE_S: Final = (0.0, 0.7)
 FROZEN_S: Final = (0.5, 4.0)
+DAMAGES: Final = tuple(state_disk.DAMAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +91,9 @@ class Fault:
         kind: What.
         pause_s: How long after the one before.
         node: The victim; the next one that runs where this one does not.
-        lasts_s: How long a freeze lasts.
+        lasts_s: How long a freeze lasts, or trouble with the disk.
         step: For a listener that dies: at which call, and whether that is made.
+        damage: What happens to a journal.
     """
 
     kind: Kind
@@ -87,9 +101,11 @@ class Fault:
     node: int
     lasts_s: float
     step: tuple[str, bool]
+    damage: str
 
     def __str__(self) -> str:
-        return f"{self.kind} (node {self.node}, {self.lasts_s} s, {self.step})"
+        drawn = self.node, self.lasts_s, self.step, self.damage
+        return f"{self.kind} {drawn}"
 
 
 def draw(seed: int, *, count: int, nodes: int) -> list[Fault]:
@@ -103,6 +119,7 @@ def draw(seed: int, *, count: int, nodes: int) -> list[Fault]:
             node=chance.randrange(nodes),
             lasts_s=round(chance.uniform(*FROZEN_S), 1),
             step=chance.choice(STEPS),
+            damage=chance.choice(DAMAGES),
         )
         for kind in kinds
     ]

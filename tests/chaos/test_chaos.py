@@ -42,6 +42,7 @@ def test_a_seed_is_a_schedule() -> None:
     assert drawn != schedule.draw(6, count=1_000, nodes=6)
     assert {fault.kind for fault in drawn} == set(schedule.Kind)
     assert {fault.step for fault in drawn} == set(schedule.STEPS)
+    assert {fault.damage for fault in drawn} == set(schedule.DAMAGES)
 
 
 # --- the verdict: what it must not let pass -------------------------------------------
@@ -89,6 +90,7 @@ BAD: dict[str, dict[str, Any]] = {
         "explained": {(SLOT, 1): {2}, (SLOT, 2): {2}},
     },
     "although an operator had stopped it": {"operator_downs": [(SLOT, 5.5, None)]},
+    "although an operator holds it": {"holds": [(SLOT, 4.5, None)]},
     "1 restarts in 0 rolls": {"records": [record(1, cause="roll")]},
     "2 listeners, but only 0": {
         "listener_log": "listener_started\nlistener_started",
@@ -105,6 +107,7 @@ def test_good_evidence_has_nothing_to_complain_of() -> None:
         records=[],
         excused={(SLOT, 1)},
         operator_downs=[(SLOT, 5.5, 5.9)],
+        holds=[(SLOT, 0.5, None), (SLOT, 5.5, None)],
         listener_ends=1,
         listener_log="listener_started listener_started",
     )

@@ -10,6 +10,7 @@ from typing import Any
 from tests.process.lives import Life
 
 Process = tuple[str, int]  # slot and pid
+Span = tuple[str, float, float | None]  # slot, from and to; None: until the end
 
 
 @dataclass(kw_only=True)
@@ -23,8 +24,8 @@ class Evidence:
         stopped: Processes that an independent listener saw being stopped.
         excused: Those whose stop needs no record: an operator's, or supervisord's own.
         explained: Statuses that the faults of a process explain.
-        operator_downs: Slots with the moments between which an operator had them down;
-            the second None for those that are still.
+        operator_downs: When an operator had slots down.
+        holds: When an operator held slots: no rule may touch them.
         rolls: How often the operator asked for a rolling restart.
         listener_log: What the listeners wrote.
         listener_ends: How often one was ended by a fault.
@@ -36,7 +37,8 @@ class Evidence:
     stopped: set[Process]
     excused: set[Process] = field(default_factory=set)
     explained: dict[Process, set[int]] = field(default_factory=dict)
-    operator_downs: list[tuple[str, float, float | None]] = field(default_factory=list)
+    operator_downs: list[Span] = field(default_factory=list)
+    holds: list[Span] = field(default_factory=list)
     rolls: int = 0
     listener_log: str = ""
     listener_ends: int = 0
@@ -50,6 +52,7 @@ def complaints(evidence: Evidence) -> list[str]:
         *_rolls(evidence),
         *_stops(evidence),
         *_operator(evidence),
+        *_held(evidence),
         *_listener(evidence),
     ]
 
@@ -106,6 +109,18 @@ def _operator(evidence: Evidence) -> Iterator[str]:
         for life in evidence.lives.get(slot, []):
             if life.seen_at_s > from_s and (to_s is None or life.seen_at_s < to_s):
                 yield f"started although an operator had stopped it: {life}"
+
+
+def _held(evidence: Evidence) -> Iterator[str]:
+    """A held node may die, or be stopped by its operator: not by us."""
+    recorded = {(record["node"], record["pid"]) for record in evidence.records}
+    ours = recorded | (evidence.stopped - evidence.excused)
+    for slot, from_s, to_s in evidence.holds:
+        for life in evidence.lives.get(slot, []):
+            ended_s = life.gone_at_s
+            is_within = ended_s and from_s < ended_s and (not to_s or ended_s < to_s)
+            if is_within and (slot, life.pid) in ours:
+                yield f"restarted although an operator holds it: {life}"
 
 
 def _listener(evidence: Evidence) -> Iterator[str]:

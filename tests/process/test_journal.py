@@ -141,6 +141,42 @@ def test_a_damaged_journal_is_put_aside(
     journal.close()
 
 
+@pytest.mark.parametrize("text", [None, "", _GOOD[:40], '{"version":99}'])
+def test_a_lost_journal_costs_the_history_alone(
+    journal: Journal, tmp_path: Path, text: str | None
+) -> None:
+    """What an operator holds and what we have down stand in a copy, for us alone."""
+    journal.note({"held": ["w:w_01"]})
+    journal.intend("w:w_00", {"phase": "down"})
+    journal.remember("w:w_02", {"node": "w:w_02"})
+    journal.close()
+    path = tmp_path / "run/journal.json"
+    path.unlink() if text is None else path.write_text(text, "ascii")
+
+    again = reopened(tmp_path / "run")
+
+    assert again.notes == {"held": ["w:w_01"]}
+    assert again.adopt(ME) == {"w:w_00": {"phase": "down"}}
+    assert again.memory.history == ()
+    copy = tmp_path / "run/journal.copy.json"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    again.close()
+
+
+def test_the_copy_alone_may_be_damaged(journal: Journal, tmp_path: Path) -> None:
+    """The journal counts; the copy is written anew with the next word."""
+    journal.intend("w:w_00", {})
+    journal.close()
+    (tmp_path / "run/journal.copy.json").write_text("x", "ascii")
+
+    again = reopened(tmp_path / "run")
+
+    assert again.adopt(ME) == {"w:w_00": {}}
+    again.save()
+    assert read(tmp_path / "run/journal.copy.json")["intents"] == {"w:w_00": {}}
+    again.close()
+
+
 def test_a_missing_journal_is_no_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,6 +268,7 @@ def test_a_full_disk_is_said_once_and_supervision_goes_on(
     assert warnings(caplog) == ["journal_unwritable"]
     assert (tmp_path / "run/journal.json").read_bytes() == before
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "journal.copy.json",
         "journal.json",
         "journal.lock",
     ]
