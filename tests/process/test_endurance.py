@@ -1,12 +1,13 @@
 """Restart after restart: supervisord and the listener do not grow.
 
-Ten in a row of each of four nodes here; 500 of one node by
-``SWARM_RESTARTS=500 pytest tests/process/test_endurance.py``.
+Ten in a row of each of four nodes here; 500 of one node, with
+the figures, by ``SWARM_RESTARTS=500 pytest -s tests/process/test_endurance.py``.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,6 +78,9 @@ def test_many_restarts_leave_no_descriptor_and_no_memory_behind() -> None:
             describe=f"as few descriptors as in the beginning: {warm}",
         )
         in_the_end = sizes(swarm)
+        sys.stdout.write(
+            f"\n{WARM_COUNT}: {warm}\n{COUNT}: {in_the_end}\n"
+        )  # pytest -s
 
         assert swarm.listener_pid() == listener_pid
         pids = [record["pid"] for record in swarm.records()]
