@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 FILLER: Final = "filler"
-SIZE: Final = "size=4m"  # of a journal of a thousand records, twice
+OPTIONS: Final = "size=4m,mode=0750"  # a journal of a thousand records, twice
 
 DAMAGES: Final[dict[str, bytes | None]] = {
     "removed": None,
@@ -29,9 +29,14 @@ class StateDisk:
     def __init__(self, state_dir: Path) -> None:
         """Mount it; without the right to mount, no trouble can be made."""
         self._path = state_dir
+        self._locked = state_dir.with_name("locked")
         self.trouble = ""
         state_dir.mkdir(mode=0o750)
-        self._is_ours = _ran("mount", "-t", "tmpfs", "-o", SIZE, "none", str(state_dir))
+        self._is_ours = _ran("mount", "-t", "tmpfs", "-o", OPTIONS, "none", state_dir)
+        if self._is_ours:
+            self._locked.mkdir()
+            assert _ran("mount", "--bind", state_dir, self._locked)
+            assert _ran("mount", "-o", "remount,bind,ro", self._locked)
 
     def fill(self) -> None:
         """Leave no byte.
@@ -51,8 +56,7 @@ class StateDisk:
             ProcessLookupError: There is no disk of ours, or it is in trouble already.
         """
         self._begin("read-only")
-        assert _ran("mount", "--bind", str(self._path), str(self._path))
-        assert _ran("mount", "-o", "remount,bind,ro", str(self._path))
+        assert _ran("mount", "--bind", self._locked, self._path)
 
     def _begin(self, trouble: str) -> None:
         if not self._is_ours or self.trouble:
@@ -62,7 +66,7 @@ class StateDisk:
     def mend(self) -> None:
         """End the trouble, if there is one."""
         if self.trouble == "read-only":
-            assert _ran("umount", "-l", str(self._path))
+            assert _ran("umount", "-l", self._path)
         (self._path / FILLER).unlink(missing_ok=True)
         self.trouble = ""
 
@@ -81,10 +85,13 @@ class StateDisk:
     def close(self) -> None:
         """Mend and unmount it."""
         self.mend()
-        if self._is_ours and os.path.ismount(self._path):
-            assert _ran("umount", "-l", str(self._path))
+        if self._is_ours:
+            assert _ran("umount", "-l", self._locked)
+            assert _ran("umount", "-l", self._path)
 
 
-def _ran(*command: str) -> bool:
+def _ran(*command: str | Path) -> bool:
     done = subprocess.run(command, check=False, capture_output=True)
+    if done.returncode:
+        sys.stderr.write(f"{command}: {done.stderr.decode()}")
     return done.returncode == 0
