@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NoReturn, TypeVar
 
 from swarm_event_listener.ctl_story import STORIES, since
@@ -87,6 +88,7 @@ def parse(line: str) -> argparse.Namespace:
     return _parser().parse_args(words)
 
 
+@cache
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, allow_abbrev=False)
     kinds = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
