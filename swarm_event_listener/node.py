@@ -97,6 +97,10 @@ class Node:
         return in_flight[0] if in_flight else None
 
 
+# The first report is due at once, or within the interval of one that was there before
+# the listener; without it nothing tells a leak from a limit below the boot size.
+UNHEARD_S: Final = 10.0
+
 _ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 _DEAD: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
 
@@ -207,11 +211,18 @@ def violations(
     found = [
         *(judge(report, limits) if report else ()),
         silence,
-        bloated(node.memory_bytes, node.over_count, limits),
+        _bloated(node, limits, now_s=now_s),
     ]
     if report is not None and report.state is State.BOOTING:
         found.append(overdue(now_s - node.booting_since_s, limits))
     return ranked(found) if any(found) else ()  # this is called for all, each second
+
+
+def _bloated(node: Node, limits: Limits, *, now_s: float) -> Violation | None:
+    """Judge the memory of a process that has told of itself, or had the time to."""
+    if not node.is_known and now_s - node.booting_since_s < UNHEARD_S:
+        return None
+    return bloated(node.memory_bytes, node.over_count, limits)
 
 
 def is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:

@@ -143,14 +143,20 @@ def test_a_limit_below_the_boot_size_is_said_loudly() -> None:
 
 
 def test_a_node_that_has_not_reported_to_a_new_listener_may_well_leak() -> None:
-    """What it handled before is not known: no word of its boot size."""
-    policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
+    """It gets the time to tell what it has handled, then it is restarted all the same.
+
+    Without that no word is said of its boot size.
+    """
+    limits = replace(POLICY.limits, memory_limit_bytes=100, report_timeout_s=60.0)
+    policy = replace(POLICY, limits=limits)
     world = World(policy=policy)
     world.processes[N0].is_silent = True
     world.processes[N0].memory_bytes = 101
 
-    world.run(3)
+    world.run(9)
+    assert world.of(Stop) == []
 
+    world.run(3)
     assert len(world.of(Stop)) == 1
     assert world.said("memory_limit_below_boot_size") == []
 
