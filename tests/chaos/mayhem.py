@@ -68,6 +68,7 @@ class Mayhem:
     timeline: list[str] = field(default_factory=list)
     done: Counter[Kind] = field(default_factory=Counter)
     thaws: list[tuple[float, int]] = field(default_factory=list)
+    troubled_since_s: float = 0.0
     mends_at_s: float | None = None
 
     def bring(self, fault: Fault) -> None:
@@ -91,7 +92,7 @@ class Mayhem:
                 scenes.signal_if_alive(pid, signal.SIGCONT)
                 self.thaws.remove((due_s, pid))
         if self.mends_at_s is not None and (until_s or inf) >= self.mends_at_s:
-            self.book.excused |= self._present()
+            self.book.excused |= self._present(since_s=self.troubled_since_s)
             self.disk.mend()
             self.mends_at_s = None
 
@@ -99,8 +100,8 @@ class Mayhem:
         return {
             **dict.fromkeys(SICK, self._sicken),
             Kind.NODE_HANGS_LISTENER_DIES: self._sicken_and_strike,
-            Kind.NODE_KILLED: self._kill_node,
-            Kind.NODE_TERMED: self._term_node,
+            Kind.NODE_KILLED: self._signal_node,
+            Kind.NODE_TERMED: self._signal_node,
             Kind.NODE_FROZEN: self._freeze_node,
             Kind.NODE_FROZEN_SHORTLY: self._freeze_node,
             Kind.LISTENER_KILLED: self._end_listener,
@@ -167,14 +168,10 @@ class Mayhem:
         self.proxy.arm(Blow(method, scenes.name_of(node), is_made))
         return f"{self._sicken(fault)}, {method} {'made' if is_made else 'not made'}"
 
-    def _kill_node(self, fault: Fault) -> str:
+    def _signal_node(self, fault: Fault) -> str:
         node, pid = self._victim(fault)
-        os.kill(pid, signal.SIGKILL)
-        return f"node {node} pid {pid}"
-
-    def _term_node(self, fault: Fault) -> str:
-        node, pid = self._victim(fault)
-        os.kill(pid, signal.SIGTERM)
+        is_kill = fault.kind is Kind.NODE_KILLED
+        os.kill(pid, signal.SIGKILL if is_kill else signal.SIGTERM)
         return f"node {node} pid {pid}"
 
     def _freeze_node(self, fault: Fault) -> str:
@@ -249,9 +246,14 @@ class Mayhem:
         """Take note that whatever is under way now ends without a record."""
         self.book.excuse_all(peace.stopped(self.swarm) | self._present())
 
-    def _present(self) -> set[Process]:
-        slots = map(scenes.name_of, range(NODES))
-        return {(slot, life.pid) for slot in slots for life in self.lives.alive(slot)}
+    def _present(self, *, since_s: float = inf) -> set[Process]:
+        """Give the processes that are there now, or were since a moment."""
+        return {
+            (slot, life.pid)
+            for slot in map(scenes.name_of, range(NODES))
+            for life in self.lives.all(slot)
+            if (life.gone_at_s or inf) >= since_s
+        }
 
     # --- the listener's disk ----------------------------------------------------------
 
@@ -274,10 +276,10 @@ class Mayhem:
 
         Such a restart is no stop, and its record dies with the listener.
         """
-        self.book.excused |= self._present()
         is_full = fault.kind is Kind.DISK_FULL
         (self.disk.fill if is_full else self.disk.lock)()
-        self.mends_at_s = time.monotonic() + fault.lasts_s
+        self.troubled_since_s = time.monotonic()
+        self.mends_at_s = self.troubled_since_s + fault.lasts_s
         return f"for {fault.lasts_s} s"
 
     # --- the operator -----------------------------------------------------------------
