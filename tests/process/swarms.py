@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,3 +103,9 @@ class Swarm:
             return sum(node["report"] is not None for node in told) == nodes
 
         eventually(heard, within_s=20.0, describe=f"reports of {nodes} nodes")
+
+
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -13,15 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.eventually import eventually
-from tests.process.swarms import Swarm
+from tests.process.swarms import Swarm, free_port
 
 pytestmark = pytest.mark.process
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:

@@ -1,8 +1,5 @@
 """A batch: a sequence with marks."""
 
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,10 +68,3 @@ def test_done_is_what_has_no_gap_before_it(size: int, data: st.DataObject) -> No
         batch.mark_done(batch[index])
         marked.add(index)
         assert batch.done_count == next(n for n in range(size + 1) if n not in marked)
-
-
-def test_batch_costs_no_kafka_client() -> None:
-    """Importing it is cheap: the client is loaded with the first consumer."""
-    code = "import swarm_worker.batch, sys; assert 'confluent_kafka' not in sys.modules"
-
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,9 +1,5 @@
 """Reports of an own loop."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from swarm_worker import Liveness
@@ -88,14 +84,3 @@ def test_bounds() -> None:
         Liveness(liveness_interval_ms=100)
     with pytest.raises(ValueError, match="max_poll_interval_ms of at least 1"):
         Liveness(max_poll_interval_ms=0)
-
-
-def test_it_costs_no_kafka_client() -> None:
-    """Users of other clients need not have this one loaded."""
-    code = (
-        "import sys; from swarm_worker import Liveness;"
-        "sys.exit('confluent_kafka' in sys.modules)"
-    )
-    root = Path(__file__).parents[2]
-
-    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
