@@ -190,6 +190,11 @@ def measured(node: Node, memory_bytes: int, limits: Limits) -> Node:
     )
 
 
+def is_news(node: Node, memory_bytes: int) -> bool:
+    """Tell whether a reading changes what is known; each one over the limit counts."""
+    return memory_bytes != node.memory_bytes or node.over_count > 0
+
+
 def violations(
     node: Node, limits: Limits, *, now_s: float, silence_counts: bool
 ) -> tuple[Violation, ...]:

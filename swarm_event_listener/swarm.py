@@ -261,7 +261,8 @@ class Swarm:
             return
         node = measured(node, event.memory_bytes, self._table.policy(node).limits)
         self._table.put(node)
-        yield from self._healing.consider(node, now_s=now_s, is_tick=False)
+        if node.over_count:
+            yield from self._healing.consider(node, now_s=now_s, is_tick=False)
 
     def _tick(self, *, now_s: float) -> Iterator[Action]:
         self._ticked_at_s = now_s
