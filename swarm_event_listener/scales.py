@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from swarm_event_listener.events import Measured
 from swarm_event_listener.memory import Gauge, MemoryUnreadableError
-from swarm_event_listener.node import Node
+from swarm_event_listener.node import Node, is_news
 from swarm_event_listener.rarely import Rarely
 
 
@@ -19,7 +19,7 @@ class Scales:
         self._rarely = rarely
 
     def measure(self, nodes: Mapping[str, Node], *, now_s: float) -> Iterator[Measured]:
-        """Give the readings that there are; the nodes may change meanwhile."""
+        """Give the readings that say something new; the nodes may change meanwhile."""
         weighed = list(nodes.values())
         pids = {node.pid for node in weighed}
         for gauge in self._gauges.values():
@@ -28,7 +28,7 @@ class Scales:
             if node.pid is None:
                 continue
             memory_bytes = self._read(node, node.pid, now_s=now_s)
-            if memory_bytes is not None:
+            if memory_bytes is not None and is_news(node, memory_bytes):
                 yield Measured(name=node.name, pid=node.pid, memory_bytes=memory_bytes)
 
     def _read(self, node: Node, pid: int, *, now_s: float) -> int | None:
