@@ -1,44 +1,241 @@
-"""The page in a real browser, of a real swarm."""
+"""The page in a real browser: of a real swarm, and of swarms that are invented."""
 
 from __future__ import annotations
 
-import shutil
+import copy
 import socket
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+from swarm_event_listener.metrics_server import MetricsServer
 from tests.eventually import eventually
+from tests.process import pictures
+from tests.process.browser import ENTER, SHIFT, SPACE, TAB, Browser, browsing
 from tests.process.swarms import Swarm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+WIDE: Final = (1280, 900)
+PHONE: Final = (375, 812)
+
+# What has the focus: its text, whether a person sees that, and whether it is in view.
+_FOCUS: Final = """
+const e = document.activeElement, style = getComputedStyle(e);
+const box = e.getBoundingClientRect();
+return {
+  text: (e.labels?.[0] || e).textContent.trim(),
+  isSeen: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+  isInView: box.top >= 0 && box.left >= 0 &&
+    box.bottom <= innerHeight && box.right <= innerWidth,
+  isOpen: e.getAttribute("aria-expanded"),
+};
+"""
+
+# The least contrast of any text with what is behind it, after WCAG 2.
+_CONTRAST: Final = """
+const parts = color => color.match(/[\\d.]+/g).map(Number);
+const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+  .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+function behind(e) {
+  for (; e; e = e.parentElement) {
+    const color = parts(getComputedStyle(e).backgroundColor);
+    if (color.length === 3 || color[3] > 0) return color;
+  }
+}
+const hasText = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+const found = [...document.body.querySelectorAll("*")];
+return found.filter(e => e.checkVisibility() && hasText(e)).map(e => {
+  const both = [light(parts(getComputedStyle(e).color)), light(behind(e))];
+  return [(Math.max(...both) + .05) / (Math.min(...both) + .05), e.textContent];
+}).sort((x, y) => x[0] - y[0])[0];
+"""
 
 
-def seen(url: str, profile: Path) -> str:
-    """Give the page as a browser has it after a while."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("chromium is not here: apt-get install chromium")
-    shown = subprocess.run(
-        [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu"),
-            *("--disable-background-networking", "--disable-component-update"),
-            *("--no-first-run", f"--user-data-dir={profile}"),
-            *("--virtual-time-budget=4000", "--dump-dom", url),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Give one browser for all tests here."""
+    with browsing(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@dataclass
+class Page:
+    """The page in a browser, and the server that it asks."""
+
+    browser: Browser
+    server: MetricsServer
+    url: str
+
+    def open(self, scene: dict[str, Any], size: tuple[int, int] = WIDE) -> Browser:
+        """Give the browser with a scene on a screen of some size."""
+        pictures.show(self.server, scene)
+        self.browser.resize(*size)
+        self.browser.prefer("light")
+        self.browser.open(self.url)
+        pictures.settled(self.browser, scene)
+        return self.browser
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser) -> Iterator[Page]:
+    """Give one server for all invented swarms."""
+    with pictures.served(pictures.scenes()["empty"]) as (server, url):
+        yield Page(chromium, server, url)
+
+
+def tabbed(browser: Browser, count: int) -> list[dict[str, Any]]:
+    """Press Tab so many times; give what had the focus each time."""
+    found = []
+    for _ in range(count):
+        browser.press(TAB)
+        found.append(browser.run(_FOCUS))
+    return found
+
+
+# --- by keyboard ----------------------------------------------------------------------
+
+
+def test_tab_reaches_all_that_can_be_operated_in_order(page: Page) -> None:
+    """From top to bottom; what has the focus is in view, and is seen to have it."""
+    scene = pictures.scenes()["backing_off"]
+    found = tabbed(page.open(scene), 10)
+
+    assert [focus["text"] for focus in found] == [
+        *("Skip to the nodes", "Skip to the restarts"),
+        *("only nodes that are not healthy", "curves"),
+        *("orders_02", "orders_03"),
+        *("orders_00✓ healthy", "orders_01✓ healthy"),
+        *("orders_02↻ backing off", "orders_03… booting"),
+    ]
+    assert [focus for focus in found if not focus["isSeen"]] == []
+    assert [focus for focus in found if not focus["isInView"]] == []
+
+
+def test_the_first_keys_skip_to_the_content(page: Page) -> None:
+    """Past the header to the nodes, and past a hundred nodes to the restarts."""
+    scene = pictures.scenes()["hundred"]
+    page.open(scene).press(TAB, ENTER, TAB)
+    node = page.browser.run(_FOCUS)
+    page.open(scene).press(TAB, TAB, ENTER)
+    restarts = page.browser.run(_FOCUS)
+
+    assert node["text"].startswith("orders_00")
+    assert restarts["text"] == "Restarts"
+    assert restarts["isInView"]
+
+
+@pytest.mark.parametrize("key", [ENTER, SPACE])
+def test_a_card_is_opened_and_closed_by_key(page: Page, key: str) -> None:
+    """It stays so, and keeps the focus, while the page draws what is new."""
+    scene = pictures.scenes()["healthy"]
+    later = copy.deepcopy(scene)
+    later["nodes"][0]["pid"] = 9_999
+    before = tabbed(page.open(scene), 5)[-1]
+    page.browser.press(key)
+    pictures.show(page.server, later)
+    eventually(
+        lambda: "pid 9999" in page.browser.run("return document.body.textContent"),
+        describe="the new pid on the page",
     )
-    return shown.stdout
+    after = page.browser.run(_FOCUS)
+    curves = page.browser.run("return document.querySelectorAll('.node svg').length")
+    page.browser.press(key)
+    again = page.browser.run(_FOCUS)
+
+    assert before["text"] == after["text"] == "orders_00✓ healthy"
+    assert [focus["isOpen"] for focus in (before, after, again)] == [
+        *("true", "false", "true")
+    ]
+    assert curves == 3 * 5
 
 
-@pytest.mark.timeout(180)
+def test_choices_are_made_by_key(page: Page) -> None:
+    """Space leaves the ill nodes only; Shift and Tab go back."""
+    scene = pictures.scenes()["hundred"]
+    page.open(scene).press(TAB, TAB, TAB, SPACE)
+    seen = page.browser.run(
+        "return [...document.querySelectorAll('.node')]"
+        ".filter(e => e.checkVisibility()).length"
+    )
+    page.browser.press(TAB, held=SHIFT)
+    back = page.browser.run(_FOCUS)
+
+    assert seen == sum(node["health"] != "healthy" for node in scene["nodes"]) == 6
+    assert back["text"] == "Skip to the restarts"
+
+
+def test_an_ill_node_among_a_hundred_is_a_key_away(page: Page) -> None:
+    """Its link gives it the focus, and brings it into view."""
+    scene = pictures.scenes()["hundred"]
+    links = tabbed(page.open(scene), 10)[4:]
+    page.browser.press(ENTER)
+    focus = page.browser.run(_FOCUS)
+
+    assert [link["text"] for link in links][:2] == ["orders_00", "orders_17"]
+    assert focus["text"] == "orders_85↻ backing off"
+    assert focus["isInView"]
+
+
+def test_nothing_is_written_anew_that_has_not_changed(page: Page) -> None:
+    """Who listens to the page, or marks a line of it, is not disturbed."""
+    scene = pictures.scenes()["backing_off"]
+    changes = page.open(scene).run(
+        "const seen = new MutationObserver(() => 0); const of = {childList: true, "
+        "subtree: true, characterData: true}; for (const id of ['sum', 'at', "
+        "'trouble', 'ill', 'restarts']) seen.observe($(id), of); draw(shown); "
+        "return seen.takeRecords().length"
+    )
+
+    assert changes == 0
+
+
+# --- as it looks ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1280])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    """From the narrowest phone on: a page is scrolled in one direction."""
+    for name, scene in pictures.scenes().items():
+        widest = page.open(scene, (width, 800)).run(
+            "return document.documentElement.scrollWidth"
+        )
+
+        assert widest <= width, name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(page: Page, scheme: str) -> None:
+    """In dark and light its contrast is 4.5 at least, WCAG's AA."""
+    for name, scene in pictures.scenes().items():
+        page.open(scene, PHONE).prefer(scheme)
+        least, text = page.browser.run(_CONTRAST)
+
+        assert least >= 4.5, (name, text)
+
+
+def test_a_hundred_nodes_are_drawn_at_once(page: Page) -> None:
+    """All their curves, too, in a quarter of the time until the next look at most."""
+    browser = page.open(pictures.scenes()["hundred"])
+    browser.press(TAB, TAB, TAB, TAB, SPACE)
+    took_ms = browser.run(
+        "const began = performance.now(); draw(shown); document.body.offsetHeight; "
+        "return performance.now() - began"
+    )
+
+    assert browser.run("return document.querySelectorAll('.node svg').length") == 500
+    assert took_ms < 500
+
+
+# --- of a real swarm ------------------------------------------------------------------
+
+
 def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
-    start_swarm: Callable[..., Swarm], tmp_path: Path
+    start_swarm: Callable[..., Swarm], chromium: Browser
 ) -> None:
     """Each node has its card; a restart its reason, whatever a message is called."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -48,11 +245,17 @@ def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
     pid = swarm.tell(0, stalled_ms=9_000, stalled=[f"{evil}/1"])
     swarm.restarted(0, than=pid)
 
+    url = f"http://127.0.0.1:{port}/"
+    chromium.open(url)
+
     def page() -> str:
-        text = seen(f"http://127.0.0.1:{port}/", tmp_path)
+        text = str(chromium.run("return document.documentElement.innerHTML"))
         return text if "2 of 2 nodes healthy" in text else ""
 
-    text = eventually(page, within_s=60, describe="two healthy nodes on the page")
+    text = eventually(page, within_s=30, describe="two healthy nodes on the page")
+    asked = chromium.run(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
     assert 'data-node="w:w_00"' in text
     assert 'data-node="w:w_01"' in text
     assert "status 2: " in text
@@ -60,3 +263,11 @@ def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
     assert "&lt;img src=x" in text
     assert "<img" not in text
     assert "<title>Kafka swarm</title>" in text
+    assert set(asked) <= {f"{url}data.json", "data:,"}
+
+
+def test_pictures_are_made(page: Page, tmp_path: Path) -> None:
+    """To be looked at: ``python -m tests.process.pictures FOLDER`` makes all."""
+    page.open(pictures.scenes()["backing_off"]).screenshot(tmp_path / "page.png")
+
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

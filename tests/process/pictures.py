@@ -1,0 +1,175 @@
+"""Invented swarms for the page, and its pictures: ``python -m tests.process.pictures``.
+
+The page's server is the real one; what it serves is made up, so that a hundred nodes
+cost nothing and look the same each time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.page import html
+from swarm_event_listener.trends import POINTS
+from tests.eventually import eventually
+from tests.process.browser import Browser, browsing
+
+Plain = dict[str, Any]
+
+NOW: Final = datetime.now(UTC)
+LIMIT_MB: Final = 512
+FOR_EVER_S: Final = math.inf  # made at that time, a snapshot never grows old
+
+
+def node(number: int, health: str = "healthy", **facts: object) -> Plain:
+    """Give a node of group ``orders`` with half an hour behind it."""
+    steps = range(POINTS)
+    is_up = health not in {"backing off", "stopped by operator"}
+    return {
+        "node": f"orders:orders_{number:02d}",
+        "health": health,
+        "why": "",
+        "state": "RUNNING" if is_up else "STOPPED",
+        "pid": 4711 + number if is_up else None,
+        "memory_limit_bytes": LIMIT_MB << 20,
+        "failures": 0,
+        "held": health == "held",
+        "restart": None,
+        "report_age_s": 2.5,
+        "assigned": 3 if is_up else None,
+        "trends": {
+            "memory_mb": [180 + 20 * math.sin(number + x / 9) + x for x in steps],
+            "poll_s": [0.1 + 0.1 * ((x * 7 + number) % 5) for x in steps],
+            "consume_s": [0.3 * ((x * 3 + number) % 7) for x in steps],
+            "lag": [max(0, 400 * math.sin(number + x / 7)) for x in steps],
+            "messages_per_s": [900 + 90 * math.sin(x / 3 + number) for x in steps],
+        },
+        **facts,
+    }
+
+
+def backing_off(number: int) -> Plain:
+    """Give a node that fails again and again."""
+    return node(
+        number,
+        "backing off",
+        why="consuming_ttl: 15.4 s > 10.0 s at orders/3@4711; 7 failures, "
+        "started again in 48 s",
+        failures=7,
+        trends={
+            name: [*values[:40], *[None] * 6, *values[46:66], *[None] * 24]
+            for name, values in node(number)["trends"].items()
+        },
+    )
+
+
+def record(minutes_ago: float, number: int, **facts: object) -> Plain:
+    """Give a restart on record."""
+    at = NOW - timedelta(minutes=minutes_ago)
+    return {
+        "node": f"orders:orders_{number:02d}",
+        "pid": 4000 + number,
+        "cause": "rule",
+        "status": 2,
+        "reason": "consuming_ttl: 312.4 s > 300.0 s at orders/3@4711",
+        "detected_at": at.isoformat(),
+        "recovered_at": (at + timedelta(seconds=12)).isoformat(),
+        "seconds": {"stop": 5.0, "down": 5.0, "recovery": 0.7, "total": 10.7},
+        "killed": False,
+        "dry_run": False,
+        **facts,
+    }
+
+
+def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Plain:
+    """Give what the listener would hand to the page."""
+    return {
+        "at": NOW.isoformat(),
+        "trouble": trouble,
+        "minutes": 30,
+        "points": POINTS,
+        "nodes": nodes,
+        "restarts": restarts,
+    }
+
+
+def scenes() -> dict[str, Plain]:
+    """Give each state that the page should look well in."""
+    silent = record(
+        3, 2, status=-1, reason="node_report_timeout: 61.0 s > 60.0 s", killed=True
+    )
+    lost = record(9, 2, recovered_at=None, seconds={"stop": 5.0})
+    rolled = [
+        record(26 - n / 2, n, cause="roll", status=None, reason="roll")
+        for n in range(4)
+    ]
+    ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]
+    words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
+    return {
+        "empty": data([], []),
+        "healthy": data([node(n) for n in range(4)], rolled),
+        "backing_off": data(ill, [*rolled, lost, silent]),
+        "all_words": data([node(n, word) for n, word in enumerate(words)], []),
+        "hundred": data(
+            [node(n) if n % 17 else backing_off(n) for n in range(100)],
+            [record(28 - n / 3, n) for n in range(80)],
+        ),
+    }
+
+
+@contextmanager
+def served(shown: Plain) -> Iterator[tuple[MetricsServer, str]]:
+    """Serve a scene; give the server, to `show` it another, and its address."""
+    server = MetricsServer(("127.0.0.1", 0), page=html())
+    show(server, shown)
+    server.start()
+    try:
+        address = server.address(within_s=10.0)
+        assert address is not None
+        yield server, "http://{}:{}/".format(*address)
+    finally:
+        server.stop()
+
+
+def show(server: MetricsServer, shown: Plain) -> None:
+    """Serve a scene from now on."""
+    text = json.dumps(shown).encode()
+    server.show(Snapshot(metrics=b"", trouble="", made_at_s=FOR_EVER_S, data=text))
+
+
+def settled(browser: Browser, shown: Plain) -> None:
+    """Wait until the page has drawn its data."""
+    drawn = "return shown !== null && shown.nodes.length === arguments[0]"
+    eventually(
+        lambda: browser.run(drawn, len(shown["nodes"])), describe="the page is drawn"
+    )
+
+
+def main(folder: Path) -> None:
+    """Write the picture of each scene, dark and light, wide and on a phone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as profile, browsing(Path(profile)) as browser:
+        for name, scene in scenes().items():
+            with served(scene) as (_, url):
+                for scheme in ("light", "dark"):
+                    for size, (width, height) in {
+                        "wide": (1280, 900),
+                        "phone": (375, 812),
+                    }.items():
+                        browser.prefer(scheme)
+                        browser.resize(width, height)
+                        browser.open(url)
+                        settled(browser, scene)
+                        browser.screenshot(folder / f"{name}-{scheme}-{size}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
