@@ -1,0 +1,236 @@
+"""Figures 6 and 7: what it costs to watch nodes, beside what others need for it.
+
+All crowds of one size are watched at the same time, so "side by side" is literal: CPU
+time is counted for each process, whatever else the machine does meanwhile. A long run
+is cut into windows; the shares of one window are a pair. Nothing is subtracted.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from tests.benchmarks import crowds
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.crowds import Crowd
+from tests.benchmarks.figures import LEAST_PAIRS, Figure, Goal, Side
+from tests.benchmarks.usage import memory_of
+
+SETTLE_S: Final = 12.0  # two intervals: whatever a start brought about is over
+
+# Each window of a minute has one TICK_60, far from its ends.
+LONG_S: Final = 60.0
+MINUTE_FROM_S: Final = 20.0
+MINUTE_TO_S: Final = 40.0
+SHORT_S: Final = 20.0
+QUICK_S: Final = 10.0
+
+FULL: Final = (1, 10, 100, 400)
+OURS: Final = "swarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one window showed of one crowd: per watcher its share of a core, and MB."""
+
+    shares: Mapping[str, float]
+    rss_mb: Mapping[str, float]
+
+    @property
+    def share(self) -> float:
+        """Of all that watch, together."""
+        return sum(self.shares.values())
+
+
+Run = Mapping[tuple[str, int], Sequence[Watched]]  # by who watches, and how many
+Start = Callable[[], AbstractContextManager[Crowd]]
+
+
+def sizes(bench: Bench) -> tuple[int, int, int, int]:
+    """Give how many nodes; a quick run shows that it runs, with fewer."""
+    return (1, 4, 12, 40) if bench.quick else FULL
+
+
+def cost_of_watching(bench: Bench) -> Iterator[Figure]:
+    """Figure 6: CPU of supervisord and listener, by that of each peer."""
+    _, _, hundred, most = sizes(bench)
+    run = up_to_hundred(bench)
+    yield _figure("6a", run, hundred, "memmon 5", name="memmon, TICK_5", goal=1 / 20)
+    yield _figure("6b", run, hundred, "circus", name="circus, same duties", goal=1 / 5)
+    if not bench.quick:  # a tick a minute
+        yield _figure("6c", run, hundred, "memmon 60", name="memmon, TICK_60", goal=1)
+    yield _figure(
+        "6d", run, hundred, "circus-watchdog", name="circus, watchdog alone", goal=None
+    )
+    run = at_most(bench)
+    yield _figure("6e", run, most, "memmon 5", name="memmon, TICK_5", goal=1 / 12)
+    yield _figure("6f", run, most, "circus", name="circus, same duties", goal=1 / 4)
+
+
+def memory_of_the_listener(bench: Bench) -> Iterator[Figure]:
+    """Figure 7: its RSS, and how much more that is than a Python that only waits."""
+    _, few, _, most = sizes(bench)
+    nothing_mb = [_nothing_mb() for _ in range(bench.pairs)]
+    for key, than_nothing, run, size in (
+        ("7a", "7b", up_to_hundred(bench), few),
+        ("7c", "7d", at_most(bench), most),
+    ):
+        rss_mb = [watched.rss_mb["listener"] for watched in run[OURS, size]]
+        nothing = nothing_mb[: len(rss_mb)]
+        yield Figure(
+            key=key,
+            what=f"RSS of the listener of {size} nodes",
+            unit="MB",
+            values=rss_mb,
+            goal=Goal("<=", 22),
+        )
+        yield Figure(
+            key=than_nothing,
+            what=f"the same, more than a Python that waits ({size} nodes)",
+            unit="MB",
+            values=[a - b for a, b in zip(rss_mb, nothing, strict=True)],
+            goal=Goal("<=", 15),
+            sides=(Side("listener", "MB", rss_mb), Side("python -c", "MB", nothing)),
+        )
+
+
+def _figure(
+    key: str,
+    run: Run,
+    size: int,
+    peer: str,
+    *,
+    name: str,
+    goal: float | None,
+) -> Figure:
+    quick = size not in FULL  # a few nodes cost what supervisord costs without any
+    ours = [100 * watched.share for watched in run[OURS, size]]
+    theirs = [100 * watched.share for watched in run[peer, size]]
+    return Figure(
+        key=key,
+        what=f"CPU of watching {size} nodes, by that of {name}",
+        unit="x",
+        values=[a / b for a, b in zip(ours, theirs, strict=True)],
+        goal=None if goal is None or quick else Goal("<=", goal),
+        sides=(Side("ours", "% of a core", ours), Side(peer, "% of a core", theirs)),
+        note="all that watch and their children; the nodes are not counted",
+    )
+
+
+# --- runs, shared by the figures ------------------------------------------------------
+
+
+@cache
+def up_to_hundred(bench: Bench) -> Run:
+    """Watch a hundred nodes in each way, and fewer in ours.
+
+    Raises:
+        CrowdError: Something did not watch as it should.
+    """
+    one, few, hundred, _ = sizes(bench)
+    starts: list[Start] = [
+        lambda: crowds.swarm(bench, one),
+        lambda: crowds.swarm(bench, few),
+        lambda: crowds.swarm(bench, hundred),
+        lambda: crowds.memmon(bench, hundred, tick_s=5),
+        lambda: crowds.circus(bench, hundred),
+        lambda: crowds.circus(bench, hundred, name="circus-watchdog", plugins=1),
+    ]
+    if not bench.quick:
+        starts.append(lambda: crowds.memmon(bench, hundred, tick_s=60))
+    return _watch(bench, starts, window_s=QUICK_S if bench.quick else LONG_S)
+
+
+@cache
+def at_most(bench: Bench) -> Run:
+    """Watch four hundred nodes in each way.
+
+    Raises:
+        CrowdError: Something did not watch as it should.
+    """
+    *_, most = sizes(bench)
+    return _watch(
+        bench,
+        [
+            lambda: crowds.swarm(bench, most),
+            lambda: crowds.memmon(bench, most, tick_s=5),
+            lambda: crowds.circus(bench, most),
+        ],
+        window_s=QUICK_S if bench.quick else SHORT_S,
+    )
+
+
+def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
+    windows = 1 if bench.quick else LEAST_PAIRS
+    with ExitStack() as stack:
+        watched = [stack.enter_context(start()) for start in starts]
+        _wait(SETTLE_S if not bench.quick else QUICK_S / 2)
+        _wait(begins_in_s(_monotonic_s(), _wall_s(), with_minute=window_s == LONG_S))
+        shown: dict[tuple[str, int], list[Watched]] = {
+            (crowd.name, crowd.size): [] for crowd in watched
+        }
+        for turn in range(windows):
+            bench.say(f"watching for {window_s:.0f} s: {turn + 1} of {windows}")
+            for crowd, seen in _window(watched, window_s):
+                shown[crowd.name, crowd.size].append(seen)
+    return shown
+
+
+def _window(
+    watched: Sequence[Crowd], window_s: float
+) -> Iterator[tuple[Crowd, Watched]]:
+    before = [(_monotonic_s(), crowd.cpu()) for crowd in watched]
+    _wait(window_s)
+    for crowd, (begun_s, cpu_s) in zip(watched, before, strict=True):
+        lasted_s = _monotonic_s() - begun_s
+        shares = {k: (v - cpu_s[k]) / lasted_s for k, v in crowd.cpu().items()}
+        rss_mb = {name: memory_of(pid)["rss"] for name, pid in crowd.watchers.items()}
+        yield crowd, Watched(shares, rss_mb)
+
+
+def begins_in_s(monotonic_s: float, wall_s: float, *, with_minute: bool) -> float:
+    """Give how long to wait until a window may begin.
+
+    In the middle between reports, which come at multiples of `crowds.INTERVAL_S`, so
+    that each window has the same number of them; and, where it has to have one, far
+    from the full minute of the wall clock.
+    """
+    half_s = crowds.INTERVAL_S / 2
+    in_s = half_s - monotonic_s % crowds.INTERVAL_S
+    in_s += math.ceil(-in_s / crowds.INTERVAL_S) * crowds.INTERVAL_S
+    while with_minute and not (MINUTE_FROM_S <= (wall_s + in_s) % LONG_S < MINUTE_TO_S):
+        in_s += crowds.INTERVAL_S
+    return in_s
+
+
+def _nothing_mb() -> float:
+    """RSS of a Python that has imported nothing of its own accord, and waits."""
+    waits = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", waits], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        rss_mb = memory_of(process.pid)["rss"]
+        process.communicate()
+    return rss_mb
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _monotonic_s() -> float:
+    return time.monotonic()
+
+
+def _wall_s() -> float:
+    return time.clock_gettime(time.CLOCK_REALTIME)
