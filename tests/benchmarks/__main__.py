@@ -15,12 +15,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks.backlog import empty_backlog, json_backlog
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Curve, Figure
+from tests.benchmarks.peers_backlog import against_peers
 from tests.benchmarks.results import Results, draw, table
+from tests.benchmarks.supervised import supervised
 
 Benchmark = Callable[[Bench], Iterable[Figure | Curve]]
 BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
+    "1": json_backlog,
+    "2": empty_backlog,
+    "3": against_peers,
+    "4": supervised,
 }
 
 

@@ -1,0 +1,148 @@
+"""Figures 1 and 2: how fast a backlog is drained, next to a bare loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Producer
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.contenders import BARE, OURS, TUNED, Contender, Measured
+from tests.benchmarks.figures import Figure, Goal, Pairs
+from tests.kafka.broker import KafkaBroker
+
+PARTITIONS: Final = 12
+MESSAGE_BYTES: Final = 200
+FULL_COUNT: Final = 10_000_000  # 2.3 GB on disk; 2.5 million a second leave some
+QUICK_COUNT: Final = 4_000_000
+AT_ONCE: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A topic full of messages, which every side reads in a group of its own."""
+
+    topic: str
+    count: int
+
+    def measure(self, contender: Contender, bench: Bench, *, work: str) -> Measured:
+        """Have somebody drain it for the length of a window."""
+        return contender.measure(bench, self.topic, count=self.count, work=work)
+
+
+def backlog(bench: Bench) -> Backlog:
+    """Give the backlog of a bench; filled at the first use."""
+    count = QUICK_COUNT if bench.quick else FULL_COUNT
+    topic = f"backlog-{count}"
+    try:
+        there = sum(bench.kafka.end_offsets(topic).values())
+    except KeyError:
+        there = -1
+    if there >= 0 and there != count:  # a bench was ended while it filled
+        bench.kafka.delete_topic(topic)
+    if there != count:
+        bench.say(f"filling a topic with {count:,} messages ...")
+        bench.kafka.create_topic(topic, PARTITIONS)
+        fill(bench.kafka, topic, count)
+    return Backlog(topic, count)
+
+
+def fill(kafka: KafkaBroker, topic: str, count: int) -> None:
+    """Produce ``count`` messages, evenly, each acknowledged.
+
+    Raises:
+        AssertionError: Not all of them are in the topic.
+    """
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 50})
+    messages = [{"value": message(number)} for number in range(AT_ONCE)]
+    for turn in range(count // AT_ONCE):
+        while len(producer) > 10 * AT_ONCE:
+            producer.poll(0.01)
+        partition = turn % PARTITIONS
+        taken = producer.produce_batch(topic, messages, partition=partition)
+        assert taken == AT_ONCE, "the producer's queue has room"
+    assert producer.flush(60.0) == 0, "all messages are acknowledged"
+    assert sum(kafka.end_offsets(topic).values()) == count, "all are there"
+
+
+def message(number: int) -> bytes:
+    """Give an order as JSON, of 200 bytes."""
+    order = {
+        "id": number,
+        "customer": f"customer-{number % 1000:04d}",
+        "items": [{"sku": "A-1002", "count": 3}, {"sku": "B-77", "count": 1}],
+        "total": 129.95,
+        "currency": "EUR",
+        "note": "",
+    }
+    order["note"] = "x" * (MESSAGE_BYTES - len(json.dumps(order)))
+    return json.dumps(order).encode()
+
+
+def json_backlog(bench: Bench) -> Iterator[Figure]:
+    """Figure 1: each message is parsed as JSON."""
+    bare, tuned = Pairs(), Pairs()
+    for ours, rivals in rounds(bench, [BARE, TUNED], work="json"):
+        for pairs, rival in zip((bare, tuned), rivals, strict=True):
+            pairs.ours.append(ours.rate)
+            pairs.theirs.append(rival.rate)
+    yield ahead_of(BARE.name, "1a", bare, Goal(">=", 2.5))
+    yield ahead_of(TUNED.name, "1b", tuned, Goal(">=", 0.97))
+
+
+def ahead_of(rival: str, key: str, rates: Pairs, goal: Goal | None) -> Figure:
+    """Give the figure of a JSON backlog, ours against somebody's."""
+    return Figure(
+        key=key,
+        what=f"JSON backlog: speed against {rival}",
+        unit="x",
+        values=rates.ratios,
+        goal=goal,
+        sides=rates.sides(OURS.name, rival, unit="msg/s"),
+    )
+
+
+def empty_backlog(bench: Bench) -> Iterator[Figure]:
+    """Figure 2: the handler does nothing, so the rest is all there is."""
+    rates, costs = Pairs(), Pairs()
+    for ours, (rival,) in rounds(bench, [TUNED], work="nothing"):
+        rates.ours.append(ours.rate)
+        rates.theirs.append(rival.rate)
+        costs.ours.append(ours.cpu_us)
+        costs.theirs.append(rival.cpu_us)
+    yield Figure(
+        key="2a",
+        what="empty handler: speed against the tuned loop",
+        unit="x",
+        values=rates.ratios,
+        goal=Goal(">=", 0.85),
+        sides=rates.sides(OURS.name, TUNED.name, unit="msg/s"),
+    )
+    yield Figure(
+        key="2b",
+        what="empty handler: CPU a message more than the tuned loop",
+        unit="µs",
+        values=costs.differences,
+        goal=Goal("<=", 0.10),
+        sides=costs.sides(OURS.name, TUNED.name, unit="µs"),
+    )
+
+
+def rounds(
+    bench: Bench, rivals: Sequence[Contender], *, work: str
+) -> Iterator[tuple[Measured, list[Measured]]]:
+    """Measure ourselves and rivals right after each other, in shuffled order."""
+    shared = backlog(bench)
+    everybody = [OURS, *rivals]
+    for turn in range(bench.pairs):
+        order = bench.rng.sample(everybody, len(everybody))
+        found = {who.name: shared.measure(who, bench, work=work) for who in order}
+        told = ", ".join(
+            f"{name} {measured.rate:,.0f}/s {measured.cpu_us:.2f} µs"
+            for name, measured in found.items()
+        )
+        bench.say(f"{work}: round {turn + 1} of {bench.pairs}: {told}")
+        yield found[OURS.name], [found[rival.name] for rival in rivals]
