@@ -13,6 +13,9 @@ The phases of a lane; who moves it is `swarm_worker.lanes`::
                                  LETTERING    its copy is not acknowledged yet
                                    |
                                    +--- acknowledged --> READY or IDLE
+
+A lane that is READY while Kafka takes no commits of it is not taken but OWING, until
+Kafka has taken one; then it is READY again.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ BACKOFF_MAX_S: Final = 30.0
 # prefetched messages away, so quick handlers are never paused for.
 KEEP_ALIVE_S: Final = 0.05
 
+DEBT_STEP_S: Final = 0.05
+
 
 class Phase(Enum):
     """Where a lane is; the picture is in the module's docstring."""
@@ -45,6 +50,7 @@ class Phase(Enum):
     RUNNING = "running"
     WAITING = "waiting"
     LETTERING = "lettering"
+    OWING = "owing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,37 @@ class Verdict:
     is_news: bool
 
 
+class Debt:
+    """What is done of a lane and not committed yet, as far as Kafka has told.
+
+    Kept in steps, so that many small batches cost no more than a few large ones; an
+    age is too high by at most one step.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, int]] = (
+            deque()
+        )  # since when, up to which offset
+
+    def grow(self, offset: int, *, now_s: float) -> None:
+        """All below an offset is done by now."""
+        if self._steps and now_s - self._steps[-1][0] < DEBT_STEP_S:
+            self._steps[-1] = self._steps[-1][0], offset
+        else:
+            self._steps.append((now_s, offset))
+
+    def settle(self, offset: int) -> None:
+        """All below an offset is committed."""
+        while self._steps and self._steps[0][1] <= offset:
+            self._steps.popleft()
+
+    def age_s(self, now_s: float) -> float:
+        """Give the age of the oldest work that is not committed; 0 without any."""
+        return now_s - self._steps[0][0] if self._steps else 0.0
+
+
 class Lane:
     """One assignment of one partition; guarded by the lock of its `Lanes`."""
 
@@ -90,6 +127,7 @@ class Lane:
         "begin_offset",
         "chunks",
         "closed",
+        "debt",
         "failed_as",
         "failed_offset",
         "leader_epoch",
@@ -118,6 +156,7 @@ class Lane:
         self.moved_at_s = now_s  # a batch was taken, or came to an end
         self.batch: Batch | None = None  # while RUNNING
         self.next_offset = -1  # all lower ones are done
+        self.debt = Debt()  # of these, what is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
         # Messages that wait.
@@ -197,7 +236,7 @@ class Lane:
 
     def is_slow(self, now_s: float) -> bool:
         """Tell whether something is under way that takes long."""
-        has_turn = self.phase in (Phase.RUNNING, Phase.WAITING, Phase.LETTERING)
+        has_turn = self.phase not in (Phase.IDLE, Phase.READY)
         return has_turn and now_s - self.moved_at_s > KEEP_ALIVE_S
 
 

@@ -5,13 +5,16 @@ most one batch of a partition is out at a time, in order. A partition that is as
 anew gets a new lane: what a batch of a former assignment did is never stored under the
 new one, which waits until that batch has ended.
 
+What a KILL leaves to be done again is bounded here, too: a lane whose work Kafka does
+not take the commits of gets no further batch.
+
 Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.batch import Batch
@@ -29,6 +32,8 @@ CAPACITY_BYTES: Final = 64 * 2**20  # Source: librdkafka's queued.max.messages.k
 LANE_MESSAGES: Final = 4_000
 LANE_BYTES_LEAST: Final = 2**20
 
+COMMIT_WITHIN_S: Final = 1.0  # what the guarantee promises
+
 _SIZE_SAMPLE: Final = 16  # len() of every message would cost 40 ns each
 
 
@@ -44,12 +49,21 @@ class Lanes:
             from a signal handler; after clearing it call `offer_all`.
     """
 
-    def __init__(self, *, node: int, max_messages: int, submit: Submit) -> None:
+    def __init__(
+        self,
+        *,
+        node: int,
+        max_messages: int,
+        submit: Submit,
+        commit_within_s: float = COMMIT_WITHIN_S,
+    ) -> None:
         """Start without lanes.
 
         Args:
             node: Node id, for the batches.
             max_messages: Most messages in a batch whose route does not say.
+            commit_within_s: How long work may be done and not committed before its
+                lane gets no further batch.
             submit: Gives a lane to a handler thread, which then calls `take`. Called
                 with a lock held: must neither block nor call back.
         """
@@ -57,11 +71,13 @@ class Lanes:
         self._node = node
         self._max_messages = max_messages
         self._submit = submit
+        self._commit_within_s = commit_within_s
         self._changed = threading.Condition(threading.Lock())
         self._lanes: dict[Key, Lane] = {}
         self._busy: dict[Key, Lane] = {}  # may be closed
         self._unstored: set[Lane] = set()
         self._waiting: set[Lane] = set()
+        self._owing: set[Lane] = set()
         self._crowded: set[Lane] = set()  # more than its share, not paused
         self._paused: set[Lane] = set()
         self._messages = 0  # of lanes that are not paused
@@ -84,6 +100,7 @@ class Lanes:
                     self._forget_backlog(lane)
                     self._paused.discard(lane)
                     self._unstored.discard(lane)
+                    self._owing.discard(lane)
                     lane.closed = True
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
@@ -134,8 +151,9 @@ class Lanes:
         self._count(lane, -lane.backlog, -lane.backlog_bytes)
         lane.chunks.clear()
         self._waiting.discard(lane)
+        self._owing.discard(lane)
         lane.letter = lane.letter if lane.phase is Phase.LETTERING else None
-        if lane.phase is Phase.WAITING:
+        if lane.phase in (Phase.WAITING, Phase.OWING):
             lane.phase = Phase.IDLE
 
     # --- from poll to handler ---------------------------------------------------------
@@ -163,6 +181,10 @@ class Lanes:
             lane.phase = Phase.IDLE
             key = lane.topic, lane.partition
             if lane.closed or self.is_held or not lane.backlog or key in self._busy:
+                return None
+            if lane.debt.age_s(now_s) > self._commit_within_s:
+                lane.phase = Phase.OWING
+                self._owing.add(lane)
                 return None
             lane.phase = Phase.RUNNING
             lane.moved_at_s = now_s
@@ -219,7 +241,7 @@ class Lanes:
         """Take note that a handler returned; tell how often its head had failed."""
         with self._changed:
             attempts, lane.attempts = lane.attempts, 0
-            self._advance(lane, batch[-1])
+            self._advance(lane, batch[-1], now_s=now_s)
             self._end(lane, now_s=now_s)
             return attempts
 
@@ -249,7 +271,7 @@ class Lanes:
         """
         with self._changed:
             if done_count:
-                self._advance(lane, batch[done_count - 1])
+                self._advance(lane, batch[done_count - 1], now_s=now_s)
             rest = batch[done_count:]
             if not rest:
                 lane.attempts = 0
@@ -279,18 +301,43 @@ class Lanes:
             self._unstored.clear()
             return lanes
 
-    def count_marks(self) -> None:
+    def committed(self, offsets: Mapping[Key, int], *, now_s: float) -> None:
+        """Take note of what Kafka has committed; lanes that owed it go on."""
+        with self._changed:
+            for key, offset in offsets.items():
+                if (lane := self._lanes.get(key)) is not None:
+                    lane.debt.settle(offset)
+            for lane in list(self._owing):
+                if lane.debt.age_s(now_s) <= self._commit_within_s:
+                    self._owing.discard(lane)
+                    lane.phase = Phase.IDLE
+                    self._offer(lane)
+
+    def owing(self) -> list[Lane]:
+        """Give the lanes that get no batch before Kafka has taken a commit of them."""
+        if not self._owing:
+            return []
+        with self._changed:
+            return list(self._owing)
+
+    def store_again(self) -> None:
+        """Have the offsets of lanes that owe stored anew: a store may have failed."""
+        with self._changed:
+            self._unstored |= self._owing
+
+    def count_marks(self, *, now_s: float) -> None:
         """Let offsets move as far as batches that are out have marked messages done."""
         with self._changed:
             for lane in self._busy.values():
                 if lane.batch is not None and (count := lane.batch.done_count):
-                    self._advance(lane, lane.batch[count - 1])
+                    self._advance(lane, lane.batch[count - 1], now_s=now_s)
 
-    def _advance(self, lane: Lane, last: Message) -> None:
+    def _advance(self, lane: Lane, last: Message, *, now_s: float) -> None:
         offset = offset_of(last) + 1
         if not lane.closed and offset > lane.next_offset:
             lane.next_offset = offset
             lane.leader_epoch = last.leader_epoch()
+            lane.debt.grow(offset, now_s=now_s)
             self._unstored.add(lane)
 
     def _end(
@@ -335,7 +382,7 @@ class Lanes:
         """Move the offset past a message whose dead letter was acknowledged."""
         with self._changed:
             if lane.letter is not None:
-                self._advance(lane, lane.letter.message)
+                self._advance(lane, lane.letter.message, now_s=now_s)
             lane.letter = None
             lane.attempts = lane.refusals = 0
             self._end(lane, now_s=now_s)

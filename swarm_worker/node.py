@@ -28,7 +28,8 @@ from swarm_worker.report import Report, State
 from swarm_worker.reporter import Reporter
 from swarm_worker.routing import plan
 from swarm_worker.settings import ConfigError
-from swarm_worker.slot import Slot, SlotHeldError, slot_key
+from swarm_worker.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.traces import left_in
 
 if TYPE_CHECKING:
     from swarm_worker.consumer import GroupConsumer
@@ -92,7 +93,6 @@ class Node:
         """Make a node that has done nothing yet; `inbox` is installed already."""
         self._settings = invocation.settings
         self._app_path = invocation.app
-        self._environ = environ
         self._inbox = inbox
         self._lifecycle = Lifecycle()
         self._progress = Progress(
@@ -100,7 +100,10 @@ class Node:
         )
         self.clock = NodeClock()
         self._reporter: Reporter | None = None
+        self._slot_key = slot_key(environ, node=invocation.settings.node)
         self._slot: Slot | None = None
+        path = slot_path(invocation.settings.state_dir, self._slot_key)
+        self._died_in_flight = left_in(path)
         self._consumers: list[GroupConsumer] = []
         self._pool: HandlerPool | None = None
         self._hooks_due: list[Hook] = []
@@ -109,10 +112,12 @@ class Node:
     def describe(self, now_s: float) -> Report:
         """Give the report of a moment of the node's clock."""
         snapshot = self._progress.snapshot(now_s=now_s)
+        state = self._lifecycle.state(joined=snapshot.joined)
         return Report(
             node=self._settings.node,
             pid=os.getpid(),
-            state=self._lifecycle.state(joined=snapshot.joined),
+            state=state,
+            died_in_flight=self._died_in_flight if state is State.BOOTING else (),
             **_reported(snapshot),
         )
 
@@ -131,6 +136,8 @@ class Node:
         try:
             self._boot()
         except StopAsked:
+            if self._slot:  # what its predecessor left: this process took nothing
+                self._slot.traces.hand_on(self._died_in_flight)
             return self._stop(exits.STOPPED, within_s=self._settings.shutdown_timeout_s)
         except SlotHeldError as error:
             logger.error("slot_held reason=%r", str(error))  # noqa: TRY400 - no traceback
@@ -147,10 +154,8 @@ class Node:
         # of it the user's: a signal that stops is raised there.
         inbox = self._inbox
         inbox.interrupt(self._arm_boot_deadline)
-        self._slot = Slot.take(
-            self._settings.state_dir,
-            slot_key(self._environ, node=self._settings.node),
-        )
+        self._slot = Slot.take(self._settings.state_dir, self._slot_key)
+        self._progress.witness = self._slot.traces
         app = self._load()
         inbox.install()
         inbox.interrupt(self._arm_boot_deadline)

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from swarm_worker.lane import Lane, Verdict
-from swarm_worker.lanes import Lanes
+from swarm_worker.lanes import COMMIT_WITHIN_S, Lanes
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -128,6 +128,7 @@ class Processing:
         pool: HandlerPool,
         progress: Progress,
         before_store: Sequence[Hook],
+        commit_within_s: float = COMMIT_WITHIN_S,
         clock: Callable[[], float],
     ) -> None:
         """Prepare.
@@ -139,9 +140,15 @@ class Processing:
             progress: Is told.
             before_store: Called after a handler returned, before its offset
                 is stored.
+            commit_within_s: See `Lanes`.
             clock: Seconds, as in the reports.
         """
-        self.lanes = Lanes(node=node, max_messages=max_messages, submit=self._submit)
+        self.lanes = Lanes(
+            node=node,
+            max_messages=max_messages,
+            submit=self._submit,
+            commit_within_s=commit_within_s,
+        )
         self._pool = pool
         self._progress = progress
         self._before_store = tuple(before_store)
@@ -150,7 +157,7 @@ class Processing:
     def count_marks(self) -> None:
         """Let offsets move to what handlers that still run have marked done."""
         if not self._before_store:  # else the hook comes first, after the handler
-            self.lanes.count_marks()
+            self.lanes.count_marks(now_s=self._clock())
 
     def _submit(self, lane: Lane) -> None:
         self._pool.submit(partial(self._work, lane))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from swarm_worker.batch import Batch
@@ -72,8 +72,22 @@ class ConsumerProgress:
     brokers_up: int | None = None
 
 
+class Witness(Protocol):
+    """Is told of each batch; neither blocks nor raises."""
+
+    def began(self, key: int, position: str, *, now_s: float) -> None:
+        """A batch is in flight; no other has its key as long as it is."""
+
+    def ended(self, key: int) -> None:
+        """It is no longer."""
+
+
 class Progress:
-    """What the node has done and is doing. Thread-safe."""
+    """What the node has done and is doing. Thread-safe.
+
+    Attributes:
+        witness: Is told of each batch, for whoever comes after this process.
+    """
 
     def __init__(self, *, max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS) -> None:
         """Start with nothing done.
@@ -82,6 +96,7 @@ class Progress:
             max_poll_interval_ms: The largest in force among the node's consumers.
         """
         self._max_poll_interval_ms = max_poll_interval_ms
+        self.witness: Witness | None = None
         self._lock = threading.Lock()
         self._consumers: list[ConsumerProgress] = []
         # By the identity of the batch: it is in flight once, and lives that long.
@@ -104,6 +119,8 @@ class Progress:
         with self._lock:
             self._in_flight[id(batch)] = (now_s, batch)
             self._retries += retry
+        if self.witness is not None:  # not under the lock: it writes to a file
+            self.witness.began(id(batch), batch.position, now_s=now_s)
 
     def ended(self, batch: Batch, *, done_count: int, failed: bool) -> None:
         """The handler returned or raised, with so many of its messages done."""
@@ -112,6 +129,8 @@ class Progress:
             self._messages += done_count
             self._batches += not failed
             self._errors += failed
+        if self.witness is not None:
+            self.witness.ended(id(batch))
 
     def dead_lettered(self) -> None:
         """A message was given up, and its copy acknowledged."""

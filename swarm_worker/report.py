@@ -25,6 +25,7 @@ from typing import Any, Final
 VERSION: Final = 1
 FRAME_MIN_BYTES: Final = 256
 FRAME_MAX_BYTES: Final = 1024
+LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
 
@@ -72,6 +73,8 @@ class Report:
         dead_letters: Messages given to a dead-letter topic since start.
         lag: Messages behind the end of the partitions; None when unknown.
         brokers_up: Brokers with a live connection; None when unknown.
+        died_in_flight: What its predecessor had in flight, like ``in_flight``, when
+            that ended without putting it down; told while the node boots.
         awaits_id: Kafka still holds the node's group.instance.id for a predecessor.
     """
 
@@ -96,6 +99,7 @@ class Report:
     lag: int | None = None
     brokers_up: int | None = None
     awaits_id: bool = False
+    died_in_flight: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def encode(report: Report) -> bytes:
     A report that is too long loses its list items, last first, and then its lists.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
-    for name in ("in_flight", "stalled"):
+    for name in LISTS:
         fields[name] = list(fields[name])[:LIST_ITEMS_MAX]
     frame = _frame(fields)
     while len(frame) > FRAME_MAX_BYTES and _shorten(fields):
@@ -128,7 +132,7 @@ def _frame(fields: Mapping[str, Any]) -> bytes:
 
 def _shorten(fields: dict[str, Any]) -> bool:
     """Drop the last item of the longer list, or an empty one; tell if one was there."""
-    lists = [name for name in ("in_flight", "stalled") if name in fields]
+    lists = [name for name in LISTS if name in fields]
     if not lists:
         return False
     longest = max(lists, key=lambda name: len(fields[name]))

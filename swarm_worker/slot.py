@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from swarm_worker.settings import ConfigError
+from swarm_worker.traces import Traces
 
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
 _RETRY_S: Final = 0.1
@@ -38,15 +39,24 @@ def slot_key(environ: Mapping[str, str], *, node: int) -> str:
     return f"{group}:{name}" if group and name else f"node-{node}"
 
 
+def slot_path(directory: Path, key: str) -> Path:
+    """Give the file of a slot."""
+    return directory / f"{quote(key, safe='')}.slot"
+
+
 class Slot:
     """A slot that is held until the process ends, however that happens.
 
     The file is never deleted: two processes could then hold two files of one name.
+
+    Attributes:
+        traces: What this process has in flight, for the next one of the slot.
     """
 
     def __init__(self, fd: int) -> None:
         """Own a locked descriptor; children get it neither by fork nor by exec."""
         self._fd: int | None = fd
+        self.traces = Traces(fd)
         os.register_at_fork(after_in_child=self.close)
 
     @classmethod
@@ -63,7 +73,7 @@ class Slot:
             ConfigError: The directory or the file cannot be used.
             OSError: The system lacks something for now, such as space.
         """
-        path = directory / f"{quote(key, safe='')}.slot"
+        path = slot_path(directory, key)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             fd = _open(path)
@@ -81,6 +91,7 @@ class Slot:
 
     def close(self) -> None:
         """Close the descriptor; the slot is free when no process has it open."""
+        self.traces.close()
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -130,7 +141,7 @@ def _sign(fd: int) -> None:
 
 
 def _holder(fd: int) -> str:
-    signed = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+    signed = os.pread(fd, 20, 0).partition(b"\n")[0].decode("ascii", "replace")
     return f"pid {signed}" if signed.isdigit() else "a process that left no pid"
 
 

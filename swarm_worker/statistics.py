@@ -53,12 +53,14 @@ class Figures:
 
     Attributes:
         brokers_up: Brokers with a live connection.
+        coordinator_up: The group's coordinator is known and connected.
         join_state: The member's state in its group; None without a group.
         rebalance_count: Assignments and revocations so far.
         partitions: By topic and partition.
     """
 
     brokers_up: int
+    coordinator_up: bool
     join_state: str | None
     rebalance_count: int
     partitions: Mapping[Key, PartitionFigures]
@@ -80,6 +82,7 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
+        coordinator_up=bool(up) and group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
         partitions={
@@ -156,6 +159,10 @@ class Steadiness:
         self._seen: tuple[str | None, int] | None = None
         self._since_s: float | None = None
 
+    def is_steady(self, figures: Figures) -> bool:
+        """Tell whether the group is not in a rebalance."""
+        return figures.join_state in self._normal
+
     def update(
         self, figures: Figures, *, lacks_topic: bool, is_refused: bool, now_s: float
     ) -> float | None:
@@ -173,7 +180,7 @@ class Steadiness:
             or figures.brokers_up == 0
             or (lacks_topic and state in _AWAITS_TOPIC)
         )
-        if state is None or state in self._normal or excused:
+        if state is None or self.is_steady(figures) or excused:
             self._seen = self._since_s = None
             return None
         seen = (state, figures.rebalance_count)
@@ -190,7 +197,12 @@ class Stalls:
         self._seen: dict[Key, tuple[int | None, float]] = {}
 
     def update(
-        self, figures: Figures, movable: Iterable[Key], *, now_s: float
+        self,
+        figures: Figures,
+        movable: Iterable[Key],
+        *,
+        owing: Iterable[Key] = (),
+        now_s: float,
     ) -> Mapping[str, float]:
         """Take in statistics; give since when each such partition stands still.
 
@@ -201,6 +213,7 @@ class Stalls:
             figures: The statistics.
             movable: Partitions that wait for nothing but messages: not paused, not in
                 back-off, nothing at a handler.
+            owing: Those that wait for a commit, though nothing speaks against one.
             now_s: When they came.
         """
         seen: dict[Key, tuple[int | None, float]] = {}
@@ -211,6 +224,9 @@ class Stalls:
             offset, since_s = self._seen.get(key, (None, now_s))
             moved = key not in self._seen or offset != partition.fetched_offset
             seen[key] = (partition.fetched_offset, now_s if moved else since_s)
+        for key in owing:
+            _, since_s = self._seen.get(key, (None, now_s))
+            seen[key] = (None, since_s)
         stalled = {
             f"{topic}/{partition}": since_s
             for (topic, partition), (_, since_s) in seen.items()

@@ -39,6 +39,7 @@ class Kind(Enum):
     TOPIC = "topic"
     GROUP = "group"
     OFFSET = "offset"  # there is none to begin with
+    COMMITS = "commits"  # none is taken, so handlers wait
     HELD_ID = "held_id"  # our instance id belongs to a session that still runs
     FATAL = "fatal"
     OTHER = "other"

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from confluent_kafka import KafkaError
+
 from swarm_worker import offsets, statistics
 from swarm_worker.hidden import without_secrets
 from swarm_worker.troubles import Kind, Troubles, advice, kind_of, no_offset
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message
+    from confluent_kafka import Consumer, Message, TopicPartition
 
     from swarm_worker.lane import Lane
     from swarm_worker.lanes import Lanes
@@ -27,6 +29,11 @@ HELD_ID_SETTLED_S: Final = 5.0
 # How long after a lost session Kafka may still answer to what was sent in its name. A
 # request waits for a broker to come back, then for its answer: seconds.
 ECHO_S: Final = 10.0
+
+# Work that waits so long for its commit is told of. Rebalances are shorter as a rule.
+OWES_LONG_S: Final = 10.0
+# How long after a refused commit Kafka is held to refuse them.
+REFUSES_S: Final = 10.0
 
 _LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
 
@@ -76,6 +83,8 @@ class Watch:
         self._held_since_s: float | None = None
         self._lost_session = False
         self._rejoined_at_s: float | None = None
+        self._refused_at_s: float | None = None  # a commit
+        self._refusal = ""
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
@@ -198,6 +207,23 @@ class Watch:
         else:
             self.on_error(error)
 
+    def on_commit(
+        self, error: KafkaError | None, partitions: list[TopicPartition]
+    ) -> None:
+        """Take note of the answer to a commit; the client's ``on_commit``."""
+        if error is not None and error.code() == KafkaError._NO_OFFSET:  # noqa: SLF001
+            return  # there was nothing to commit
+        refusals = [e for e in (error, *(at.error for at in partitions)) if e]
+        if refusals:
+            self._refused_at_s, self._refusal = self._clock(), refusals[0].str()
+        if error is None:
+            taken = {
+                (at.topic, at.partition): at.offset
+                for at in partitions
+                if at.error is None and at.offset >= 0
+            }
+            self._lanes.committed(taken, now_s=self._clock())
+
     # --- statistics -------------------------------------------------------------------
 
     def on_statistics(self, text: str) -> None:
@@ -211,7 +237,20 @@ class Watch:
         if self._client is not None and lanes:
             behind = offsets.behind_commit(lanes, figures)
             offsets.commit(self._client, behind, group=self._group, wait=False)
+        self._tell_of_debts(now_s)
         self._measure(figures, lanes, now_s)
+
+    def _tell_of_debts(self, now_s: float) -> None:
+        """Say that handlers wait for commits, and when that is over."""
+        ages_s = [lane.debt.age_s(now_s) for lane in self._lanes.owing()]
+        if not ages_s:
+            self.troubles.end(Kind.COMMITS)
+        elif max(ages_s) > OWES_LONG_S and not self.troubles.has(Kind.BROKERS):
+            self.troubles.begin(
+                Kind.COMMITS,
+                f"Kafka takes no commits ({self._refusal or 'no answer'}); handlers of "
+                f"{len(ages_s)} partitions wait, to bound what a crash repeats",
+            )
 
     def _measure(
         self, figures: statistics.Figures, lanes: Iterable[Lane], now_s: float
@@ -222,7 +261,9 @@ class Watch:
         progress.lag = statistics.lag(figures, done, idle=idle)
         blocked = set(progress.blocked)
         movable = [key for key in idle if f"{key[0]}/{key[1]}" not in blocked]
-        progress.stalled_since_s = self._stalls.update(figures, movable, now_s=now_s)
+        progress.stalled_since_s = self._stalls.update(
+            figures, movable, owing=self._owing_to(figures, now_s), now_s=now_s
+        )
         progress.unsteady_since_s = self._steadiness.update(
             figures,
             lacks_topic=self.troubles.has(Kind.TOPIC),
@@ -230,3 +271,14 @@ class Watch:
             or self.troubles.has(Kind.GROUP, Kind.CREDENTIALS, Kind.HELD_ID),
             now_s=now_s,
         )
+
+    def _owing_to(
+        self, figures: statistics.Figures, now_s: float
+    ) -> list[statistics.Key]:
+        """Give partitions whose commits are due, though Kafka refuses none."""
+        refused_at_s = self._refused_at_s
+        if refused_at_s is not None and now_s - refused_at_s < REFUSES_S:
+            return []
+        if not (figures.coordinator_up and self._steadiness.is_steady(figures)):
+            return []
+        return [(lane.topic, lane.partition) for lane in self._lanes.owing()]

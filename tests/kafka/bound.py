@@ -9,6 +9,8 @@ partition, at most one batch and what it did within the last second.* Of the led
   flight. Each other one must be *young*: done at most ``COMMIT_S + LATE_S`` before the
   process's end, in seconds in which it could commit. Seconds in which it was stopped or
   in which the broker was away do not count, since nobody can commit in them.
+* Together they must be the work of at most ``COMMIT_S + LATE_S``, first to last. Here
+  the seconds without a broker do count: who cannot commit must not go on.
 * A process ended when it was killed, or when it was stopped never to go on.
 
 A process that was told to end while the broker was away cannot commit, so is judged as
@@ -67,6 +69,7 @@ class Charge:
         repeated: How many messages.
         age_s: Age of the oldest but for a batch, at the process's end, in seconds in
             which it could commit; 0 where there is no more than a batch.
+        span_s: From the oldest to the newest but for a batch, less the naps.
         excess: What breaks the bound; empty if it holds.
     """
 
@@ -74,6 +77,7 @@ class Charge:
     partition: Partition
     repeated: int
     age_s: float
+    span_s: float = 0.0
     excess: str = ""
 
 
@@ -115,12 +119,13 @@ def _charge(
     """Charge one life for one partition; ``rows`` are what it did there."""
     life, partition = rows[0].life, (rows[0].topic, rows[0].partition)
 
-    def found(excess: str = "", age_s: float = 0.0) -> Charge:
+    def found(excess: str = "", age_s: float = 0.0, span_s: float = 0.0) -> Charge:
         return Charge(
             life=life,
             partition=partition,
             repeated=len(repeated),
             age_s=age_s,
+            span_s=span_s,
             excess=excess,
         )
 
@@ -134,9 +139,14 @@ def _charge(
     if not older:
         return found()
     age_s = _age_s(older[0].done_at_s, end_s, book.hindered(life.pid))
+    naps = book.naps.get(life.pid, [])
+    span_s = _age_s(older[0].done_at_s, older[-1].done_at_s, naps)
+    excess = ""
     if age_s > COMMIT_S + LATE_S:
-        return found(f"done {age_s:.2f} s before its end", age_s)
-    return found("", age_s)
+        excess = f"done {age_s:.2f} s before its end"
+    elif span_s > COMMIT_S + LATE_S:
+        excess = f"the work of {span_s:.2f} s"
+    return found(excess, age_s, span_s)
 
 
 def _age_s(done_at_s: float, end_s: float, hindered: Iterable[Span]) -> float:

@@ -261,6 +261,7 @@ class Outcome:
             f"by={len(per_life)} most_per_process={max(per_life.values(), default=0)} "
             f"most_per_partition={max((c.repeated for c in self.charges), default=0)} "
             f"oldest_s={max((c.age_s for c in self.charges), default=0.0):.2f} "
+            f"longest_s={max((c.span_s for c in self.charges), default=0.0):.2f} "
             f"went_back={len(self.verdict.went_back)} "
             f"samples={self.samples} took_s={self.took_s:.0f}"
         )

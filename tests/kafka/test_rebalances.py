@@ -1,4 +1,4 @@
-"""A stop in the middle of a rebalance, on real Kafka."""
+"""While a group rebalances Kafka takes no commits; on real Kafka."""
 
 import json
 import os
@@ -6,9 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from swarm_worker.app import App
+from swarm_worker.batch import Batch
+from swarm_worker.lanes import COMMIT_WITHIN_S
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -23,6 +28,8 @@ from tests.kafka.nodes import (
 from tests.process.scenes import let_pass
 from tests.supervisord import ROOT
 
+OWN = PROTOCOLS["cooperative"]
+
 
 def test_stop_during_a_rebalance_commits_what_was_done(
     kafka: KafkaBroker, tmp_path: Path
@@ -33,18 +40,14 @@ def test_stop_during_a_rebalance_commits_what_was_done(
     asked. The first answer is that the commit is of a generation that is over.
     """
     name = kafka.create_topic(unique("between"), 4)
-    own = PROTOCOLS["cooperative"]
-    program = [sys.executable, "-m", "tests.kafka.lone_node", kafka.bootstrap, name]
-    arguments = [str(tmp_path / "offsets"), "10", "0", json.dumps(dict(own))]
     app, seen = App(group=name), Seen()
     app.topic(name)(seen)
-    with subprocess.Popen([*program, *arguments], cwd=ROOT) as sleeper:
-        stopping = Node(app, settings(kafka.bootstrap, kafka=own, node=1)).start()
+    with sleeper(kafka, name, tmp_path) as sleeping:
+        stopping = Node(app, settings(kafka.bootstrap, kafka=OWN, node=1)).start()
         try:
-            stopping.await_assigned(2)
-            mine = [lane.partition for lane in stopping.consumers[0]._lanes.all()]
-            os.kill(sleeper.pid, signal.SIGSTOP)
-            with Node(app, settings(kafka.bootstrap, kafka=own, node=2)):
+            mine = partitions_of(stopping)
+            os.kill(sleeping.pid, signal.SIGSTOP)
+            with Node(app, settings(kafka.bootstrap, kafka=OWN, node=2)):
                 eventually(
                     lambda: stopping.snapshot.unsteady_ms is not None,
                     describe="the rebalance has begun",
@@ -55,11 +58,82 @@ def test_stop_during_a_rebalance_commits_what_was_done(
                 stop = threading.Thread(target=stopping.stop)
                 stop.start()
                 let_pass(1.0)  # it is to ask for its commit before that is possible
-                os.kill(sleeper.pid, signal.SIGCONT)
+                os.kill(sleeping.pid, signal.SIGCONT)
                 stop.join()
                 await_committed(kafka, name, name, dict.fromkeys(mine, 10))
             assert seen.duplicates == 0
         finally:
             stopping.stop()
-            os.kill(sleeper.pid, signal.SIGCONT)
-            sleeper.terminate()
+
+
+def test_handlers_wait_while_no_commit_is_taken(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """What a KILL in a long rebalance repeats is a second's work, and nothing stalls.
+
+    With data at hand the whole time. When the rebalance is over all goes on, once.
+    """
+    name = kafka.create_topic(unique("owing"), 4)
+    app, done_at_s = App(group=name), dict[tuple[int, int], float]()
+    repeated, never = list[tuple[int, int]](), threading.Event()
+
+    @app.topic(name, max_messages=1)
+    def handle(batch: Batch) -> None:
+        never.wait(0.002)
+        place = batch.partition, batch[0].offset() or 0
+        if place in done_at_s:
+            repeated.append(place)
+        done_at_s[place] = time.monotonic()
+
+    with sleeper(kafka, name, tmp_path) as sleeping:
+        told = settings(kafka.bootstrap, kafka=OWN, node=1, concurrency=2)
+        with Node(app, told) as node:
+            mine = partitions_of(node)
+            for partition in mine:
+                produce(kafka.bootstrap, name, 2_000, partition=partition)
+            os.kill(sleeping.pid, signal.SIGSTOP)
+            newcomer = settings(kafka.bootstrap, kafka=OWN, node=2)
+            with Node(app, newcomer):
+                eventually(
+                    lambda: (node.snapshot.unsteady_ms or 0) > 3_000,
+                    every_s=0.1,
+                    describe="the rebalance takes 3 s",
+                )
+                committed = kafka.committed(name, name)
+                at_stake = {
+                    partition: [
+                        at_s
+                        for (p, offset), at_s in list(done_at_s.items())
+                        if p == partition and offset >= committed.get(partition, 0)
+                    ]
+                    for partition in mine
+                }
+                assert node.snapshot.stalled == ()
+                os.kill(sleeping.pid, signal.SIGCONT)
+                expected = dict.fromkeys(mine, 2_000)
+                await_committed(kafka, name, name, expected, within_s=30.0)
+    for moments_s in at_stake.values():
+        assert len(moments_s) > 100, "it had a second's work at hand"
+        assert max(moments_s) - min(moments_s) < COMMIT_WITHIN_S + 0.2
+    assert repeated == []
+
+
+@contextmanager
+def sleeper(
+    kafka: KafkaBroker, name: str, folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run node 0 of a group in a process of its own, to be put to sleep."""
+    program = [sys.executable, "-m", "tests.kafka.lone_node", kafka.bootstrap, name]
+    arguments = [str(folder / "offsets"), "10", "0", json.dumps(dict(OWN))]
+    with subprocess.Popen([*program, *arguments], cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+            process.terminate()
+
+
+def partitions_of(node: Node) -> list[int]:
+    """Give what a node holds when it has half of four partitions."""
+    node.await_assigned(2)
+    return [lane.partition for lane in node.consumers[0]._lanes.all()]

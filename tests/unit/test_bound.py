@@ -83,6 +83,17 @@ def test_seconds_without_a_chance_to_commit_do_not_count() -> None:
     assert charge.excess
 
 
+def test_who_cannot_commit_must_not_go_on() -> None:
+    """Away or not, a second's work; a nap between two messages is no work."""
+    away = Book(killed_at_s={11: 30.0}, outages=[(3.0, 30.0)])
+    work = [4.0, 4.0 + LATEST_S + 0.1, 25.0, 25.0]
+
+    assert excesses(work, [0, 1, 2, 3], away) == ["the work of 1.60 s"]
+    assert excesses(work, [1, 2, 3], away) == [""]
+    away.naps[11] = [(4.0, 4.2)]
+    assert excesses(work, [0, 1, 2, 3], away) == [""]
+
+
 def test_a_seed_is_a_schedule() -> None:
     """The same for the same seed, another for another; all kinds come up."""
     drawn = list(islice(draw(5, nodes=4), 500))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from swarm_worker.app import Route
 from swarm_worker.batch import Batch, message
-from swarm_worker.lane import Lane, Phase, backoff_s
+from swarm_worker.lane import DEBT_STEP_S, Debt, Lane, Phase, backoff_s
 from swarm_worker.lanes import (
     CAPACITY_BYTES,
     CAPACITY_MESSAGES,
+    COMMIT_WITHIN_S,
     LANE_MESSAGES,
     Lanes,
 )
@@ -216,11 +217,11 @@ def test_marks_count_while_the_handler_runs() -> None:
     fixture = Fixture()
     fixture.add(4)
     _, batch = fixture.take()
-    fixture.lanes.count_marks()
+    fixture.lanes.count_marks(now_s=NOW_S)
     assert fixture.stored() == {}
     batch.mark_done(batch[0])
     batch.mark_done(batch[2])
-    fixture.lanes.count_marks()
+    fixture.lanes.count_marks(now_s=NOW_S)
 
     assert fixture.stored() == {0: 1}
 
@@ -528,6 +529,7 @@ class History:
         self.out: list[tuple[Lane, Batch]] = []
         self.letters: list[Lane] = []
         self.done: set[tuple[int, int]] = set()  # under the assignment in force
+        self.done_at_s: dict[tuple[int, int], float] = {}  # of these, not committed
         self.lanes = self.fixture.lanes
 
     def add(self, partition: int, count: int) -> None:
@@ -541,6 +543,10 @@ class History:
             lane = self.fixture.submitted.pop(0)
             if batch := self.lanes.take(lane, now_s=self.now_s):
                 self.out.append((lane, batch))
+                due = [
+                    at for (p, _), at in self.done_at_s.items() if p == lane.partition
+                ]
+                assert self.now_s - min(due, default=self.now_s) <= COMMIT_WITHIN_S
 
     def end(self, *, fails: bool, marks: int) -> None:
         """A handler comes to an end."""
@@ -560,7 +566,9 @@ class History:
 
     def _count(self, lane: Lane, batch: Sequence[Message]) -> None:
         if not lane.closed:
-            self.done |= {(lane.partition, offset) for offset in offsets(batch)}
+            places = {(lane.partition, offset) for offset in offsets(batch)}
+            self.done |= places
+            self.done_at_s |= dict.fromkeys(places, self.now_s)
 
     def wait(self, seconds: float) -> None:
         """Time goes by, back-offs end."""
@@ -578,6 +586,16 @@ class History:
                 self._count(lane, [lane.letter.message])
                 self.lanes.acknowledged(lane, now_s=self.now_s)
 
+    def commit(self, partition: int, behind: int) -> None:
+        """Kafka has taken the offset of a partition, or one that is older."""
+        offset = self.fixture.lane(partition).next_offset - behind
+        self.lanes.committed({("t", partition): offset}, now_s=self.now_s)
+        self.done_at_s = {
+            (p, o): at_s
+            for (p, o), at_s in self.done_at_s.items()
+            if p != partition or o >= offset
+        }
+
     def rebalance(self, partition: int) -> None:
         """A partition goes and comes back at what is committed: all that is done."""
         start = max(0, self.fixture.lane(partition).next_offset)
@@ -585,6 +603,9 @@ class History:
         self.lanes.open("t", partition, self.fixture.route, now_s=self.now_s)
         self.polled[partition] = self.started[partition] = start
         self.done = {(p, o) for p, o in self.done if p != partition or o < start}
+        self.done_at_s = {
+            (p, o): at_s for (p, o), at_s in self.done_at_s.items() if p != partition
+        }
 
     def press(self) -> None:
         """The poll thread looks after back-pressure."""
@@ -617,6 +638,8 @@ class History:
             self.answer(refused=False)
             self.take()
             self.end(fails=False, marks=0)
+            for partition in range(2):
+                self.commit(partition, 0)
         for partition, polled in enumerate(self.polled):
             lane = self.fixture.lane(partition)
             assert max(self.started[partition], lane.next_offset) == polled
@@ -634,6 +657,7 @@ EVENTS = st.one_of(
     event("end", fails=st.booleans(), marks=st.integers(0, 9)),
     event("wait", seconds=st.sampled_from([0.5, 2.0, 60.0])),
     event("answer", refused=st.booleans()),
+    event("commit", partition=st.integers(0, 1), behind=st.integers(0, 9)),
     event("rebalance", partition=st.integers(0, 1)),
     event("press"),
     event("hold", held=st.booleans()),
@@ -649,6 +673,84 @@ def test_every_history(events: list[tuple[str, dict[str, Any]]]) -> None:
         getattr(history, name)(**arguments)
         history.check()
     history.finish()
+
+
+# --- commits that do not come ---------------------------------------------------------
+
+
+def test_lane_that_owes_gets_no_batch_until_its_commit() -> None:
+    """A second after its oldest work; another partition goes on meanwhile."""
+    fixture = Fixture(partitions=2)
+    fixture.add(12)
+    fixture.succeed()
+    assert fixture.succeed(now_s=NOW_S + COMMIT_WITHIN_S) == [4, 5, 6, 7]
+
+    late_s = NOW_S + COMMIT_WITHIN_S + 0.1
+    lane = fixture.submitted.pop()
+    assert fixture.lanes.take(lane, now_s=late_s) is None
+    assert fixture.lanes.owing() == [lane]
+    fixture.add(1, first=12)
+    fixture.lanes.offer_all()
+    assert fixture.submitted == [], "nobody is asked in vain"
+    fixture.add(1, partition=1)
+    assert fixture.succeed(now_s=late_s) == [0]
+
+    fixture.lanes.committed({("t", 0): 3}, now_s=late_s)
+    assert fixture.submitted == [], "of the oldest work only a part"
+    fixture.lanes.committed({("t", 0): 4, ("t", 9): 7}, now_s=late_s)
+    assert fixture.lanes.owing() == []
+    assert fixture.succeed(now_s=late_s) == [8, 9, 10, 11]
+
+
+def test_lane_that_owes_is_no_idle_one_and_holds_nobody_up() -> None:
+    """It is slow, so is paused where it has more than its share; a revoke ends it."""
+    fixture = Fixture()
+    fixture.add(5)
+    fixture.succeed()
+    lane = fixture.submitted.pop()
+    assert fixture.lanes.take(lane, now_s=NOW_S + 2.0) is None
+
+    fixture.add(LANE_MESSAGES, first=5)
+    assert fixture.lanes.to_pause(now_s=NOW_S + 2.0) == [lane]
+    assert fixture.lanes.idle() == []
+    assert fixture.stored() == {0: 4}
+    assert fixture.stored() == {}
+    fixture.lanes.store_again()
+    assert fixture.stored() == {0: 4}, "what a store has lost is stored anew"
+
+    assert fixture.lanes.retire([("t", 0)], within_s=0.0) == []
+    assert fixture.lanes.owing() == []
+    fixture.lanes.committed({("t", 0): 4}, now_s=NOW_S + 2.0)
+    assert fixture.submitted == []
+
+
+def test_lane_that_is_closed_owes_nothing() -> None:
+    """Nor does the next assignment of its partition."""
+    fixture = Fixture()
+    fixture.add(5)
+    fixture.succeed()
+    old = fixture.submitted.pop()
+    fixture.lanes.take(old, now_s=NOW_S + 2.0)
+    fixture.lanes.open("t", 0, fixture.route, now_s=NOW_S + 2.0)
+
+    assert fixture.lanes.owing() == []
+    fixture.add(1, first=4)
+    assert fixture.succeed(now_s=NOW_S + 2.0) == [4]
+
+
+def test_age_of_a_debt_is_that_of_its_oldest_step() -> None:
+    """Never too low, and too high by one step at the most."""
+    debt = Debt()
+    assert debt.age_s(NOW_S) == 0.0
+    for number in range(100):
+        debt.grow(number + 1, now_s=NOW_S + number / 100)
+
+    for offset in range(100):
+        debt.settle(offset)
+        excess_s = debt.age_s(NOW_S + 1.0) - (1.0 - offset / 100)
+        assert 0.0 <= round(excess_s, 9) <= DEBT_STEP_S
+    debt.settle(100)
+    assert debt.age_s(NOW_S + 1.0) == 0.0
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 100])

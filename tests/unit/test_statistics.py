@@ -20,6 +20,7 @@ def told(
     broker: str = "UP",
     join_state: str = "steady",
     rebalances: int = 1,
+    coordinator: str = "up",
 ) -> str:
     """One emission, cut down to what is read."""
     partition: dict[str, Any] = {
@@ -44,7 +45,11 @@ def told(
                     },
                 }
             },
-            "cgrp": {"join_state": join_state, "rebalance_cnt": rebalances},
+            "cgrp": {
+                "state": coordinator,
+                "join_state": join_state,
+                "rebalance_cnt": rebalances,
+            },
         }
     )  # fmt: skip
 
@@ -58,6 +63,13 @@ def test_brokers_up_are_real_ones() -> None:
     """The coordinator's connection is to one that is counted already."""
     assert figures().brokers_up == 1
     assert figures(broker="CONNECT").brokers_up == 0
+
+
+def test_coordinator_is_up_where_it_is_known_and_a_broker_is() -> None:
+    """Each alone is not enough."""
+    assert figures().coordinator_up
+    assert not figures(coordinator="query-coord").coordinator_up
+    assert not figures(broker="CONNECT").coordinator_up
 
 
 def test_end_is_the_last_stable_offset_by_default() -> None:
@@ -229,3 +241,14 @@ def test_member_without_partitions_stays_in_init_under_kip_848() -> None:
 
     assert since(modern, figures(join_state="init"), now_s=100.0) is None
     assert since(modern, figures(join_state="wait-assign-call"), now_s=105.0) == 105.0
+
+
+def test_partition_that_waits_for_a_commit_for_no_reason_stands_still() -> None:
+    """Since it was first seen to, whatever is fetched meanwhile, until it goes on."""
+    stalls = Stalls()
+    assert stalls.update(figures(), [], owing=[KEY], now_s=10.0) == {}
+    assert stalls.update(figures(next_offset=12), [], owing=[KEY], now_s=15.0) == {
+        "t/0": 10.0
+    }
+    assert stalls.update(figures(), [], now_s=20.0) == {}
+    assert stalls.update(figures(), [], owing=[KEY], now_s=25.0) == {}

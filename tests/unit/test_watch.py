@@ -1,8 +1,20 @@
-"""What a client's troubles mean: whose doing a fencing is."""
+"""What a client's troubles mean: whose doing a fencing is, why commits do not come."""
 
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from swarm_worker.app import Route
+from swarm_worker.batch import message
+from swarm_worker.lane import Lane
 from swarm_worker.lanes import Lanes
 from swarm_worker.progress import Progress
-from swarm_worker.watch import ECHO_S, Watch
+from swarm_worker.watch import ECHO_S, OWES_LONG_S, REFUSES_S, Watch
 
 
 class Clock:
@@ -58,3 +70,110 @@ def test_new_client_has_lost_no_session() -> None:
     watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
 
     assert not watch.fenced_itself
+
+
+class Debtor:
+    """A group with one partition whose work is done and not committed."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.submitted: list[Lane] = []
+        self.lanes = Lanes(node=0, max_messages=1, submit=self.submitted.append)
+        self.progress = Progress(max_poll_interval_ms=300_000)
+        self.watch = Watch(
+            "billing",
+            {},
+            progress=self.progress.add_consumer(),
+            lanes=self.lanes,
+            clock=self.clock,
+        )
+        self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
+        (lane,) = self.lanes.all()
+        self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
+        batch = self.lanes.take(self.submitted.pop(), now_s=self.clock.now_s)
+        assert batch is not None
+        self.lanes.done(lane, batch, now_s=self.clock.now_s)
+        self.clock.now_s += 2.0
+        assert self.lanes.take(self.submitted.pop(), now_s=self.clock.now_s) is None
+
+    def answer(self, error: int | None, *, of_partition: int | None = None) -> None:
+        """A commit of what is done is answered."""
+        at = Answer("t", 0, 1, of_partition)
+        self.watch.on_commit(None if error is None else KafkaError(error), [at])  # type: ignore[list-item]
+
+    def tell(self, **changed: Any) -> tuple[str, ...]:
+        """Statistics come half a second later; give what stands still."""
+        self.clock.now_s += 0.5
+        group = {"state": "up", "join_state": "steady", **changed}
+        broker = {"name": "b", "nodeid": 1, "state": "UP"}
+        self.watch.on_statistics(json.dumps({"cgrp": group, "brokers": {"b": broker}}))
+        snapshot = self.progress.snapshot(now_s=self.clock.now_s)
+        return snapshot.stalled if snapshot.stalled_ms is not None else ()
+
+
+class Answer:
+    """A partition as ``on_commit`` gets it: nobody else can set its error."""
+
+    def __init__(
+        self, topic: str, partition: int, offset: int, error: int | None
+    ) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        self.error = None if error is None else KafkaError(error)
+
+
+ROUTE = Route(
+    topics=("t",), group="billing", handler=lambda _: None, max_retries=None,
+    dead_letter=None, max_messages=None,
+)  # fmt: skip
+
+
+def test_commit_that_was_taken_lets_its_lane_go_on() -> None:
+    """One that was refused does not, as a whole or for the partition."""
+    debtor = Debtor()
+    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    debtor.answer(None, of_partition=KafkaError.NOT_COORDINATOR)
+    debtor.answer(KafkaError._NO_OFFSET)
+    assert debtor.submitted == []
+
+    debtor.answer(None)
+    assert [lane.name for lane in debtor.submitted] == ["t/0"]
+
+
+def test_refused_commits_are_told_of_once_and_are_no_stall(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Kafka says no, so no restart would help; a line at the begin and at the end."""
+    caplog.set_level(logging.INFO)
+    debtor = Debtor()
+    for _ in range(int(2 * OWES_LONG_S) + 4):
+        debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
+        assert debtor.tell() == ()
+    debtor.answer(None)
+    debtor.tell()
+
+    told = [record.getMessage() for record in caplog.records]
+    begun, over = [line for line in told if "about=commits" in line]
+    assert begun.startswith("kafka_trouble group=billing")
+    assert "1 partitions wait" in begun
+    assert "rebalanc" in begun.lower()
+    assert over.startswith("kafka_trouble_over group=billing")
+
+
+@pytest.mark.parametrize(
+    "group", [{"state": "wait-coord"}, {"join_state": "wait-sync"}]
+)
+def test_lane_that_owes_for_a_reason_is_no_stall(group: dict[str, str]) -> None:
+    """A coordinator that moves, a rebalance: they end, and a restart helps nobody."""
+    debtor = Debtor()
+
+    assert [debtor.tell(**group) for _ in range(4)] == [()] * 4
+
+
+def test_lane_that_owes_for_no_reason_is_a_stall() -> None:
+    """No answer at all, though all is well: then a restart is what helps."""
+    debtor = Debtor()
+    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    debtor.clock.now_s += REFUSES_S
+
+    assert debtor.tell() == ()
+    assert debtor.tell() == ("t/0",)

@@ -1,0 +1,90 @@
+"""What is in flight, written where the node's next process finds it after a KILL.
+
+Each batch has a place in the slot's file, behind the pid. Nothing is synced: what a
+process has written outlives it in the page cache, and a machine that went down killed
+its nodes for another reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+_FIRST: Final = 64  # bytes for the pid
+_PLACE: Final = 320  # bytes for a moment, a topic (249), a partition and an offset
+_PLACES: Final = 8  # more batches at once leave no trace
+_LISTED: Final = 3  # as many as a report has
+_EMPTY: Final = b" " * (_PLACE - 1) + b"\n"
+
+
+class Traces:
+    """The traces of one process; `close` is the last word. Thread-safe."""
+
+    def __init__(self, fd: int) -> None:
+        """Write to the slot's descriptor, which belongs to somebody else."""
+        self._fd: int | None = fd
+        self._free = list(range(_PLACES))
+        self._taken: dict[int, int] = {}
+
+    def began(self, key: int, position: str, *, now_s: float) -> None:
+        """Note a batch in flight, by any key that is its own; never raises."""
+        if self._free:
+            self._taken[key] = place = self._free.pop()
+            line = f"{now_s:.6f} {position}".encode("utf-8", "replace")
+            self._write(place, line.ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
+
+    def ended(self, key: int) -> None:
+        """Note that a batch is no longer in flight."""
+        place = self._taken.pop(key, None)
+        if place is not None:
+            self._write(place, _EMPTY)
+            self._free.append(place)
+
+    def hand_on(self, positions: Sequence[str]) -> None:
+        """Leave what a predecessor left, oldest first."""
+        for key, position in enumerate(positions):
+            self.began(key, position, now_s=key)
+
+    def close(self) -> None:
+        """Write no more: the descriptor is about to be closed."""
+        self._fd = None
+
+    def _write(self, place: int, line: bytes) -> None:
+        # Another user's file is read-only, and the disk may be full.
+        with suppress(OSError):
+            if self._fd is not None:
+                os.pwrite(self._fd, line, _FIRST + place * _PLACE)
+
+
+def left_in(path: Path) -> tuple[str, ...]:
+    """Give what was in flight when the last process of a slot ended, oldest first.
+
+    Nothing where it ended in order, and where no such file can be read.
+    """
+    try:
+        fd = os.open(path, READ_FLAGS)
+    except OSError:
+        return ()
+    try:
+        text = os.read(fd, _FIRST + _PLACES * _PLACE)[_FIRST:].decode(
+            "utf-8", "replace"
+        )
+    except OSError:
+        return ()
+    finally:
+        os.close(fd)
+    found = [line.split() for line in text.split("\n") if line.strip(" \0")]
+    whole = [line for line in found if len(line) == 2]
+    return tuple(position for _, position in sorted(whole, key=_moment))[:_LISTED]
+
+
+def _moment(line: list[str]) -> float:
+    try:
+        return float(line[0].strip("\0"))
+    except ValueError:
+        return 0.0
