@@ -160,7 +160,30 @@ def reported(node: Node, event: Reported, *, now_s: float) -> Node:
         reported_at_s=now_s,
         messages_per_s=_messages_per_s(node, report),
         booting_since_s=now_s if _boot_is_excused(report) else node.booting_since_s,
+        failures=_explained(node, report),
     )
+
+
+def _explained(node: Node, report: Report) -> tuple[Failure, ...]:
+    """Give the failures, the last with what its process left in flight.
+
+    Only its successor's first word counts: later ones may come after a failure of that.
+    """
+    if not (report.died_in_flight and node.failures) or node.report is not None:
+        return node.failures
+    *before, last = node.failures
+    left = _farther(last.oldest_in_flight, report.died_in_flight[0])
+    return (*before, replace(last, oldest_in_flight=left))
+
+
+def _farther(reported: str | None, left: str) -> str:
+    """Give what was in flight at a death: the report knows the way into a batch."""
+    place, _, offset = left.rpartition("@")
+    told_place, _, told_offset = (reported or "").rpartition("@")
+    if reported is None or told_place != place:
+        return left
+    digits = told_offset.isdecimal() and offset.isdecimal()
+    return reported if digits and int(told_offset) > int(offset) else left
 
 
 def _messages_per_s(node: Node, report: Report) -> float | None:

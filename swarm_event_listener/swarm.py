@@ -49,6 +49,7 @@ from swarm_event_listener.node import (
     is_of_this_process,
     measured,
     reported,
+    suspect_of,
 )
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.processes import Inheritance, Processes
@@ -243,8 +244,11 @@ class Swarm:
         node = self._table.nodes.get(event.name)
         if node is None or not is_of_this_process(node, event.pid):
             return
-        node = reported(node, event, now_s=now_s)
+        before, node = node, reported(node, event, now_s=now_s)
         self._table.put(node)
+        if node.failures is not before.failures:
+            yield from self._suspected(before, node)
+            node = self._table.nodes[node.name]
         self._healing.reporting.add(node.group)
         if has_recovered(node):
             yield from self._table.step(
@@ -254,6 +258,20 @@ class Swarm:
         yield from self._healing.consider(
             self._table.nodes[node.name], now_s=now_s, is_tick=False
         )
+
+    def _suspected(self, before: Node, node: Node) -> Iterator[Action]:
+        """Name a message that is known to have killed only by what it left."""
+        pace = self._table.policy(node).pace
+        message = suspect_of(node, pace)
+        if message is None:
+            return
+        until_then = replace(before, failures=before.failures[:-1])
+        if message != suspect_of(until_then, pace):
+            yield lines.suspected(node, message)
+        if node.restart and node.restart.record.suspect is None:
+            record = replace(node.restart.record, suspect=message)
+            restart = replace(node.restart, record=record)
+            self._table.put(replace(node, restart=restart))
 
     def _measured(self, event: Measured, *, now_s: float) -> Iterator[Action]:
         node = self._table.nodes.get(event.name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -107,6 +108,11 @@ def _outcome(attempt: Callable[..., object], *arguments: object) -> str:
     return "done"
 
 
+def die() -> None:
+    """End as a crash in C does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 FAULTS: dict[str, Callable[[], object]] = {
     "hold_gil": hold_gil,
     "sleep": NEVER.wait,
@@ -116,6 +122,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "close_stdout": close_stdout,
     "exit_well": exit_well,
     "knock": knock,
+    "die": die,
     "wedge_poll": lambda: POLL.update(fault="wedge"),
     "kill_poll": lambda: POLL.update(fault="raise"),
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.settings import ConfigError
-from swarm_worker.slot import Slot, SlotHeldError, slot_key
+from swarm_worker.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.traces import left_in
 
 
 def test_a_slot_is_supervisords_name_or_the_node_id() -> None:
@@ -98,3 +99,70 @@ def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"as uid \d+: .*\[worker\] state_dir"):
         Slot.take(tmp_path / "file", "s")
+
+
+# --- what was in flight ---------------------------------------------------------------
+
+
+def in_flight(tmp_path: Path) -> tuple[str, ...]:
+    """Give what the next process of the slot would find."""
+    return left_in(slot_path(tmp_path, "s"))
+
+
+def test_what_was_in_flight_is_there_for_the_next_process(tmp_path: Path) -> None:
+    """The oldest first, however many ended; three at most; the pid stays readable."""
+    slot = Slot.take(tmp_path, "s")
+    for key in (4, 3, 2, 1, 0):
+        slot.traces.began(key, f"orders/{key}@17", now_s=10.0 + key)
+    slot.traces.ended(1)
+    slot.traces.ended(99)
+    slot.close()
+
+    assert in_flight(tmp_path) == ("orders/0@17", "orders/2@17", "orders/3@17")
+    text = slot_path(tmp_path, "s").read_text("ascii")
+    assert text.startswith(f"{os.getpid()}\n")
+
+    Slot.take(tmp_path, "s").close()
+    assert in_flight(tmp_path) == ()
+
+
+def test_a_slot_that_is_closed_is_written_to_no_more(tmp_path: Path) -> None:
+    """Its descriptor may be another file by now."""
+    slot = Slot.take(tmp_path, "s")
+    traces, fd = slot.traces, slot._fd
+    slot.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    traces.began(1, "orders/0@1", now_s=1.0)
+
+    assert other == fd
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+
+
+def test_more_batches_than_places_and_long_names_do_no_harm(tmp_path: Path) -> None:
+    """They leave no trace, or a cut one, and places are free again."""
+    slot = Slot.take(tmp_path, "s")
+    for _ in range(3):
+        for key in range(20):
+            slot.traces.began(key, "x" * 999, now_s=1.0)
+        for key in range(20):
+            slot.traces.ended(key)
+    assert in_flight(tmp_path) == ()
+
+    slot.traces.began(1, "x" * 999, now_s=1.0)
+    slot.traces.began(2, "orders/0@1", now_s=2.0)
+    assert in_flight(tmp_path)[1] == "orders/0@1"
+    slot.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7\n", "\0" * 999, "x" * 99 + " y\n", "\xff" * 999]
+)
+def test_no_file_of_a_slot_ends_a_start(tmp_path: Path, text: str) -> None:
+    """Whatever somebody left there, and where nothing is."""
+    assert in_flight(tmp_path) == ()
+    slot_path(tmp_path, "s").write_text(text, "latin-1")
+    assert len(in_flight(tmp_path)) <= 1
+    slot_path(tmp_path, "s").unlink()
+    os.mkfifo(slot_path(tmp_path, "s"))
+    assert in_flight(tmp_path) == ()

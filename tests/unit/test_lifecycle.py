@@ -47,6 +47,7 @@ from swarm_event_listener.record import Cause, Record
 from swarm_event_listener.restart import Phase, Restart, Step
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Status
+from swarm_worker.report import State
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"
@@ -236,6 +237,92 @@ def test_a_node_that_dies_with_the_same_message_is_told_at_once() -> None:
     (said,) = world.said("message_suspected")
     assert said.level is Level.ERROR
     assert said.fields["suspect"] == "orders/3@7"
+
+
+def failures_of(world: World) -> tuple[Failure, ...]:
+    """Give the failures that the listener knows of."""
+    assert world.swarm
+    return world.swarm.nodes[N0].failures
+
+
+LEFT = {"state": State.BOOTING, "died_in_flight": ("orders/3@7", "orders/4@1")}
+
+
+def test_a_message_that_kills_before_any_report_is_named_by_what_it_left() -> None:
+    """Each process tells in its first report what its predecessor had in flight."""
+    world = World().run(2)
+    world.born_report = LEFT
+    for _ in range(POLICY.pace.max_restarts):
+        assert world.said("message_suspected") == []
+        world.die(N0)
+        world.run(2)
+
+    (said,) = world.said("message_suspected")
+    assert said.fields["suspect"] == "orders/3@7"
+    world.die(N0)
+    world.run(5)
+    world.processes[N0].report = {}
+    world.run(20)
+    assert world.records[-1].suspect == "orders/3@7"
+    assert len(world.said("message_suspected")) == 1
+
+
+def test_the_record_of_a_back_off_learns_what_was_left() -> None:
+    """The death that it is about is known better when the next process has told."""
+    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
+    world = World(policy=replace(POLICY, pace=pace)).run(2)
+    world.die(N0)
+    world.run(2)
+    world.born_report = LEFT
+    world.die(N0)
+    world.run(5)
+    world.processes[N0].report = {}
+    world.run(20)
+
+    (record,) = [r for r in world.records if r.cause is Cause.EXITED]
+    assert record.suspect == "orders/3@7"
+
+
+def test_what_was_left_is_no_word_about_later_failures() -> None:
+    """Only the first report counts, and only where a failure is known."""
+    world = World().run(2)
+    world.processes[N0].report = LEFT
+    world.run(2)
+    assert failures_of(world) == ()
+
+    world.processes[N0].report = {}
+    world.die(N0)
+    world.run(2)
+    world.processes[N0].report = LEFT
+    world.run(2)
+
+    assert [f.oldest_in_flight for f in failures_of(world)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("reported", "left", "known"),
+    [
+        (None, "t/0@5", "t/0@5"),
+        ("t/0@7", "t/0@5", "t/0@7"),  # the report knows of messages marked done
+        ("t/0@3", "t/0@5", "t/0@5"),  # of a batch before the last
+        ("t/1@7", "t/0@5", "t/0@5"),
+        ("t/0@x", "t/0@5", "t/0@5"),
+        ("t/0@7", "t/0@y", "t/0@y"),
+        ("none", "some", "some"),
+    ],
+)
+def test_what_was_left_and_the_last_report_complete_each_other(
+    reported: str | None, left: str, known: str
+) -> None:
+    """What was left is of the end itself, a report of some moment before that."""
+    world = World().run(2)
+    world.processes[N0].report = {"in_flight": (reported,) if reported else ()}
+    world.run(2)
+    world.die(N0)
+    world.born_report = {"state": State.BOOTING, "died_in_flight": (left,)}
+    world.run(2)
+
+    assert [f.oldest_in_flight for f in failures_of(world)] == [known]
 
 
 def test_a_death_in_the_evidence_is_counted_once() -> None:
