@@ -18,6 +18,7 @@ from typing import Final
 from tests.benchmarks.backlog import empty_backlog, json_backlog
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Curve, Figure
+from tests.benchmarks.latency import produce_to_handler
 from tests.benchmarks.peers_backlog import against_peers
 from tests.benchmarks.results import Results, draw, table
 from tests.benchmarks.supervised import supervised
@@ -28,6 +29,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
     "2": empty_backlog,
     "3": against_peers,
     "4": supervised,
+    "5": produce_to_handler,
 }
 
 

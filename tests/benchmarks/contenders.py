@@ -189,15 +189,27 @@ def result_of(
     Raises:
         ContenderFailedError: It ended or took too long.
     """
-    path = folder / "result"
+    await_file(process, folder, "result", within_s=within_s)
+    return Measured(**json.loads((folder / "result").read_text(encoding="utf-8")))
+
+
+def await_file(
+    process: subprocess.Popen[bytes], folder: Path, name: str, *, within_s: float
+) -> None:
+    """Wait for a file of a side.
+
+    Raises:
+        ContenderFailedError: It ended or took too long.
+    """
+    path = folder / name
 
     def there() -> bool:
         return path.exists() or process.poll() is not None
 
     try:
-        eventually(there, within_s=within_s, describe="a result")
-        return Measured(**json.loads(path.read_text(encoding="utf-8")))
-    except (AssertionError, FileNotFoundError) as error:
+        eventually(there, within_s=within_s, describe=f"{name} of {path.parent}")
+        assert path.exists(), f"no {name}"
+    except AssertionError as error:
         log = (folder / "log").read_text(encoding="utf-8", errors="replace")
         raise ContenderFailedError(
             f"{error}; exit {process.poll()}; its log ends with:\n{log[-2000:]}"
