@@ -16,7 +16,9 @@ from typing import Any, Final
 from swarm_worker.flags import DEFAULT_FILE, parser
 from swarm_worker.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.routing import Selection
+from swarm_worker.schedule import Limits
 from swarm_worker.settings import (
+    LISTENER,
     RULES,
     WORKER,
     ConfigError,
@@ -63,6 +65,7 @@ class WorkerSettings:
         state_dir: Directory of the slot locks.
         max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
         session_timeout_ms: As in ``kafka``, or librdkafka's default.
+        limits: At what ages the listener acts, as the file has it.
         selection: Topics and groups picked by flags.
         log_level: Least level of what is logged.
         log_format: ``text`` or ``json``.
@@ -81,6 +84,7 @@ class WorkerSettings:
     state_dir: Path
     max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
     session_timeout_ms: int = SESSION_TIMEOUT_MS
+    limits: Limits = field(default_factory=Limits)
     selection: Selection = field(default_factory=Selection)
     log_level: str = "info"
     log_format: str = "text"
@@ -161,6 +165,11 @@ def _settings(
             kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS
         ),
         session_timeout_ms=_kafka_ms(kafka, "session.timeout.ms", SESSION_TIMEOUT_MS),
+        limits=_limits(
+            document,
+            environ,
+            _kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS),
+        ),
         selection=Selection(
             include_topics=frozenset(flags.include_topics),
             exclude_topics=frozenset(flags.exclude_topics),
@@ -172,6 +181,29 @@ def _settings(
     )
     _check_times(settings)
     return settings
+
+
+def _limits(
+    document: Document, environ: Mapping[str, str], max_poll_interval_ms: int
+) -> Limits:
+    """Give the limits that the listener reads from the same file.
+
+    A value that cannot be read is the listener's to refuse; its flags are not known
+    here. Either way the node's regular reports are judged by what holds.
+    """
+    keys = ("polling_ttl", "consuming_ttl", "stability_ttl")
+    group = environ.get("SUPERVISOR_GROUP_NAME", "")
+    told: dict[str, Any] = {}
+    try:
+        told |= document.section("listener", LISTENER, environ, only=keys)
+        told |= document.section(f"listener.group.{group}", RULES, environ, only=keys)
+    except ConfigError:
+        told = {}
+    own = (max_poll_interval_ms, max_poll_interval_ms, 2 * max_poll_interval_ms)
+    polling_ms, consuming_ms, stability_ms = map(told.get, keys, own)
+    return Limits(
+        polling_ms=polling_ms, consuming_ms=consuming_ms, stability_ms=stability_ms
+    )
 
 
 def _check_times(settings: WorkerSettings) -> None:

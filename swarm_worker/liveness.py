@@ -27,6 +27,7 @@ from swarm_worker.clock import NodeClock
 from swarm_worker.leash import Leash
 from swarm_worker.report import LIST_ITEMS_MAX, MAX_POLL_INTERVAL_MS, Report, State
 from swarm_worker.reporter import Reporter
+from swarm_worker.schedule import Limits
 
 
 class Activity:
@@ -132,6 +133,9 @@ class Liveness:
         self._environ = os.environ if environ is None else environ
         self._interval_s = liveness_interval_ms / 1000
         self._clock = NodeClock()
+        self._limits = Limits(
+            polling_ms=max_poll_interval_ms, consuming_ms=max_poll_interval_ms
+        )
         self._activity = Activity(
             node=node_of(self._environ.get("SUPERVISOR_PROCESS_NAME", "")),
             max_poll_interval_ms=max_poll_interval_ms,
@@ -152,6 +156,7 @@ class Liveness:
                 describe=lambda now_s: self._activity.report(now_s=now_s),
                 interval_s=self._interval_s,
                 clock=self._clock,
+                limits=self._limits,
             )
             self._reporter.start()
         return self

@@ -1,4 +1,7 @@
-"""The thread that reports: driven by time alone, never by polls or handlers."""
+"""The thread that reports: driven by time alone, never by polls or handlers.
+
+It looks twice a second, and when a limit is about to be crossed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from swarm_worker.channel import Channel, ChannelGone
 from swarm_worker.clock import NodeClock
 from swarm_worker.leash import Leash
 from swarm_worker.report import Report, State, encode
-from swarm_worker.schedule import Schedule
+from swarm_worker.schedule import Crossings, Limits, Schedule
 
 # How often it looks whether supervisord is there, whether the state changed, and
 # whether it was itself frozen.
@@ -35,6 +38,7 @@ class Reporter:
         describe: Callable[[float], Report],
         interval_s: float,
         clock: NodeClock,
+        limits: Limits,
         monotonic: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
         on_orphaned: Callable[[str], object] | None = None,
@@ -48,6 +52,7 @@ class Reporter:
                 reporter's thread. ``seq`` and ``at_ms`` are filled in here.
             interval_s: Between reports.
             clock: The node's clock; told here when the node was frozen.
+            limits: Ages that are reported as soon as they are crossed.
             monotonic: CLOCK_MONOTONIC, in seconds.
             cpu: CPU time of the process, in seconds.
             on_orphaned: Called with the reason when supervisord is gone; by default
@@ -57,6 +62,7 @@ class Reporter:
         self._leash = leash
         self._describe = describe
         self._schedule = Schedule(interval_s=interval_s)
+        self._crossings = Crossings(limits)
         self._clock = clock
         self._monotonic = monotonic
         self._expected_s = monotonic()
@@ -107,13 +113,15 @@ class Reporter:
         elif self._channel.is_broken:
             self._on_orphaned("nobody reads its reports")
         report = self._describe(self._clock())
-        changed = report.state is not self._reported_state
+        has_crossed = self._crossings.has_news(report)
+        changed = has_crossed or report.state is not self._reported_state
         due_at_s = self._schedule.due_at_s(now_s=now_s, changed=changed)
         if due_at_s <= now_s:
             self._write(report, now_s)
             self._schedule.wrote(due_at_s=due_at_s, now_s=now_s)
             due_at_s = self._schedule.due_at_s(now_s=now_s, changed=False)
-        wait_s = min(_CHECK_S, max(0.0, due_at_s - now_s))
+        crosses_in_s = self._crossings.next_in_s(report)
+        wait_s = min(_CHECK_S, crosses_in_s, max(0.0, due_at_s - now_s))
         self._expected_s = now_s + wait_s
         return wait_s
 
@@ -125,6 +133,7 @@ class Reporter:
         try:
             if self._channel.send(frame):
                 self._reported_state = report.state
+                self._crossings.told(report)
         except ChannelGone as gone:
             self._on_orphaned(str(gone))
 

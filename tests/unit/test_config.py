@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from swarm_worker import config
+from swarm_worker.schedule import Limits
 from swarm_worker.settings import ConfigError
 
 KAFKA = '[kafka]\n"bootstrap.servers" = "127.0.0.1:9092"\n'
@@ -65,6 +66,30 @@ def test_logs_are_as_the_file_says_or_a_flag(file: Path) -> None:
     assert (told.log_level, told.log_format) == ("debug", "text")
     with pytest.raises(ConfigError, match="log-level"):
         read(file, KAFKA, "--log-level", "LOUD")
+
+
+LISTENED = """
+[listener]
+groups = ["w"]
+consuming_ttl = "10s"
+stability_ttl = false
+[listener.group.w]
+polling_ttl = 7000
+"""
+
+
+def test_a_node_knows_the_limits_that_its_listener_reads(file: Path) -> None:
+    """Its own group's before all groups', max.poll.interval.ms where none is set."""
+    own = read(file).settings.limits
+    assert own == Limits(polling_ms=300_000, consuming_ms=300_000, stability_ms=600_000)
+
+    told = read(file, KAFKA + LISTENED, SUPERVISOR_GROUP_NAME="w").settings.limits
+    assert told == Limits(polling_ms=7_000, consuming_ms=10_000, stability_ms=None)
+    told = read(file, KAFKA + LISTENED, SUPERVISOR_GROUP_NAME="x").settings.limits
+    assert told.polling_ms == 300_000
+
+    wrong = KAFKA + '[listener]\nconsuming_ttl = "soon"\n'
+    assert read(file, wrong).settings.limits == own  # the listener refuses to start
 
 
 def test_without_a_flag_the_file_is_in_the_working_directory(file: Path) -> None:

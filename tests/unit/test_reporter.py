@@ -4,7 +4,7 @@ import os
 import select
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from swarm_worker.clock import NodeClock
 from swarm_worker.leash import Leash
 from swarm_worker.report import BEGIN, END, Report, State, decode
 from swarm_worker.reporter import Reporter
-from swarm_worker.schedule import Schedule
+from swarm_worker.schedule import Crossings, Limits, Schedule
 
 
 @dataclass
@@ -109,6 +109,55 @@ def test_a_change_of_state_does_not_wait_for_the_interval() -> None:
     assert schedule.due_at_s(now_s=1000.3, changed=False) == 1020.0
 
 
+# --- limits that are crossed ----------------------------------------------------------
+
+LIMITS = Limits(polling_ms=3_000, consuming_ms=2_000, stability_ms=6_000)
+
+
+def aged(**ages_ms: int) -> Report:
+    """Give the report of a running node with these ages."""
+    return Report(node=0, pid=1, state=State.RUNNING, **ages_ms)  # type: ignore[arg-type]
+
+
+def test_each_limit_is_news_once_until_its_age_comes_back() -> None:
+    """Nothing that a report has told is told again out of turn."""
+    crossings = Crossings(LIMITS)
+    assert not crossings.has_news(aged(consume_age_ms=2_000))  # at the limit: healthy
+    over = aged(consume_age_ms=2_001)
+    assert crossings.has_news(over)
+    assert crossings.has_news(over)  # not written yet
+    crossings.told(over)
+
+    assert not crossings.has_news(aged(consume_age_ms=9_000))
+    assert crossings.has_news(aged(consume_age_ms=9_000, poll_age_ms=3_001))
+    assert not crossings.has_news(aged(consume_age_ms=5))
+    assert crossings.has_news(over)
+
+
+@pytest.mark.parametrize(
+    ("ages_ms", "in_s"),
+    [
+        ({}, float("inf")),
+        ({"poll_age_ms": 2_900}, 0.101),
+        ({"poll_age_ms": 10, "consume_age_ms": 1_500}, 0.501),
+        ({"stalled_ms": 1_999, "consume_age_ms": 2_001}, 0.002),
+        ({"unsteady_ms": 6_000}, 0.001),
+        ({"unsteady_ms": 6_001}, float("inf")),
+    ],
+)
+def test_the_next_crossing_is_foreseen(ages_ms: dict[str, int], in_s: float) -> None:
+    """Of the ages that are still within their limits, the one that is nearest."""
+    assert Crossings(LIMITS).next_in_s(aged(**ages_ms)) == pytest.approx(in_s)
+
+
+def test_a_limit_that_is_unknown_and_a_node_that_is_not_judged_have_no_news() -> None:
+    """As for the listener: only running and quiet nodes are judged."""
+    late = aged(consume_age_ms=10**6, poll_age_ms=10**6, unsteady_ms=10**6)
+    assert not Crossings(Limits()).has_news(late)
+    assert not Crossings(LIMITS).has_news(replace(late, state=State.STOPPING))
+    assert Crossings(LIMITS).has_news(replace(late, state=State.QUIET))
+
+
 # --- the node's clock -----------------------------------------------------------------
 
 
@@ -160,6 +209,7 @@ class Rig:
     machine: FakeClock = field(default_factory=FakeClock)
     leash: TiedLeash = field(default_factory=TiedLeash)
     state: State = State.BOOTING
+    began_at_s: float | None = None
     described_at_s: float | None = None
     orphaned: list[str] = field(default_factory=list)
 
@@ -173,6 +223,7 @@ class Rig:
             describe=self.describe,
             interval_s=5.0,
             clock=NodeClock(self.machine),
+            limits=Limits(consuming_ms=2_000, polling_ms=3_000),
             monotonic=self.machine,
             cpu=lambda: 0.0,
             on_orphaned=self.orphaned.append,
@@ -181,7 +232,9 @@ class Rig:
     def describe(self, now_s: float) -> Report:
         """Give a report of the moment."""
         self.described_at_s = now_s
-        return Report(node=1, pid=2, state=self.state)
+        age_ms = None if self.began_at_s is None else (now_s - self.began_at_s) * 1000
+        consume_age_ms = None if age_ms is None else round(age_ms)
+        return Report(node=1, pid=2, state=self.state, consume_age_ms=consume_age_ms)
 
     def step_at(self, now_s: float) -> float:
         """Let the reporter look at a moment."""
@@ -224,6 +277,18 @@ def test_a_changed_state_is_reported_once(rig: Rig) -> None:
     rig.step_at(1002.0)
 
     assert [r.state for r in rig.written()] == [State.BOOTING, State.RUNNING]
+
+
+def test_a_limit_is_reported_as_soon_as_it_is_crossed(rig: Rig) -> None:
+    """Not at the next multiple of the interval; and once."""
+    rig.state = State.RUNNING
+    rig.step_at(1001.0)
+    rig.began_at_s = 1001.1
+    assert rig.step_at(1002.8) == pytest.approx(0.301)
+    rig.step_at(1003.101)
+    rig.step_at(1003.6)
+
+    assert [r.consume_age_ms for r in rig.written()] == [None, 2001]
 
 
 def test_a_report_that_would_block_is_dropped_and_the_state_told_later(
