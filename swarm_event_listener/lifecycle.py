@@ -174,7 +174,13 @@ def held(restart: Restart, *, is_held: bool) -> Step:
 
 
 def give_up(restart: Restart) -> Step:
-    """End a restart that the listener does not live to finish."""
+    """End a restart that the listener does not live to finish.
+
+    A process that has had a mere TERM is still there: the next listener judges it
+    anew, and a record of ours would be the first of two.
+    """
+    if restart.phase is Phase.STOPPING and not restart.durable:
+        return dropped(restart, "the listener ends, TERM was sent")
     step = removed(restart)
     is_down = restart.phase in {Phase.STOPPING, Phase.DOWN}
     if not (is_down and restart.durable and restart.starts_again):
@@ -191,10 +197,13 @@ def removed(restart: Restart) -> Step:
 
 
 def is_unsettled(restart: Restart) -> bool:
-    """Tell whether a listener that ends now would leave its node down."""
+    """Tell whether a listener that ends now would leave its node down.
+
+    Or in a stop without an intent, of which the next listener knows nothing.
+    """
     match restart.phase:
         case Phase.STOPPING:
-            return restart.durable and restart.starts_again
+            return restart.starts_again
         case Phase.DOWN | Phase.STARTING:
             return True
         case _:

@@ -572,6 +572,30 @@ def test_a_held_node_does_not_keep_a_listener_from_ending() -> None:
     assert len(world.records) == 1
 
 
+@pytest.mark.parametrize("outlives", [True, False])
+def test_without_a_journal_a_listener_that_ends_waits_for_a_node_to_go(
+    *,
+    outlives: bool,
+) -> None:
+    """TERM was sent, and no intent says so: a record now would be one of two."""
+    world = World().run(2)
+    world.disk_is_full = True
+    world.processes[N0].ignores_term = True
+    hang(world)
+    assert world.swarm is not None
+
+    world.tell(Closing())
+    assert not world.swarm.is_settled
+    if not outlives:
+        world.die(N0)
+        world.run(3)
+        assert world.swarm.is_settled
+    world.tell(Closed())
+
+    assert len(world.records) == (0 if outlives else 1)
+    assert world.said("node_left_down") == []
+
+
 def test_an_operators_stop_in_the_recovery_stays() -> None:
     """The record ends without a recovery."""
     world = World().run(2)
