@@ -1,11 +1,12 @@
 """``light_node.py reports FILE | beats PORT | nothing``: a process to be watched.
 
 Runs with ``python -I -S`` and imports next to nothing, so that hundreds fit into a
-small machine. All three wake up at multiples of five seconds of the monotonic clock:
+small machine. All three wake up each five seconds:
 
-* ``reports`` writes a report as a node does; FILE has one that `swarm_worker.report`
-  encoded, with a 0 as seq and at_ms,
-* ``beats`` sends what circus' watchdog wants to hear,
+* ``reports`` writes a report as a node does, at multiples of the interval; FILE has
+  one that `swarm_worker.report` encoded, with a 0 as seq and at_ms,
+* ``beats`` sends what circus' watchdog wants to hear, each process at a moment of its
+  own: hundreds at once would not fit into the buffer of a UDP socket,
 * ``nothing`` does nothing.
 
 It ends when the parent does.
@@ -25,11 +26,12 @@ def main(what: str, told: str = "") -> None:
     """Do it for as long as the parent lives."""
     parent_pid = os.getppid()
     tell = {"reports": _reports, "beats": _beats, "nothing": _silence}[what](told)
+    phase_s = os.getpid() % 500 / 100 if what == "beats" else 0.0
     count = 0
     while os.getppid() == parent_pid:
         tell(count)
         count += 1
-        now_s = time.monotonic()
+        now_s = time.monotonic() - phase_s
         next_s = ((now_s + EARLY_S) // EVERY_S + 1) * EVERY_S
         select.select([], [], [], next_s - now_s)
 
