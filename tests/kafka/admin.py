@@ -62,7 +62,7 @@ class Admin:
         topic = NewTopic(
             name,
             num_partitions=partitions,
-            replication_factor=1,
+            replication_factor=-1,  # the broker's default
             config=dict(config),
         )
         _result(self._client.create_topics([topic]))

@@ -59,6 +59,8 @@ class KafkaBroker:
         config: Mapping[str, str] | None = None,
         sasl_users: Mapping[str, str] | None = None,
         heap_mb: int = 512,
+        cluster_id: str | None = None,
+        nodes: int = 1,
     ) -> None:
         self.settings = Settings(
             ports=free_ports(plain=port),
@@ -71,6 +73,8 @@ class KafkaBroker:
         self.sasl_bootstrap = f"127.0.0.1:{self.settings.ports.sasl}"
         self.log_path = home / "broker.log"
         self._heap_mb = heap_mb
+        self._cluster_id = cluster_id or new_cluster_id()
+        self._nodes = nodes  # brokers of the cluster when this one has started
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -201,14 +205,14 @@ class KafkaBroker:
             probe.settimeout(1.0)
             if probe.connect_ex(("127.0.0.1", self.settings.ports.plain)) != 0:
                 return False
-        return self._admin.brokers() == 1
+        return self._admin.brokers() == self._nodes
 
     def _format(self) -> None:
         """Prepare an empty data directory with Kafka's own tool."""
         self.discard_data()
         tool = self._launch(
             *("kafka.tools.StorageTool", "format"),
-            *("--cluster-id", new_cluster_id()),
+            *("--cluster-id", self._cluster_id),
             *("--config", str(self._write_properties())),
         )
         try:

@@ -159,7 +159,8 @@ class Onslaught:
         self.book.killed_at_s.setdefault(pid, time.monotonic())
         return f"node {node} pid {pid}"
 
-    def _kill_listener(self, _blow: Blow) -> str:
+    def _kill_listener(self, blow: Blow) -> str:
+        self._victim(blow)  # who is to get them going again, when none runs?
         pid = self.swarm.swarm.daemon.pid(LISTENER)
         if pid is None:
             raise ProcessLookupError("no listener just now")
