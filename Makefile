@@ -35,8 +35,9 @@ cover: $(DEV)  ## branch coverage of the modules that decide: 100 %
 	@$(BIN)/coverage run -m pytest -q tests/unit
 	@$(BIN)/coverage report
 
-chaos: $(DEV)  ## a long run of faults: make chaos SEED=1 FAULTS=500
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+chaos: $(DEV)  ## a long run of faults: make chaos SEED=1 FAULTS=500 KAFKA=1 (with a ledger)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FAULTS),--faults $(FAULTS)) $(if $(KAFKA),--kafka)
 
 soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 MINUTES= PROTOCOL=
 	@$(BIN)/python -m tests.kafka.soak $(if $(SEED),--seed $(SEED)) \

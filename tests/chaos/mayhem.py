@@ -6,12 +6,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from swarm_event_listener.events import RollOrdered, Word
 from swarm_event_listener.orders import encode, encode_roll
@@ -19,6 +18,7 @@ from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
 from tests.chaos import peace
 from tests.chaos.book import Book
 from tests.chaos.schedule import Fault, Kind
+from tests.chaos.sickness import REPORTED, Illnesses
 from tests.chaos.state_disk import StateDisk
 from tests.chaos.verdict import Evidence, Process
 from tests.eventually import eventually
@@ -30,25 +30,6 @@ from tests.process.swarms import GROUP, LISTENER, Swarm
 NODES: Final = 6
 SHORTLY_S: Final = 0.8
 PEACE_WITHIN_S: Final = 40.0  # after the last fault: silence, stop, gap, twice over
-
-LIMITS: Final[dict[str, Any]] = {
-    "node_report_timeout": 2_000,
-    "shutdown_timeout": 1_000,
-    "node_restart_timeout": 500,
-    "max_unavailable": 3,
-    "max_restarts": 100_000,  # back-off would only make it wait
-}
-
-# What a node's script says, and the statuses that this explains.
-SICK: Final[dict[Kind, tuple[dict[str, Any], set[int]]]] = {
-    Kind.NODE_SILENT: ({"silent": True}, {-1}),
-    Kind.NODE_RAVES: ({"raw": "<!--XSUPERVISOR:BEGIN-->" + "[" * 300}, {-1}),
-    Kind.NODE_HANGS: ({"consume_age_ms": 9_000}, {2}),
-    Kind.NODE_HANGS_DEAF: ({"consume_age_ms": 9_000, "ignore_term": True}, {2}),
-    Kind.NODE_STOPS_POLLING: ({"poll_age_ms": 9_000}, {1}),
-    Kind.NODE_HANGS_LISTENER_DIES: ({"consume_age_ms": 9_000}, {2}),
-    Kind.NODE_EXITS: ({"exit": 1}, set()),
-}
 
 
 @dataclass
@@ -64,6 +45,7 @@ class Mayhem:
     lives: Lives
     proxy: Proxy
     disk: StateDisk
+    illnesses: Illnesses = field(default_factory=lambda: REPORTED)
     book: Book = field(default_factory=Book)
     timeline: list[str] = field(default_factory=list)
     done: Counter[Kind] = field(default_factory=Counter)
@@ -98,7 +80,7 @@ class Mayhem:
 
     def _verbs(self) -> dict[Kind, Callable[[Fault], str]]:
         return {
-            **dict.fromkeys(SICK, self._sicken),
+            **dict.fromkeys(self.illnesses, self._sicken),
             Kind.NODE_HANGS_LISTENER_DIES: self._sicken_and_strike,
             Kind.NODE_KILLED: self._signal_node,
             Kind.NODE_TERMED: self._signal_node,
@@ -156,7 +138,7 @@ class Mayhem:
 
     def _sicken(self, fault: Fault) -> str:
         node, pid = self._victim(fault)
-        script, statuses = SICK[fault.kind]
+        script, statuses = self.illnesses[fault.kind]
         self._explain(node, pid, statuses)
         name = scenes.name_of(node).partition(":")[2]
         scenes.write_script(self.swarm.daemon.folder, name, pid=pid, **script)
@@ -322,7 +304,7 @@ class Mayhem:
             raise ProcessLookupError("the listener cannot keep it")
         node, pid = self._victim(fault, healthy=True)
         slot = scenes.name_of(node)
-        self._order(Word.HOLD, slot)
+        self.order(Word.HOLD, slot)
         self.book.held_at_s.setdefault(slot, time.monotonic())
         return f"node {node} pid {pid}"
 
@@ -331,11 +313,11 @@ class Mayhem:
         if slot is None or self.disk.trouble:
             raise ProcessLookupError("none is held, or the listener cannot keep it")
         now_s = time.monotonic()
-        self._order(Word.RELEASE, slot)
+        self.order(Word.RELEASE, slot)
         self.book.is_released(slot, from_s=now_s)
         return slot
 
-    def _order(self, word: Word, slot: str) -> None:
+    def order(self, word: Word, slot: str) -> None:
         """Give an order, and wait until the listener says that it has taken it."""
         order = encode(word, [slot])
         self.swarm.daemon.rpc.send_event(order.type, order.data)
@@ -373,30 +355,3 @@ class Mayhem:
             listener_log=self.swarm.log,
             listener_ends=self.book.listener_ends + len(self.proxy.dealt),
         )
-
-
-@contextmanager
-def mayhem() -> Iterator[Mayhem]:
-    """Start a swarm and its witnesses, and wait until all is well."""
-    proxies: list[Proxy] = []
-    disks: list[StateDisk] = []
-
-    def prepare(folder: Path) -> None:
-        proxies.append(Proxy(folder))
-        disks.append(StateDisk(folder / "run"))
-
-    with scenes.watched_scene(
-        nodes=NODES,
-        limits=LIMITS,
-        program={"stopwaitsecs": "1"},
-        listener={"environment": 'SUPERVISOR_SERVER_URL="unix://{folder}/p"'},
-        prepare=prepare,
-    ) as (swarm, lives):
-        scenes.wait_for_reports(swarm, NODES)
-        one = Mayhem(swarm, lives, proxies[0], disks[0])
-        try:
-            yield one
-        finally:
-            one.thaw()
-            proxies[0].close()
-            disks[0].close()

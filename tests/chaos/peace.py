@@ -59,7 +59,7 @@ def _is_well(told: dict[str, Any], pid: int | None) -> bool:
         and told["restart"] is None
         and report
         and report["state"] == "running"
-        and report["consume_age_ms"] is None
+        and (report["consume_age_ms"] or 0) < 1_000
         and report["poll_age_ms"] < 1_000
         and told["report_age_s"] < 2
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.chaos import mayhem, schedule
+from tests.chaos import mayhem, schedule, stage
 from tests.chaos.mayhem import Mayhem
 from tests.chaos.verdict import complaints
 from tests.eventually import eventually
@@ -38,50 +40,79 @@ class Outcome:
 
 
 def run(*, seed: int, faults: int) -> Outcome:
-    """Bring so many faults of a seed about.
+    """Bring so many faults of a seed about, to scripted nodes.
 
     Raises:
         AssertionError: Something does not hold; says what, the seed and what was done.
     """
-    drawn = schedule.draw(seed, count=faults, nodes=mayhem.NODES)
-    began_at_s = time.monotonic()
-    with mayhem.mayhem() as swarm:
-        try:
-            for fault in drawn:
-                swarm.bring(fault)
-            swarm.thaw()
-            last_at_s = time.monotonic()
-            eventually(
-                swarm.at_peace,
-                within_s=mayhem.PEACE_WITHIN_S,
-                every_s=0.25,
-                describe="each node running once, or stopped by the operator",
-            )
-            evidence = swarm.evidence()
-            found = complaints(evidence)
+    with (
+        stage.staged() as swarm,
+        _told_on_failure(swarm, f"--seed {seed} --faults {faults}"),
+    ):
+        return _judged(swarm, seed=seed, faults=faults)
+
+
+def run_on_kafka(*, seed: int, faults: int) -> tuple[Outcome, str]:
+    """Bring them about to real nodes; give the ledger's figures, too.
+
+    Raises:
+        AssertionError: As in `run`, and for what the ledger tells.
+    """
+    from tests.chaos import on_kafka
+
+    with on_kafka.mayhem_on_kafka() as (swarm, ledger):
+        arguments = f"--seed {seed} --faults {faults} --kafka"
+        with _told_on_failure(swarm, arguments):
+            with on_kafka.under_load(ledger):
+                outcome = _judged(swarm, seed=seed, faults=faults)
+            found = on_kafka.complaints(swarm, ledger)
             assert not found, "\n".join(found)
-        except AssertionError as error:
-            raise AssertionError(_told(swarm, seed, faults, str(error))) from error
-        return Outcome(
-            seed=seed,
-            faults=faults,
-            done=swarm.done.total(),
-            kinds=len(swarm.done),
-            records=len(evidence.records),
-            listener_ends=evidence.listener_ends,
-            processes=sum(len(lives) for lives in evidence.lives.values()),
-            peace_after_s=round(time.monotonic() - last_at_s, 1),
-            took_s=round(time.monotonic() - began_at_s, 1),
-        )
+            return outcome, swarm.timeline[-1]
 
 
-def _told(swarm: Mayhem, seed: int, faults: int, what: str) -> str:
+def _judged(swarm: Mayhem, *, seed: int, faults: int) -> Outcome:
+    began_at_s = time.monotonic()
+    for fault in schedule.draw(seed, count=faults, nodes=mayhem.NODES):
+        swarm.bring(fault)
+    swarm.thaw()
+    last_at_s = time.monotonic()
+    eventually(
+        swarm.at_peace,
+        within_s=mayhem.PEACE_WITHIN_S,
+        every_s=0.25,
+        describe="each node running once, or stopped by the operator",
+    )
+    evidence = swarm.evidence()
+    found = complaints(evidence)
+    assert not found, "\n".join(found)
+    return Outcome(
+        seed=seed,
+        faults=faults,
+        done=swarm.done.total(),
+        kinds=len(swarm.done),
+        records=len(evidence.records),
+        listener_ends=evidence.listener_ends,
+        processes=sum(len(lives) for lives in evidence.lives.values()),
+        peace_after_s=round(time.monotonic() - last_at_s, 1),
+        took_s=round(time.monotonic() - began_at_s, 1),
+    )
+
+
+@contextmanager
+def _told_on_failure(swarm: Mayhem, arguments: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        again = f"again: python -m tests.chaos {arguments}"
+        raise AssertionError(_told(swarm, f"{error}\n{again}")) from error
+
+
+def _told(swarm: Mayhem, what: str) -> str:
     evidence = swarm.evidence()
     lives = [str(life) for slot in evidence.lives.values() for life in slot]
     return "\n".join(
         [
             what,
-            f"again: python -m tests.chaos --seed {seed} --faults {faults}",
             "--- what was done (CLOCK_MONOTONIC)",
             *swarm.timeline,
             "--- processes, as sampled in /proc",

@@ -11,7 +11,6 @@ process only) and
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import socket
@@ -20,33 +19,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from swarm_worker import App, Batch
-from swarm_worker.report import Report, State, encode
 from tests.apps import standin
+from tests.process.faults import forge, hold_gil, script
 
-SCRIPT = Path(f"{os.environ.get('SUPERVISOR_PROCESS_NAME', 'w_00')}.json")
 NEVER = threading.Event()
 STEP_S = 0.1
 POLL = {"fault": ""}
-
-
-def script() -> dict[str, Any]:
-    """Read what to do."""
-    try:
-        told: dict[str, Any] = json.loads(SCRIPT.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return told if told.get("pid", os.getpid()) == os.getpid() else {}
-
-
-def hold_gil() -> None:
-    """Lock a mutex twice in C without letting go of the GIL: for ever."""
-    mutex = ctypes.create_string_buffer(64)
-    libc = ctypes.PyDLL(None)
-    libc.pthread_mutex_lock(mutex)
-    libc.pthread_mutex_lock(mutex)
 
 
 def leak() -> None:
@@ -68,14 +48,6 @@ def flood() -> None:
     until_s = time.monotonic() + 3
     while time.monotonic() < until_s:
         sys.stdout.write(text)
-
-
-def forge() -> None:
-    """Print what a report looks like, and tokens that would swallow one."""
-    sick = Report(node=0, pid=os.getpid(), state=State.RUNNING, poll_age_ms=10**9)
-    os.write(1, encode(sick))
-    print("<!--XSUPERVISOR:BEGIN-->", flush=True)  # noqa: T201 - as an app may
-    os.system("printf '<!--XSUPERVISOR:BEGIN-->{}'")  # noqa: S605 - a child as well
 
 
 def close_stdout() -> None:
