@@ -36,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
         raise HelpAsked(self.format_help().rstrip())
 
 
-NAMES: Final = "group:name, group:* or group, as supervisorctl takes them"
+NAMES: Final = "a group, group:*, group:name, or the name of a node alone"
 
 # Name, arguments and one line on each command, in the order of the help.
 COMMANDS: Final = {
@@ -47,8 +47,8 @@ COMMANDS: Final = {
     "dump": "NODE  the stacks of all threads of a node",
     "quiet": "NAME ...  no new work; finish what is in flight, stay in the group",
     "resume": "NAME ...  back to work",
-    "hold": "NAME ...  no rules for it, as under a debugger",
-    "release": "NAME ...  rules again",
+    "hold": "NAME ...  no rules and no start for it, as under a debugger",
+    "release": "NAME ...  rules again; one that is down stays so until it is started",
     "retire": "NAME ...  leave the Kafka group for good, then stop",
     "roll": "GROUP [--max-unavailable K] [--timeout S]  restart one by one",
     "doctor": "[FILE]  what is wrong in the configuration, and the line to change",
@@ -93,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, allow_abbrev=False)
     kinds = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        made = kinds.add_parser(name, description=text, allow_abbrev=False)
+        description = text.partition("  ")[2]
+        made = kinds.add_parser(name, description=description, allow_abbrev=False)
         made.add_argument("--json", action="store_true", help="data in place of text")
         _ARGUMENTS[name](made)
     return parser
@@ -108,7 +109,7 @@ def _some_names(parser: argparse.ArgumentParser) -> None:
 
 
 def _one_node(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs=1, metavar="NODE", help="group:name")
+    parser.add_argument("names", nargs=1, metavar="NODE", help="group:name, or name")
 
 
 def _why(parser: argparse.ArgumentParser) -> None:

@@ -56,10 +56,11 @@ def _look(
     """Give the rows that names stand for, what to say first, whether one is bad."""
     told, notes, everyone = _settled(session)
     chosen = choose(names, everyone, session.watched(told))
-    if told is not None:
-        notes += [f"warning: {doubt}" for doubt in doubts(told, everyone)]
+    doubted = [] if told is None else doubts(told, everyone)
     shown, more = session.rows(chosen.processes)
-    return shown, [*chosen.complaints, *notes, *more], bool(chosen.complaints)
+    notes += [f"warning: {doubt}" for doubt in doubted]
+    is_bad = bool(chosen.complaints or doubted)
+    return shown, [*chosen.complaints, *notes, *more], is_bad
 
 
 def _settled(

@@ -30,7 +30,7 @@ def choose(
     """Give the nodes that names stand for; all watched ones without names.
 
     Args:
-        names: ``group:name``, ``group:*``, ``group`` or ``all``.
+        names: ``group:name``, ``group:*``, ``group``, ``name`` or ``all``.
         processes: All processes of supervisord.
         watched: The groups of swarms: nothing else is ever chosen.
     """
@@ -50,8 +50,10 @@ def choose(
 
 
 def _stands_for(name: str, process: Process) -> bool:
+    """Tell whether it does; a node may also be named as the table of status has it."""
     group, _, rest = name.partition(":")
-    return process.group == group and rest in {"", "*", process.name.partition(":")[2]}
+    own_name = process.name.partition(":")[2]
+    return (process.group == group and rest in {"", "*", own_name}) or name == own_name
 
 
 def _refusal(
@@ -64,6 +66,8 @@ def _refusal(
         return "not watched by the listener of the swarm"
     group = name.partition(":")[0]
     known = [node.name for node in nodes]
+    own_names = [node.partition(":")[2] for node in known]
     if any(process.group == group for process in everyone):
         return f"no such process{nearest(name, known)}"
-    return f"no such group{nearest(name, [*known, *(n.group for n in nodes)])}"
+    groups = [node.group for node in nodes]
+    return f"no such group or node{nearest(name, [*known, *groups, *own_names])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from swarm_event_listener import ctl_view
 from swarm_event_listener.ctl_session import (
     CONFIRMED_WITHIN_S,
     LOOK_EVERY_S,
@@ -23,7 +24,10 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     group = arguments.group.removesuffix(":*").removesuffix(":")
     told = session.listening()
     if group not in told.groups:
-        raise StateError(f"{group}: ERROR (no group that the listener watches)")
+        watched = ", ".join(told.groups)
+        raise StateError(
+            f"{group}: ERROR (no group that the listener watches: {watched})"
+        )
     before = told.rolls.get(group)
     if before is not None and not before.get("is_over"):
         raise StateError(f"{group}: ERROR (a roll is under way already)")
@@ -41,9 +45,19 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         session.json(ended)
     else:
-        session.screen.say(_roll_ended(group, ended))
-    is_whole = not (ended.get("failure") or ended.get("is_cancelled"))
-    return Exit.OK if is_whole else Exit.FAILED
+        session.say(_roll_ended(group, ended))
+    if not (ended.get("failure") or ended.get("is_cancelled")):
+        return Exit.OK
+    if not arguments.json:
+        _show_all(session, group)
+    return Exit.FAILED
+
+
+def _show_all(session: Session, group: str) -> None:
+    """Show how the nodes of a group are, whatever became of their roll."""
+    nodes = [p for p in session.calls.processes() if p.group == group]
+    shown, _ = session.rows(nodes)
+    session.screen.say(ctl_view.render(shown, width=session.screen.width))
 
 
 def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
@@ -107,30 +121,34 @@ def _progress(before: Plain | None, now: Plain) -> list[str]:
         count = sum(len(now.get(key, ())) for key in ("waiting", "turned", "done"))
         lines.append(f"rolling {count} nodes of {now.get('group')}")
     old = {turned["name"] for turned in (before or {}).get("turned", ())}
-    lines += [
-        f"{turned['name']}: its turn"
-        for turned in now.get("turned", ())
-        if turned["name"] not in old
-    ]
     for key in ("done", "skipped"):
         known = set((before or {}).get(key, ()))
         lines += [
             f"{name}: {_WORDS[key]}" for name in now.get(key, ()) if name not in known
         ]
+    lines += [
+        f"{turned['name']}: its turn"
+        for turned in now.get("turned", ())
+        if turned["name"] not in old
+    ]
     return lines
 
 
-def _roll_ended(group: str, roll: Plain) -> str:
-    counts = ", ".join(
-        f"{len(roll.get(key, ()))} {word}"
-        for key, word in (
-            ("done", "restarted"),
-            ("skipped", "not running"),
-            ("waiting", "left as they were"),
-        )
-        if roll.get(key)
-    )
+_ENDED: Final = {
+    "done": "restarted",
+    "skipped": "not running",
+    "waiting": "left as they were",
+}
+
+
+def _roll_ended(group: str, roll: Plain) -> list[str]:
+    """Give how it ended; where that is not as it was meant, node by node."""
+    told = {word: roll[key] for key, word in _ENDED.items() if roll.get(key)}
+    counts = ", ".join(f"{len(names)} {word}" for word, names in told.items())
+    names = [f"  {word}: {', '.join(names)}" for word, names in told.items()]
     if roll.get("failure"):
-        return f"{group}: ERROR ({roll['failure']}); {counts or 'none restarted'}"
-    ended = "ended early" if roll.get("is_cancelled") else "done"
-    return f"{group}: roll {ended}; {counts or 'no nodes'}"
+        failed = f"{group}: ERROR ({roll['failure']}); {counts or 'none restarted'}"
+        return [failed, *names]
+    if roll.get("is_cancelled"):
+        return [f"{group}: roll ended early; {counts or 'no nodes'}", *names]
+    return [f"{group}: roll done; {counts or 'no nodes'}"]

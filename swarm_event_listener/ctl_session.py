@@ -38,6 +38,11 @@ class Exit(IntEnum):
 class CallRefused(Exception):  # noqa: N818 - says more than "error"
     """supervisord answered that it will not."""
 
+    def __init__(self, about: str, why: str) -> None:
+        """Take what it was asked about, empty if nothing, and what it said."""
+        super().__init__(f"{about}: ERROR ({why})" if about else f"ERROR ({why})")
+        self.why = why
+
 
 class Calls(Protocol):
     """supervisord, as far as the commands need it.
@@ -130,7 +135,7 @@ class Session:
         """
         told = self.eyes.told(self.eyes.place().directory)
         for doubt in doubts(told, self.calls.processes()):
-            raise StateError(doubt)
+            raise StateError(f"ERROR ({doubt})")
         return told
 
     def watched(self, told: Told | None) -> tuple[str, ...]:
@@ -194,7 +199,7 @@ class Session:
             try:
                 self.calls.signal(process.name, signal_name)
             except CallRefused as answer:
-                return f"ERROR ({answer})"
+                return f"ERROR ({answer.why})"
         return f"ERROR ({refusal})" if refusal else None
 
     def looks(self, within_s: float) -> Iterator[None]:
@@ -216,7 +221,7 @@ class Session:
             self.json({"nodes": dict(outcomes), "warnings": list(complaints)})
         else:
             self.say([*complaints, *(f"{name}: {text}" for name, text in outcomes)])
-        is_done = all(text == done for _, text in outcomes)
+        is_done = all(text.startswith(done) for _, text in outcomes)
         return Exit.OK if is_done and not complaints else Exit.FAILED
 
     def say(self, lines: Sequence[str]) -> None:
@@ -232,11 +237,12 @@ class Session:
 def doubts(told: Told, everyone: Sequence[Process]) -> list[str]:
     """Tell why what the listener said may no longer be so."""
     if told.age_s is None:
-        return ["the listener has said nothing since the machine started"]
-    if told.is_stale:
-        ago = f"{told.age_s:.0f} s ago"
-        return [f"the listener last said something {ago}; see its log"]
-    if told.listener_pid not in {process.pid for process in everyone}:
+        return ["the listener has said nothing since the machine started; start it"]
+    runs = told.listener_pid in {process.pid for process in everyone}
+    if not runs:
         gone = f"pid {told.listener_pid}"
-        return [f"the listener that said this, {gone}, runs no longer"]
+        return [f"the listener, {gone}, runs no longer: see its log, and start it"]
+    if told.is_stale:
+        hangs = f"pid {told.listener_pid}, last said something {told.age_s:.0f} s ago"
+        return [f"the listener, {hangs}: it hangs; see its log, and restart it"]
     return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import pwd
 import stat
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from swarm_event_listener.doctor_ini import read_ini
 from swarm_event_listener.doctor_programs import flags, read_programs
 from swarm_event_listener.files import READ_MAX_BYTES
 from swarm_event_listener.journal import JOURNAL, STATUS
-from swarm_worker.settings import LISTENER, ConfigError, load
+from swarm_worker.settings import LISTENER, ConfigError, Document, load
 from swarm_worker.values import texts
 
 Plain = Mapping[str, Any]
@@ -94,7 +96,8 @@ def place_of(
         return _of_listener(conf, environ)
     except ConfigError as error:
         raise StateError(
-            f"{error}; set config of [ctlplugin:swarm] to the listener's swarm.toml"
+            f"{error}; mend that, or set config of [ctlplugin:swarm] to the listener's "
+            "swarm.toml"
         ) from None
 
 
@@ -117,7 +120,7 @@ def _of_document(
     path: Path, environ: Mapping[str, str], given: Mapping[str, str]
 ) -> Place:
     """Read a file; flags win."""
-    section = load(path).section(
+    section = _document(path).section(
         "listener", LISTENER, environ, only=["state_dir", "groups"]
     )
     default = path.parent / LISTENER["state_dir"].default
@@ -127,6 +130,18 @@ def _of_document(
         if "groups" in given
         else section.get("groups", ()),
     )
+
+
+def _document(path: Path) -> Document:
+    """Read a file, whatever else is wrong in it: a mistyped key must not blind us."""
+    try:
+        return load(path)
+    except ConfigError:
+        with contextlib.suppress(OSError, ValueError):
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            if isinstance(tables.get("listener", {}), dict):
+                return Document(path, tables)
+        raise
 
 
 # --- what -----------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def _moment(text: object) -> datetime | None:
 def _local(text: object) -> str:
     """Give a moment as people of this machine read it."""
     moment = _moment(text)
-    return str(text) if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return str(text) if moment is None else f"{moment.astimezone():%m-%d %H:%M:%S}"
 
 
 # --- a table --------------------------------------------------------------------------
@@ -107,6 +107,8 @@ def outcome(record: Plain) -> str:
     if record.get("dry_run"):
         return "dry run"
     ended = "recovered" if record.get("recovered_at") else "not recovered"
+    if not (record.get("started_at") or record.get("recovered_at")):
+        ended = "not started"
     return f"KILLed, {ended}" if record.get("killed") else ended
 
 
@@ -195,6 +197,8 @@ def _steps(record: Plain) -> list[str]:
         took = duration(seconds.get("recovery"))
         total = duration(seconds.get("total"))
         steps.append(f"polled again {took} later; {total} in all")
-    else:
+    elif record.get("started_at"):
         steps.append("did not poll again: it died, was stopped, or took over 60 s")
+    else:
+        steps.append("was not started: an operator held it, or the listener ended")
     return steps

@@ -82,7 +82,15 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
             break
     done = "held" if is_held else "released"
     failed = "ERROR (the listener has not confirmed it: see its log)"
-    outcomes = [(name, failed if name in missing else done) for name in names]
+    down = {p.name for p in session.calls.processes() if p.state in _GONE}
+    stays = f"{done}; it is down, and stays so until supervisorctl start"
+    outcomes = [
+        (
+            name,
+            failed if name in missing else f"{stays} {name}" if name in down else done,
+        )
+        for name in names
+    ]
     return session.tell(arguments, outcomes, chosen.complaints, done)
 
 
@@ -111,7 +119,7 @@ def _retire(session: Session, process: Process, told: Told | None) -> str | None
     try:
         session.calls.stop(process.name)
     except CallRefused as answer:
-        return f"ERROR ({answer})"
+        return f"ERROR ({answer.why})"
     return None
 
 

@@ -14,6 +14,7 @@ from swarm_event_listener.events import ProcessState
 from swarm_event_listener.health import Word, health_by_state
 
 NONE: Final = "-"  # what there is not
+SILENT_S: Final = 15.0  # ages of a report that is older are no longer ages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Row:
         health: One of `health.Word`.
         why: What is wrong; empty where the health says all.
         held: Whether an operator took it out of the rules.
+        poll_age_ms, consume_age_ms: As reported; of a node that has not reported for
+            `SILENT_S` as they are now, if nothing has happened since.
         restarts: Restarts on record.
         last_status: The status of the last one.
     """
@@ -83,22 +86,30 @@ def rows(
         told: What the listener last said; None when nothing is known of it.
         history: Records of restarts; None where they cannot be read.
     """
-    is_known = told is not None and not told.is_stale
-    nodes: Mapping[str, Plain] = told.nodes if told is not None and is_known else {}
+    nodes: Mapping[str, Plain] = {}
+    if told is not None and not told.is_stale:
+        nodes = told.nodes
     done = [] if history is None else [r for r in history if not r.get("dry_run")]
     return tuple(
         _row(
             process,
             nodes.get(process.name),
             None if history is None else done,
+            is_heard=told is not None and not told.is_stale,
         )
         for process in sorted(processes, key=lambda process: process.name)
     )
 
 
-def _row(process: Process, node: Plain | None, history: Sequence[Plain] | None) -> Row:
+def _row(
+    process: Process,
+    node: Plain | None,
+    history: Sequence[Plain] | None,
+    *,
+    is_heard: bool,
+) -> Row:
     records = [r for r in history or () if r.get("node") == process.name]
-    health, why = _health(process, node)
+    health, why = _health(process, node, is_heard=is_heard)
     is_same = node is not None and process.pid in {node.get("pid")} - {None}
     about: Plain = node if node is not None and is_same else {}
     report: Plain = about.get("report") or {}
@@ -110,8 +121,8 @@ def _row(process: Process, node: Plain | None, history: Sequence[Plain] | None) 
         held=bool(node and node.get("held")),
         pid=process.pid,
         uptime_s=process.uptime_s,
-        poll_age_ms=report.get("poll_age_ms"),
-        consume_age_ms=report.get("consume_age_ms"),
+        poll_age_ms=_age_now_ms(about, report.get("poll_age_ms")),
+        consume_age_ms=_age_now_ms(about, report.get("consume_age_ms")),
         in_flight=tuple(report.get("in_flight", ())),
         memory_bytes=about.get("memory_bytes"),
         memory_limit_bytes=about.get("memory_limit_bytes"),
@@ -123,10 +134,18 @@ def _row(process: Process, node: Plain | None, history: Sequence[Plain] | None) 
     )
 
 
-def _health(process: Process, node: Plain | None) -> tuple[str, str]:
+def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
+    """Give an age as it is now; a node that is silent would otherwise look busy."""
+    report_age_s = about.get("report_age_s") or 0.0
+    if reported_ms is None or report_age_s <= SILENT_S:
+        return reported_ms
+    return reported_ms + round(report_age_s * 1000)
+
+
+def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[str, str]:
     """Give word and reason; supervisord knows first when a process has changed."""
     if node is None:
-        return Word.UNKNOWN.value, "the listener does not tell of it"
+        return Word.UNKNOWN.value, "the listener does not tell of it" * is_heard
     if has_changed(process, node) and not node.get("restart"):
         health = health_by_state(process.state)
         return health.word.value, health.why
@@ -161,8 +180,9 @@ def render(shown: Sequence[Row], *, width: int) -> str:
 
     Args:
         shown: The rows.
-        width: Columns of the terminal: where a table is too wide, each node takes
-            two lines.
+        width: Columns of the terminal: where a table is too wide, columns that are
+            empty are left out, then supervisord's state, which the health implies; at
+            last each node takes two lines.
     """
     groups = dict.fromkeys(row.node.partition(":")[0] for row in shown)
     return "\n\n".join(
@@ -175,15 +195,25 @@ def _group(name: str, shown: Sequence[Row], width: int) -> str:
     counts = Counter(row.health for row in shown)
     summary = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     cells = [_cells(row) for row in shown]
-    lines = table(cells)
-    if max(map(len, lines)) > width:
-        lines = ["", *(line for row in cells for line in _block(row))]
+    lines = _fitting(cells, width) or ["", *(line for c in cells for line in _block(c))]
     body = [lines[0]] if lines[0] else []
     step = (len(lines) - 1) // len(shown)
     for number, row in enumerate(shown):
         body += lines[1 + number * step : 1 + (number + 1) * step]
         body += _remarks(row, width)
     return "\n".join([f"{name}: {summary}", *body])
+
+
+def _fitting(cells: Sequence[Mapping[str, str]], width: int) -> list[str] | None:
+    """Give a table that fits, with as many columns as it may have; None without one."""
+    empty = {title for title in cells[0] if all(row[title] == NONE for row in cells)}
+    for left_out in (set[str](), empty, {*empty, "STATE"}):
+        lines = table(
+            [{t: cell for t, cell in row.items() if t not in left_out} for row in cells]
+        )
+        if max(map(len, lines)) <= width:
+            return lines
+    return None
 
 
 def _cells(row: Row) -> dict[str, str]:

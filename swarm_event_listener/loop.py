@@ -246,7 +246,8 @@ class Listener:
             logger.error(
                 "listener_unheard s=%.0f do=%r",
                 now_s - self._heard_at_s,
-                "TICK_5 must be among the events= of this listener; it starts afresh",
+                "supervisord hangs, or TICK_5 is not among the events= of this "
+                "listener; it starts afresh",
             )
             return EXIT_FRESH
         return None

@@ -233,8 +233,7 @@ class _Proxy:
             return getattr(self._ctl.get_supervisor(), method)(*params)
         except xmlrpc.client.Fault as fault:
             said = _FAULTS.get(fault.faultCode, fault.faultString)
-            about = f"{params[0]}: " if params else ""
-            raise CallRefused(f"{about}{said}") from None
+            raise CallRefused(str(params[0]) if params else "", said) from None
         except socket.gaierror as error:
             raise OSError(str(error)) from None
 

@@ -81,6 +81,7 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
         "status": 2,
         "reason": "consuming_ttl: 312.4 s > 300.0 s at orders/3@4711",
         "detected_at": at.isoformat(),
+        "started_at": (at + timedelta(seconds=10)).isoformat(),
         "recovered_at": (at + timedelta(seconds=12)).isoformat(),
         "seconds": {"stop": 5.0, "down": 5.0, "recovery": 0.7, "total": 10.7},
         "killed": False,

@@ -38,6 +38,7 @@ supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
 """
 
 ADDED: Final = ("[eventlistener:witness]", f"{_PLUGIN}\n[eventlistener:witness]")
+BARE: Final = ("tests.process.scripted", "tests.apps.bare_loop")
 OBEDIENT: Final = ("tests.process.scripted", "tests.process.obedient")
 
 StartSwarm = Callable[..., Swarm]
@@ -142,8 +143,10 @@ def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
     told = swarmctl(swarm, "status")
     held = swarmctl(swarm, "hold", "w:w_00")
 
-    assert "warning: the listener that said this" in told.text
+    assert told.status == 4
+    assert "warning: the listener, pid" in told.text
     assert (held.status, held.text.count("\n")) == (1, 1)
+    assert held.text.startswith("ERROR (the listener, pid")
 
     def is_stale() -> bool:
         answer = swarmctl(swarm, "status")
@@ -176,6 +179,20 @@ def test_a_process_without_a_handler_is_not_signalled(start_swarm: StartSwarm) -
     assert "has no handler for SIGUSR1" in answer.text
     assert swarm.daemon.state("w:w_00") == "RUNNING"
     assert swarm.pid(0) == pid
+
+
+def test_a_loop_that_a_roll_would_suspend_is_refused(start_swarm: StartSwarm) -> None:
+    """It has no handler for TSTP; it works on, and nothing is restarted."""
+    swarm = start_swarm(replace=(ADDED, BARE))
+    pid = swarm.pid(0)
+
+    answer = swarmctl(swarm, "roll", "w")
+
+    assert answer.status == 1
+    assert answer.text.startswith("w:w_00: ERROR (its process has no handler for SIGTS")
+    assert answer.text.count("\n") == 1
+    assert swarm.pid(0) == pid
+    assert "swarm.roll" not in str(swarm.events())
 
 
 def test_hold_survives_the_listener(start_swarm: StartSwarm) -> None:
@@ -336,7 +353,7 @@ def test_the_shell_has_it_and_survives_mistakes(swarm: Swarm) -> None:
         shell.type("swarm status --help\n")
         shell.wait_for("usage: swarm status")
         shell.type("help swarm\n")
-        told = shell.wait_for("NAME is group:name")
+        told = shell.wait_for("NAME is a group, group:")
         assert "No help on" not in told
         shell.type("help status\n")
         shell.wait_for("Get status for a single process")

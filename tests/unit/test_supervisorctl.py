@@ -100,7 +100,7 @@ class World:
 
     def _refuse(self, name: str) -> None:
         if self.refusal:
-            raise CallRefused(f"{name}: {self.refusal}")
+            raise CallRefused(name, self.refusal)
 
     # --- the operator ---
 
@@ -190,9 +190,11 @@ def test_status_of_a_listener_that_is_gone_or_silent_is_unknown() -> None:
     gone.processes_now.remove(LISTENER)
 
     assert silent.run("status") is Exit.UNKNOWN
-    assert "the listener last said something 99 s ago" in silent.lines[0]
+    assert (
+        "the listener, pid 1, last said something 99 s ago: it hangs" in silent.lines[0]
+    )
     assert "RUNNING unknown" in silent.text
-    gone.run("status")
+    assert gone.run("status") is Exit.UNKNOWN
     assert "pid 1, runs no longer" in gone.lines[0]
 
 
@@ -309,8 +311,8 @@ def test_supervisords_refusal_is_one_line() -> None:
 
     assert world.run("quiet w:w_00 y") is Exit.FAILED
     assert world.lines == [
-        "y: ERROR (no such group)",
-        "w:w_00: ERROR (w:w_00: not running)",
+        "y: ERROR (no such group or node)",
+        "w:w_00: ERROR (not running)",
     ]
 
 
@@ -364,12 +366,28 @@ def test_an_order_is_sent_and_its_effect_awaited(command: str, held: bool) -> No
     assert world.lines == [f"w:w_00: {word}", f"w:w_01: {word}"]
 
 
+@pytest.mark.parametrize(("command", "held"), [("hold", True), ("release", False)])
+def test_a_node_that_is_down_stays_down_and_that_is_said(
+    command: str,
+    held: bool,  # noqa: FBT001
+) -> None:
+    """Neither word starts it; the one that does is named."""
+    world = World()
+    world.becomes("w:w_00", "STOPPED")
+    world.nodes["w:w_00"]["held"] = held
+
+    assert world.run(f"{command} w:w_00") is Exit.OK
+    assert world.text.endswith(
+        "d; it is down, and stays so until supervisorctl start w:w_00"
+    )
+
+
 def test_an_order_that_nobody_confirms_has_failed() -> None:
     """The log of the listener is named."""
     world = World()
 
     assert world.run("hold w:w_00 x") is Exit.FAILED
-    assert "x: ERROR (no such group)" in world.lines
+    assert "x: ERROR (no such group or node)" in world.lines
     assert any("has not confirmed it" in line for line in world.lines)
 
 
@@ -420,8 +438,8 @@ def test_a_roll_is_followed_to_its_end() -> None:
     assert world.lines == [
         "rolling 2 nodes of w",
         "w:w_00: its turn",
-        "w:w_01: its turn",
         "w:w_00: works again",
+        "w:w_01: its turn",
         "w:w_01: was not running: left alone",
         "w: roll done; 1 restarted, 1 not running",
     ]
@@ -434,9 +452,12 @@ def test_a_roll_that_fails_says_what_is_left() -> None:
     world.on_wait = [lambda: world.rolls.update(w=failed)]
 
     assert world.run("roll w") is Exit.FAILED
-    assert world.lines[-1] == (
-        "w: ERROR (w:w_00 did not poll again); 1 left as they were"
-    )
+    assert world.lines[-6:-2] == [
+        "w: ERROR (w:w_00 did not poll again); 1 left as they were",
+        "  left as they were: w:w_01",
+        "w: 2 healthy",
+        world.lines[-3],  # the titles of the status of both
+    ]
 
 
 def test_ctrl_c_ends_a_roll_between_nodes() -> None:
@@ -452,7 +473,11 @@ def test_ctrl_c_ends_a_roll_between_nodes() -> None:
 
     assert world.run("roll w") is Exit.FAILED
     assert world.done[-1] == ("send", "swarm.roll_cancel", '["w"]')
-    assert world.lines[-1] == "w: roll ended early; 1 restarted, 1 left as they were"
+    assert world.lines[-7:-4] == [
+        "w: roll ended early; 1 restarted, 1 left as they were",
+        "  restarted: w:w_00",
+        "  left as they were: w:w_01",
+    ]
 
 
 def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
@@ -473,7 +498,8 @@ def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
     ("rolls", "line", "words"),
     [
         ({"w": roll()}, "roll w", "under way already"),
-        ({}, "roll v", "no group that the listener watches"),
+        ({}, "roll v", "no group that the listener watches: w"),
+        ({}, "roll w:w_00", "no group that the listener watches: w"),
         ({}, "roll w", "has not begun it"),
     ],
 )
@@ -483,6 +509,22 @@ def test_a_roll_that_cannot_begin_says_why(
     """One line."""
     with pytest.raises(StateError, match=words):
         World(rolls=rolls).run(line)
+
+
+def test_a_roll_refuses_a_process_that_tstp_would_suspend() -> None:
+    """A loop of one's own without a handler; one that is down, or unknown, is none."""
+    world = World(caught=False)
+
+    with pytest.raises(StateError, match=r"w:w_00: ERROR .* no handler for SIGTSTP"):
+        world.run("roll w")
+    assert world.done == []
+
+    world.becomes("w:w_00", "STOPPED")
+    world.processes_now[0] = replace(world.processes_now[0], pid=None)
+    world.nodes["w:w_01"]["known"] = False
+    with pytest.raises(StateError, match="has not begun it"):
+        world.run("roll w")
+    assert [kind for _, kind, *_ in world.done] == ["swarm.roll"]
 
 
 # --- looking back ---------------------------------------------------------------------
@@ -525,7 +567,7 @@ def test_history_is_of_names_and_of_a_time() -> None:
     assert [r["node"] for r in json.loads(world.text)] == ["w:w_01"]
     world.lines.clear()
     assert world.run("history --since 1s x") is Exit.FAILED
-    assert world.lines == ["x: ERROR (no such group)", "no restarts on record"]
+    assert world.lines == ["x: ERROR (no such group or node)", "no restarts on record"]
 
 
 def test_a_dump_shows_what_came_after_the_signal(tmp_path: Path) -> None:
@@ -634,8 +676,11 @@ def test_help_names_every_command(line: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_takes_json(command: str) -> None:
     """Of its own."""
-    with pytest.raises(HelpAsked, match=f"usage: swarm {command}"):
+    with pytest.raises(HelpAsked, match=f"usage: swarm {command}") as caught:
         parse(f"{command} -h")
+    text = str(caught.value)
+    assert "--json" in text
+    assert COMMANDS[command].partition("  ")[2] in " ".join(text.split())
 
 
 # --- files ----------------------------------------------------------------------------
@@ -740,6 +785,20 @@ def test_a_place_can_be_told(tmp_path: Path) -> None:
 
     assert place_of(None, {}, config=str(toml)).directory == tmp_path / "run"
     assert place_of(None, {}, state_dir="/x").directory == Path("/x")
+
+
+def test_a_mistake_elsewhere_in_the_file_does_not_blind_us(tmp_path: Path) -> None:
+    """The listener refuses to start with it; status and why are wanted then."""
+    toml = tmp_path / "swarm.toml"
+    toml.write_text('[listener]\ngroups = ["w"]\npolling_tll = 5\n', "utf-8")
+    odd = tmp_path / "odd.toml"
+    odd.write_text("listener = 3\n", "utf-8")
+
+    assert place_of(None, {}, config=str(toml)) == Place(
+        directory=tmp_path / "run", groups=("w",)
+    )
+    with pytest.raises(StateError, match="expected a table"):
+        place_of(None, {}, config=str(odd))
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,24 @@ def test_figures_of_a_former_process_are_not_shown() -> None:
         assert row.restarts is None
 
 
+def test_ages_of_a_silent_node_go_on() -> None:
+    """It does not look as if it had polled a moment ago; one that reports does."""
+    silent = told(told_node(report_age_s=61.0), told_node(node="w:w_01"))
+    shown = rows([process(), process("w:w_01")], silent, [])
+
+    assert [row.poll_age_ms for row in shown] == [61_120, 120]
+    assert shown[0].consume_age_ms is None
+
+
+def test_what_a_stale_listener_does_not_say_is_said_once() -> None:
+    """Above all, and not below each of forty nodes; a missing node is told of."""
+    (stale,) = rows([process()], told(told_node(), age_s=11.0), [])
+    (missing,) = rows([process()], told(), [])
+
+    assert stale.why == ""
+    assert missing.why == "the listener does not tell of it"
+
+
 def test_nothing_is_not_well() -> None:
     """A monitoring check that finds no node must not be content."""
     assert not is_well(())
@@ -122,6 +140,23 @@ def test_a_healthy_swarm_fits_eighty_columns() -> None:
         *("42", "12", "1", "(2)"),
     ]
     assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (100, "NODE STATE HEALTH PID UP POLL BATCH MB PART LAG MSG/S RESTARTS"),
+        (78, "NODE STATE HEALTH PID UP POLL MB PART LAG MSG/S RESTARTS"),
+        (70, "NODE HEALTH PID UP POLL MB PART LAG MSG/S RESTARTS"),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns(width: int, titles: str) -> None:
+    """Those without a figure go first, then what the health implies."""
+    lines = render(shown(told_node(node="w:swarm_worker_00")), width=width).splitlines()
+
+    assert lines[1].split() == titles.split()
+    assert len(lines) == 3
+    assert all(len(line) <= width for line in lines)
 
 
 def test_long_names_take_two_lines_and_still_fit() -> None:
@@ -221,7 +256,10 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
         ({"status": -1}, "status -1: it was silent"),
         ({"status": 99}, "status 99: a rule was broken"),
         ({"status": None, "cause": "new"}, "new"),
-        ({"seconds": {}, "started_at": None, "new_pid": None}, "polled again - later"),
+        (
+            {"recovered_at": None, "started_at": None, "new_pid": None},
+            "was not started: an operator held it",
+        ),
     ],
 )
 def test_each_kind_of_restart_has_its_words(fields: dict[str, Any], words: str) -> None:
@@ -243,7 +281,17 @@ def test_the_history_is_a_table_with_reasons() -> None:
     assert lines[1].endswith("KILLed, recovered")
     assert lines[2] == "  consuming_ttl: 9.0 s > 5.0 s"
     assert lines[3].endswith("dry run")
+    unstarted = record(killed=False, started_at=None, recovered_at=None)
+    assert history([unstarted], width=80).splitlines()[1].endswith(" not started")
     assert history([], width=80) == "no restarts on record"
+
+
+def test_the_history_fits_eighty_columns() -> None:
+    """With the names that the shipped configuration gives."""
+    node = "swarm_worker:swarm_worker_00"
+    lines = history([record(node=node, status=-1)], width=80).splitlines()
+
+    assert max(map(len, lines)) <= 80
 
 
 def test_history_looks_back_as_far_as_asked() -> None:
@@ -331,9 +379,10 @@ EVERYONE = [
         (["w:w_01", "w:w_01"], ["w:w_01"]),
         (["solo"], ["solo:solo"]),
         (["w:w_01", "w:*"], ["w:w_00", "w:w_01"]),
+        (["w_01"], ["w:w_01"]),
     ],
 )
-def test_names_are_taken_as_supervisorctl_takes_them(
+def test_names_are_taken_as_supervisorctl_and_the_table_have_them(
     names: list[str], chosen: list[str]
 ) -> None:
     """Each node once, whatever names it."""
@@ -348,7 +397,8 @@ def test_names_are_taken_as_supervisorctl_takes_them(
     [
         ("w:w_0", "no such process; did you mean 'w:w_0"),
         ("x", "no such group"),
-        ("w_00", "no such group; did you mean 'w:w_00'"),
+        ("w_0", "no such group or node; did you mean 'w_0"),
+        ("listener", "not watched"),
         ("swarm:listener", "not watched"),
         ("swarm:*", "not watched"),
     ],
