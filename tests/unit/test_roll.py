@@ -46,6 +46,9 @@ def test_all_nodes_are_restarted_one_after_the_other() -> None:
     assert [record.cause for record in world.records] == [Cause.ROLL] * 4
     assert {world.pid(node) for node in range(4)}.isdisjoint(old)
     assert [s.signal for s in world.of(Signal)] == ["TSTP"] * 4
+    assert len(world.said("roll_ends")) == 1
+    for_each_node = len(world.said("roll_goes_on")) / 4
+    assert 1 <= for_each_node <= 4  # when something changed, not with each tick
 
 
 def test_a_node_with_work_is_not_stopped_before_its_batches_are_done() -> None:

@@ -157,3 +157,13 @@ def test_half_of_a_group_is_an_outage(
 ) -> None:
     """At least half, and at least two."""
     assert is_outage(troubled_count, node_count) is outage
+
+
+def test_memory_is_told_in_whole_megabytes() -> None:
+    """Of 2 to the 20th bytes, as the limit is given."""
+    limits = Limits(memory_limit_bytes=100 << 20)
+
+    found = bloated(200 << 20, 1, limits)
+
+    assert found is not None
+    assert found.reason == "memory_limit: 200 MB > 100 MB"

@@ -1,0 +1,119 @@
+"""Edges of a restart that only a broken line shows: each was found by mutation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from swarm_event_listener import lifecycle, stopping
+from swarm_event_listener.events import (
+    Answer,
+    Event,
+    FaultCode,
+    Intend,
+    Ordered,
+    ProcessState,
+    Reported,
+    StateChanged,
+    Survey,
+    Word,
+)
+from swarm_event_listener.restart import Phase
+from swarm_event_listener.restarts import Pace
+from tests.simulation import POLICY, World, report
+from tests.unit.test_lifecycle import N0, STOP, hang, in_phase, kinds, said
+
+
+def test_a_stop_that_supervisord_took_is_on_record_whatever_follows() -> None:
+    """Its group may be removed before any event tells of the stop."""
+    taken = lifecycle.answered(
+        in_phase(Phase.STOPPING), said(STOP, Answer.DONE), now_s=1000.0
+    )
+
+    assert taken.restart is not None
+    assert kinds(lifecycle.removed(taken.restart)) == ["Remember", "Say"]
+
+
+def test_another_fault_than_not_running_ends_a_restart() -> None:
+    """Only that one says that the process is on its way out."""
+    asked = in_phase(Phase.STOPPING, accepted=True)
+
+    for fault, restart_is_over in ((FaultCode.NOT_RUNNING, False), (10, True)):
+        step = lifecycle.answered(asked, said(STOP, Answer.FAULT, fault), now_s=1000.0)
+        assert (step.restart is None) is restart_is_over
+
+
+def test_the_evidence_has_its_time_after_a_journal_that_took_long() -> None:
+    """The stacks need that long from the signal on, not from the intent."""
+    asked = stopping.journaled(in_phase(Phase.INTENDED), ok=True, now_s=1003.0)
+
+    assert asked.restart is not None
+    due_at_s = lifecycle.wake_at_s(asked.restart, patience=POLICY.patience)
+    assert due_at_s == 1003.0 + stopping.EVIDENCE_S
+
+
+def test_a_term_in_the_place_of_a_stop_is_timed_like_one() -> None:
+    """The record tells how long the node took, also without a journal."""
+    world = World().run(2)
+    world.disk_is_full = True
+
+    hang(world)
+    world.run(5)
+
+    (record,) = world.records
+    assert {"detected_to_stop", "stop", "down"} <= record.seconds().keys()
+
+
+def test_the_pid_of_a_process_that_never_worked_is_on_record() -> None:
+    """supervisord tells it with RUNNING, after STARTING without one."""
+    started = in_phase(Phase.RECOVERING)
+
+    step = lifecycle.seen(
+        started, ProcessState.RUNNING, 8, patience=POLICY.patience, now_s=1000.0
+    )
+
+    assert step.restart is not None
+    assert step.restart.record.new_pid == 8
+    other = lifecycle.seen(
+        step.restart, ProcessState.RUNNING, 9, patience=POLICY.patience, now_s=1000.0
+    )
+    assert other.restart is None
+
+
+def test_a_hold_and_a_release_are_said() -> None:
+    """In the log, once for each node that is meant."""
+    world = World(node_count=2).run(2)
+
+    for word, event in ((Word.HOLD, "node_held"), (Word.RELEASE, "node_released")):
+        world.tell(Ordered(word=word, names=(N0,)))
+        assert [line.fields["node"] for line in world.said(event)] == [N0]
+
+
+def test_supervisord_is_asked_once_a_minute_while_all_is_well() -> None:
+    """Its answer about all processes costs it and us more than any event."""
+    world = World().run(2)
+    before = len(world.of(Survey))
+
+    world.run(120)
+
+    assert len(world.of(Survey)) - before == 2
+
+
+def test_a_report_can_be_the_first_word_of_who_must_wait() -> None:
+    """STARTING comes without a pid: the newborn is taken over when a report has it."""
+    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
+    swarm = World(policy=replace(POLICY, pace=pace)).run(2).swarm
+    assert swarm is not None
+    heard: list[Event] = []
+    for gone, newborn in ((100, 200), (200, 300)):
+        heard += [
+            StateChanged(name=N0, state=ProcessState.EXITED, pid=gone),
+            StateChanged(name=N0, state=ProcessState.STARTING, pid=None),
+            Reported(name=N0, pid=newborn, report=report()),
+        ]
+
+    intended = [
+        [a.name for a in swarm.handle(event, now_s=2000.0) if isinstance(a, Intend)]
+        for event in heard
+    ]
+
+    assert intended == [[], [], [], [], [], [N0]]
