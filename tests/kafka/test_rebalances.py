@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
@@ -120,11 +121,11 @@ def test_handlers_wait_while_no_commit_is_taken(
 
 @contextmanager
 def sleeper(
-    kafka: KafkaBroker, name: str, folder: Path
+    kafka: KafkaBroker, name: str, folder: Path, *, own: Mapping[str, Any] = OWN
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run node 0 of a group in a process of its own, to be put to sleep."""
     program = [sys.executable, "-m", "tests.kafka.lone_node", kafka.bootstrap, name]
-    arguments = [str(folder / "offsets"), "10", "0", json.dumps(dict(OWN))]
+    arguments = [str(folder / "offsets"), "10", "0", json.dumps(dict(own))]
     with subprocess.Popen([*program, *arguments], cwd=ROOT) as process:
         try:
             yield process
