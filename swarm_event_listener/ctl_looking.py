@@ -19,6 +19,7 @@ from swarm_event_listener.ctl_session import (
 )
 from swarm_event_listener.ctl_state import StateError, Told
 from swarm_event_listener.ctl_view import Process, Row
+from swarm_event_listener.health import Word
 
 
 def status(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -41,13 +42,25 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
         return status(session, arguments)
     while True:
         shown, notes, _ = _look(session, arguments.names)
-        table = ctl_view.render(shown, width=session.screen.width)
         at = f"{datetime.now().astimezone():%H:%M:%S}, Ctrl-C ends it"
-        session.screen.redraw("\n".join([at, *notes, table]))
+        session.screen.redraw(_fitting(session, shown, [at, *notes]))
         try:
             session.screen.wait(REDRAW_EVERY_S)
         except KeyboardInterrupt:
             return Exit.OK
+
+
+def _fitting(session: Session, shown: Sequence[Row], above: Sequence[str]) -> str:
+    """Give as much as the screen holds; where that is less, what is wrong first."""
+    width, height = session.screen.width, session.screen.height
+    lines = [*above, *ctl_view.render(shown, width=width).splitlines()]
+    if len(lines) <= height:
+        return "\n".join(lines)
+    ill_first = sorted(shown, key=lambda row: row.health == Word.HEALTHY)
+    lines = [*above, *ctl_view.render(ill_first, width=width).splitlines()]
+    left = len(lines) - height + 1
+    more = f"... {left} lines more; name nodes, or take a taller screen"
+    return "\n".join([*lines[: height - 1], more])
 
 
 def _look(

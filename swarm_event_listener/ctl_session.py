@@ -74,6 +74,10 @@ class Screen(Protocol):
         """Its columns."""
 
     @property
+    def height(self) -> int:
+        """Its lines."""
+
+    @property
     def is_terminal(self) -> bool:
         """Whether a person looks at it."""
 

@@ -191,6 +191,10 @@ class _Screen:
         return shutil.get_terminal_size((80, 24)).columns if self.is_terminal else 80
 
     @property
+    def height(self) -> int:
+        return shutil.get_terminal_size((80, 24)).lines - 1  # one for the cursor
+
+    @property
     def is_terminal(self) -> bool:
         return bool(sys.stdout.isatty())
 

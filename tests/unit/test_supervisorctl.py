@@ -65,6 +65,7 @@ class World:
     on_wait: list[Callable[[], None]] = field(default_factory=list)
     is_terminal: bool = False
     width: int = 80
+    height: int = 24
 
     # --- supervisord ---
 
@@ -236,6 +237,22 @@ def test_top_is_redrawn_until_ctrl_c() -> None:
     assert world.run("top") is Exit.OK
     assert world.text.count("w: 2 healthy") == 2
     assert World().run("top") is Exit.OK
+
+
+def test_top_fits_its_screen_and_shows_what_is_wrong_first() -> None:
+    """Of forty nodes those that are not healthy are never below the edge."""
+    names = [f"w:w_{number:02d}" for number in range(40)]
+    world = World(is_terminal=True, on_wait=[stop_them])
+    world.processes_now = [*map(process, names), LISTENER]
+    world.nodes = {name: told_node(node=name) for name in names}
+    world.nodes["w:w_39"] |= {"health": "quiet"}
+
+    assert world.run("top") is Exit.OK
+    assert len(world.lines) == world.height
+    assert world.lines[1] == "w: 39 healthy, 1 quiet"
+    assert world.lines[3].startswith("w_39")
+    assert world.lines[5].startswith("w_00")
+    assert world.lines[-1] == "... 21 lines more; name nodes, or take a taller screen"
 
 
 # --- signals --------------------------------------------------------------------------
@@ -678,10 +695,9 @@ def test_every_command_has_help_and_takes_json(command: str) -> None:
     """Of its own."""
     with pytest.raises(HelpAsked, match=f"usage: swarm {command}") as caught:
         parse(f"{command} -h")
-    text = " ".join(str(caught.value).split())
-    assert "--json" in text
-    assert COMMANDS[command].partition("  ")[2] in text
-    assert " ".join(COMMANDS[command].split()) not in text  # the usage stands above it
+    lines = str(caught.value).splitlines()
+    assert COMMANDS[command].partition("  ")[2] in lines  # its usage stands above
+    assert any("--json" in line for line in lines)
 
 
 # --- files ----------------------------------------------------------------------------
