@@ -56,15 +56,16 @@ def fill(kafka: KafkaBroker, topic: str, count: int) -> None:
     Raises:
         AssertionError: Not all of them are in the topic.
     """
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 50})
     messages = [{"value": message(number)} for number in range(AT_ONCE)]
-    for turn in range(count // AT_ONCE):
-        while len(producer) > 10 * AT_ONCE:
-            producer.poll(0.01)
-        partition = turn % PARTITIONS
-        taken = producer.produce_batch(topic, messages, partition=partition)
-        assert taken == AT_ONCE, "the producer's queue has room"
-    assert producer.flush(60.0) == 0, "all messages are acknowledged"
+    config = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 50}
+    with Producer(config) as producer:
+        for turn in range(count // AT_ONCE):
+            while len(producer) > 10 * AT_ONCE:
+                producer.poll(0.01)
+            partition = turn % PARTITIONS
+            taken = producer.produce_batch(topic, messages, partition=partition)
+            assert taken == AT_ONCE, "the producer's queue has room"
+        assert producer.flush(60.0) == 0, "all messages are acknowledged"
     assert sum(kafka.end_offsets(topic).values()) == count, "all are there"
 
 

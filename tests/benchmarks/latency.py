@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ WARM_EVERY_S: Final = 0.05
 SLOW_S: Final = 1.0
 SLOW_MESSAGES: Final = 60  # of a partition: a minute of work, longer than a run takes
 CONCURRENCY: Final = 8
+FIRST: Final = "result.first"
 
 OURS: Final = "swarm-worker"
 BARE: Final = "poll loop"
@@ -72,16 +73,25 @@ class Stream:
                 self.producer.produce(self.topic, b"slow", partition=partition)
         assert self.producer.flush(10.0) == 0, "all messages are acknowledged"
 
-    def warm_up(self, paths: list[Path]) -> None:
-        """Send until both sides have seen some on every partition that is timed."""
+    def warm_up(self, running: Collection[Running]) -> None:
+        """Send until all sides have seen some on every partition that is timed.
+
+        Raises:
+            ContenderFailedError: One ended, or saw none in time.
+        """
         give_up_at_s = time.monotonic() + BOOT_S
-        while not all(path.exists() for path in paths):
-            assert time.monotonic() < give_up_at_s, f"none of {paths}"
-            self._send(b"warm", range(BUSY, PARTITIONS))
-            threading.Event().wait(WARM_EVERY_S)
+        while not all((place / FIRST).exists() for _, place in running):
+            is_late = time.monotonic() > give_up_at_s
+            for process, place in running:
+                if is_late or process.poll() is not None:
+                    await_file(process, place, FIRST, within_s=0)
+            self._warm_up()
         for _ in range(10):  # connections, caches, the interpreter's specialisations
-            self._send(b"warm", range(BUSY, PARTITIONS))
-            threading.Event().wait(WARM_EVERY_S)
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        self._send(b"warm", range(BUSY, PARTITIONS))
+        threading.Event().wait(WARM_EVERY_S)
 
     def send_all(self) -> None:
         """Send what is timed, evenly in time."""
@@ -128,26 +138,26 @@ def produce_to_handler(bench: Bench) -> Iterator[Figure]:
 
 def run(bench: Bench, *, busy: bool) -> tuple[Latencies, Latencies]:
     """Run both sides on a new topic; give what each measured, ours first."""
-    with bench.folder("latency") as folder, ExitStack() as stack:
+    # No linger: the default of 5 ms would be most of what is measured.
+    config = {"bootstrap.servers": bench.kafka.bootstrap, "linger.ms": 0}
+    seconds = {10: 3.0, 1_000: 1.0} if bench.quick else {10: 12.0, 1_000: 3.0}
+    with bench.folder("latency") as folder, Producer(config) as producer:
         topic = bench.kafka.create_topic(folder.name, PARTITIONS)
-        stream = Stream(
-            # No linger: the default of 5 ms would be most of what is measured.
-            Producer({"bootstrap.servers": bench.kafka.bootstrap, "linger.ms": 0}),
-            topic,
-            {10: 3.0, 1_000: 1.0} if bench.quick else {10: 12.0, 1_000: 3.0},
-        )
+        stream = Stream(producer, topic, seconds)
         if busy:
             stream.occupy()
-        running: dict[str, Running] = {}
-        for name in bench.rng.sample([OURS, BARE], 2):
-            place = folder / name.replace(" ", "-")
-            place.mkdir()
-            orders = _orders(bench, stream, place)
-            command = _command(bench, name, place, busy=busy)
-            running[name] = stack.enter_context(child(command, place, orders)), place
-        stream.warm_up([place / "result.first" for _, place in running.values()])
-        stream.send_all()
-        found = _result(*running[OURS]), _result(*running[BARE])
+        with ExitStack() as stack:
+            running: dict[str, Running] = {}
+            for name in bench.rng.sample([OURS, BARE], 2):
+                place = folder / name.replace(" ", "-")
+                place.mkdir()
+                orders = _orders(bench, stream, place)
+                command = _command(bench, name, place, busy=busy)
+                process = stack.enter_context(child(command, place, orders))
+                running[name] = process, place
+            stream.warm_up(running.values())
+            stream.send_all()
+            found = _result(*running[OURS]), _result(*running[BARE])
         bench.kafka.delete_topic(topic)
     shutil.rmtree(folder)
     return found
