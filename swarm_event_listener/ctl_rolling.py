@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Sequence
 from typing import Final
 
 from swarm_event_listener import ctl_view
@@ -14,6 +16,7 @@ from swarm_event_listener.ctl_session import (
 )
 from swarm_event_listener.ctl_state import Plain, StateError, Told
 from swarm_event_listener.events import RollOrdered
+from swarm_event_listener.health import Word
 from swarm_event_listener.orders import encode_roll, encode_roll_cancel
 
 _WORDS: Final = {"done": "works again", "skipped": "was not running: left alone"}
@@ -45,19 +48,20 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         session.json(ended)
     else:
-        session.say(_roll_ended(group, ended))
+        session.say(_roll_ended(group, ended, width=session.screen.width))
     if not (ended.get("failure") or ended.get("is_cancelled")):
         return Exit.OK
     if not arguments.json:
-        _show_all(session, group)
+        _show_ill(session, group)
     return Exit.FAILED
 
 
-def _show_all(session: Session, group: str) -> None:
-    """Show how the nodes of a group are, whatever became of their roll."""
+def _show_ill(session: Session, group: str) -> None:
+    """Show how the nodes of a group are that are not healthy after their roll."""
     nodes = [p for p in session.calls.processes() if p.group == group]
-    shown, _ = session.rows(nodes)
-    session.screen.say(ctl_view.render(shown, width=session.screen.width))
+    ill = [row for row in session.rows(nodes)[0] if row.health != Word.HEALTHY]
+    if ill:
+        session.screen.say(ctl_view.render(ill, width=session.screen.width))
 
 
 def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
@@ -111,7 +115,9 @@ def _cancel(session: Session, group: str, roll: Plain | None) -> None:
     if roll is not None and roll.get("is_cancelled"):
         raise KeyboardInterrupt
     session.calls.send(encode_roll_cancel(group))
-    session.screen.say("no further node; Ctrl-C again leaves the rest unwatched")
+    session.screen.say(
+        "the listener is told: no further node; Ctrl-C again leaves it unwatched"
+    )
 
 
 def _progress(before: Plain | None, now: Plain) -> list[str]:
@@ -134,6 +140,15 @@ def _progress(before: Plain | None, now: Plain) -> list[str]:
     return lines
 
 
+def _listed(word: str, names: Sequence[str], width: int) -> str:
+    """Give names of one group, the group left out."""
+    listed = ", ".join(name.partition(":")[2] for name in names)
+    lines = textwrap.wrap(
+        f"{word}: {listed}", width, initial_indent="  ", subsequent_indent="    "
+    )
+    return "\n".join(lines)
+
+
 _ENDED: Final = {
     "done": "restarted",
     "skipped": "not running",
@@ -141,11 +156,11 @@ _ENDED: Final = {
 }
 
 
-def _roll_ended(group: str, roll: Plain) -> list[str]:
+def _roll_ended(group: str, roll: Plain, *, width: int) -> list[str]:
     """Give how it ended; where that is not as it was meant, node by node."""
     told = {word: roll[key] for key, word in _ENDED.items() if roll.get(key)}
     counts = ", ".join(f"{len(names)} {word}" for word, names in told.items())
-    names = [f"  {word}: {', '.join(names)}" for word, names in told.items()]
+    names = [_listed(word, names, width) for word, names in told.items()]
     if roll.get("failure"):
         failed = f"{group}: ERROR ({roll['failure']}); {counts or 'none restarted'}"
         return [failed, *names]

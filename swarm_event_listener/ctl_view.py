@@ -54,7 +54,8 @@ class Row:
         poll_age_ms, consume_age_ms: As reported; of a node that has not reported for
             `SILENT_S` as they are now, if nothing has happened since.
         restarts: Restarts on record.
-        last_status: The status of the last one.
+        last_status: The status of the last one; None where no rule was its cause.
+        last_cause: Its cause: rule, exited, fatal or roll.
     """
 
     node: str
@@ -74,6 +75,7 @@ class Row:
     messages_per_s: float | None = None
     restarts: int | None = None
     last_status: int | None = None
+    last_cause: str | None = None
 
 
 def rows(
@@ -131,6 +133,7 @@ def _row(
         messages_per_s=about.get("messages_per_s"),
         restarts=None if history is None else len(records),
         last_status=records[-1].get("status") if records else None,
+        last_cause=records[-1].get("cause") if records else None,
     )
 
 
@@ -300,7 +303,8 @@ def _memory(row: Row) -> str:
 def _restarts(row: Row) -> str:
     if not row.restarts:
         return _number(row.restarts)
-    return f"{row.restarts} ({'-' if row.last_status is None else row.last_status})"
+    last = row.last_cause if row.last_status is None else row.last_status
+    return f"{row.restarts} ({last})"
 
 
 def duration_ms(value: int | None) -> str:

@@ -191,6 +191,14 @@ def test_what_is_wrong_is_told_below_the_node() -> None:
     assert "  held: the rules are off for it" in lines
 
 
+def test_the_last_restart_is_told_by_its_status_or_cause() -> None:
+    """A roll is no rule's doing."""
+    by_roll = record(status=None, cause="roll")
+    (row,) = rows([process()], told(told_node()), [record(), by_roll])
+
+    assert render([row], width=100).endswith(" 2 (roll)")
+
+
 def test_groups_are_apart() -> None:
     """Each with its own count."""
     text = render(
