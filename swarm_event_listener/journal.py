@@ -17,7 +17,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -305,9 +305,14 @@ class StatusFile:
         self._path = state_dir / STATUS
         self._is_failing = False
 
-    def write(self, status: Plain) -> None:
-        """Replace the file, readable by the group; a failure is said once."""
-        data = json.dumps(status).encode("ascii") + b"\n"
+    def write(self, head: Plain, nodes: Iterable[Plain] = ()) -> None:
+        """Replace the file, readable by the group; a failure is said once.
+
+        Each of ``nodes`` is encoded before the next is made: hundreds of them at once
+        would cost the listener a megabyte for good.
+        """
+        encoded = b",\n".join(_dump(node).encode("ascii") for node in nodes)
+        data = b'%s,"nodes":[\n%s\n]}\n' % (_dump(head).encode("ascii")[:-1], encoded)
         try:
             replace_file(self._path, data, mode=0o640, durable=False)
         except OSError as error:

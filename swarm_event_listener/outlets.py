@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from swarm_event_listener.events import Reported
 from swarm_event_listener.journal import StatusFile
 from swarm_event_listener.record import Record
-from swarm_event_listener.status import Counters, status_of
+from swarm_event_listener.status import Counters, head_of, nodes_of
 from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.watchdog import Watchdog
 
@@ -77,14 +77,10 @@ class Outlets:
             now_s: Now.
             trouble: Why the listener itself is not well; empty while it is.
         """
+        at = self._wall(now_s)
         self._status_file.write(
-            status_of(
-                swarm,
-                counters,
-                now_s=now_s,
-                at=self._wall(now_s),
-                pid=os.getpid(),
-            )
+            head_of(swarm, counters, now_s=now_s, at=at, pid=os.getpid()),
+            nodes_of(swarm, now_s=now_s),
         )
         if self._metrics is not None:
             self._metrics.show(swarm, counters, now_s=now_s, trouble=trouble)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,14 +32,17 @@ class Counters:
 
 
 def status_of(
-    swarm: Swarm,
-    counters: Counters,
-    *,
-    now_s: float,
-    at: str,
-    pid: int,
+    swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
 ) -> dict[str, Any]:
-    """Give the whole status.
+    """Give the whole status; see `head_of`."""
+    head = head_of(swarm, counters, now_s=now_s, at=at, pid=pid)
+    return {**head, "nodes": list(nodes_of(swarm, now_s=now_s))}
+
+
+def head_of(
+    swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
+) -> dict[str, Any]:
+    """Give the status without its nodes.
 
     Args:
         swarm: The core.
@@ -47,19 +51,24 @@ def status_of(
         at: The same moment on the wall clock, for people.
         pid: The listener's.
     """
-    nodes = swarm.nodes
     return {
         "version": VERSION,
         "at": at,
         "at_s": now_s,
         "listener": {"pid": pid, **dataclasses.asdict(counters)},
         "groups": sorted(swarm.policies),
-        "nodes": [_node(swarm, nodes[name], now_s=now_s) for name in sorted(nodes)],
         "rolls": [
             {**rolled.as_json(), "is_over": rolled.is_over}
             for rolled in swarm.rolls.values()
         ],
     }
+
+
+def nodes_of(swarm: Swarm, *, now_s: float) -> Iterator[dict[str, Any]]:
+    """Give the status of each node, by name; one at a time, there may be hundreds."""
+    nodes = swarm.nodes
+    for name in sorted(nodes):
+        yield _node(swarm, nodes[name], now_s=now_s)
 
 
 def _node(swarm: Swarm, node: Node, *, now_s: float) -> dict[str, Any]:

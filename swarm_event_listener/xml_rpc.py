@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from xml.parsers import expat
@@ -104,6 +105,7 @@ def http_body(received: bytes) -> bytes:
 _ILLEGAL_CHARS: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 )
+_PIECE_BYTES: Final = 65_536
 _ILLEGAL_BYTES: Final = bytes(
     code for code in range(32) if code not in (0x09, 0x0A, 0x0D)
 )
@@ -138,9 +140,8 @@ def decode_answer(body: bytes) -> Any:  # noqa: ANN401 - each method has its own
         AnswerError: It is no XML-RPC answer.
     """
     reader = _Reader()
-    clean = body.decode("utf-8", "replace").encode().translate(None, _ILLEGAL_BYTES)
     try:
-        reader.read(clean)
+        reader.read(body)
     except (expat.ExpatError, ValueError, LookupError, TypeError) as error:
         raise AnswerError(
             f"expected an XML-RPC answer ({error}), got {body[:80]!r}"
@@ -186,13 +187,18 @@ class _Reader:
         self._is_untyped = False  # a <value> without an element is a string
 
     def read(self, xml: bytes) -> None:
+        """Read all of it, a piece at a time: a copy of a megabyte would stay with us."""
+        text_of = getincrementaldecoder("utf-8")("replace").decode
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text.append
         parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.Parse(xml, True)  # noqa: FBT003 - expat's own signature
+        for begin in range(0, len(xml), _PIECE_BYTES):
+            piece = xml[begin : begin + _PIECE_BYTES].translate(None, _ILLEGAL_BYTES)
+            parser.Parse(text_of(piece))
+        parser.Parse(text_of(b"", final=True), True)  # noqa: FBT003 - expat's own
 
     def _refuse_doctype(self, *_args: object) -> None:
         raise ValueError("a DOCTYPE, which could declare entities")

@@ -336,7 +336,7 @@ def test_the_status_is_readable_by_the_group(tmp_path: Path) -> None:
     status.write({"a": 1})
     status.write({"a": 2})
 
-    assert read(tmp_path / "status.json") == {"a": 2}
+    assert read(tmp_path / "status.json") == {"a": 2, "nodes": []}
     assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o640
 
 
