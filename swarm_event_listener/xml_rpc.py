@@ -187,7 +187,7 @@ class _Reader:
         self._is_untyped = False  # a <value> without an element is a string
 
     def read(self, xml: bytes) -> None:
-        """Read all of it, a piece at a time: a copy of a megabyte would stay with us."""
+        """Read all of it, a piece at a time: copies of a megabyte would stay."""
         text_of = getincrementaldecoder("utf-8")("replace").decode
         parser = expat.ParserCreate()
         parser.buffer_text = True
