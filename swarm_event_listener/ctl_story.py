@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from swarm_event_listener.ctl_state import Plain
-from swarm_event_listener.ctl_view import NONE, Row, duration, table
+from swarm_event_listener.ctl_view import Row, duration, table
 
 STORIES: Final = 3  # of the last restarts, unless more are asked for
 
@@ -95,7 +95,7 @@ def _cells(record: Plain) -> dict[str, str]:
     return {
         "NODE": str(record.get("node")),
         "WHEN": _local(record.get("detected_at")),
-        "STATUS": NONE if status is None else str(status),
+        "STATUS": str(record.get("cause") if status is None else status),
         "STOP": duration(seconds.get("stop")),
         "TOTAL": duration(seconds.get("total")),
         "OUTCOME": outcome(record),

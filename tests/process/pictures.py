@@ -109,7 +109,7 @@ def scenes() -> dict[str, Plain]:
     )
     lost = record(9, 2, recovered_at=None, seconds={"stop": 5.0})
     rolled = [
-        record(26 - n / 2, n, cause="roll", status=None, reason="roll")
+        record(26 - n / 2, n, cause="roll", status=None, reason="rolling restart")
         for n in range(4)
     ]
     ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]

@@ -289,8 +289,12 @@ def test_the_history_is_a_table_with_reasons() -> None:
     assert lines[1].endswith("KILLed, recovered")
     assert lines[2] == "  consuming_ttl: 9.0 s > 5.0 s"
     assert lines[3].endswith("dry run")
-    unstarted = record(killed=False, started_at=None, recovered_at=None)
-    assert history([unstarted], width=80).splitlines()[1].endswith(" not started")
+    unstarted = record(
+        killed=False, started_at=None, recovered_at=None, status=None, cause="roll"
+    )
+    line = history([unstarted], width=80).splitlines()[1]
+    assert line.endswith(" not started")
+    assert " roll " in line
     assert history([], width=80) == "no restarts on record"
 
 
