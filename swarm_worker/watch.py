@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError
@@ -32,8 +33,10 @@ ECHO_S: Final = 10.0
 
 # Work that waits so long for its commit is told of. Rebalances are shorter as a rule.
 OWES_LONG_S: Final = 10.0
-# How long after a refused commit Kafka is held to refuse them.
+# How long after a refused commit Kafka is held to refuse them, and how long after one
+# that it took, to take them: some intervals, where nobody has set a longer one.
 REFUSES_S: Final = 10.0
+TAKES_S: Final = 3.0
 
 _LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
 
@@ -83,7 +86,7 @@ class Watch:
         self._held_since_s: float | None = None
         self._lost_session = False
         self._rejoined_at_s: float | None = None
-        self._refused_at_s: float | None = None  # a commit
+        self._refused_at_s = self._taken_at_s = -inf  # a commit
         self._refusal = ""
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
@@ -212,11 +215,13 @@ class Watch:
     ) -> None:
         """Take note of the answer to a commit; the client's ``on_commit``."""
         if error is not None and error.code() == KafkaError._NO_OFFSET:  # noqa: SLF001
-            return  # there was nothing to commit
+            self._taken_at_s = self._clock()  # there was nothing to commit
+            return
         refusals = [e for e in (error, *(at.error for at in partitions)) if e]
         if refusals:
             self._refused_at_s, self._refusal = self._clock(), refusals[0].str()
         if error is None:
+            self._taken_at_s = self._clock()
             taken = {
                 (at.topic, at.partition): at.offset
                 for at in partitions
@@ -275,10 +280,18 @@ class Watch:
     def _owing_to(
         self, figures: statistics.Figures, now_s: float
     ) -> list[statistics.Key]:
-        """Give partitions whose commits are due, though Kafka refuses none."""
-        refused_at_s = self._refused_at_s
-        if refused_at_s is not None and now_s - refused_at_s < REFUSES_S:
-            return []
-        if not (figures.coordinator_up and self._steadiness.is_steady(figures)):
-            return []
-        return [(lane.topic, lane.partition) for lane in self._lanes.owing()]
+        """Give partitions that wait for commits, though Kafka takes them.
+
+        Where it does not, be it refused, away or frozen, no restart would help.
+        """
+        takes = (
+            now_s - self._taken_at_s < TAKES_S
+            and now_s - self._refused_at_s > REFUSES_S
+            and figures.coordinator_up
+            and self._steadiness.is_steady(figures)
+        )
+        return (
+            []
+            if not takes
+            else [(lane.topic, lane.partition) for lane in self._lanes.owing()]
+        )
