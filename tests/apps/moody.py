@@ -6,6 +6,7 @@
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -102,6 +103,16 @@ def lose_id() -> None:
     standin.fatal = RuntimeError("fenced by another holder")
 
 
+def collect_early() -> None:
+    """Set the garbage collector as an app may that knows its objects."""
+    gc.set_threshold(321)
+
+
+def tell_collector() -> None:
+    """Log how many new objects the garbage collector waits for."""
+    logging.getLogger("moody").warning("collects_after=%s", gc.get_threshold()[0])
+
+
 def calm() -> None:
     """Do nothing."""
 
@@ -111,6 +122,7 @@ MOODS: dict[str, Callable[[], None]] = {
     for mood in (
         calm,
         close_stdout,
+        collect_early,
         fail,
         fork_child,
         forge,
@@ -122,6 +134,7 @@ MOODS: dict[str, Callable[[], None]] = {
         lose_id,
         steal_signals,
         stubborn_thread,
+        tell_collector,
     )
 }
 

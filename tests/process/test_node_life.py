@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from swarm_worker.consumer import DRAIN_MESSAGES
+from swarm_worker.lanes import CAPACITY_MESSAGES
 from swarm_worker.report import State
+from swarm_worker.start import COLLECT_AFTER
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
 
@@ -43,6 +46,18 @@ def test_hooks_run_once_around_the_handlers(tmp_path: Path) -> None:
     assert order[:4] == ["now=IMPORT", "now=START", "now=HANDLER", "handled=0"]
     assert order[-1] == "now=STOP"
     assert order.count("now=START") == order.count("now=STOP") == 1
+
+
+@pytest.mark.parametrize(
+    ("mood", "after"), [("calm", COLLECT_AFTER), ("collect_early", 321)]
+)
+def test_the_collector_leaves_waiting_messages_alone(
+    tmp_path: Path, mood: str, after: int
+) -> None:
+    """It runs after more objects than a node holds messages, or as the app has it."""
+    assert COLLECT_AFTER > CAPACITY_MESSAGES + DRAIN_MESSAGES
+    with node(tmp_path, moods={"IMPORT": mood, "START": "tell_collector"}) as it:
+        it.logged(f"collects_after={after}\n")
 
 
 @pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT])
