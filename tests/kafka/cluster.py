@@ -11,6 +11,7 @@ from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
     AdminClient,
     NewTopic,
+    PartitionMetadata,
 )
 
 from tests.eventually import eventually
@@ -26,6 +27,8 @@ REPLICATED: Final[Mapping[str, str]] = {
     "min.insync.replicas": "1",
     # A broker that is back leads nothing before it is told to.
     "auto.leader.rebalance.enable": "false",
+    # A busy machine's broker that is late for a heartbeat is not taken for dead.
+    "broker.session.timeout.ms": "6000",
 }
 FIRST, SECOND = 1, 2
 
@@ -80,8 +83,16 @@ class KafkaCluster:
     @property
     def coordinator(self) -> int:
         """The broker that coordinates all groups, as the cluster tells now."""
+        return int(self._offsets.leader)
+
+    @property
+    def _in_sync(self) -> set[int]:
+        return set(self._offsets.isrs)
+
+    @property
+    def _offsets(self) -> PartitionMetadata:
         told = self._admin.list_topics(OFFSETS, timeout=TIMEOUT_S)
-        return int(told.topics[OFFSETS].partitions[0].leader)
+        return told.topics[OFFSETS].partitions[0]
 
     def await_coordinator(self, broker: int) -> None:
         """Wait until it is this one."""
@@ -109,4 +120,8 @@ class KafkaCluster:
             config={"cleanup.policy": "compact"},
         )
         self._admin.create_topics([offsets])[OFFSETS].result(TIMEOUT_S)
-        self.await_coordinator(SECOND)
+        eventually(
+            lambda: self.coordinator == SECOND and self._in_sync == {FIRST, SECOND},
+            within_s=30.0,
+            describe="both brokers are in sync, the second one coordinates",
+        )
