@@ -189,7 +189,7 @@ def _read(path: Path) -> dict[str, Any]:
             "another state_dir (set config=FILE of [ctlplugin:swarm])"
         ) from None
     except PermissionError:
-        raise StateError(f"cannot read {path}: {_who_may(path)}") from None
+        raise StateError(f"cannot read {path}: {who_may(path, stat.S_IRGRP)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(f"cannot read {path}: {error}") from None
     if not isinstance(plain, dict):
@@ -197,15 +197,20 @@ def _read(path: Path) -> dict[str, Any]:
     return plain
 
 
-def _who_may(path: Path) -> str:
-    """Tell who may read a file, as far as that can be seen from outside."""
+def who_may(path: Path, group_bits: int) -> str:
+    """Tell who may open a file, as far as that can be seen from outside.
+
+    Args:
+        path: The file.
+        group_bits: What its group needs.
+    """
     for seen in (path, path.parent):
         try:
             facts = seen.stat()
         except OSError:
             continue
         owner, group = _owner(facts.st_uid), _group(facts.st_gid)
-        if facts.st_mode & (stat.S_IRGRP if seen is path else stat.S_IXGRP):
+        if facts.st_mode & (group_bits if seen is path else stat.S_IXGRP):
             return f"run supervisorctl as {owner} or as a member of group {group}"
         return f"run supervisorctl as {owner}"
     return "run supervisorctl as the user of supervisord"

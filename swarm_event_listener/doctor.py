@@ -55,7 +55,11 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     case, unusable = put_together(
         ini, programs, documents, environ, modes=_modes([*ini.files, *documents])
     )
-    found = (*programs.findings, *unreadable, *unusable, *check(case))
+    unread = {finding.where.file for finding in unreadable}
+    found = (
+        *(*programs.findings, *unreadable, *unusable),
+        *(finding for finding in check(case) if finding.where.file not in unread),
+    )
     return found or _refused_by_listener(ini, programs, documents, environ)
 
 

@@ -18,6 +18,7 @@ import os
 import select
 import shutil
 import socket
+import stat
 import sys
 import time
 import xmlrpc.client
@@ -45,6 +46,7 @@ from swarm_event_listener.ctl_state import (
     place_of,
     read_history,
     read_told,
+    who_may,
 )
 from swarm_event_listener.ctl_view import Process
 from swarm_event_listener.doctor_finding import Finding
@@ -85,6 +87,8 @@ class SwarmPlugin(ControllerPluginBase):
 
     def do_swarm(self, arg: str) -> None:
         """Run one command; nothing leaves it but output and an exit status."""
+        is_check = arg.split()[:1] == ["status"]
+        failed = Exit.UNKNOWN if is_check else Exit.FAILED
         try:
             status = self._run(arg)
         except HelpAsked as asked:
@@ -92,9 +96,11 @@ class SwarmPlugin(ControllerPluginBase):
         except ArgumentsError as error:
             self._refuse(f"Error: {error}", Exit.BAD_ARGUMENTS)
         except (StateError, CallRefused) as error:
-            self._refuse(str(error), Exit.FAILED)
+            self._refuse(str(error), failed)
+        except PermissionError:
+            self._refuse(self._who_may(), failed)
         except OSError as error:
-            self._refuse(f"Error: supervisord does not answer ({error})", Exit.FAILED)
+            self._refuse(f"Error: supervisord does not answer ({error})", failed)
         except KeyboardInterrupt:
             self._refuse("", Exit.FAILED)
         else:
@@ -140,6 +146,12 @@ class SwarmPlugin(ControllerPluginBase):
             clock=time.monotonic,
         )
         return Session(_Proxy(self.ctl), _Screen(self.ctl), eyes)
+
+    def _who_may(self) -> str:
+        """Tell who may open supervisord's socket, that has refused us."""
+        path = str(self.ctl.options.serverurl).removeprefix("unix://")
+        may = who_may(Path(path), stat.S_IWGRP)
+        return f"Error: no permission to open {path}: {may}"
 
     def _conf(self) -> Path | None:
         given = self._keys.get("supervisord")

@@ -848,6 +848,16 @@ def test_a_missing_swarm_toml_is_named(look: Look, tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_cannot_be_read_has_no_other_finding(
+    look: Look, tmp_path: Path
+) -> None:
+    """What it would say is not known: that no group is watched, for one."""
+    findings = look(toml=(("[listener]", "[listener"),))
+
+    (found,) = (f for f in findings if f.where.file == tmp_path / "swarm.toml")
+    assert found.check == "unreadable"
+
+
 def test_errors_come_first_and_fit_the_terminal(look: Look) -> None:
     """Each with severity, place, line and reason; the last line counts them."""
     findings = look(

@@ -845,6 +845,7 @@ class Options:
     here: str = "/etc"
     configfile: str | None = None
     plugins: list[object] = field(default_factory=list)
+    serverurl: str = "unix:///x"
 
 
 @dataclass
@@ -912,6 +913,36 @@ def test_without_supervisord_its_own_words_stand(line: str, status: int) -> None
 
     assert controller.exitstatus == status
     assert controller.lines == ["unix:///x no such file"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "status"), [(0o770, "status", 4), (0o700, "quiet w", 1)]
+)
+def test_who_may_open_supervisords_socket_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    line: str,
+    status: int,
+) -> None:
+    """Its owner, and its group where it may."""
+
+    def forbidden() -> None:
+        raise PermissionError
+
+    path = tmp_path / "socket"
+    path.touch(mode)
+    path.chmod(mode)
+    made, controller = plugin()
+    controller.options.serverurl = f"unix://{path}"
+    monkeypatch.setattr(controller, "upcheck", forbidden)
+
+    made.do_swarm(line)
+
+    (told,) = controller.lines
+    assert told.startswith(f"Error: no permission to open {path}: run supervisorctl as")
+    assert ("member of group" in told) is (mode == 0o770)
+    assert controller.exitstatus == status
 
 
 def test_a_key_that_is_none_is_said_by_the_command_only() -> None:
