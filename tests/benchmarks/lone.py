@@ -66,6 +66,16 @@ class Lone:
         except AssertionError as error:
             raise LoneError(f"{error}\n{self.log}") from None
 
+    def end(self) -> None:
+        """TERM it, and wait for its end.
+
+        Raises:
+            LoneError: It did not end well.
+        """
+        self.process.terminate()
+        if self.process.wait(WITHIN_S) != 0:
+            raise LoneError(f"it ended with {self.process.returncode}\n{self.log}")
+
     @property
     def log(self) -> str:
         """The end of what it wrote."""
@@ -103,15 +113,8 @@ def bare(bench: Bench, folder: Path, topic: str, *flags: str) -> Iterator[Lone]:
         yield lone
 
 
-@contextmanager
-def running(
-    folder: Path, arguments: Sequence[str], topic: str, **environ: str
-) -> Iterator[Lone]:
-    """Run a Python program until the end of the block, then TERM it.
-
-    Raises:
-        LoneError: It did not end well by itself.
-    """
+def start(folder: Path, arguments: Sequence[str], topic: str, **environ: str) -> Lone:
+    """Start a Python program; whoever calls ends it, at the latest this process."""
     own = {
         "BENCH_NOTES": str(folder / "notes"),
         "BENCH_TOPIC": topic,
@@ -129,17 +132,27 @@ def running(
             stdout=subprocess.PIPE,
             stderr=log,
         )
-    lone = Lone(process, folder, started_at_s)
+    return Lone(process, folder, started_at_s)
+
+
+@contextmanager
+def running(
+    folder: Path, arguments: Sequence[str], topic: str, **environ: str
+) -> Iterator[Lone]:
+    """Run a Python program until the end of the block, then TERM it.
+
+    Raises:
+        LoneError: It did not end well by itself.
+    """
+    lone = start(folder, arguments, topic, **environ)
     try:
         yield lone
-        process.terminate()
-        if process.wait(WITHIN_S) != 0:
-            raise LoneError(f"it ended with {process.returncode}\n{lone.log}")
+        lone.end()
     finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        lone.process.kill()
+        lone.process.wait()
+        assert lone.process.stdout is not None
+        lone.process.stdout.close()
 
 
 def fresh_topic(bench: Bench, stem: str, *, partitions: int, messages: int) -> str:
