@@ -13,12 +13,16 @@ from swarm_event_listener.events import (
     Ordered,
     ProcessState,
     Reported,
+    Stalled,
     StateChanged,
     Survey,
+    Surveyed,
+    Tick,
     Word,
 )
 from swarm_event_listener.restart import Phase
 from swarm_event_listener.restarts import Pace
+from swarm_event_listener.rules import Status
 from tests.simulation import POLICY, World, report
 from tests.unit.test_lifecycle import N0, STOP, hang, in_phase, kinds, said
 
@@ -117,3 +121,46 @@ def test_a_report_can_be_the_first_word_of_who_must_wait() -> None:
     ]
 
     assert intended == [[], [], [], [], [], [N0]]
+
+
+def test_a_dry_run_says_what_it_would_have_done() -> None:
+    """In the log, not in the history alone."""
+    policy = replace(POLICY, dry_run=frozenset({Status.CONSUMING}))
+    world = World(policy=policy).run(2)
+
+    hang(world)
+    world.run(5)
+
+    (line,) = world.said("would_restart")
+    assert line.fields["status"] == 2
+
+
+def test_a_node_that_stays_silent_costs_no_survey_a_second() -> None:
+    """Once supervisord has answered the finding is confirmed: asking again is vain."""
+    world = World().run(2)
+    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.processes[N0].is_silent = True
+    world.run(10)
+    before = len(world.of(Survey))
+
+    world.run(50)
+
+    assert len(world.of(Survey)) - before <= 1
+
+
+def test_silence_that_is_found_anew_after_a_stall_is_confirmed_anew() -> None:
+    """supervisord may have stood still with us: what it said before counts no more."""
+    world = World().run(2)
+    swarm = world.swarm
+    assert swarm is not None
+    timeout_s = POLICY.limits.report_timeout_s or 0.0
+    silent_at_s = world.now_s + timeout_s + 1
+    swarm.handle(Tick(), now_s=silent_at_s)
+    swarm.handle(Surveyed(processes=world.survey()), now_s=silent_at_s + 0.1)
+    swarm.handle(Stalled(), now_s=silent_at_s + 0.2)
+
+    again_at_s = silent_at_s + timeout_s + 2
+    begun = swarm.handle(Tick(), now_s=again_at_s)
+
+    assert [a for a in begun if isinstance(a, Intend)] == []
+    assert [a for a in begun if isinstance(a, Survey)] != []
