@@ -70,13 +70,15 @@ def fill(kafka: KafkaBroker, topic: str, count: int) -> None:
 
 
 def message(number: int) -> bytes:
-    """Give an order as JSON, of 200 bytes."""
+    """Give an order as JSON, of 200 bytes: a flat object of eight fields."""
     order = {
         "id": number,
         "customer": f"customer-{number % 1000:04d}",
-        "items": [{"sku": "A-1002", "count": 3}, {"sku": "B-77", "count": 1}],
+        "sku": "A-1002",
+        "count": 3,
         "total": 129.95,
         "currency": "EUR",
+        "ordered_at": "2026-01-31T12:00:00Z",
         "note": "",
     }
     order["note"] = "x" * (MESSAGE_BYTES - len(json.dumps(order)))
