@@ -214,6 +214,41 @@ def test_groups_of_one_node_are_apart(kafka: KafkaBroker) -> None:
     assert one.offsets == two.offsets == [(0, o) for o in range(10)]
 
 
+def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None:
+    """Ages are those of the group that hangs, counters and lag the sum of both."""
+    name = kafka.create_topic(unique("worst"), 1)
+    app, hangs, works, wedge = App(), Gate(), Seen(), Gate()
+    app.topic(name, group=f"{name}-1")(hangs)
+    app.topic(name, group=f"{name}-2")(works)
+    with Node(app, settings(kafka.bootstrap, concurrency=2)) as node:
+        node.await_assigned(2)
+        produce(kafka.bootstrap, name, 10)
+        hangs.await_entered()
+        for number in range(10, 20):
+            produce(kafka.bootstrap, name, 1, first=number)
+            works.await_count(number + 1)
+        eventually(
+            lambda: (node.snapshot.consume_age_ms or 0) > 1_000,
+            describe="the batch of one group ages",
+        )
+        eventually(lambda: node.snapshot.lag == 20, describe="a lag of one group")
+        snapshot = node.snapshot
+        assert snapshot.in_flight == (f"{name}/0@{hangs.entered[0][1]}",)
+        assert snapshot.messages == 20
+        assert (snapshot.poll_age_ms or 0) < 1_000
+
+        node.consumers[1]._hand_over = lambda _: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        produce(kafka.bootstrap, name, 1, first=20)
+        polls = node.consumers[0].watch.polls
+        eventually(
+            lambda: (node.snapshot.poll_age_ms or 0) > 1_000,
+            describe="the polls of one group age",
+        )
+        assert node.consumers[0].watch.polls > polls, "the other polls"
+        wedge.open.set()
+        hangs.open.set()
+
+
 def commit(kafka: KafkaBroker, name: str, offsets: dict[int, int]) -> None:
     """Commit offsets for a group that has no members."""
     client = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": name})

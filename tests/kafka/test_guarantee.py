@@ -76,9 +76,12 @@ def test_hundred_thousand_messages_through_term_and_kill(
                 swarm.await_back(node, than=pid)
             for node in range(NODES):
                 await_work(swarm, node)
+                before = swarm.pids()
                 pid = swarm.signal(node, signal.SIGKILL)
                 book.killed_at_s[pid] = time.monotonic()
                 swarm.await_back(node, than=pid)
+                after = swarm.pids()
+                assert {n for n in after if after[n] != before[n]} == {node}
         ledger.produce(max(0, MANY - len(ledger.produced)))
         swarm.settle()
         verdict = ledger.verdict()

@@ -1,4 +1,11 @@
-"""Leaving a group for good, as an operator asks for it; on real Kafka."""
+"""Members that leave for good, are killed, or have a double; on real Kafka."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -6,8 +13,15 @@ from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
 from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
-from tests.process.scenes import name_of, pids, wait_for_heard, wait_for_reports
+from tests.process.scenes import (
+    let_pass,
+    name_of,
+    pids,
+    wait_for_heard,
+    wait_for_reports,
+)
 from tests.process.swarms import Swarm
+from tests.supervisord import ROOT
 
 LONG_SESSION_MS = 45_000  # a test that waits for its end fails
 
@@ -89,6 +103,84 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
         supervisorctl(swarm, "start", name_of(1))
         await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
         assert len(set(handled(swarm))) == len(handled(swarm)) == 10
+
+
+def test_killed_node_waits_inside_for_its_id(kafka: KafkaBroker) -> None:
+    """Consumer protocol, back before its session ends: it waits, and goes to work.
+
+    It is not FATAL, no rule is broken, and it gets its share again.
+    """
+    name = kafka.create_topic(unique("killed-id"), 2)
+    kafka.set_group_config(name, {"consumer.session.timeout.ms": "8000"})
+    with deadly_swarm(kafka, name, own=PROTOCOLS["consumer"]) as swarm:
+        wait_for_reports(swarm, 2)
+        eventually(
+            lambda: assigned_in(swarm) == [1, 1],
+            within_s=20.0,
+            describe="each node has a partition",
+        )
+        killed = swarm.pid(1)
+        os.kill(killed, signal.SIGKILL)
+        pid = swarm.daemon.new_pid(name_of(1), than=killed)
+        eventually(
+            lambda: "about=held_id" in swarm.daemon.file("w_01.log"),
+            describe="it says that it waits",
+        )
+        for partition in range(2):
+            produce(kafka.bootstrap, name, 5, partition=partition)
+        await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=30.0)
+        assert swarm.daemon.file("w_01.log").count("kafka_trouble ") == 1
+        assert "instance_id_free" in swarm.daemon.file("w_01.log")
+        assert swarm.pid(1) == pid
+        eventually(
+            lambda: assigned_in(swarm) == [1, 1],
+            within_s=20.0,
+            describe="each node has a partition again",
+        )
+        assert len(set(handled(swarm))) == len(handled(swarm)) == 10
+        assert swarm.records() == []
+
+
+def test_node_with_a_double_exits_and_stays_down(kafka: KafkaBroker) -> None:
+    """Two processes with one instance id, classic protocol: the newer one survives.
+
+    The older one exits with 5 within 10 s and says why; nobody starts it again.
+    """
+    name = kafka.create_topic(unique("double"), 1)
+    with deadly_swarm(kafka, name, nodes=1) as swarm:
+        wait_for_reports(swarm, 1)
+        eventually(lambda: assigned_in(swarm) == [1], describe="it has the partition")
+        with double(swarm, name) as rival:
+            eventually(
+                lambda: swarm.daemon.state(name_of(0)) == "EXITED",
+                within_s=10.0,
+                describe="the older one is gone",
+            )
+            log = swarm.daemon.file("w_00.log")
+            assert "exit_code=5" in log
+            assert "another process has joined with instance id" in log
+            produce(kafka.bootstrap, name, 5)
+            await_committed(kafka, name, name, {0: 5}, within_s=20.0)
+            let_pass(3.0)
+            assert rival.poll() is None
+            assert swarm.daemon.state(name_of(0)) == "EXITED"
+            assert {pid for _, _, pid in handled(swarm)} == {rival.pid}
+
+
+@contextmanager
+def double(swarm: Swarm, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run node 0 once more, past supervisord and the slot lock: as another machine."""
+    folder = swarm.daemon.folder
+    command = [sys.executable, "-m", "swarm_worker", "tests.apps.deadly:app"]
+    flags = ["--config", f"{folder}/swarm.toml", "--state-dir", f"{folder}/elsewhere"]
+    told = {"DEADLY_TOPIC": name, "DEADLY_PATH": str(folder / "handled")}
+    with subprocess.Popen(
+        [*command, *flags], env={**os.environ, **told, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def assigned_in(swarm: Swarm) -> list[int | None]:
