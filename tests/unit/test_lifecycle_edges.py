@@ -137,8 +137,8 @@ def test_a_dry_run_says_what_it_would_have_done() -> None:
 
 def test_a_node_that_stays_silent_costs_no_survey_a_second() -> None:
     """Once supervisord has answered the finding is confirmed: asking again is vain."""
-    world = World().run(2)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    policy = replace(POLICY, dry_run=frozenset({Status.SILENT}))
+    world = World(policy=policy).run(2)
     world.processes[N0].is_silent = True
     world.run(10)
     before = len(world.of(Survey))
@@ -164,3 +164,26 @@ def test_silence_that_is_found_anew_after_a_stall_is_confirmed_anew() -> None:
 
     assert [a for a in begun if isinstance(a, Intend)] == []
     assert [a for a in begun if isinstance(a, Survey)] != []
+
+
+def test_a_newborn_under_back_off_is_stopped_when_it_is_there() -> None:
+    """supervisord tells its pid with RUNNING; a report would be too late for a loop."""
+    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
+    swarm = World(policy=replace(POLICY, pace=pace)).run(2).swarm
+    assert swarm is not None
+    heard = [
+        StateChanged(name=N0, state=state, pid=pid)
+        for gone, newborn in ((100, 200), (200, 300))
+        for state, pid in (
+            (ProcessState.EXITED, gone),
+            (ProcessState.STARTING, None),
+            (ProcessState.RUNNING, newborn),
+        )
+    ]
+
+    intended = [
+        [a.name for a in swarm.handle(event, now_s=2000.0) if isinstance(a, Intend)]
+        for event in heard
+    ]
+
+    assert intended == [[], [], [], [], [], [N0]]

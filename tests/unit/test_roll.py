@@ -217,6 +217,27 @@ def test_a_roll_and_a_rule_share_the_governors_places() -> None:
     assert len(world.swarm.rolls["swarm"].done) == 4
 
 
+def test_two_that_are_drained_at_once_do_not_take_the_same_place() -> None:
+    """One of the two places is another's, who is down by a rule."""
+    world = World().run(2)
+    busy = [world.processes[f"swarm:node_{n}"] for n in (0, 1)]
+    for process in busy:
+        process.report = {"consume_age_ms": 100}
+    world.tell(RollOrdered(group="swarm", max_unavailable=2, timeout_s=60.0))
+    world.run(2)
+    world.processes["swarm:node_3"].report = {"consume_age_ms": 9_000}
+    world.processes["swarm:node_3"].ignores_term = True
+    world.run(1)
+    for process in busy:
+        process.report = {**process.report, "consume_age_ms": None}
+
+    world.run(60)
+
+    assert world.down_most == 2
+    assert world.swarm is not None
+    assert len(world.swarm.rolls["swarm"].done) == 4
+
+
 def test_a_roll_that_finds_no_place_in_time_says_so() -> None:
     """The node goes back to work."""
     world = World().run(2)
