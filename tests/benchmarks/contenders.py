@@ -21,7 +21,7 @@ from tests.supervisord import LEASHED, ROOT
 PEERS: Final = Path(__file__).parent / "peers"
 WARM_S: Final = 0.5
 BOOT_S: Final = 30.0  # from the start to the first message, at most
-SWARM_WORKER: Final = Path(sys.executable).with_name("swarm-worker")
+APP: Final = "tests.benchmarks.peers.swarm_side:app"
 
 
 class ContenderFailedError(Exception):
@@ -105,14 +105,15 @@ class Contender:
 
     def command(self, bench: Bench, folder: Path) -> list[str]:
         """Give its command line; a node's configuration is written to the folder."""
-        if self.script is None:
-            config = configuration(bench.kafka.bootstrap, self.extra)
-            (folder / "swarm.toml").write_text(config, encoding="utf-8")
-            return [str(SWARM_WORKER), "tests.benchmarks.peers.swarm_side:app"]
         python = Path(sys.executable)
         if self.environment is not None:
             python = bench.environments.python(self.environment)
-        return [str(python), str(PEERS / self.script)]
+        if self.script is not None:
+            return [str(python), str(PEERS / self.script)]
+        config = configuration(bench.kafka.bootstrap, self.extra)
+        (folder / "swarm.toml").write_text(config, encoding="utf-8")
+        # What the command ``swarm-worker`` runs.
+        return [str(python), "-m", "swarm_worker", APP]
 
 
 def orders_for(bench: Bench, topic: str, *, count: int, folder: Path) -> dict[str, Any]:
@@ -221,4 +222,14 @@ BARE: Final = Contender(name="bare loop", script="bare_side.py")
 # What a bare loop has to be told to drain a backlog at speed.
 TUNED: Final = Contender(
     name="tuned loop", script="bare_side.py", extra={"fetch.queue.backoff.ms": 10}
+)
+# The same with another parser: handlers that are faster than the library's json.
+OURS_ORJSON: Final = Contender(
+    name="swarm-worker, orjson", environment="orjson", work="orjson"
+)
+BARE_ORJSON: Final = Contender(
+    name="bare loop, orjson",
+    script="bare_side.py",
+    environment="orjson",
+    work="orjson",
 )

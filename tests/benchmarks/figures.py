@@ -123,6 +123,11 @@ class Pairs:
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
 
+    def add(self, ours: float, theirs: float) -> None:
+        """Keep one more pair."""
+        self.ours.append(ours)
+        self.theirs.append(theirs)
+
     @property
     def ratios(self) -> list[float]:
         """Ours by theirs, pair by pair."""

@@ -25,7 +25,6 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import (
     BOOT_S,
     PEERS,
-    SWARM_WORKER,
     await_file,
     child,
     configuration,
@@ -120,8 +119,8 @@ def produce_to_handler(bench: Bench) -> Iterator[Figure]:
         for turn in range(bench.pairs):
             ours, theirs = run(bench, busy=busy)
             for (rate, percent), pairs in found.items():
-                pairs.ours.append(1e3 * percentile(ours[str(rate)], percent))
-                pairs.theirs.append(1e3 * percentile(theirs[str(rate)], percent))
+                of = [percentile(side[str(rate)], percent) for side in (ours, theirs)]
+                pairs.add(1e3 * of[0], 1e3 * of[1])
             told = [f"{p.ours[-1]:.2f}/{p.theirs[-1]:.2f}" for p in found.values()]
             bench.say(f"latency, ms: pair {turn + 1} of {bench.pairs}: {told}")
         for (rate, percent), pairs in found.items():
@@ -181,7 +180,12 @@ def _command(bench: Bench, name: str, place: Path, *, busy: bool) -> list[str]:
     if busy:
         config += f"[worker]\nconcurrency = {CONCURRENCY}\n"
     (place / "swarm.toml").write_text(config, encoding="utf-8")
-    return [str(SWARM_WORKER), "tests.benchmarks.peers.swarm_poll_side:app"]
+    return [
+        sys.executable,
+        "-m",
+        "swarm_worker",
+        "tests.benchmarks.peers.swarm_poll_side:app",
+    ]
 
 
 def _result(process: subprocess.Popen[bytes], place: Path) -> Latencies:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from tests.benchmarks.backlog import ahead_of, rounds
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.contenders import Contender
+from tests.benchmarks.contenders import OURS_ORJSON, Contender
 from tests.benchmarks.figures import Figure, Goal, Pairs
 
 
@@ -28,25 +28,32 @@ def _peer(
     return Peer(key, contender, bound)
 
 
+QUIX: Final = _peer("3d", "Quix Streams", "quixstreams", "json", 3.0)
 PEERS: Final = (
     _peer("3a", "FastStream batch", "faststream", "json in batches", 3.0),
     _peer("3b", "FastStream single", "faststream", "json", 15.0),
     _peer("3c", "aiokafka getmany", "aiokafka", "json", 1.2),
-    _peer("3d", "Quix Streams", "quixstreams", "json", 3.0),
+    QUIX,
     _peer("3e", "FastStream single, no types", "faststream", "plain"),
 )
 
 
 def against_peers(bench: Bench) -> Iterator[Figure]:
     """Measure all of them and ourselves in each round."""
-    for peer in PEERS:  # made before anything is measured
-        bench.environments.python(peer.contender.environment or "")
+    rivals = [*(peer.contender for peer in PEERS), OURS_ORJSON]
+    for rival in rivals:  # installed before anything is measured
+        bench.environments.python(str(rival.environment))
     found = {peer.key: Pairs() for peer in PEERS}
-    rivals = [peer.contender for peer in PEERS]
+    same_parser = Pairs()
     for ours, theirs in rounds(bench, rivals, work="json"):
-        for peer, measured in zip(PEERS, theirs, strict=True):
-            found[peer.key].ours.append(ours.rate)
-            found[peer.key].theirs.append(measured.rate)
+        rates = {who.name: it.rate for who, it in zip(rivals, theirs, strict=True)}
+        for peer in PEERS:
+            found[peer.key].add(ours.rate, rates[peer.contender.name])
+        same_parser.add(rates[OURS_ORJSON.name], rates[QUIX.contender.name])
     for peer in PEERS:
         goal = None if peer.bound is None else Goal(">=", peer.bound)
         yield ahead_of(peer.contender.name, peer.key, found[peer.key], goal)
+    # It parses with orjson: the same comparison with orjson on both sides.
+    yield ahead_of(
+        QUIX.contender.name, "3f", same_parser, Goal(">=", 3.0), handler="orjson both"
+    )

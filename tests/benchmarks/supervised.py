@@ -70,8 +70,7 @@ def supervised(bench: Bench) -> Iterator[Figure]:
         off = ALONE.measure(
             bench, shared.topic, count=shared.count, work="json", warm_s=WARM_S
         )
-        watched.ours.append(one.rate)
-        watched.theirs.append(off.rate)
+        watched.add(one.rate, off.rate)
         cost.append(one.supervision_percent)
     yield _scaling("4b", "JSON", plain, None)
     yield Figure(
@@ -106,8 +105,7 @@ def _one_and_two(bench: Bench, rates: Pairs, *, work: str, turn: int) -> Supervi
     """Measure both in shuffled order; give the one."""
     order = bench.rng.sample([1, 2], 2)
     found = {nodes: run(bench, nodes, work=work) for nodes in order}
-    rates.ours.append(found[2].rate)
-    rates.theirs.append(found[1].rate)
+    rates.add(found[2].rate, found[1].rate)
     bench.say(
         f"supervised, {work}: pair {turn + 1} of {bench.pairs}: "
         f"{found[2].rate:,.0f}/s against {found[1].rate:,.0f}/s"

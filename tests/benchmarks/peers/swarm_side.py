@@ -18,6 +18,15 @@ def parse(batch: Batch) -> None:
     window.saw(len(batch), batch.partition)
 
 
+def parse_fast(batch: Batch) -> None:
+    """JSON by orjson, which has an environment of its own."""
+    import orjson
+
+    for message in batch:
+        orjson.loads(message.value())
+    window.saw(len(batch), batch.partition)
+
+
 def toil(batch: Batch) -> None:
     """Some 25 µs of CPU a message: the work is the nodes', not the broker's."""
     for message in batch:
@@ -34,6 +43,7 @@ def count(batch: Batch) -> None:
 
 WORK: dict[str, Callable[[Batch], None]] = {
     "json": parse,
+    "orjson": parse_fast,
     "toil": toil,
     "nothing": count,
 }
