@@ -20,11 +20,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
-from swarm_worker.client import properties_for
+from swarm_worker.client import commit_early, properties_for
 from swarm_worker.dead_letters import DeadLetters
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
-from swarm_worker.lanes import COMMIT_WITHIN_S
 from swarm_worker.processing import HandlerPool, Processing
 from swarm_worker.troubles import (
     FatalError,
@@ -48,11 +47,6 @@ logger = logging.getLogger(__name__)
 # wake-ups a second cost nothing that can be measured.
 POLL_MAX_S: Final = 0.1
 LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
-
-# An offset is stored up to a poll after its handler returned, and told to be committed
-# up to a poll after Kafka has answered. The rest of the interval is for that: a lane
-# that works steadily never owes for the whole of it.
-COMMIT_SHARE: Final = 0.6
 
 # Most messages and bytes of one drain. One hand-over to a handler thread costs some
 # microseconds: the more messages it carries, the better.
@@ -112,20 +106,16 @@ class GroupConsumer:
         self._clock = clock
         self._has_one_topic = sum(len(route.topics) for route in plan.routes) == 1
         self._properties = properties_for(plan, settings)
-        interval_ms = int(self._properties["auto.commit.interval.ms"])
         self._processing = Processing(
             node=settings.node,
             max_messages=settings.max_messages,
             pool=pool,
             progress=progress,
             before_store=plan.before_store,
-            commit_within_s=max(COMMIT_WITHIN_S, interval_ms / 1000),
+            commit_within_s=commit_early(self._properties),
             clock=clock,
         )
         self._lanes = self._processing.lanes
-        self._properties["auto.commit.interval.ms"] = max(
-            1, round(COMMIT_SHARE * interval_ms)
-        )
         self._letters = DeadLetters(self._properties, self._processing.lettered)
         self.watch = Watch(
             plan.group,
