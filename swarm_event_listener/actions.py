@@ -103,6 +103,15 @@ class Actions:
 
     # --- supervisord ----------------------------------------------------------------
 
+    def wake_supervisor(self) -> None:
+        """Have supervisord take a turn of its loop, in which it reaps its children."""
+        try:
+            self._supervisor.wake()
+        except SupervisorFault:
+            self._answer()  # it ends: that is a turn, too
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+
     def surveyed(self, mark: str) -> Surveyed | None:
         """Give the survey that a mark belongs to, once; None for any other mark."""
         if self._survey is None or self._survey[0] != mark:

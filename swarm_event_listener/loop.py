@@ -28,14 +28,17 @@ from swarm_event_listener.events import (
     Lost,
     Remember,
     Reported,
+    Signal,
     Stalled,
     StateChanged,
+    Stop,
     SupervisorChanged,
     Survey,
     Surveyed,
     Tick,
     group_of,
 )
+from swarm_event_listener.exits import Exits
 from swarm_event_listener.memory import Gauge
 from swarm_event_listener.orders import OrderError
 from swarm_event_listener.orders import decode as decode_order
@@ -116,6 +119,7 @@ class Listener:
         self._pool_serial: int | None = None
         self._rarely = Rarely()
         self._scales = Scales(gauges, self._rarely)
+        self._exits = Exits()
         self._looked_at_s = self._heard_at_s = clock()
         self._tick_at_s = self._status_at_s = self._looked_at_s
         self._closing_since_s: float | None = None
@@ -138,6 +142,8 @@ class Listener:
                 return EXIT_OK
             if self._wake in ready:
                 self._begin_closing()
+            if self._exits.take(ready):
+                self._actions.wake_supervisor()
             self._work()
             self._tick()
             exit_code = self._exit_code()
@@ -148,7 +154,7 @@ class Listener:
 
     def _wait(self) -> list[int]:
         """Wait for events, but not beyond what is due."""
-        readers = [self._stdin]
+        readers = [self._stdin, *self._exits.descriptors]
         if self._closing_since_s is None:
             readers.append(self._wake)
         ready, _, _ = select.select(readers, [], [], self._wait_s())
@@ -188,6 +194,8 @@ class Listener:
         while self._pending:
             action = self._pending.popleft()
             became = self._actions.carry_out(action)
+            if isinstance(action, Stop | Signal):
+                self._exits.await_end(action.pid)
             self._now(waited_s=CALLS_S if needs_supervisor(action) else 0.0)
             if isinstance(action, Remember):
                 self._outlets.restarted(action.record)

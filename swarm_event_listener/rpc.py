@@ -193,6 +193,10 @@ class Supervisor:
         """Send a signal, named as in ``TTIN``, to the process alone."""
         self._call("supervisor.signalProcess", _addressable(name), signal_name)
 
+    def wake(self) -> None:
+        """Have supervisord take a turn of its loop."""
+        self._call("supervisor.getState")
+
     def send_event(self, event_type: str, data: str) -> None:
         """Send a REMOTE_COMMUNICATION event to all listeners that want it."""
         line = " ".join(event_type.split())  # a newline would end the header
