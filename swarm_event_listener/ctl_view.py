@@ -152,7 +152,17 @@ def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[st
     if has_changed(process, node) and not node.get("restart"):
         health = health_by_state(process.state)
         return health.word.value, health.why
-    return str(node.get("health", Word.UNKNOWN)), str(node.get("why", ""))
+    why = "; ".join(text for text in (node.get("why"), _next_try(node)) if text)
+    return str(node.get("health", Word.UNKNOWN)), why
+
+
+def _next_try(node: Plain) -> str:
+    """Tell when a node that is down for longer is started again."""
+    restart: Plain = node.get("restart") or {}
+    pause_s, age_s = restart.get("pause_s"), restart.get("phase_age_s")
+    if node.get("health") != Word.BACKING_OFF or pause_s is None or age_s is None:
+        return ""
+    return f"started again in {duration(max(0.0, pause_s - age_s))}"
 
 
 def has_changed(process: Process, node: Plain) -> bool:

@@ -84,6 +84,17 @@ def test_supervisord_is_the_first_to_know_of_a_change(
     assert row.health == health
 
 
+def test_a_node_that_backs_off_is_told_with_its_next_try() -> None:
+    """At 3 a.m. one wants to know how long to wait."""
+    restart = {"phase": "down", "pause_s": 160.0, "phase_age_s": 39.5}
+    node = told_node(
+        state="STOPPED", pid=None, health="backing off", why="died", restart=restart
+    )
+    (row,) = rows([process(state="STOPPED", pid=None)], told(node), [])
+
+    assert row.why == "died; started again in 2m00"
+
+
 def test_figures_of_a_former_process_are_not_shown() -> None:
     """Neither for its successor nor for none."""
     for now in (process(pid=8), process(state="STOPPED", pid=None)):
