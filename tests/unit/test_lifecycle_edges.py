@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from swarm_event_listener import lifecycle, stopping
+import pytest
+
+from swarm_event_listener import lifecycle, resuming, starting, stopping
 from swarm_event_listener.events import (
     Answer,
     Event,
     FaultCode,
     Intend,
     Ordered,
+    ProcessInfo,
     ProcessState,
     Reported,
     Stalled,
@@ -187,3 +190,71 @@ def test_a_newborn_under_back_off_is_stopped_when_it_is_there() -> None:
     ]
 
     assert intended == [[], [], [], [], [], [N0]]
+
+
+@pytest.mark.parametrize("state", [ProcessState.STARTING, ProcessState.RUNNING])
+def test_who_is_still_there_is_stopped_by_the_next_listener(
+    state: ProcessState,
+) -> None:
+    """The stop was not asked for yet; where there was no process, none is stopped."""
+    found = ProcessInfo(name=N0, state=state, pid=7)
+    of_none = in_phase(Phase.READY, record={"pid": None})
+
+    step = resuming.resume(
+        in_phase(Phase.INTENDED), found, patience=POLICY.patience, now_s=1000.0
+    )
+    unknown = resuming.resume(
+        of_none, replace(found, pid=None), patience=POLICY.patience, now_s=1000.0
+    )
+
+    assert step.restart is not None
+    assert step.restart.phase is Phase.READY
+    assert unknown.restart is None
+
+
+def test_who_starts_and_when_is_on_record_whoever_does_it() -> None:
+    """An operator, or we: whose start then frees the place in time."""
+    down = in_phase(Phase.DOWN)
+
+    theirs = starting.seen_down(down, ProcessState.RUNNING, 8, now_s=1000.0)
+    ours = starting.start(down, now_s=1000.0)
+
+    for step in (theirs, ours):
+        assert step.restart is not None
+        assert step.restart.record.started_at_s == 1000.0
+        assert lifecycle.holds_place(step.restart, now_s=1059.9)
+        assert not lifecycle.holds_place(step.restart, now_s=1060.0)
+
+
+def test_a_late_word_of_a_dead_process_is_no_sign_of_life() -> None:
+    """It was queued while supervisord found the end; a stopping one still counts."""
+    world = World().run(2)
+    world.respawns = False
+    world.die(N0)
+    swarm = world.swarm
+    assert swarm is not None
+
+    world.tell(Reported(name=N0, pid=100, report=report(messages=99)))
+    assert swarm.nodes[N0].pid is None
+
+    other = world.processes["swarm:node_1"]
+    other.ignores_term = True
+    world.stop(other.name)
+    world.tell(Reported(name=other.name, pid=101, report=report(messages=99)))
+    told = swarm.nodes[other.name].report
+    assert told is not None
+    assert told.messages == 99
+
+
+def test_who_is_well_again_waits_anew_when_he_falls_ill() -> None:
+    """Those who have waited for longer in this trouble come first, and it is said."""
+    world = World().run(2)
+    world.processes["swarm:node_3"].ignores_term = True
+    hang(world, 3)
+    for _ in range(2):
+        world.processes[N0].report = {"consume_age_ms": 9_000}
+        world.run(1)
+        world.processes[N0].report = {}
+        world.run(1)
+
+    assert [line.fields["node"] for line in world.said("restart_waits")] == [N0, N0]
