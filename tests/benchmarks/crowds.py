@@ -42,6 +42,7 @@ class Crowd:
         folder: Its configuration and logs.
         watchers: The pid of each process that watches, by what it is.
         nodes: The pids of the nodes.
+        is_watched: Whether what watches has heard of all of them.
     """
 
     name: str
@@ -49,6 +50,20 @@ class Crowd:
     folder: Path
     watchers: Mapping[str, int]
     nodes: frozenset[int]
+    is_watched: Callable[[], bool] = lambda: True
+
+    def wait_until_watched(self) -> None:
+        """Wait until all nodes are seen by what watches them.
+
+        Raises:
+            CrowdError: They are not, in time.
+        """
+        try:
+            eventually(
+                self.is_watched, within_s=START_S, every_s=0.2, describe="watched"
+            )
+        except AssertionError:
+            raise CrowdError(f"{self}: not all are watched\n{self.log}") from None
 
     def cpu(self) -> dict[str, Cpu]:
         """Give the CPU time so far of each that watches, its dead children's included.
@@ -101,12 +116,12 @@ def swarm(bench: Bench, size: int) -> Iterator[Crowd]:
         bench, size, "swarm", python, environ=environ, prepare=prepare
     ) as crowd:
         status = crowd.folder / "run" / "status.json"
-        eventually(
-            lambda: status.exists() and status.read_text().count('"seq"') == size,
-            within_s=START_S,
-            describe=f"{crowd}: the listener has heard all of them\n{crowd.log}",
+        yield replace(
+            crowd,
+            is_watched=lambda: (
+                status.exists() and status.read_text().count('"seq"') == size
+            ),
         )
-        yield crowd
 
 
 @contextmanager

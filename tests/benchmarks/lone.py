@@ -6,12 +6,15 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from confluent_kafka import Producer
 
 from tests.benchmarks.bench import Bench
 from tests.eventually import eventually
@@ -161,8 +164,6 @@ def fresh_topic(bench: Bench, stem: str, *, partitions: int, messages: int) -> s
     Raises:
         LoneError: Kafka did not take them.
     """
-    from confluent_kafka import Producer
-
     topic = f"{stem}-{secrets.token_hex(4)}"
     bench.kafka.create_topic(topic, partitions=partitions)
     producer = Producer({"bootstrap.servers": bench.kafka.bootstrap})
@@ -173,3 +174,28 @@ def fresh_topic(bench: Bench, stem: str, *, partitions: int, messages: int) -> s
     if producer.flush(WITHIN_S):
         raise LoneError(f"Kafka did not take {messages} messages for {topic}")
     return topic
+
+
+@contextmanager
+def stream(
+    bench: Bench, topic: str, *, partitions: int, every_s: float
+) -> Iterator[None]:
+    """Produce a message each so many seconds, to all partitions in turn."""
+    ended = threading.Event()
+    producer = Producer({"bootstrap.servers": bench.kafka.bootstrap, "linger.ms": 0})
+
+    def produce() -> None:
+        number = 0
+        while not ended.wait(every_s):
+            producer.produce(topic, b"{}", partition=number % partitions)
+            producer.poll(0)
+            number += 1
+        producer.flush(WITHIN_S)
+
+    thread = threading.Thread(target=produce, name="stream", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(WITHIN_S)

@@ -7,14 +7,11 @@ import the same; both read a topic to which a message comes each few millisecond
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-
-from confluent_kafka import Producer
 
 from swarm_event_listener.events import RollOrdered
 from swarm_event_listener.orders import encode_roll
@@ -53,7 +50,7 @@ def stop_to_first_message(bench: Bench) -> Iterator[Figure]:
     """Restart both in turn, again and again."""
     topic = lone.fresh_topic(bench, "restart", partitions=PARTITIONS, messages=1)
     with (
-        _stream(bench.kafka.bootstrap, topic),
+        lone.stream(bench, topic, partitions=PARTITIONS, every_s=EVERY_S),
         _node(bench, topic) as swarm,
         bench.folder("restart") as folder,
     ):
@@ -188,26 +185,3 @@ class ByHand:
         started = lone.start(self._folder, self._arguments, self._topic)
         started.noted_at_s("first")
         return started
-
-
-@contextmanager
-def _stream(bootstrap: str, topic: str) -> Iterator[None]:
-    """Produce a message each few milliseconds, to all partitions in turn."""
-    ended = threading.Event()
-
-    def produce() -> None:
-        producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
-        number = 0
-        while not ended.wait(EVERY_S):
-            producer.produce(topic, b"{}", partition=number % PARTITIONS)
-            producer.poll(0)
-            number += 1
-        producer.flush(WITHIN_S)
-
-    thread = threading.Thread(target=produce, name="stream", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(WITHIN_S)

@@ -39,8 +39,9 @@ OURS: Final = "swarm"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one window showed of one crowd: per watcher its share of a core, and MB."""
+    """What one window showed of so many nodes: per watcher a share of a core, and MB."""
 
+    size: int
     shares: Mapping[str, float]
     rss_mb: Mapping[str, float]
 
@@ -172,6 +173,8 @@ def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
     windows = 1 if bench.quick else LEAST_PAIRS
     with ExitStack() as stack:
         watched = [stack.enter_context(start()) for start in starts]
+        for crowd in watched:
+            crowd.wait_until_watched()
         _wait(SETTLE_S if not bench.quick else QUICK_S / 2)
         _wait(begins_in_s(_monotonic_s(), _wall_s(), with_minute=window_s == LONG_S))
         shown: dict[tuple[str, int], list[Watched]] = {
@@ -193,7 +196,7 @@ def _window(
         lasted_s = _monotonic_s() - begun_s
         shares = {k: (v - cpu_s[k]) / lasted_s for k, v in crowd.cpu().items()}
         rss_mb = {name: memory_of(pid)["rss"] for name, pid in crowd.watchers.items()}
-        yield crowd, Watched(shares, rss_mb)
+        yield crowd, Watched(crowd.size, shares, rss_mb)
 
 
 def begins_in_s(monotonic_s: float, wall_s: float, *, with_minute: bool) -> float:
