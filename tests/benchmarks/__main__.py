@@ -17,11 +17,16 @@ from typing import Final
 
 from tests.benchmarks.backlog import empty_backlog, json_backlog
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.crossing import limit_to_stop
 from tests.benchmarks.figures import Curve, Figure
 from tests.benchmarks.latency import produce_to_handler
+from tests.benchmarks.node_cost import memory_and_boot
 from tests.benchmarks.peers_backlog import against_peers
+from tests.benchmarks.restarting import stop_to_first_message
 from tests.benchmarks.results import Results, draw, table
+from tests.benchmarks.scale import growth
 from tests.benchmarks.supervised import supervised
+from tests.benchmarks.watching import cost_of_watching, memory_of_the_listener
 
 Benchmark = Callable[[Bench], Iterable[Figure | Curve]]
 BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
@@ -30,6 +35,12 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
     "3": against_peers,
     "4": supervised,
     "5": produce_to_handler,
+    "6": cost_of_watching,
+    "7": memory_of_the_listener,
+    "8": limit_to_stop,
+    "9": stop_to_first_message,
+    "10": memory_and_boot,
+    "11": growth,
 }
 
 
