@@ -256,10 +256,16 @@ class Mayhem:
     def _trouble_disk(self, fault: Fault) -> str:
         """Have nothing written for a while: nodes are restarted by TERM then.
 
-        Such a restart is no stop, and its record dies with the listener.
+        Such a restart is no stop, and its record dies with the listener; so does the
+        record of one that is under way.
         """
+        under_way = {
+            (slot, intent["record"]["pid"])
+            for slot, intent in self.swarm.intents().items()
+        }
         is_full = fault.kind is Kind.DISK_FULL
         (self.disk.fill if is_full else self.disk.lock)()
+        self.book.excused |= under_way
         self.troubled_since_s = time.monotonic()
         self.mends_at_s = self.troubled_since_s + fault.lasts_s
         return f"for {fault.lasts_s} s"
