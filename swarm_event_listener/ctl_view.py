@@ -194,8 +194,7 @@ def render(shown: Sequence[Row], *, width: int) -> str:
     Args:
         shown: The rows.
         width: Columns of the terminal: where a table is too wide, columns that are
-            empty are left out, then supervisord's state, which the health implies; at
-            last each node takes two lines.
+            empty are left out, then some others; at last each node takes two lines.
     """
     groups = dict.fromkeys(row.node.partition(":")[0] for row in shown)
     return "\n\n".join(
@@ -217,10 +216,15 @@ def _group(name: str, shown: Sequence[Row], width: int) -> str:
     return "\n".join([f"{name}: {summary}", *body])
 
 
+# What a narrow table does without, in this order: the health implies the state.
+_SPARED: Final = ("STATE", "MSG/S", "PART")
+
+
 def _fitting(cells: Sequence[Mapping[str, str]], width: int) -> list[str] | None:
     """Give a table that fits, with as many columns as it may have; None without one."""
     empty = {title for title in cells[0] if all(row[title] == NONE for row in cells)}
-    for left_out in (set[str](), empty, {*empty, "STATE"}):
+    spared = [{*empty, *_SPARED[:count]} for count in range(len(_SPARED) + 1)]
+    for left_out in (set[str](), *spared):
         lines = table(
             [{t: cell for t, cell in row.items() if t not in left_out} for row in cells]
         )
@@ -305,7 +309,7 @@ def _number(value: int | None) -> str:
 def _memory(row: Row) -> str:
     if row.memory_bytes is None:
         return NONE
-    read = str(row.memory_bytes >> 20)
+    read = f"{row.memory_bytes / 2**20:.0f}"
     limit = row.memory_limit_bytes
     return read if limit is None else f"{read}/{limit >> 20}"
 

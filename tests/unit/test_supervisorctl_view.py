@@ -159,10 +159,12 @@ def test_a_healthy_swarm_fits_eighty_columns() -> None:
         (100, "NODE STATE HEALTH PID UP POLL BATCH MB PART LAG MSG/S RESTARTS"),
         (78, "NODE STATE HEALTH PID UP POLL MB PART LAG MSG/S RESTARTS"),
         (70, "NODE HEALTH PID UP POLL MB PART LAG MSG/S RESTARTS"),
+        (65, "NODE HEALTH PID UP POLL MB PART LAG RESTARTS"),
+        (60, "NODE HEALTH PID UP POLL MB LAG RESTARTS"),
     ],
 )
 def test_a_narrow_terminal_has_fewer_columns(width: int, titles: str) -> None:
-    """Those without a figure go first, then what the health implies."""
+    """Those without a figure go first, then what can be spared best."""
     lines = render(shown(told_node(node="w:swarm_worker_00")), width=width).splitlines()
 
     assert lines[1].split() == titles.split()
@@ -170,9 +172,23 @@ def test_a_narrow_terminal_has_fewer_columns(width: int, titles: str) -> None:
     assert all(len(line) <= width for line in lines)
 
 
+def test_a_node_that_an_operator_stopped_still_fits() -> None:
+    """The longest word there is, in eighty columns, with names as shipped."""
+    well = told_node(node="w:swarm_worker_00", pid=23456, memory_limit_bytes=2**31)
+    down = told_node(node="w:swarm_worker_01", state="STOPPED", pid=None)
+    lines = render(
+        shown(well, {**down, "health": "stopped by operator"}), width=80
+    ).splitlines()
+
+    assert [line.split()[0] for line in lines[1:]] == [
+        *("NODE", "swarm_worker_00", "swarm_worker_01")
+    ]
+    assert max(map(len, lines)) <= 80
+
+
 def test_long_names_take_two_lines_and_still_fit() -> None:
     """Nothing is cut off."""
-    name = "swarm_worker:swarm_worker_of_the_invoices_00"
+    name = "swarm_worker:swarm_worker_of_the_invoices_of_last_year_00"
     text = render(
         shown(
             told_node(node=name, health="unhealthy", why="polling_ttl: " + "x " * 60)
@@ -180,7 +196,7 @@ def test_long_names_take_two_lines_and_still_fit() -> None:
         width=80,
     )
 
-    assert "swarm_worker_of_the_invoices_00  RUNNING  unhealthy" in text
+    assert "swarm_worker_of_the_invoices_of_last_year_00  RUNNING  unhealthy" in text
     assert "msg/s 12" in text
     assert all(len(line) <= 80 for line in text.splitlines())
 
