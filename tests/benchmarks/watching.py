@@ -39,7 +39,7 @@ OURS: Final = "swarm"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one window showed of so many nodes: per watcher a share of a core, and MB."""
+    """What one window showed of a crowd: per watcher its share of a core, and MB."""
 
     size: int
     shares: Mapping[str, float]
