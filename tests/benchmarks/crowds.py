@@ -79,6 +79,15 @@ class Crowd:
             raise CrowdError(f"{self}: processes were restarted\n{self.log}")
         return {name: cpu_of(pid) for name, pid in self.watchers.items()}
 
+    @property
+    def rounds(self) -> int:
+        """How often memmon began to look at the nodes; 0 for others.
+
+        At hundreds of nodes it may need longer than its interval.
+        """
+        log = self.folder / "watcher.log"
+        return log.read_text().count("Checking groups") if log.exists() else 0
+
     def __str__(self) -> str:
         """Name it."""
         return f"{self.size} nodes under {self.name}"

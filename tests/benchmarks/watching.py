@@ -39,9 +39,17 @@ OURS: Final = "swarm"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one window showed of a crowd: per watcher its share of a core, and MB."""
+    """What one window showed of a crowd.
+
+    Attributes:
+        size: How many nodes.
+        rounds: Of memmon.
+        shares: Per watcher, of a core.
+        rss_mb: The same, its memory.
+    """
 
     size: int
+    rounds: int
     shares: Mapping[str, float]
     rss_mb: Mapping[str, float]
 
@@ -115,6 +123,8 @@ def _figure(
     quick = size not in FULL  # a few nodes cost what supervisord costs without any
     ours = [100 * watched.share for watched in run[OURS, size]]
     theirs = [100 * watched.share for watched in run[peer, size]]
+    rounds = [watched.rounds for watched in run[peer, size]]
+    of_memmon = f"; memmon's rounds in each window: {rounds}" if any(rounds) else ""
     return Figure(
         key=key,
         what=f"CPU of watching {size} nodes, by that of {name}",
@@ -122,7 +132,7 @@ def _figure(
         values=[a / b for a, b in zip(ours, theirs, strict=True)],
         goal=None if goal is None or quick else Goal("<=", goal),
         sides=(Side("ours", "% of a core", ours), Side(peer, "% of a core", theirs)),
-        note="all that watch and their children; the nodes are not counted",
+        note=f"all that watch and their children, not the nodes{of_memmon}",
     )
 
 
@@ -190,13 +200,13 @@ def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
 def _window(
     watched: Sequence[Crowd], window_s: float
 ) -> Iterator[tuple[Crowd, Watched]]:
-    before = [(_monotonic_s(), crowd.cpu()) for crowd in watched]
+    before = [(_monotonic_s(), crowd.cpu(), crowd.rounds) for crowd in watched]
     _wait(window_s)
-    for crowd, (begun_s, cpu_s) in zip(watched, before, strict=True):
+    for crowd, (begun_s, cpu_s, rounds) in zip(watched, before, strict=True):
         lasted_s = _monotonic_s() - begun_s
         shares = {k: (v - cpu_s[k]) / lasted_s for k, v in crowd.cpu().items()}
         rss_mb = {name: memory_of(pid)["rss"] for name, pid in crowd.watchers.items()}
-        yield crowd, Watched(crowd.size, shares, rss_mb)
+        yield crowd, Watched(crowd.size, crowd.rounds - rounds, shares, rss_mb)
 
 
 def begins_in_s(monotonic_s: float, wall_s: float, *, with_minute: bool) -> float:
