@@ -258,3 +258,29 @@ def test_who_is_well_again_waits_anew_when_he_falls_ill() -> None:
         world.run(1)
 
     assert [line.fields["node"] for line in world.said("restart_waits")] == [N0, N0]
+
+
+def test_a_stop_taken_over_from_a_killed_listener_is_on_record() -> None:
+    """Whatever ends it: the intent said that the stop was next, and it is stopping."""
+    found = ProcessInfo(name=N0, state=ProcessState.STOPPING, pid=7)
+
+    step = resuming.resume(
+        in_phase(Phase.READY), found, patience=POLICY.patience, now_s=1000.0
+    )
+
+    assert step.restart is not None
+    assert kinds(lifecycle.removed(step.restart)) == ["Remember", "Say"]
+
+
+def test_a_listener_that_ends_starts_a_stopping_node_without_a_pause() -> None:
+    """It has a few seconds; the pause is for those who have time."""
+    stopping_node = in_phase(Phase.STOPPING, record={"pause_s": 60.0})
+
+    hurried = lifecycle.hurry(stopping_node, now_s=1000.0).restart
+    assert hurried is not None
+    gone = lifecycle.seen(
+        hurried, ProcessState.STOPPED, None, patience=POLICY.patience, now_s=1001.0
+    )
+
+    assert gone.restart is not None
+    assert lifecycle.wake_at_s(gone.restart, patience=POLICY.patience) == 1001.0
