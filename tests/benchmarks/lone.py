@@ -173,6 +173,7 @@ def fresh_topic(bench: Bench, stem: str, *, partitions: int, messages: int) -> s
         )
     if producer.flush(WITHIN_S):
         raise LoneError(f"Kafka did not take {messages} messages for {topic}")
+    producer.close()
     return topic
 
 
@@ -199,3 +200,4 @@ def stream(
     finally:
         ended.set()
         thread.join(WITHIN_S)
+        producer.close()
