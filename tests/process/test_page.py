@@ -219,7 +219,7 @@ def test_text_can_be_read(page: Page, scheme: str) -> None:
 
 
 def test_a_hundred_nodes_are_drawn_at_once(page: Page) -> None:
-    """Curves that are as they were cost nothing: far less time than to the next look."""
+    """Curves that are as they were cost nothing: far less time than until the next."""
     browser = page.open(pictures.scenes()["hundred"])
     browser.press(TAB, TAB, TAB, TAB, SPACE)
     took_ms = browser.run(
