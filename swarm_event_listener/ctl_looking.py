@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from swarm_event_listener import ctl_stacks, ctl_story, ctl_view, doctor_finding
 from swarm_event_listener.ctl_log import NodeLog
@@ -20,6 +21,8 @@ from swarm_event_listener.ctl_session import (
 from swarm_event_listener.ctl_state import StateError, Told
 from swarm_event_listener.ctl_view import Process, Row
 from swarm_event_listener.health import Word
+
+LAST_WORDS: Final = 8  # lines of the log of a node that is down
 
 
 def status(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -117,17 +120,22 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
         if record.get("node") == process.name
     ][-arguments.last :]
     (row,) = session.rows([process])[0]
-    stacks = _stacks(session, process)
+    log = NodeLog(process, session.calls.log_tail).tail() if process.stderr_log else ""
+    stacks = next(reversed(ctl_stacks.dumps(log)), None)
+    last_words = log.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
-        session.json(
-            {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
-        )
+        told = {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
+        session.json({**told, "last_words": last_words})
         return Exit.OK
-    session.screen.say(
-        ctl_story.why(
-            process.name, row, records, stacks=stacks, width=session.screen.width
-        )
+    story = ctl_story.why(
+        process.name,
+        row,
+        records,
+        stacks=stacks,
+        last_words=last_words,
+        width=session.screen.width,
     )
+    session.screen.say(story)
     return Exit.OK
 
 
@@ -202,10 +210,3 @@ def _dumped(session: Session, log: NodeLog, mark: int | str) -> str | None:
             return now
         last = now
     return last
-
-
-def _stacks(session: Session, process: Process) -> str | None:
-    if not process.stderr_log:
-        return None
-    found = ctl_stacks.dumps(NodeLog(process, session.calls.log_tail).tail())
-    return found[-1] if found else None

@@ -127,6 +127,7 @@ def why(
     records: Sequence[Plain],
     *,
     stacks: str | None,
+    last_words: Sequence[str] = (),
     width: int,
 ) -> str:
     """Tell the last restarts of a node as a story, the last one last.
@@ -136,6 +137,7 @@ def why(
         row: How it is now; None when it is not known.
         records: Its records, oldest first.
         stacks: What it last wrote of its threads; None where nothing was found.
+        last_words: The end of the log of a node that is down.
         width: Columns of the terminal.
     """
     parts = [_now(node, row, width)]
@@ -145,6 +147,8 @@ def why(
     if stacks is not None:
         indented = textwrap.indent(stacks, "    ")
         parts.append(f"the last stacks in its log:\n{indented}")
+    if last_words:
+        parts.append("\n".join(["the end of its log:", *last_words]))
     return "\n\n".join(parts)
 
 

@@ -618,6 +618,29 @@ def test_what_came_after_a_mark_survives_rotation(tmp_path: Path) -> None:
     assert local.tail() == "new\n"
 
 
+def test_why_of_a_node_that_is_down_has_its_last_words(tmp_path: Path) -> None:
+    """There an exit code and its reason are; of one that runs nothing is told."""
+    log = tmp_path / "w_00.log"
+    lines = [f"INFO line {number}" for number in range(20)]
+    log.write_text("\n".join([*lines, "ERROR node_failed exit_code=5"]), "utf-8")
+    world = World()
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
+
+    world.run("why w:w_00")
+    assert "the end of its log" not in world.text
+
+    down = process(state="EXITED", pid=None)
+    world.processes_now[0] = replace(down, stderr_log=str(log))
+    world.lines.clear()
+    world.run("why w:w_00")
+
+    assert world.lines[-9] == "the end of its log:"
+    assert world.lines[-1] == "ERROR node_failed exit_code=5"
+    world.lines.clear()
+    world.run("why --json w:w_00")
+    assert len(json.loads(world.text)["last_words"]) == 8
+
+
 def append(path: Path, text: str) -> None:
     """Add to a file."""
     with path.open("a", encoding="utf-8") as file:
