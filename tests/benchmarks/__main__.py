@@ -8,6 +8,7 @@ finding, a benchmark that breaks down is a failure.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import traceback
@@ -43,6 +44,8 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
     "11": growth,
 }
 
+BUSY_LOAD: Final = 0.5  # of all cores together, over a minute
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that were asked for."""
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rng = random.Random(options.seed)
     bench = Bench(home, quick=options.quick, rng=rng)
     bench.say(f"seed {options.seed}, results in {out}")
+    if (load := os.getloadavg()[0]) > BUSY_LOAD:
+        bench.say(f"something else is at work (load {load:.1f}): ratios may not hold")
     with bench:
         for key in options.only or BENCHMARKS:
             _measure(key, bench, results)
