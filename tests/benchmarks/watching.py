@@ -7,7 +7,6 @@ is cut into windows; the shares of one window are a pair. Nothing is subtracted.
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import threading
@@ -22,14 +21,12 @@ from tests.benchmarks import crowds
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.crowds import Crowd
 from tests.benchmarks.figures import LEAST_PAIRS, Figure, Goal, Side
+from tests.benchmarks.moments import begins_in_s
 from tests.benchmarks.usage import memory_of
 
 SETTLE_S: Final = 12.0  # two intervals: whatever a start brought about is over
 
-# Each window of a minute has one TICK_60, far from its ends.
-LONG_S: Final = 60.0
-MINUTE_FROM_S: Final = 20.0
-MINUTE_TO_S: Final = 40.0
+LONG_S: Final = 60.0  # one TICK_60 in each
 SHORT_S: Final = 20.0
 QUICK_S: Final = 10.0
 
@@ -186,7 +183,13 @@ def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
         for crowd in watched:
             crowd.wait_until_watched()
         _wait(SETTLE_S if not bench.quick else QUICK_S / 2)
-        _wait(begins_in_s(_monotonic_s(), _wall_s(), with_minute=window_s == LONG_S))
+        in_s = begins_in_s(
+            _monotonic_s(),
+            _wall_s(),
+            interval_s=crowds.INTERVAL_S,
+            with_minute=window_s == LONG_S,
+        )
+        _wait(in_s)
         shown: dict[tuple[str, int], list[Watched]] = {
             (crowd.name, crowd.size): [] for crowd in watched
         }
@@ -207,21 +210,6 @@ def _window(
         shares = {k: (v - cpu_s[k]) / lasted_s for k, v in crowd.cpu().items()}
         rss_mb = {name: memory_of(pid)["rss"] for name, pid in crowd.watchers.items()}
         yield crowd, Watched(crowd.size, crowd.rounds - rounds, shares, rss_mb)
-
-
-def begins_in_s(monotonic_s: float, wall_s: float, *, with_minute: bool) -> float:
-    """Give how long to wait until a window may begin.
-
-    In the middle between reports, which come at multiples of `crowds.INTERVAL_S`, so
-    that each window has the same number of them; and, where it has to have one, far
-    from the full minute of the wall clock.
-    """
-    half_s = crowds.INTERVAL_S / 2
-    in_s = half_s - monotonic_s % crowds.INTERVAL_S
-    in_s += math.ceil(-in_s / crowds.INTERVAL_S) * crowds.INTERVAL_S
-    while with_minute and not (MINUTE_FROM_S <= (wall_s + in_s) % LONG_S < MINUTE_TO_S):
-        in_s += crowds.INTERVAL_S
-    return in_s
 
 
 def _nothing_mb() -> float:
