@@ -398,6 +398,27 @@ def test_top_is_live_until_ctrl_c(swarm: Swarm) -> None:
         shell.wait_for("supervisor> ")
 
 
+@pytest.mark.timeout(120)
+def test_ctrl_c_ends_a_roll_between_nodes(start_swarm: StartSwarm) -> None:
+    """The node whose turn it is comes back; the other is the process that it was."""
+    pause = "node_restart_timeout = 6000"  # longer than it takes to press the key
+    swarm = start_swarm(replace=(ADDED, OBEDIENT), toml=pause)
+    pids = [swarm.pid(0), swarm.pid(1)]
+
+    with terminal(swarm) as shell:
+        shell.wait_for("supervisor> ")
+        shell.type("swarm roll w --timeout 30\n")
+        shell.wait_for("w:w_00: its turn")
+        os.kill(shell.pid, signal.SIGINT)
+        shell.wait_for("the listener is told: no further node")
+        told = shell.wait_for("supervisor> ")
+
+    assert "w: roll ended early; 1 restarted, 1 left as they were" in told
+    assert "left as they were: w_01" in told
+    assert swarm.pid(0) != pids[0]
+    assert swarm.pid(1) == pids[1]
+
+
 def test_a_plugin_key_may_name_the_listeners_file(swarm: Swarm) -> None:
     """For a supervisorctl that has a configuration of its own."""
     own = swarm.daemon.folder / "ctl"
