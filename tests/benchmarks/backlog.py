@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import (
@@ -20,6 +20,8 @@ from tests.benchmarks.contenders import (
     Measured,
 )
 from tests.benchmarks.figures import Figure, Goal, Pairs
+from tests.eventually import eventually
+from tests.kafka.admin import NOT_YET
 from tests.kafka.broker import KafkaBroker
 
 PARTITIONS: Final = 12
@@ -45,17 +47,34 @@ def backlog(bench: Bench) -> Backlog:
     """Give the backlog of a bench; filled at the first use."""
     count = QUICK_COUNT if bench.quick else FULL_COUNT
     topic = f"backlog-{count}"
-    try:
-        there = sum(bench.kafka.end_offsets(topic).values())
-    except KeyError:
-        there = -1
-    if there >= 0 and there != count:  # a bench was ended while it filled
+    there = messages_in(bench.kafka, topic)
+    if there not in (None, count):  # a bench was ended while it filled
         bench.kafka.delete_topic(topic)
     if there != count:
         bench.say(f"filling a topic with {count:,} messages ...")
         bench.kafka.create_topic(topic, PARTITIONS)
         fill(bench.kafka, topic, count)
     return Backlog(topic, count)
+
+
+def messages_in(kafka: KafkaBroker, topic: str) -> int | None:
+    """Give how many messages a topic has; None without such a topic.
+
+    The data of an earlier bench is kept. A broker that has just begun with it does not
+    lead its partitions at once.
+    """
+
+    def ask() -> tuple[int | None] | None:
+        try:
+            return (sum(kafka.end_offsets(topic).values()),)
+        except KeyError:
+            return (None,)
+        except KafkaException as error:
+            if error.args[0].code() in NOT_YET:
+                return None
+            raise
+
+    return eventually(ask, describe=f"partitions of {topic} answer")[0]
 
 
 def fill(kafka: KafkaBroker, topic: str, count: int) -> None:
