@@ -22,7 +22,8 @@ import stat
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +56,7 @@ from swarm_event_listener.protocol import RemoteCommand
 
 KEYS: Final = ("config", "state_dir", "supervisord")
 HERE: Final = "%(here)s"
+ANSWERS_WITHIN_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 64 * 1024
 CLEAR: Final = "\x1b[H\x1b[2J"
 
@@ -90,7 +92,8 @@ class SwarmPlugin(ControllerPluginBase):
         is_check = arg.split()[:1] == ["status"]
         failed = Exit.UNKNOWN if is_check else Exit.FAILED
         try:
-            status = self._run(arg)
+            with _impatient():
+                status = self._run(arg)
         except HelpAsked as asked:
             self.ctl.output(str(asked))
         except ArgumentsError as error:
@@ -169,6 +172,17 @@ class SwarmPlugin(ControllerPluginBase):
     def _end(self, status: int) -> None:
         if status:
             self.ctl.exitstatus = int(status)
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let no call wait for ever, as supervisorctl's own do for a hung supervisord."""
+    before_s = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(ANSWERS_WITHIN_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before_s)
 
 
 def _once(find: Any) -> Any:  # noqa: ANN401 - a function

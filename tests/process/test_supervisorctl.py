@@ -155,6 +155,18 @@ def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
     eventually(is_stale, within_s=20.0, describe="a status that is unknown")
 
 
+def test_a_supervisord_that_hangs_is_not_waited_for(swarm: Swarm) -> None:
+    """A monitoring check comes to an end: unknown, and why."""
+    swarm.daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        answer = swarmctl(swarm, "status")
+    finally:
+        swarm.daemon.process.send_signal(signal.SIGCONT)
+
+    assert answer.status == 4
+    assert answer.text == "Error: supervisord does not answer (timed out)\n"
+
+
 def test_quiet_and_resume(swarm: Swarm) -> None:
     """One node is quiet and says so; the other works on."""
     pid = swarm.pid(0)
