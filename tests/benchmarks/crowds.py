@@ -20,12 +20,21 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.environments import PEERS
 from tests.benchmarks.usage import Cpu, cpu_of
 from tests.eventually import eventually
-from tests.supervisord import LEASHED, ROOT, children_of, kill
+from tests.supervisord import ROOT, children_of, kill
 
 LIGHT_NODE: Final = ROOT / "tests" / "benchmarks" / "light_node.py"
 INTERVAL_S: Final = 5.0
 START_S: Final = 180.0  # four hundred processes on a slow machine
 END_S: Final = 20.0
+
+# Becomes a daemon that the kernel TERMs when the bench ends, however that does: KILL
+# would leave circus' plugins behind. Source: prctl(2), PR_SET_PDEATHSIG.
+TERMED_WITH_US: Final = """\
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class CrowdError(Exception):
@@ -259,10 +268,9 @@ def _daemon(
     folder: Path, command: list[str], environ: Mapping[str, str]
 ) -> Iterator[int]:
     """Run a daemon until the end of the block; its children end with it."""
-    leash = [sys.executable, str(LEASHED), str(os.getpid())]
     with (folder / "daemon.log").open("wb") as log:
         process = subprocess.Popen(
-            [*leash, *command],
+            [sys.executable, "-c", TERMED_WITH_US, *command],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
             stdin=subprocess.DEVNULL,
@@ -284,5 +292,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     for pid in children:
-        if _is_node(_command(pid)):
+        command = _command(pid)
+        if _is_node(command) or _is_listener(command) or _is_plugin(command):
             kill(pid)
