@@ -63,6 +63,8 @@ CANCEL_BEFORE_S: Final = 1.0
 CLOSE_BEFORE_S: Final = 0.5
 CLOSE_MAX_S: Final = 10.0
 LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
+FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
+FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
 
 _GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
 
@@ -377,12 +379,20 @@ class GroupConsumer:
         """
         group, lanes = self._plan.group, self._lanes.all()
 
+        def follow() -> list[Lane]:
+            client.poll(FOLLOW_S)  # dropped: nothing of it was stored
+            return self._lanes.all()
+
         def close() -> None:
             # Not left to the revoke that a close begins with: a client that closes
-            # does not follow a rebalance to its end.
+            # does not follow a rebalance to its end, and where the callback of one
+            # comes in a close, librdkafka may never answer it; Python is locked then.
             offsets.commit(
-                client, lanes, group=group, wait=True, patience_s=CLOSE_MAX_S / 2
-            )
+                client, lanes, group=group, wait=True,
+                patience_s=CLOSE_MAX_S / 2, follow=follow,
+            )  # fmt: skip
+            for _ in range(FOLLOW_POLLS):
+                client.poll(0)
             client.close()
 
         within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))

@@ -6,9 +6,8 @@ All of it on the thread that polls the client.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -30,7 +29,6 @@ _BETWEEN_GENERATIONS: Final = frozenset(
         KafkaError.STALE_MEMBER_EPOCH,
     }
 )
-_AGAIN_S: Final = 0.1
 
 
 def store(client: Consumer, lanes: Lanes, *, group: str) -> None:
@@ -54,6 +52,7 @@ def commit(
     group: str,
     wait: bool,
     patience_s: float = 0.0,
+    follow: Callable[[], Iterable[Lane]] | None = None,
 ) -> None:
     """Commit what is done of lanes, whatever was committed before.
 
@@ -68,10 +67,11 @@ def commit(
         group: The Kafka group, for the log.
         wait: Block until the coordinator has answered.
         patience_s: How long to try again while the group rebalances.
+        follow: Called before each such try: takes part in the rebalance for a while,
+            and gives the lanes that are left.
     """
-    offsets = [_next_of(lane) for lane in lanes if lane.next_offset >= 0]
     give_up_at_s = time.monotonic() + patience_s
-    while offsets:
+    while offsets := [_next_of(lane) for lane in lanes if lane.next_offset >= 0]:
         try:
             if wait:
                 client.commit(offsets=offsets, asynchronous=False)
@@ -79,8 +79,8 @@ def commit(
                 client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             between = error.args[0].code() in _BETWEEN_GENERATIONS
-            if between and time.monotonic() < give_up_at_s:
-                threading.Event().wait(_AGAIN_S)
+            if follow is not None and between and time.monotonic() < give_up_at_s:
+                lanes = follow()
                 continue
             logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
         return

@@ -33,11 +33,12 @@ def test_graceful_stop_repeats_nothing(kafka: KafkaBroker) -> None:
     """A node that is stopped in full work and started again repeats no message."""
     name = kafka.create_topic(unique("graceful"), 3)
     app, seen, never = App(group=name), Seen(), threading.Event()
+    batch_takes_s = [0.3]  # longer than a poll: one is in flight when the end begins
 
     @app.topic(name, max_messages=10)
     def handle(batch: Batch) -> None:
         seen(batch)
-        never.wait(0.001)
+        never.wait(batch_takes_s[0])
 
     for partition in range(3):
         produce(kafka.bootstrap, name, 3000, partition=partition)
@@ -47,6 +48,7 @@ def test_graceful_stop_repeats_nothing(kafka: KafkaBroker) -> None:
     assert stopped_at < 9000, "stopped before it was through"
     assert sum(kafka.committed(name, name).values()) == stopped_at
 
+    batch_takes_s[0] = 0.0
     with Node(app, settings(kafka.bootstrap)):
         seen.await_count(9000)
     assert seen.duplicates == 0

@@ -1,0 +1,76 @@
+"""The last commit of a client, while its group rebalances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from swarm_worker import offsets
+from swarm_worker.app import Route
+from swarm_worker.lane import Lane
+
+ROUTE = Route(
+    topics=("t",), group="g", handler=lambda _: None, max_retries=None,
+    dead_letter=None, max_messages=None,
+)  # fmt: skip
+
+
+class Client:
+    """Answers commits as it is told, then takes them."""
+
+    def __init__(self, *refusals: int) -> None:
+        self.refusals = list(refusals)
+        self.asked: list[dict[int, int]] = []
+
+    def commit(self, **told: Any) -> None:
+        """Refuse or take offsets."""
+        self.asked.append({at.partition: at.offset for at in told["offsets"]})
+        if self.refusals:
+            raise KafkaException(KafkaError(self.refusals.pop(0)))
+
+
+def lane(partition: int) -> Lane:
+    """A lane of which ten messages are done."""
+    made = Lane("t", partition, ROUTE, now_s=0.0)
+    made.next_offset = 10
+    return made
+
+
+def commit(client: Client, lanes: list[Lane], **options: Any) -> None:
+    """Commit, blocking."""
+    offsets.commit(client, lanes, group="g", wait=True, **options)  # type: ignore[arg-type]
+
+
+def test_commit_follows_a_rebalance_and_leaves_out_what_went_in_it() -> None:
+    """What was revoked meanwhile is another's: its progress is not overwritten."""
+    client = Client(KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION)
+    left = [[lane(0), lane(1)], [lane(1)]]
+
+    commit(client, [lane(0), lane(1)], patience_s=10.0, follow=lambda: left.pop(0))
+    assert client.asked == [{0: 10, 1: 10}, {0: 10, 1: 10}, {1: 10}]
+
+
+def test_nothing_is_left_to_commit_after_a_rebalance() -> None:
+    """Then nothing is asked for."""
+    client = Client(KafkaError.REBALANCE_IN_PROGRESS)
+
+    commit(client, [lane(0)], patience_s=10.0, follow=list)
+    assert client.asked == [{0: 10}]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "patience_s"),
+    [(KafkaError.REBALANCE_IN_PROGRESS, 0.0), (KafkaError.UNKNOWN_MEMBER_ID, 10.0)],
+)
+def test_refusal_that_does_not_pass_is_told(
+    refusal: int, patience_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the reason; so is one that has lasted too long."""
+    client = Client(refusal)
+
+    commit(client, [lane(0)], patience_s=patience_s, follow=list)
+    assert len(client.asked) == 1
+    (record,) = caplog.records
+    assert record.getMessage().startswith("commit_failed group=g reason=")
