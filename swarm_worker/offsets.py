@@ -102,6 +102,7 @@ def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:
 
 def _next_of(lane: Lane) -> TopicPartition:
     """Give where a lane's next owner begins."""
-    return TopicPartition(
-        lane.topic, lane.partition, lane.next_offset, leader_epoch=lane.leader_epoch
-    )
+    at = lane.topic, lane.partition, lane.next_offset
+    if lane.leader_epoch is None:  # of a message without one: an old broker's
+        return TopicPartition(*at)
+    return TopicPartition(*at, leader_epoch=lane.leader_epoch)
