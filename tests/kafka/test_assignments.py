@@ -222,8 +222,8 @@ def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None
     """Ages are those of the group that hangs, counters and lag the sum of both."""
     name = kafka.create_topic(unique("worst"), 1)
     app, hangs, works, wedge = App(), Gate(), Seen(), Gate()
-    app.topic(name, group=f"{name}-1")(hangs)
-    app.topic(name, group=f"{name}-2")(works)
+    app.topic(name, group=f"{name}-1")(works)
+    app.topic(name, group=f"{name}-2")(hangs)
     with Node(app, settings(kafka.bootstrap, concurrency=2)) as node:
         node.await_assigned(2)
         produce(kafka.bootstrap, name, 10)
@@ -241,14 +241,14 @@ def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None
         assert snapshot.messages == 20
         assert (snapshot.poll_age_ms or 0) < 1_000
 
-        node.consumers[1]._hand_over = lambda _: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        node.consumers[0]._hand_over = lambda _: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1, first=20)
-        polls = node.consumers[0].watch.polls
+        polls = node.consumers[1].watch.polls
         eventually(
             lambda: (node.snapshot.poll_age_ms or 0) > 1_000,
             describe="the polls of one group age",
         )
-        assert node.consumers[0].watch.polls > polls, "the other polls"
+        assert node.consumers[1].watch.polls > polls, "the other polls"
         wedge.open.set()
         hangs.open.set()
 
