@@ -105,3 +105,24 @@ def test_no_age_is_negative() -> None:
     progress.add_consumer().polled_at_s = 1000.5
 
     assert snapshot(progress, 1000.0).poll_age_ms == 0
+
+
+def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
+    """By a key of its own, with the place and the moment, until it is over."""
+    told: list[tuple[object, ...]] = []
+
+    class Told:
+        def began(self, key: int, position: str, *, now_s: float) -> None:
+            told.append(("began", key, position, now_s))
+
+        def ended(self, key: int) -> None:
+            told.append(("ended", key))
+
+    progress = Progress()
+    progress.witness = Told()
+    batch = Batch.of("a", "b", topic="t", partition=3, first_offset=7)
+
+    progress.began(batch, now_s=1000.0)
+    progress.ended(batch, done_count=2, failed=False)
+
+    assert told == [("began", id(batch), "t/3@7", 1000.0), ("ended", id(batch))]
