@@ -20,6 +20,7 @@ from swarm_event_listener.node import Node
 from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.totals import REASONS, Totals
+from swarm_worker.report import Report
 
 PREFIX: Final = "kafka_swarm_"
 
@@ -45,6 +46,11 @@ class Look:
     now_s: float
 
     @property
+    def report(self) -> Report | None:
+        """The report of its process; None without one: a former one's is past."""
+        return None if self.node.pid is None else self.node.report
+
+    @property
     def labels(self) -> Labels:
         """The labels of its samples."""
         group, _, name = self.node.name.partition(":")
@@ -65,9 +71,9 @@ def _seconds(name: str, *, idle: float | None = None) -> Callable[[Look], Value 
     """Read an age of the report; ``idle`` stands for one that the node has not."""
 
     def read(look: Look) -> Value | None:
-        if look.node.report is None:
+        if look.report is None:
             return None
-        age_ms: int | None = getattr(look.node.report, name)
+        age_ms: int | None = getattr(look.report, name)
         return idle if age_ms is None else age_ms / 1000
 
     return read
@@ -75,7 +81,7 @@ def _seconds(name: str, *, idle: float | None = None) -> Callable[[Look], Value 
 
 def _of_report(name: str) -> Callable[[Look], Value | None]:
     def read(look: Look) -> Value | None:
-        value: int | None = getattr(look.node.report, name, None)
+        value: int | None = getattr(look.report, name, None)
         return value
 
     return read
@@ -87,7 +93,9 @@ def _total(name: str) -> Callable[[Look], Value | None]:
 
 def _report_age_s(look: Look) -> Value | None:
     at_s = look.node.reported_at_s
-    return None if at_s is None else round(look.now_s - at_s, 3)
+    if at_s is None or look.node.pid is None:
+        return None
+    return round(look.now_s - at_s, 3)
 
 
 NODE_METRICS: Final = (
@@ -143,7 +151,7 @@ NODE_METRICS: Final = (
         "node_memory_bytes",
         "gauge",
         "Memory of the node's process in bytes, by memory_metric (status 3).",
-        lambda look: look.node.memory_bytes,
+        lambda look: None if look.node.pid is None else look.node.memory_bytes,
     ),
     Metric(
         "node_memory_limit_bytes",

@@ -60,7 +60,7 @@ class Page:
         nodes = [
             {
                 **{key: node[key] for key in _SHOWN},
-                "assigned": (node["report"] or {}).get("assigned"),
+                "assigned": node["pid"] and (node["report"] or {}).get("assigned"),
                 "trends": self._trends.of(node["node"]),
             }
             for node in status["nodes"]

@@ -30,11 +30,11 @@ FOR_EVER_S: Final = math.inf  # made at that time, a snapshot never grows old
 
 
 def node(number: int, health: str = "healthy", **facts: object) -> Plain:
-    """Give a node of group ``orders`` with half an hour behind it."""
+    """Give a node as it is called by default, with half an hour behind it."""
     steps = range(POINTS)
     is_up = health not in {"backing off", "stopped by operator"}
     return {
-        "node": f"orders:orders_{number:02d}",
+        "node": f"swarm_worker:swarm_worker_{number:02d}",
         "health": health,
         "why": "",
         "state": "RUNNING" if is_up else "STOPPED",
@@ -75,7 +75,7 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
     """Give a restart on record."""
     at = NOW - timedelta(minutes=minutes_ago)
     return {
-        "node": f"orders:orders_{number:02d}",
+        "node": f"swarm_worker:swarm_worker_{number:02d}",
         "pid": 4000 + number,
         "cause": "rule",
         "status": 2,

@@ -108,9 +108,9 @@ def test_tab_reaches_all_that_can_be_operated_in_order(page: Page) -> None:
     assert [focus["text"] for focus in found] == [
         *("Skip to the nodes", "Skip to the restarts"),
         *("only nodes that are not healthy", "curves"),
-        *("orders_02", "orders_03"),
-        *("orders_00✓ healthy", "orders_01✓ healthy"),
-        *("orders_02↻ backing off", "orders_03… booting"),
+        *("swarm_worker_02", "swarm_worker_03"),
+        *("swarm_worker_00✓ healthy", "swarm_worker_01✓ healthy"),
+        *("swarm_worker_02↻ backing off", "swarm_worker_03… booting"),
     ]
     assert [focus for focus in found if not focus["isSeen"]] == []
     assert [focus for focus in found if not focus["isInView"]] == []
@@ -124,7 +124,7 @@ def test_the_first_keys_skip_to_the_content(page: Page) -> None:
     page.open(scene).press(TAB, TAB, ENTER)
     restarts = page.browser.run(_FOCUS)
 
-    assert node["text"].startswith("orders_00")
+    assert node["text"].startswith("swarm_worker_00")
     assert restarts["text"] == "Restarts"
     assert restarts["isInView"]
 
@@ -147,7 +147,7 @@ def test_a_card_is_opened_and_closed_by_key(page: Page, key: str) -> None:
     page.browser.press(key)
     again = page.browser.run(_FOCUS)
 
-    assert before["text"] == after["text"] == "orders_00✓ healthy"
+    assert before["text"] == after["text"] == "swarm_worker_00✓ healthy"
     assert [focus["isOpen"] for focus in (before, after, again)] == [
         *("true", "false", "true")
     ]
@@ -176,8 +176,11 @@ def test_an_ill_node_among_a_hundred_is_a_key_away(page: Page) -> None:
     page.browser.press(ENTER)
     focus = page.browser.run(_FOCUS)
 
-    assert [link["text"] for link in links][:2] == ["orders_00", "orders_17"]
-    assert focus["text"] == "orders_85↻ backing off"
+    assert [link["text"] for link in links][:2] == [
+        "swarm_worker_00",
+        "swarm_worker_17",
+    ]
+    assert focus["text"] == "swarm_worker_85↻ backing off"
     assert focus["isInView"]
 
 
@@ -206,6 +209,18 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
         )
 
         assert widest <= width, name
+
+
+def test_names_of_the_shipped_configuration_take_one_line(page: Page) -> None:
+    """On cards and among the restarts."""
+    browser = page.open(pictures.scenes()["backing_off"])
+    heights = browser.run(
+        "return [...document.querySelectorAll('.name, .restarts span:nth-of-type(1)')]"
+        ".map(e => e.offsetHeight)"
+    )
+
+    assert len(heights) == 4 + 6
+    assert max(heights) < 30
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

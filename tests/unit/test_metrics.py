@@ -8,7 +8,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from swarm_event_listener.events import ProcessInfo, ProcessState, Reported, Surveyed
+from swarm_event_listener.events import (
+    Measured,
+    ProcessInfo,
+    ProcessState,
+    Reported,
+    Surveyed,
+)
 from swarm_event_listener.exposition import Family, exposition
 from swarm_event_listener.metrics import families
 from swarm_event_listener.metrics_outlet import MetricsOutlet
@@ -95,6 +101,22 @@ def test_a_node_is_seen_as_it_is() -> None:
     assert seen["kafka_swarm_node_connected_brokers"] == {up: 2}
     assert seen["kafka_swarm_node_memory_limit_bytes"][up] == 2**30
     assert "kafka_swarm_node_memory_bytes" not in seen  # not read yet
+
+
+def test_a_node_that_is_down_has_no_figures_of_its_past() -> None:
+    """Its last lag would look like one of now, for as long as it is stopped."""
+    swarm = swarm_of_two()
+    swarm.handle(Measured(name="w:w_00", pid=7, memory_bytes=3), now_s=NOW_S)
+    stopped = ProcessInfo(name="w:w_00", state=ProcessState.STOPPED, pid=None)
+    swarm.handle(Surveyed(processes=(stopped,)), now_s=NOW_S)
+
+    seen = scraped(text_of(swarm))
+    told = {name for name, samples in seen.items() if ("w", "w_00") in samples}
+    gauges = {name for name in told if not name.endswith("_total")}
+    assert gauges == {
+        f"kafka_swarm_node_{name}"
+        for name in ("running", "healthy", "held", "memory_limit_bytes")
+    }
 
 
 def test_all_reasons_are_there_before_anything_happened() -> None:

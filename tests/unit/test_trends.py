@@ -84,6 +84,21 @@ def test_the_page_has_the_nodes_and_the_restarts() -> None:
     assert data["minutes"] == 30
 
 
+def test_a_node_that_is_down_holds_no_partitions() -> None:
+    """What its last process reported is past."""
+    swarm, shown = swarm_of_one(), Page([], wall=str)
+
+    def assigned() -> object:
+        data = shown.data(swarm, Counters(), now_s=NOW_S, trouble="")
+        return json.loads(data)["nodes"][0]["assigned"]
+
+    up = assigned()
+    stopped = ProcessInfo(name=NAME, state=ProcessState.STOPPED, pid=None)
+    swarm.handle(Surveyed(processes=(stopped,)), now_s=NOW_S)
+
+    assert (up, assigned()) == (0, None)
+
+
 def test_the_page_asks_nobody_but_the_listener() -> None:
     """One file: it works without a network, and tells nobody who looks."""
     text = page.html().decode()
