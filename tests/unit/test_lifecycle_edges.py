@@ -16,6 +16,7 @@ from swarm_event_listener.events import (
     ProcessInfo,
     ProcessState,
     Reported,
+    Signal,
     Stalled,
     StateChanged,
     Survey,
@@ -284,3 +285,26 @@ def test_a_listener_that_ends_starts_a_stopping_node_without_a_pause() -> None:
 
     assert gone.restart is not None
     assert lifecycle.wake_at_s(gone.restart, patience=POLICY.patience) == 1001.0
+
+
+def test_a_term_that_supervisord_has_sent_is_not_sent_again() -> None:
+    """Only the one without an answer is: a handler may take a second TERM for more."""
+    asked = in_phase(Phase.STOPPING, durable=False, asked_at_s=999.0)
+    term = Signal(name=N0, pid=7, signal="TERM")
+
+    sent = lifecycle.answered(asked, said(term, Answer.DONE), now_s=1000.0)
+
+    assert sent.restart is not None
+    assert sent.restart.asked_at_s is None
+
+
+def test_a_long_batch_in_a_frozen_group_is_not_put_off() -> None:
+    """What is worst decides whether the others' reports are waited for."""
+    world = World().run(2)
+    swarm = world.swarm
+    assert swarm is not None
+    ill = report(consume_age_ms=9_000, unsteady_ms=9_000)
+
+    actions = swarm.handle(Reported(name=N0, pid=100, report=ill), now_s=world.now_s)
+
+    assert [a.name for a in actions if isinstance(a, Intend)] == [N0]
