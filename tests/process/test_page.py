@@ -215,8 +215,9 @@ def test_names_of_the_shipped_configuration_take_one_line(page: Page) -> None:
     """On cards and among the restarts."""
     browser = page.open(pictures.scenes()["backing_off"])
     heights = browser.run(
-        "return [...document.querySelectorAll('.name, .restarts span:nth-of-type(1)')]"
-        ".map(e => e.offsetHeight)"
+        "return [...document.querySelectorAll('.name, .restarts time + span')].map(e => {"
+        "  const text = new Range(); text.selectNodeContents(e);"
+        "  return text.getBoundingClientRect().height; })"
     )
 
     assert len(heights) == 4 + 6
