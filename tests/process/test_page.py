@@ -215,7 +215,8 @@ def test_names_of_the_shipped_configuration_take_one_line(page: Page) -> None:
     """On cards and among the restarts."""
     browser = page.open(pictures.scenes()["backing_off"])
     heights = browser.run(
-        "return [...document.querySelectorAll('.name, .restarts time + span')].map(e => {"
+        "const names = document.querySelectorAll('.name, .restarts time + span');"
+        "return [...names].map(e => {"
         "  const text = new Range(); text.selectNodeContents(e);"
         "  return text.getBoundingClientRect().height; })"
     )
