@@ -39,6 +39,9 @@ def test_broker_killed_and_back(
     with Node(app, settings(kafka.bootstrap, kafka=PROTOCOLS[protocol])) as node:
         eventually(lambda: log("kafka_trouble ", name), describe="it is said")
         eventually(lambda: node.snapshot.brokers_up == 0, describe="so is the report")
+        polls = node.watch.polls
+        eventually(lambda: node.watch.polls > polls + 15, describe="some statistics")
+        assert node.snapshot.unsteady_ms is None, "the group waits for a broker only"
         kafka.start()
         await_committed(kafka, name, name, {0: 100}, within_s=30.0)
         kafka.kill()
