@@ -308,3 +308,15 @@ def test_a_long_batch_in_a_frozen_group_is_not_put_off() -> None:
     actions = swarm.handle(Reported(name=N0, pid=100, report=ill), now_s=world.now_s)
 
     assert [a.name for a in actions if isinstance(a, Intend)] == [N0]
+
+
+def test_a_stop_that_is_asked_for_again_is_still_the_first() -> None:
+    """When a process counts as unkillable is counted from when it was first asked."""
+    first = stopping.journaled(in_phase(Phase.READY), ok=True, now_s=1000.0).restart
+    assert first is not None
+    assert first.since_s == 1000.0
+
+    again = stopping.stop_overdue(first, now_s=1002.0).restart
+
+    assert again is not None
+    assert (again.since_s, again.asked_at_s) == (1000.0, 1002.0)
