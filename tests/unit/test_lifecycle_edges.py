@@ -320,3 +320,33 @@ def test_a_stop_that_is_asked_for_again_is_still_the_first() -> None:
 
     assert again is not None
     assert (again.since_s, again.asked_at_s) == (1000.0, 1002.0)
+
+
+def test_a_survey_that_is_not_answered_yet_is_not_asked_for_again() -> None:
+    """supervisord is slow just then: a question a second would make it slower."""
+    world = World().run(2)
+    swarm = world.swarm
+    assert swarm is not None
+    for name in world.processes:
+        swarm.handle(Ordered(word=Word.HOLD, names=(name,)), now_s=world.now_s)
+
+    asked = [
+        sum(isinstance(a, Survey) for a in swarm.handle(Tick(), now_s=at_s))
+        for at_s in (world.now_s + 61.0, world.now_s + 62.0, world.now_s + 63.0)
+    ]
+
+    assert asked == [1, 0, 0]
+
+
+def test_a_group_that_has_just_begun_is_not_said_to_be_mute() -> None:
+    """Only a node that ran for as long as silence lasts proves anything."""
+    world = World(node_count=2)
+    for process in world.processes.values():
+        process.is_silent = True
+    timeout_s = POLICY.limits.report_timeout_s or 0.0
+
+    world.run(timeout_s - 1)
+    assert world.said("group_never_reported") == []
+
+    world.run(3)
+    assert len(world.said("group_never_reported")) == 1
