@@ -61,8 +61,10 @@ class Crowd:
     nodes: frozenset[int]
     is_watched: Callable[[], bool] = lambda: True
 
-    def wait_until_watched(self) -> None:
-        """Wait until all nodes are seen by what watches them.
+    def wait_until_watched(self) -> Crowd:
+        """Wait until all nodes are seen by what watches them; give it as it is then.
+
+        A listener whose supervisord is too busy with its start to answer starts anew.
 
         Raises:
             CrowdError: They are not, in time.
@@ -73,6 +75,11 @@ class Crowd:
             )
         except AssertionError:
             raise CrowdError(f"{self}: not all are watched\n{self.log}") from None
+        present = dict(self.watchers)
+        for pid in children_of(self.watchers["daemon"]):
+            if _is_listener(_command(pid)):
+                present["listener"] = pid
+        return replace(self, watchers=present)
 
     def cpu(self) -> dict[str, Cpu]:
         """Give the CPU time so far of each that watches, its dead children's included.

@@ -229,9 +229,8 @@ def at_most_circus(bench: Bench) -> Run:
 def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
     windows = 1 if bench.quick else LEAST_PAIRS
     with ExitStack() as stack:
-        watched = [stack.enter_context(start()) for start in starts]
-        for crowd in watched:
-            crowd.wait_until_watched()
+        begun = [stack.enter_context(start()) for start in starts]
+        watched = [crowd.wait_until_watched() for crowd in begun]
         _wait(SETTLE_S if not bench.quick else QUICK_S / 2)
         in_s = begins_in_s(
             _monotonic_s(),
