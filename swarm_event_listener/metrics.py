@@ -1,16 +1,15 @@
 """The swarm as Prometheus' metrics: what there is to see, under which name.
 
-Units are base units and end the name; labels are the group and the node, and for
-restarts the reason. `NODE_METRICS` and its likes are the list that README, alerts and
-dashboard go by.
+Units are base units and end the name; the only labels are the group and the node.
+`NODE_METRICS` is the list that README, alerts and dashboard go by.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter as Count
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from swarm_event_listener.events import ProcessState
@@ -19,7 +18,7 @@ from swarm_event_listener.health import Health, Word, health_of
 from swarm_event_listener.node import Node
 from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
-from swarm_event_listener.totals import REASONS, Totals
+from swarm_event_listener.totals import REASONS, RULES, Totals
 from swarm_worker.report import Report
 
 PREFIX: Final = "kafka_swarm_"
@@ -33,16 +32,14 @@ class Look:
         node: What the core knows.
         health: How it is.
         limit_bytes: Its memory limit; None without one.
-        totals: Its sums.
-        restarts: How often it was restarted.
+        totals: The sums of all nodes.
         now_s: The moment.
     """
 
     node: Node
     health: Health
     limit_bytes: int | None
-    totals: dict[str, int]
-    restarts: int
+    totals: Totals
     now_s: float
 
     @property
@@ -88,7 +85,7 @@ def _of_report(name: str) -> Callable[[Look], Value | None]:
 
 
 def _total(name: str) -> Callable[[Look], Value | None]:
-    return lambda look: look.totals.get(name, 0)
+    return lambda look: look.totals.of(look.node.name).get(name, 0)
 
 
 def _report_age_s(look: Look) -> Value | None:
@@ -96,6 +93,26 @@ def _report_age_s(look: Look) -> Value | None:
     if at_s is None or look.node.pid is None:
         return None
     return round(look.now_s - at_s, 3)
+
+
+def _restarts(look: Look, reason: str) -> int:
+    return look.totals.restarts[look.node.name, reason]
+
+
+def _dry_runs(look: Look, rule: str) -> int:
+    return look.totals.dry_runs[look.node.name, rule]
+
+
+_REASONS: Final = {
+    "silent": "it did not report (status -1)",
+    "polling": "it polled too rarely (status 1)",
+    "consuming": "a batch took too long (status 2)",
+    "memory": "it took too much memory (status 3)",
+    "unsteady": "its group was frozen (status 4)",
+    "exited": "it died too often",
+    "fatal": "supervisord had given it up",
+    "roll": "an operator rolls the group",
+}
 
 
 NODE_METRICS: Final = (
@@ -110,6 +127,12 @@ NODE_METRICS: Final = (
         "gauge",
         "1 while the node runs, polls and breaks no rule, else 0.",
         lambda look: int(look.health.word is Word.HEALTHY),
+    ),
+    Metric(
+        "node_backing_off",
+        "gauge",
+        "1 while the node is down because it failed again and again, else 0.",
+        lambda look: int(look.health.word is Word.BACKING_OFF),
     ),
     Metric(
         "node_held",
@@ -211,7 +234,25 @@ NODE_METRICS: Final = (
         "node_restarts_total",
         "counter",
         "Restarts of the node by the listener.",
-        lambda look: look.restarts,
+        lambda look: sum(_restarts(look, reason) for reason in REASONS),
+    ),
+    *(
+        Metric(
+            f"node_{reason}_restarts_total",
+            "counter",
+            f"Restarts of the node by the listener for this reason: {told}.",
+            partial(_restarts, reason=reason),
+        )
+        for reason, told in _REASONS.items()
+    ),
+    *(
+        Metric(
+            f"node_{rule}_dry_runs_total",
+            "counter",
+            f"Restarts that dry_run left out, for this reason: {_REASONS[rule]}.",
+            partial(_dry_runs, rule=rule),
+        )
+        for rule in RULES
     ),
 )
 
@@ -249,8 +290,6 @@ def families(
             help=metric.help,
             samples=[(labels, value) for labels, value in read if value is not None],
         )
-    yield _nodes_by_health(swarm, looks)
-    yield from _restarts(swarm, totals)
     yield from _listener(counters, is_well=is_well)
 
 
@@ -265,41 +304,9 @@ def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
             silence_counts=node.group in swarm.reporting_groups,
         ),
         limit_bytes=policy.limits.memory_limit_bytes,
-        totals=dict(totals.of(node.name)),
-        restarts=totals.node_restarts[node.name],
+        totals=totals,
         now_s=now_s,
     )
-
-
-def _nodes_by_health(swarm: Swarm, looks: list[Look]) -> Family:
-    counted = Count((look.node.group, look.health.word) for look in looks)
-    return Family(
-        name=f"{PREFIX}nodes",
-        kind="gauge",
-        help="Nodes of the group by their health, as supervisorctl swarm status says.",
-        samples=[
-            ((("group", group), ("health", word.value)), counted[group, word])
-            for group in sorted(swarm.policies)
-            for word in Word
-        ],
-    )
-
-
-def _restarts(swarm: Swarm, totals: Totals) -> Iterator[Family]:
-    for name, what, counted in (
-        ("restarts_total", "Restarts", totals.restarts),
-        ("dry_run_restarts_total", "Restarts left out by dry_run", totals.dry_runs),
-    ):
-        yield Family(
-            name=PREFIX + name,
-            kind="counter",
-            help=f"{what}, by status (-1, 1, 2, 3, 4) or another reason.",
-            samples=[
-                ((("group", group), ("reason", reason)), counted[group, reason])
-                for group in sorted(swarm.policies)
-                for reason in REASONS
-            ],
-        )
 
 
 def _listener(counters: Counters, *, is_well: bool) -> Iterator[Family]:

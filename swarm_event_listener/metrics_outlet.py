@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_event_listener.events import Reported, group_of
+from swarm_event_listener.events import Reported
 from swarm_event_listener.exposition import exposition
 from swarm_event_listener.metrics import families
 from swarm_event_listener.metrics_server import MetricsServer, Snapshot
@@ -32,7 +32,7 @@ class MetricsOutlet:
 
     def restarted(self, record: Record) -> None:
         """Count a restart that has ended, or that a dry run left out."""
-        self._totals.restarted(group_of(record.node), record)
+        self._totals.restarted(record)
         self._page.restarted(record)
 
     def show(

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from swarm_event_listener.record import Cause, Record
+from swarm_event_listener.rules import Status
 from swarm_worker.report import Report
 
 COUNTED: Final = ("messages", "batches", "errors", "retries", "dead_letters")
 
-# Why a node was restarted: the status for a broken rule, the cause otherwise.
+RULES: Final = tuple(status.name.lower() for status in Status)
+# Why a node was restarted: the rule that it broke, the cause otherwise.
 REASONS: Final = (
-    *("-1", "1", "2", "3", "4"),
+    *RULES,
     *(cause.value for cause in Cause if cause is not Cause.RULE),
 )
 
@@ -56,18 +58,22 @@ class NodeTotals:
 def reason_of(record: Record) -> str:
     """Give why a node was restarted, one of `REASONS`."""
     if record.cause is Cause.RULE and record.status is not None:
-        return str(int(record.status))
+        return Status(record.status).name.lower()
     return record.cause.value
 
 
 class Totals:
-    """The sums of all nodes, and the restarts of all groups."""
+    """The sums of all nodes, and how often and why they were restarted.
+
+    Attributes:
+        restarts: By node and reason.
+        dry_runs: The same, of those that a dry run left out.
+    """
 
     def __init__(self) -> None:
         self._nodes: defaultdict[str, NodeTotals] = defaultdict(NodeTotals)
-        self.restarts: Counter[tuple[str, str]] = Counter()  # group, reason
-        self.dry_runs: Counter[tuple[str, str]] = Counter()  # the same
-        self.node_restarts: Counter[str] = Counter()
+        self.restarts: Counter[tuple[str, str]] = Counter()
+        self.dry_runs: Counter[tuple[str, str]] = Counter()
 
     def of(self, name: str) -> Mapping[str, int]:
         """Give the sums of a node; without one that never reported they are 0."""
@@ -78,18 +84,15 @@ class Totals:
         """Take in a report that is of the node's present process."""
         self._nodes[name].add(pid, report)
 
-    def restarted(self, group: str, record: Record) -> None:
+    def restarted(self, record: Record) -> None:
         """Take in the record of a restart, or of one that a dry run left out."""
-        key = (group, reason_of(record))
-        if record.dry_run:
-            self.dry_runs[key] += 1
-        else:
-            self.restarts[key] += 1
-            self.node_restarts[record.node] += 1
+        counted = self.dry_runs if record.dry_run else self.restarts
+        counted[record.node, reason_of(record)] += 1
 
     def forget_all_but(self, names: Container[str]) -> None:
         """Forget the nodes that are no more."""
         for known in [name for name in self._nodes if name not in names]:
             del self._nodes[known]
-        for known in [name for name in self.node_restarts if name not in names]:
-            del self.node_restarts[known]
+        for counted in (self.restarts, self.dry_runs):
+            for key in [key for key in counted if key[0] not in names]:
+                del counted[key]

@@ -43,7 +43,7 @@ def health(port: int) -> int:
 
 
 MESSAGES = ("kafka_swarm_node_messages_total", "w", "w_00")
-RESTARTS = ("kafka_swarm_restarts_total", "w", "2")
+RESTARTS = ("kafka_swarm_node_consuming_restarts_total", "w", "w_00")
 
 
 @pytest.mark.timeout(120)

@@ -115,7 +115,10 @@ def test_a_node_that_is_down_has_no_figures_of_its_past() -> None:
     gauges = {name for name in told if not name.endswith("_total")}
     assert gauges == {
         f"kafka_swarm_node_{name}"
-        for name in ("running", "healthy", "held", "memory_limit_bytes")
+        for name in (
+            *("running", "healthy", "backing_off", "held"),
+            "memory_limit_bytes",
+        )
     }
 
 
@@ -123,9 +126,8 @@ def test_all_reasons_are_there_before_anything_happened() -> None:
     """An increase from nothing to 1 is none for Prometheus."""
     seen = scraped(text_of(swarm_of_two()))
 
-    assert seen["kafka_swarm_restarts_total"]["w", "2"] == 0
-    assert seen["kafka_swarm_dry_run_restarts_total"]["w", "-1"] == 0
-    assert sum(seen["kafka_swarm_nodes"].values()) == 2
+    assert seen["kafka_swarm_node_consuming_restarts_total"]["w", "w_00"] == 0
+    assert seen["kafka_swarm_node_silent_dry_runs_total"]["w", "w_01"] == 0
 
 
 def test_names_and_help_follow_the_conventions() -> None:
@@ -139,7 +141,7 @@ def test_names_and_help_follow_the_conventions() -> None:
         if family.name.endswith("_seconds"):
             assert "Seconds" in family.help
         labels = [dict(labels) for labels, _ in family.samples]
-        assert all(set(own) <= {"group", "node", "reason", "health"} for own in labels)
+        assert all(set(own) <= {"group", "node"} for own in labels)
 
 
 def test_names_that_are_odd_are_escaped() -> None:
@@ -173,7 +175,7 @@ def test_only_reports_that_the_core_takes_are_counted() -> None:
     seen = scraped(server.shown.metrics)
     assert seen["kafka_swarm_node_messages_total"]["w", "w_00"] == 10
     assert seen["kafka_swarm_node_restarts_total"]["w", "w_00"] == 1
-    assert seen["kafka_swarm_restarts_total"]["w", "2"] == 1
+    assert seen["kafka_swarm_node_consuming_restarts_total"]["w", "w_00"] == 1
     assert seen["kafka_swarm_listener_bad_reports_total"][()] == 4
     assert seen["kafka_swarm_listener_healthy"][()] == 0
     assert server.shown.trouble == "deaf"

@@ -91,15 +91,18 @@ def record(
 
 
 def test_restarts_are_counted_by_reason_apart_from_dry_runs() -> None:
-    """The status for a broken rule, what else it was otherwise."""
+    """The rule that was broken, what else it was otherwise."""
     totals = Totals()
     for restarted in (record(2), record(2), record(-1), record(None, Cause.EXITED)):
-        totals.restarted("w", restarted)
-    totals.restarted("w", record(3, dry_run=True))
+        totals.restarted(restarted)
+    totals.restarted(record(3, dry_run=True))
 
-    assert totals.restarts == {("w", "2"): 2, ("w", "-1"): 1, ("w", "exited"): 1}
-    assert totals.dry_runs == {("w", "3"): 1}
-    assert totals.node_restarts == {NAME: 4}
+    assert totals.restarts == {
+        (NAME, "consuming"): 2,
+        (NAME, "silent"): 1,
+        (NAME, "exited"): 1,
+    }
+    assert totals.dry_runs == {(NAME, "memory"): 1}
 
 
 def test_there_is_no_reason_beyond_the_list() -> None:
@@ -114,8 +117,10 @@ def test_nodes_that_are_no_more_are_forgotten() -> None:
     """A group that is removed leaves no series behind."""
     totals = Totals()
     totals.reported(NAME, 7, report(seq=0, messages=10))
-    totals.restarted("w", record(2))
+    totals.restarted(record(2))
+    totals.restarted(record(3, dry_run=True))
     totals.forget_all_but({"w:w_01"})
 
     assert totals.of(NAME)["messages"] == 0
-    assert totals.node_restarts == {}
+    assert not totals.restarts
+    assert not totals.dry_runs
