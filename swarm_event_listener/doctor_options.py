@@ -81,6 +81,6 @@ def misspelled(section: str, options: Iterable[str]) -> Iterator[tuple[str, str]
     if known is None:
         return
     for option in options:
-        near = difflib.get_close_matches(option, known, n=1, cutoff=0.8)
-        if option not in known and near:
-            yield option, near[0]
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1, cutoff=0.8)
+            yield from ((option, meant) for meant in near)
