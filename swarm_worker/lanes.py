@@ -19,23 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 from swarm_worker.batch import Batch
 from swarm_worker.lane import Lane, Letter, Phase, Verdict, backoff_s, offset_of
+from swarm_worker.room import Room
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from swarm_worker.app import Route
 
-# What one consumer holds in Python, beside librdkafka's own queue. More than a drain
-# or two gains nothing: the handlers are the bottleneck then.
-CAPACITY_MESSAGES: Final = 8_000
-CAPACITY_BYTES: Final = 64 * 2**20  # Source: librdkafka's queued.max.messages.kbytes
-LANE_MESSAGES: Final = 4_000
-LANE_BYTES_LEAST: Final = 2**20
-
 COMMIT_WITHIN_S: Final = 1.0  # what the guarantee promises
 
 _SIZE_SAMPLE: Final = 16  # len() of every message would cost 40 ns each
-
 
 Key = tuple[str, int]  # topic, partition
 Submit = Callable[[Lane], None]
@@ -72,16 +65,17 @@ class Lanes:
         self._max_messages = max_messages
         self._submit = submit
         self._commit_within_s = commit_within_s
-        self._changed = threading.Condition(threading.Lock())
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        # Apart, and told only when it is so: a thread that wakes up takes the GIL away
+        # from a handler, and one that waits for room would, at each batch.
+        self._has_room = threading.Condition(lock)
         self._lanes: dict[Key, Lane] = {}
         self._busy: dict[Key, Lane] = {}  # may be closed
         self._unstored: set[Lane] = set()
         self._waiting: set[Lane] = set()
         self._owing: set[Lane] = set()
-        self._crowded: set[Lane] = set()  # more than its share, not paused
-        self._paused: set[Lane] = set()
-        self._messages = 0  # of lanes that are not paused
-        self._bytes = 0
+        self._room = Room()
 
     # --- assignment -------------------------------------------------------------------
 
@@ -98,9 +92,8 @@ class Lanes:
             for key in partitions:
                 if lane := self._lanes.pop(key, None):
                     self._forget_backlog(lane)
-                    self._paused.discard(lane)
+                    self._room.forget(lane)
                     self._unstored.discard(lane)
-                    self._owing.discard(lane)
                     lane.closed = True
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
@@ -222,18 +215,9 @@ class Lanes:
         return messages
 
     def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
-        lane.backlog += messages
-        lane.backlog_bytes += size_bytes
-        if lane.paused:
-            return
-        self._messages += messages
-        self._bytes += size_bytes
-        if self._has_more_than_its_share(lane):
-            self._crowded.add(lane)
-        else:
-            self._crowded.discard(lane)
-        if messages < 0:
-            self._changed.notify_all()
+        self._room.count(lane, messages, size_bytes, lane_count=len(self._lanes))
+        if messages < 0 and not self._room.is_full(2):
+            self._has_room.notify_all()
 
     # --- from handler to offset -------------------------------------------------------
 
@@ -402,10 +386,10 @@ class Lanes:
 
         Returns at once when there is. Blocks for at most ``within_s`` seconds.
         """
-        if not self._is_full():
+        if not self._room.is_full():
             return True
         with self._changed:
-            return self._changed.wait_for(lambda: not self._is_full(2), within_s)
+            return self._has_room.wait_for(lambda: not self._room.is_full(2), within_s)
 
     def to_pause(self, *, now_s: float, make_room: bool = False) -> list[Lane]:
         """Give the lanes to pause now: call `paused` with those that are.
@@ -416,66 +400,29 @@ class Lanes:
         """
         if self.is_held:
             return [lane for lane in self.all() if not lane.paused]
-        if not self._crowded and not make_room:
+        if not self._room.crowded and not make_room:
             return []
         with self._changed:
-            slow = {lane for lane in self._crowded if lane.is_slow(now_s)}
+            slow = {lane for lane in self._room.crowded if lane.is_slow(now_s)}
             if make_room:
-                slow |= self._fullest()
+                slow |= self._room.fullest(self._lanes.values())
             return list(slow)
 
     def paused(self, lanes: Iterable[Lane]) -> None:
         """Lanes get no more messages from now on."""
         with self._changed:
             for lane in lanes:
-                if lane.closed or lane.paused:
-                    continue
-                self._messages -= lane.backlog
-                self._bytes -= lane.backlog_bytes
-                lane.paused = True
-                # Resumed in time for the fetch, but not over and over.
-                lane.resume_below = min(lane.backlog // 2, LANE_MESSAGES // 4)
-                self._crowded.discard(lane)
-                self._paused.add(lane)
+                self._room.pause(lane)
 
     def to_resume(self) -> list[Lane]:
         """Give the paused lanes that have room again: call `resumed` with them."""
-        if not self._paused or self.is_held or self._is_full():
+        if not self._room.paused or self.is_held or self._room.is_full():
             return []
         with self._changed:
-            return [lane for lane in self._paused if lane.backlog <= lane.resume_below]
+            return self._room.to_resume()
 
     def resumed(self, lanes: Iterable[Lane]) -> None:
         """Lanes get messages again."""
         with self._changed:
             for lane in lanes:
-                if lane.paused and not lane.closed:
-                    lane.paused = False
-                    self._paused.discard(lane)
-                    self._messages += lane.backlog
-                    self._bytes += lane.backlog_bytes
-
-    def _is_full(self, fraction: int = 1) -> bool:
-        return (
-            self._messages >= CAPACITY_MESSAGES // fraction
-            or self._bytes >= CAPACITY_BYTES // fraction
-        )
-
-    def _has_more_than_its_share(self, lane: Lane) -> bool:
-        share_bytes = CAPACITY_BYTES // max(1, len(self._lanes))
-        return lane.backlog > LANE_MESSAGES or lane.backlog_bytes > max(
-            LANE_BYTES_LEAST, share_bytes
-        )
-
-    def _fullest(self) -> set[Lane]:
-        """Lanes that make up the upper half of the capacity."""
-        messages, size_bytes = self._messages, self._bytes
-        fullest = set()
-        for lane in sorted(self._lanes.values(), key=lambda lane: -lane.backlog_bytes):
-            if messages < CAPACITY_MESSAGES // 2 and size_bytes < CAPACITY_BYTES // 2:
-                break
-            if not lane.paused:
-                fullest.add(lane)
-                messages -= lane.backlog
-                size_bytes -= lane.backlog_bytes
-        return fullest
+                self._room.resume(lane)

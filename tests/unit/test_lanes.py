@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from swarm_worker.app import Route
 from swarm_worker.batch import Batch, message
 from swarm_worker.lane import DEBT_STEP_S, Debt, Lane, Phase, backoff_s
-from swarm_worker.lanes import (
-    CAPACITY_BYTES,
-    CAPACITY_MESSAGES,
-    COMMIT_WITHIN_S,
-    LANE_MESSAGES,
-    Lanes,
-)
+from swarm_worker.lanes import COMMIT_WITHIN_S, Lanes
+from swarm_worker.room import CAPACITY_BYTES, CAPACITY_MESSAGES, LANE_MESSAGES
 
 NOW_S = 1000.0
 
@@ -628,7 +623,7 @@ class History:
             assert lane.backlog == len(waiting)
             assert offsets(waiting) == sorted(offsets(waiting)), "in order"
         unpaused = [lane for lane in self.lanes.all() if not lane.paused]
-        assert self.lanes._messages == sum(lane.backlog for lane in unpaused)
+        assert self.lanes._room._messages == sum(lane.backlog for lane in unpaused)
 
     def finish(self) -> None:
         """From now on all goes well: everything that was polled gets done."""
