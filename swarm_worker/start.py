@@ -19,7 +19,7 @@ from swarm_worker.settings import ConfigError
 
 LEFT_BEHIND_S: Final = 2.0
 
-# Each message is a container to the garbage collector, and a node holds up to 12,000
+# To the garbage collector each message is a container, and a consumer holds up to 16,000
 # of small ones between poll and handler. At the interpreter's default, 700 new ones,
 # it would look through them over and over: a sixth of what a message costs.
 COLLECT_AFTER: Final = 20_000

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.consumer import DRAIN_MESSAGES
-from swarm_worker.room import CAPACITY_MESSAGES
 from swarm_worker.report import State
+from swarm_worker.room import CAPACITY_MESSAGES
 from swarm_worker.start import COLLECT_AFTER
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
