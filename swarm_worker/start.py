@@ -19,9 +19,9 @@ from swarm_worker.settings import ConfigError
 
 LEFT_BEHIND_S: Final = 2.0
 
-# To the garbage collector each message is a container, and a consumer holds up to 16,000
-# of small ones between poll and handler. At the interpreter's default, 700 new ones,
-# it would look through them over and over: a sixth of what a message costs.
+# To the garbage collector each message is a container, and a consumer holds up to
+# 16,000 of small ones between poll and handler. At the interpreter's default, 700 new
+# ones, it would look through them over and over: a sixth of what a message costs.
 COLLECT_AFTER: Final = 20_000
 
 logger = logging.getLogger(__name__)
