@@ -31,8 +31,10 @@ class Exits:
             return
         try:
             self._pids[os.pidfd_open(pid)] = pid
-        except OSError:
-            return  # it is gone, or no descriptor is left: supervisord finds out
+        except (AttributeError, OSError):
+            # Python was built without it, the process is gone, or no descriptor is
+            # left: supervisord finds out.
+            return
 
     def take(self, ready: Container[int]) -> bool:
         """Await those no longer that have ended; tell whether there were any."""

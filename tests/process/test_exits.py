@@ -43,6 +43,17 @@ def test_a_process_that_is_gone_is_not_awaited() -> None:
     assert exits.descriptors == ()
 
 
+def test_a_python_without_such_descriptors_awaits_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have been built on an older Linux: supervisord finds out by itself."""
+    monkeypatch.delattr(os, "pidfd_open")
+    exits = Exits()
+    exits.await_end(os.getpid())
+
+    assert exits.descriptors == ()
+
+
 @pytest.mark.process
 def test_supervisord_is_told_of_an_end_that_it_would_find_out_later() -> None:
     """A node whose pipes close before it is gone costs no second of each restart."""
