@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarm_event_listener.events import ProcessInfo, ProcessState
+from swarm_event_listener.record import Record
 from swarm_event_listener.restart import (
     UP,
     Patience,
@@ -57,7 +58,20 @@ def _resume_down(intent: Restart, found: ProcessInfo, *, now_s: float) -> Step:
     has_ended = found.state in _SINCE_STARTED
     if has_ended or _is_successor(intent, found, now_s=now_s):
         return ended(intent.record)
+    if found.state in UP:
+        intent = replace(intent, record=_started(intent, found, now_s=now_s))
     return seen_down(intent, found.state, found.pid, now_s=now_s)
+
+
+def _started(intent: Restart, found: ProcessInfo, *, now_s: float) -> Record:
+    """Give the record with the start that supervisord tells of.
+
+    Not with this moment: a newborn keeps the others waiting for one minute, however
+    many listeners die in it. supervisord's clock may have been set: the start is
+    neither before the stop nor ahead.
+    """
+    ago_s = max(0.0, found.started_ago_s or 0.0)
+    return replace(intent.record, started_at_s=max(intent.since_s, now_s - ago_s))
 
 
 def _is_successor(intent: Restart, found: ProcessInfo, *, now_s: float) -> bool:

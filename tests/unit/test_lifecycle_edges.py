@@ -1,4 +1,4 @@
-"""Edges of a restart that only a broken line shows: each was found by mutation."""
+"""Edges of a restart: what holds in the rare case, and at the exact moment."""
 
 from __future__ import annotations
 
@@ -225,6 +225,43 @@ def test_who_starts_and_when_is_on_record_whoever_does_it() -> None:
         assert step.restart.record.started_at_s == 1000.0
         assert lifecycle.holds_place(step.restart, now_s=1059.9)
         assert not lifecycle.holds_place(step.restart, now_s=1060.0)
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "started_at_s"),
+    [(3.0, 997.0), (0.0, 1000.0), (9.0, 995.0), (-3600.0, 1000.0), (None, 1000.0)],
+)
+def test_who_was_started_while_nobody_looked_has_his_minute_from_then(
+    ago_s: float | None, started_at_s: float
+) -> None:
+    """Not from the next listener on; nor from before the stop, nor from ahead."""
+    found = ProcessInfo(name=N0, state=ProcessState.RUNNING, pid=8, started_ago_s=ago_s)
+
+    step = resuming.resume(
+        in_phase(Phase.DOWN), found, patience=POLICY.patience, now_s=1000.0
+    )
+
+    assert step.restart is not None
+    assert step.restart.record.started_at_s == started_at_s
+    assert lifecycle.holds_place(step.restart, now_s=started_at_s + 59.9)
+    assert not lifecycle.holds_place(step.restart, now_s=started_at_s + 60.0)
+
+
+def test_listeners_that_die_young_still_heal_the_next_node() -> None:
+    """A newborn frozen before its first report has one minute from them all."""
+    world = World().run(2)
+    world.is_born_silent = True
+    hang(world)
+    world.run(5)
+    world.is_born_silent = False
+
+    world.processes["swarm:node_1"].report = {"consume_age_ms": 9_000}
+    for _ in range(4):
+        world.kill_listener()
+        world.start_listener()
+        world.run(20)
+
+    assert "swarm:node_1" in {record.node for record in world.records}
 
 
 def test_a_late_word_of_a_dead_process_is_no_sign_of_life() -> None:
