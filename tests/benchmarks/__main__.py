@@ -23,7 +23,7 @@ from tests.benchmarks.figures import Curve, Figure
 from tests.benchmarks.latency import produce_to_handler
 from tests.benchmarks.node_cost import memory_and_boot
 from tests.benchmarks.peers_backlog import against_peers
-from tests.benchmarks.restarting import stop_to_first_message
+from tests.benchmarks.restarting import gone_to_first_message
 from tests.benchmarks.results import Results, draw, table
 from tests.benchmarks.scale import growth
 from tests.benchmarks.supervised import supervised
@@ -39,7 +39,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
     "6": cost_of_watching,
     "7": memory_of_the_listener,
     "8": limit_to_stop,
-    "9": stop_to_first_message,
+    "9": gone_to_first_message,
     "10": memory_and_boot,
     "11": growth,
 }

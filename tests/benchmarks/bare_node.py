@@ -1,9 +1,11 @@
 """``python -m tests.benchmarks.bare_node BOOTSTRAP [--imports]``: no node, just a loop.
 
 What one would write without us: a static member that polls, handles, and closes on
-TERM. With ``--imports`` it imports what a node imports, and makes no use of it.
+TERM, or when its parent has gone. With ``--imports`` it imports what a node imports,
+and makes no use of it.
 """
 
+import os
 import signal
 import sys
 
@@ -12,6 +14,7 @@ from tests.benchmarks.noting import GROUP, TOPIC, Handled, NotingConsumer
 
 def main(bootstrap: str, *flags: str) -> None:
     """Consume until TERM."""
+    parent_pid = os.getppid()
     if "--imports" in flags:
         import swarm_worker.client
         import swarm_worker.consumer
@@ -29,7 +32,7 @@ def main(bootstrap: str, *flags: str) -> None:
         }
     )
     consumer.subscribe([TOPIC])
-    while not stopped:
+    while not stopped and os.getppid() == parent_pid:
         message = consumer.poll(0.1)
         if message is not None and message.error() is None:
             handled([message])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_worker.start import COLLECT_AFTER
 from tests.benchmarks.bench import Bench
 from tests.eventually import eventually
 from tests.nodes import SUPERVISED
@@ -68,6 +69,8 @@ class Contender:
         extra: Properties of its consumer beyond servers, group and offset reset.
         work: What it calls the work that it is given, where it has a name of its own.
         environ: Of the process; by default what supervisord sets.
+        collect_after: Threshold of the garbage collector that a bare loop sets; None
+            for Python's own.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Contender:
     extra: Mapping[str, Any] = field(default_factory=dict)
     work: str | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: SUPERVISED)
+    collect_after: int | None = None
 
     def measure(
         self, bench: Bench, topic: str, *, count: int, work: str, **orders: Any
@@ -90,6 +94,7 @@ class Contender:
                 **orders_for(bench, topic, count=count, folder=folder),
                 "work": self.work or work,
                 "extra": dict(self.extra),
+                "collect_after": self.collect_after,
                 **orders,
             }
             command = self.command(bench, folder)
@@ -219,9 +224,13 @@ def await_file(
 
 OURS: Final = Contender(name="swarm-worker")
 BARE: Final = Contender(name="bare loop", script="bare_side.py")
-# What a bare loop has to be told to drain a backlog at speed.
+# What a bare loop has to be told to drain a backlog at speed: the fetching and the
+# garbage collector of a node.
 TUNED: Final = Contender(
-    name="tuned loop", script="bare_side.py", extra={"fetch.queue.backoff.ms": 10}
+    name="tuned loop",
+    script="bare_side.py",
+    extra={"fetch.queue.backoff.ms": 10},
+    collect_after=COLLECT_AFTER,
 )
 # The same with another parser: handlers that are faster than the library's json.
 OURS_ORJSON: Final = Contender(

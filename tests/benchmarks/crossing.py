@@ -1,4 +1,4 @@
-"""Figure 8: how long it takes from a limit that is crossed to the stop of the node.
+"""Figure 8: how long it takes from a limit that is crossed to the decision and to TERM.
 
 Real nodes, whose handler hangs, on Kafka, under supervisord and the listener. A node
 notes when its handler began; the listener's record has when it found that out. Both
@@ -63,7 +63,7 @@ def limit_to_stop(bench: Bench) -> Iterator[Figure]:
     unknown = _delays(bench, events, flag=flag, limits={})
     yield Figure(
         key="8a",
-        what="limit crossed to stop requested, reports each 2 s",
+        what="limit crossed to the decision (intent), reports each 2 s",
         unit="s",
         values=[delay.to_intent_s for delay in unknown],
         goal=Goal("<=", INTERVAL_S + 0.1),

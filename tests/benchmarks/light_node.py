@@ -1,7 +1,8 @@
 """``light_node.py reports FILE | beats PORT | nothing``: a process to be watched.
 
 Runs with ``python -I -S`` and imports next to nothing, so that hundreds fit into a
-small machine. All three wake up each five seconds:
+small machine. Each second all three take some memory or give it back, so that none of
+what watches finds the reading of before; and each five seconds
 
 * ``reports`` writes a report as a node does, at multiples of the interval; FILE has
   one that `swarm_worker.report` encoded, with a 0 as seq and at_ms,
@@ -12,14 +13,17 @@ small machine. All three wake up each five seconds:
 It ends when the parent does.
 """
 
+import mmap
 import os
 import select
 import sys
 import time
 from collections.abc import Callable
 
-EVERY_S = 5.0
+EVERY = 5  # wake-ups
 EARLY_S = 0.1  # a wait that ended early has still come to its multiple
+# More than the kernel leaves uncounted in a reading of the resident pages.
+BREATH_BYTES = 128 * mmap.PAGESIZE
 
 
 def main(what: str, told: str = "") -> None:
@@ -27,13 +31,28 @@ def main(what: str, told: str = "") -> None:
     parent_pid = os.getppid()
     tell = {"reports": _reports, "beats": _beats, "nothing": _silence}[what](told)
     phase_s = os.getpid() % 500 / 100 if what == "beats" else 0.0
-    count = 0
+    tell(0)
+    count = 1
+    held = None
     while os.getppid() == parent_pid:
-        tell(count)
-        count += 1
         now_s = time.monotonic() - phase_s
-        next_s = ((now_s + EARLY_S) // EVERY_S + 1) * EVERY_S
+        next_s = (now_s + EARLY_S) // 1 + 1
         select.select([], [], [], next_s - now_s)
+        held = _breathe(held)
+        if next_s % EVERY == 0:
+            tell(count)
+            count += 1
+
+
+def _breathe(held: mmap.mmap | None) -> mmap.mmap | None:
+    """Give back what is held, or take as much anew; a map comes and goes at once."""
+    if held is not None:
+        held.close()
+        return None
+    taken = mmap.mmap(-1, BREATH_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, BREATH_BYTES, mmap.PAGESIZE):
+        taken[page] = 1
+    return taken
 
 
 def _reports(file: str) -> Callable[[int], object]:

@@ -75,8 +75,13 @@ class Lone:
         Raises:
             LoneError: It did not end well.
         """
+        # A wait with a timeout polls, with pauses of up to 50 ms.
+        patience = threading.Timer(WITHIN_S, self.process.kill)
+        patience.start()
         self.process.terminate()
-        if self.process.wait(WITHIN_S) != 0:
+        code = self.process.wait()
+        patience.cancel()
+        if code != 0:
             raise LoneError(f"it ended with {self.process.returncode}\n{self.log}")
 
     @property
@@ -92,6 +97,15 @@ def notes(folder: Path) -> list[tuple[str, int, float, int]]:
         return []
     rows = [line.split() for line in path.read_text("ascii").splitlines()]
     return [(r[0], int(r[1]), float(r[2]), int(r[3])) for r in rows if len(r) == 4]
+
+
+def last_handled_at_s(folder: Path, pid: int) -> float:
+    """Give when a process that was told to note it handled its last message.
+
+    Raises:
+        FileNotFoundError: It handled none, or was not told to.
+    """
+    return float((folder / f"notes.last.{pid}").read_text("ascii"))
 
 
 def wall_s() -> float:
@@ -116,15 +130,21 @@ def bare(bench: Bench, folder: Path, topic: str, *flags: str) -> Iterator[Lone]:
         yield lone
 
 
-def start(folder: Path, arguments: Sequence[str], topic: str, **environ: str) -> Lone:
-    """Start a Python program; whoever calls ends it, at the latest this process."""
+def start(
+    folder: Path,
+    arguments: Sequence[str],
+    topic: str,
+    *,
+    leash: Sequence[str] = (),
+    **environ: str,
+) -> Lone:
+    """Start a Python program, as it is or through a leash; whoever calls ends it."""
     own = {
         "BENCH_NOTES": str(folder / "notes"),
         "BENCH_TOPIC": topic,
         "BENCH_GROUP": f"{topic}-{folder.name}",  # whoever was before is not in it
         **environ,
     }
-    leash = [sys.executable, str(LEASHED), str(os.getpid())]
     with (folder / "log").open("ab") as log:
         started_at_s = wall_s()
         process = subprocess.Popen(
@@ -147,7 +167,8 @@ def running(
     Raises:
         LoneError: It did not end well by itself.
     """
-    lone = start(folder, arguments, topic, **environ)
+    leash = [sys.executable, str(LEASHED), str(os.getpid())]
+    lone = start(folder, arguments, topic, leash=leash, **environ)
     try:
         yield lone
         lone.end()

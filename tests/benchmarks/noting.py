@@ -1,7 +1,8 @@
 """What a node and a bare process both do, so that they can be compared.
 
 They write down when they first polled and when they first had a message to handle, in a
-file, as lines of ``word pid wall-clock-seconds count``.
+file, as lines of ``word pid wall-clock-seconds count``. With ``BENCH_LAST`` in the
+environment the moment of the last message so far is kept in a file of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Handled:
 
     def __init__(self) -> None:
         self.count = 0
+        self._last = _last() if "BENCH_LAST" in os.environ else None
 
     def __call__(self, messages: Iterable[confluent_kafka.Message]) -> None:
         """Handle some."""
@@ -42,6 +44,14 @@ class Handled:
                 note("first")
             if self.count % 1000 == 0:
                 note("handled", self.count)
+            if self._last is not None:
+                now_s = time.clock_gettime(time.CLOCK_REALTIME)
+                os.pwrite(self._last, b"%.6f" % now_s, 0)  # always as long
+
+
+def _last() -> int:
+    path = NOTES.with_name(f"{NOTES.name}.last.{os.getpid()}")
+    return os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
 
 
 class NotingConsumer(confluent_kafka.Consumer):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ from tests.benchmarks.contenders import (
     orders_for,
 )
 from tests.benchmarks.figures import Figure, Goal, Pairs
+from tests.benchmarks.moments import begins_in_s
 from tests.benchmarks.usage import cpu_of
 from tests.eventually import eventually
 from tests.process.scenes import scene
@@ -26,6 +29,8 @@ from tests.process.swarms import GROUP, Swarm
 # Steady by then: supervisord and the listener have started, which takes them a second.
 WARM_S: Final = 2.5
 REBALANCED_S: Final = 30.0
+INTERVAL_S: Final = 5.0  # of reports, and of the listener's ticks
+SHARE_S: Final = 2 * INTERVAL_S  # as many of each in every window
 
 _COMMAND: Final = (
     "{python} -m swarm_worker tests.benchmarks.peers.swarm_side:app "
@@ -36,7 +41,9 @@ _ENVIRONMENT: Final = 'SIDE="{folder}/orders.json",SIDE_NAME="%(process_num)d"'
 _LISTENER: Final = f'[listener]\ngroups = ["{GROUP}"]\n'
 _SHIPPED: Final = {"partition.assignment.strategy": "cooperative-sticky"}
 
-ALONE: Final = Contender(name="no supervision", environ={"SUPERVISOR_ENABLED": "0"})
+ALONE: Final = Contender(
+    name="no supervision", environ={"SUPERVISOR_ENABLED": "0"}, extra=_SHIPPED
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +66,17 @@ class Supervised:
 
 def supervised(bench: Bench) -> Iterator[Figure]:
     """Measure one node, two nodes, and one that nobody watches."""
-    toil = Pairs()
+    toil, cost = Pairs(), []
     for turn in range(bench.pairs):
-        _one_and_two(bench, toil, work="toil", turn=turn)
+        found = _in_turn(bench, [1, 2], work="toil", turn=turn)
+        toil.add(found[2].rate, found[1].rate)
+        cost.append(found[1].supervision_percent)
     yield _scaling("4a", "a handler of 25 µs a message", toil, Goal(">=", 1.7))
-    plain, watched, cost = Pairs(), Pairs(), []
+    plain, watched = Pairs(), Pairs()
     for turn in range(bench.pairs):
-        one = _one_and_two(bench, plain, work="json", turn=turn)
-        shared = backlog(bench)
-        off = ALONE.measure(
-            bench, shared.topic, count=shared.count, work="json", warm_s=WARM_S
-        )
-        watched.add(one.rate, off.rate)
-        cost.append(one.supervision_percent)
+        found = _in_turn(bench, [0, 1, 2], work="json", turn=turn)
+        plain.add(found[2].rate, found[1].rate)
+        watched.add(found[1].rate, found[0].rate)
     yield _scaling("4b", "JSON", plain, None)
     yield Figure(
         key="4c",
@@ -87,6 +92,8 @@ def supervised(bench: Bench) -> Iterator[Figure]:
         unit="%",
         values=cost,
         goal=Goal("<=", 1.0),
+        note=f"one node, the handler of 4a; windows of {SHARE_S:.0f} s, with as many "
+        "reports and ticks in each",
     )
 
 
@@ -101,16 +108,26 @@ def _scaling(key: str, handler: str, rates: Pairs, goal: Goal | None) -> Figure:
     )
 
 
-def _one_and_two(bench: Bench, rates: Pairs, *, work: str, turn: int) -> Supervised:
-    """Measure both in shuffled order; give the one."""
-    order = bench.rng.sample([1, 2], 2)
-    found = {nodes: run(bench, nodes, work=work) for nodes in order}
-    rates.add(found[2].rate, found[1].rate)
-    bench.say(
-        f"supervised, {work}: pair {turn + 1} of {bench.pairs}: "
-        f"{found[2].rate:,.0f}/s against {found[1].rate:,.0f}/s"
+def _in_turn(
+    bench: Bench, sides: Sequence[int], *, work: str, turn: int
+) -> dict[int, Supervised]:
+    """Measure so many nodes each, in shuffled order; 0 is one that nobody watches."""
+    order = bench.rng.sample(sides, len(sides))
+    found = {
+        nodes: run(bench, nodes, work=work) if nodes else _alone(bench, work=work)
+        for nodes in order
+    }
+    told = ", ".join(f"{nodes}: {found[nodes].rate:,.0f}/s" for nodes in sides)
+    bench.say(f"supervised, {work}: round {turn + 1} of {bench.pairs}: {told}")
+    return found
+
+
+def _alone(bench: Bench, *, work: str) -> Supervised:
+    shared = backlog(bench)
+    node = ALONE.measure(
+        bench, shared.topic, count=shared.count, work=work, warm_s=WARM_S
     )
-    return found[1]
+    return Supervised([node], 0.0)
 
 
 def run(bench: Bench, nodes: int, *, work: str) -> Supervised:
@@ -121,12 +138,16 @@ def run(bench: Bench, nodes: int, *, work: str) -> Supervised:
     """
     shared = backlog(bench)
     orders: dict[str, Any] = {}
+    # The share of supervision is taken from this one: whole intervals count.
+    is_aligned = work == "toil" and not bench.quick
+    window_s = SHARE_S if is_aligned else bench.window_s
 
     def prepare(folder: Path) -> None:
         orders.update(
             orders_for(bench, shared.topic, count=shared.count, folder=folder),
             go=str(folder / "go"),
             work=work,
+            window_s=window_s,
         )
         (folder / "orders.json").write_text(json.dumps(orders), encoding="utf-8")
         config = configuration(bench.kafka.bootstrap, _SHIPPED) + _LISTENER
@@ -138,7 +159,7 @@ def run(bench: Bench, nodes: int, *, work: str) -> Supervised:
         program={"environment": _ENVIRONMENT, "stopwaitsecs": "70"},
         prepare=prepare,
     ) as swarm:
-        found = _window(swarm, nodes, bench.window_s)
+        found = _window(swarm, nodes, window_s, is_aligned=is_aligned)
     held = [set(node.partitions) for node in found.nodes]
     if sum(map(len, held)) != len(set.union(*held)):
         raise ContenderFailedError(f"a rebalance in the window: {held}")
@@ -147,18 +168,33 @@ def run(bench: Bench, nodes: int, *, work: str) -> Supervised:
     return found
 
 
-def _window(swarm: Swarm, nodes: int, window_s: float) -> Supervised:
+def _window(
+    swarm: Swarm, nodes: int, window_s: float, *, is_aligned: bool
+) -> Supervised:
     folder = swarm.daemon.folder
     results = [folder / f"result{node}" for node in range(nodes)]
     _await([path.with_suffix(".first") for path in results], REBALANCED_S)
     swarm.wait_until_all_report(nodes)
     supervision = (swarm.daemon.process.pid, swarm.listener_pid())
+    if is_aligned:
+        _await_the_middle()
     before_s = sum(map(cpu_of, supervision))
     (folder / "go").touch()
     _await(results, 10 + 3 * window_s)
     taken_s = sum(map(cpu_of, supervision)) - before_s
     told = [json.loads(path.read_text(encoding="utf-8")) for path in results]
     return Supervised([Measured(**node) for node in told], taken_s)
+
+
+def _await_the_middle() -> None:
+    """Wait until the middle between two reports."""
+    in_s = begins_in_s(
+        time.monotonic(),
+        time.clock_gettime(time.CLOCK_REALTIME),
+        interval_s=INTERVAL_S,
+        with_minute=False,
+    )
+    threading.Event().wait(in_s)
 
 
 def _await(paths: list[Path], within_s: float) -> None:

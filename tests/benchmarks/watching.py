@@ -100,6 +100,7 @@ def memory_of_the_listener(bench: Bench) -> Iterator[Figure]:
             unit="MB",
             values=rss_mb,
             goal=Goal("<=", 22),
+            note="looks at one process, one a window: no pairs",
         )
         yield Figure(
             key=than_nothing,
@@ -108,6 +109,7 @@ def memory_of_the_listener(bench: Bench) -> Iterator[Figure]:
             values=[a - b for a, b in zip(rss_mb, nothing, strict=True)],
             goal=Goal("<=", 15),
             sides=(Side("listener", "MB", rss_mb), Side("python -c", "MB", nothing)),
+            note="looks at one listener, each less a new Python: no pairs",
         )
 
 
@@ -159,7 +161,8 @@ def _a_round(key: str, run: Run, size: int) -> Figure:
         values=[cpu_s / round_s for cpu_s in ours],
         goal=Goal("<=", 1 / 12),
         sides=(Side("ours", "s", ours), Side("memmon", "s", [round_s])),
-        note=f"memmon made {rounds} rounds where {wanted} were asked for",
+        note=f"memmon made {rounds} rounds where {wanted} were asked for; each window "
+        "of ours is divided by one number, the mean round of all windows of memmon",
     )
 
 

@@ -2,8 +2,10 @@
 
 Not even errors are looked at: nothing that does the work does less. ``extra`` of the
 orders are properties of the consumer; without them it has librdkafka's defaults.
+``collect_after`` is a threshold of the garbage collector; null for Python's own.
 """
 
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +27,8 @@ def parser(work: str) -> Callable[[Any], Any] | None:
 
 def main() -> None:
     """Consume until killed."""
+    if ORDERS["collect_after"] is not None:
+        gc.set_threshold(ORDERS["collect_after"])
     consumer = Consumer(
         {
             "bootstrap.servers": ORDERS["bootstrap"],
