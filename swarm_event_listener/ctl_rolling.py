@@ -84,12 +84,17 @@ def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
 def _follow(
     session: Session, group: str, before: Plain | None, *, aloud: bool
 ) -> Plain:
-    """Show a roll's progress until it is over; Ctrl-C lets it end early."""
+    """Show a roll's progress until it is over; Ctrl-C lets it end early.
+
+    Raises:
+        StateError: The listener has not begun it, or tells nothing any more.
+        KeyboardInterrupt: The operator has pressed Ctrl-C twice.
+    """
     last: Plain | None = before
+    is_cancelled = False  # by this operator: the listener's own word comes later
     begun_by_s = session.eyes.clock() + CONFIRMED_WITHIN_S
     while True:
-        told, _ = session.told()
-        now = told.rolls.get(group) if told else None
+        now = _heard(session, group).rolls.get(group)
         if now is not None and now != last:
             if aloud:
                 session.say(_progress(last if last is not before else None, now))
@@ -103,17 +108,29 @@ def _follow(
         try:
             session.screen.wait(LOOK_EVERY_S)
         except KeyboardInterrupt:
-            _cancel(session, group, last)
+            if is_cancelled:
+                raise
+            is_cancelled = True
+            _cancel(session, group)
 
 
-def _cancel(session: Session, group: str, roll: Plain | None) -> None:
-    """End a roll after the nodes whose turn it is; asked twice, stop looking.
+def _heard(session: Session, group: str) -> Told:
+    """Give what the listener says now.
 
     Raises:
-        KeyboardInterrupt: It was asked twice.
+        StateError: It says nothing any more.
     """
-    if roll is not None and roll.get("is_cancelled"):
-        raise KeyboardInterrupt
+    told, _ = session.told()
+    if told is None or told.is_stale:
+        raise StateError(
+            f"{group}: ERROR (the listener tells nothing any more: see its log; the "
+            "next one goes on with the roll)"
+        )
+    return told
+
+
+def _cancel(session: Session, group: str) -> None:
+    """End a roll after the nodes whose turn it is."""
     session.calls.send(encode_roll_cancel(group))
     session.screen.say(
         "the listener is told: no further node; Ctrl-C again leaves it unwatched"
