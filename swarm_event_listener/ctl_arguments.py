@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "quiet": "NAME ...  no new work; finish what is in flight, stay in the group",
     "resume": "NAME ...  back to work",
     "hold": "NAME ...  no rules and no start for it, as under a debugger",
-    "release": "NAME ...  rules again; one that is down stays so until it is started",
+    "release": "NAME ...  rules again; a STOPPED one stays so, FATAL is tried again",
     "retire": "NAME ...  leave the Kafka group for good, then stop",
     "roll": "GROUP [--max-unavailable K] [--timeout S]  restart one by one",
     "doctor": "[FILE]  what is wrong in the configuration, and the line to change",

@@ -17,7 +17,8 @@ class Chosen:
 
     Attributes:
         processes: The nodes, each once, in supervisord's order.
-        complaints: A line for each name that stands for none.
+        complaints: A line for each name that stands for none, or for nodes of several
+            groups.
     """
 
     processes: tuple[Process, ...]
@@ -38,14 +39,12 @@ def choose(
     nodes = tuple(process for process in everyone if process.group in watched)
     if not names or EVERYTHING in names:
         return Chosen(nodes, ())
-    complaints = [
-        f"{name}: ERROR ({why})"
-        for name in names
-        if (why := _refusal(name, everyone, nodes))
-    ]
+    refusals = {name: _refusal(name, everyone, nodes) for name in names}
+    clear = [name for name, why in refusals.items() if why is None]
     chosen = tuple(
-        node for node in nodes if any(_stands_for(name, node) for name in names)
+        node for node in nodes if any(_stands_for(name, node) for name in clear)
     )
+    complaints = (f"{name}: ERROR ({why})" for name, why in refusals.items() if why)
     return Chosen(chosen, tuple(complaints))
 
 
@@ -59,8 +58,11 @@ def _stands_for(name: str, process: Process) -> bool:
 def _refusal(
     name: str, everyone: tuple[Process, ...], nodes: tuple[Process, ...]
 ) -> str | None:
-    """Tell why a name stands for no node; None when it stands for some."""
-    if any(_stands_for(name, node) for node in nodes):
+    """Tell why nothing is done about a name; None when it is clear what it means."""
+    meant = [node for node in nodes if _stands_for(name, node)]
+    if len({node.group for node in meant}) > 1:
+        return f"of several groups; name one, such as {meant[0].name}"
+    if meant:
         return None
     if any(_stands_for(name, process) for process in everyone):
         return "not watched by the listener of the swarm"

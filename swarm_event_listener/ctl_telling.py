@@ -82,7 +82,8 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
             break
     done = "held" if is_held else "released"
     failed = "ERROR (the listener has not confirmed it: see its log)"
-    down = {p.name for p in session.calls.processes() if p.state in _GONE}
+    stays_down = _GONE if is_held else _GONE - {ProcessState.FATAL}  # that is a rule's
+    down = {p.name for p in session.calls.processes() if p.state in stays_down}
     stays = f"{done}; it is down, and stays so until supervisorctl start"
     outcomes = [
         (

@@ -399,6 +399,20 @@ def test_a_node_that_is_down_stays_down_and_that_is_said(
     )
 
 
+@pytest.mark.parametrize(("command", "held"), [("hold", True), ("release", False)])
+def test_a_fatal_node_stays_down_only_while_it_is_held(
+    command: str,
+    held: bool,  # noqa: FBT001
+) -> None:
+    """The listener gives it another try as soon as the rules are on again."""
+    world = World()
+    world.becomes("w:w_00", "FATAL")
+    world.nodes["w:w_00"]["held"] = held
+
+    assert world.run(f"{command} w:w_00") is Exit.OK
+    assert ("stays so until supervisorctl start" in world.text) is held
+
+
 def test_an_order_that_nobody_confirms_has_failed() -> None:
     """The log of the listener is named."""
     world = World()
@@ -504,11 +518,35 @@ def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
     world.on_wait = [
         lambda: world.rolls.update(w=roll()),
         stop_them,
-        lambda: world.rolls.update(w=roll(is_cancelled=True)),
         stop_them,
     ]
 
     with pytest.raises(KeyboardInterrupt):
+        world.run("roll w")
+    assert [kind for _, kind, _ in world.done] == ["swarm.roll", "swarm.roll_cancel"]
+
+
+def test_ctrl_c_ends_a_roll_that_the_listener_has_not_told_of() -> None:
+    """Whatever became of the one before it."""
+    world = World(rolls={"w": roll(**OVER, is_cancelled=True)})
+    world.on_wait = [
+        stop_them,
+        lambda: world.rolls.update(w=roll(**OVER, is_cancelled=True, done=["w:w_00"])),
+    ]
+
+    assert world.run("roll w") is Exit.FAILED
+    assert world.done[-1] == ("send", "swarm.roll_cancel", '["w"]')
+
+
+def test_a_roll_of_a_listener_that_dies_is_not_waited_for() -> None:
+    """What it told last is no progress any more."""
+    world = World()
+    world.on_wait = [
+        lambda: world.rolls.update(w=roll()),
+        lambda: setattr(world, "age_s", 11.0),
+    ]
+
+    with pytest.raises(StateError, match=r"w: ERROR .* tells nothing any more"):
         world.run("roll w")
 
 

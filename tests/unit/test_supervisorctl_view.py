@@ -431,6 +431,18 @@ def test_names_are_taken_as_supervisorctl_and_the_table_have_them(
     assert found.complaints == ()
 
 
+@pytest.mark.parametrize("name", ["node_00", "v"])
+def test_a_name_in_several_groups_is_refused(name: str) -> None:
+    """What is done to nodes is done to those that were meant."""
+    everyone = [process("v:node_00"), process("v:node_01"), process("w:node_00")]
+    found = choose([name, "w:*"], [*everyone, process("w:v")], ("v", "w"))
+
+    assert [node.name for node in found.processes] == ["w:node_00", "w:v"]
+    assert found.complaints == (
+        f"{name}: ERROR (of several groups; name one, such as v:node_00)",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
