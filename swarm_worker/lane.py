@@ -21,7 +21,7 @@ Kafka has taken one; then it is READY again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -95,12 +95,13 @@ class Debt:
     __slots__ = ("_steps",)
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[float, int]] = (
-            deque()
-        )  # since when, up to which offset
+        # Since when, up to which offset.
+        self._steps: deque[tuple[float, int]] = deque()
 
     def grow(self, offset: int, *, now_s: float) -> None:
         """All below an offset is done by now."""
+        if self._steps and self._steps[-1][1] > offset:
+            self._steps.clear()  # the log was reset: nothing of before can be committed
         if self._steps and now_s - self._steps[-1][0] < DEBT_STEP_S:
             self._steps[-1] = self._steps[-1][0], offset
         else:
@@ -155,7 +156,7 @@ class Lane:
         self.closed = False
         self.moved_at_s = now_s  # a batch was taken, or came to an end
         self.batch: Batch | None = None  # while RUNNING
-        self.next_offset = -1  # all lower ones are done
+        self.next_offset = -1  # all lower ones are done; lower after a reset of the log
         self.debt = Debt()  # of these, what is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
@@ -182,7 +183,7 @@ class Lane:
     @property
     def position(self) -> int:
         """Where this assignment has got to; negative while nothing came."""
-        return max(self.next_offset, self.begin_offset)
+        return self.next_offset if self.next_offset >= 0 else self.begin_offset
 
     @property
     def is_busy(self) -> bool:
@@ -190,7 +191,10 @@ class Lane:
         return self.phase in (Phase.RUNNING, Phase.LETTERING)
 
     def cut(self, size: int) -> Sequence[Message]:
-        """Take at most ``size`` messages off the front of what waits, at least one."""
+        """Take at most ``size`` messages off the front of what waits, at least one.
+
+        In one batch offsets rise: it ends where the log was reset.
+        """
         first = self.chunks.popleft()
         if offset_of(first[0]) < self.singly_until:
             size = 1
@@ -199,6 +203,8 @@ class Lane:
             return first[:size]
         taken = first
         while len(taken) < size and self.chunks:
+            if offset_of(self.chunks[0][0]) <= offset_of(taken[-1]):
+                break
             more, room = self.chunks.popleft(), size - len(taken)
             taken = [*taken, *more[:room]]
             if len(more) > room:
@@ -238,6 +244,24 @@ class Lane:
         """Tell whether something is under way that takes long."""
         has_turn = self.phase not in (Phase.IDLE, Phase.READY)
         return has_turn and now_s - self.moved_at_s > KEEP_ALIVE_S
+
+
+def rising(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Cut messages of one partition where offsets go back; nearly always nowhere.
+
+    They do where librdkafka resets an offset within one assignment: the log was cut
+    short, or its topic made anew. Messages in a row are told by their ends.
+    """
+    count = len(messages)
+    if offset_of(messages[-1]) - offset_of(messages[0]) == count - 1:
+        yield messages
+        return
+    begin, offsets = 0, [offset_of(message) for message in messages]
+    for index in range(1, count):
+        if offsets[index] <= offsets[index - 1]:
+            yield messages[begin:index]
+            begin = index
+    yield messages[begin:]
 
 
 def backoff_s(attempts: int) -> float:

@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.batch import Batch
-from swarm_worker.lane import Lane, Letter, Phase, Verdict, backoff_s, offset_of
+from swarm_worker.lane import (
+    Lane,
+    Letter,
+    Phase,
+    Verdict,
+    backoff_s,
+    offset_of,
+    rising,
+)
 from swarm_worker.room import Room
 
 if TYPE_CHECKING:
@@ -161,8 +169,9 @@ class Lanes:
                     lane.begin_offset = offset_of(messages[0])
                 # Cut once: what a slice leaves over would be copied by the next.
                 size = self._batch_size(lane)
-                for start in range(0, len(messages), size):
-                    lane.chunks.append(messages[start : start + size])
+                for run in rising(messages):
+                    for start in range(0, len(run), size):
+                        lane.chunks.append(run[start : start + size])
                 self._count(lane, len(messages), size_bytes)
                 self._offer(lane)
 
@@ -289,7 +298,9 @@ class Lanes:
         """Take note of what Kafka has committed; lanes that owed it go on."""
         with self._changed:
             for key, offset in offsets.items():
-                if (lane := self._lanes.get(key)) is not None:
+                lane = self._lanes.get(key)
+                # A higher one is the answer to a commit from before a reset.
+                if lane is not None and offset <= lane.next_offset:
                     lane.debt.settle(offset)
             for lane in list(self._owing):
                 if lane.debt.age_s(now_s) <= self._commit_within_s:
@@ -318,7 +329,8 @@ class Lanes:
 
     def _advance(self, lane: Lane, last: Message, *, now_s: float) -> None:
         offset = offset_of(last) + 1
-        if not lane.closed and offset > lane.next_offset:
+        # Lower than before, too: messages come in order, so the log was reset.
+        if not lane.closed and offset != lane.next_offset:
             lane.next_offset = offset
             lane.leader_epoch = last.leader_epoch()
             lane.debt.grow(offset, now_s=now_s)

@@ -760,3 +760,47 @@ def test_cut_gives_whole_batches_from_pieces(size: int) -> None:
 
     assert [offset for batch in cut for offset in batch] == list(range(10))
     assert all(len(batch) == size for batch in cut[:-1])
+
+
+# --- logs that are reset --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("polls", [1, 2])
+@pytest.mark.parametrize("gap", [1, 2])
+def test_log_that_is_reset_is_stored_from_its_begin(polls: int, gap: int) -> None:
+    """What is done of the new log counts, be its offsets far below those of the old.
+
+    No batch has messages of both, wherever in what is polled the reset is.
+    """
+    fixture, lane = Fixture(), Fixture.lane
+    old, new = messages(20, 990)[::gap], messages(10)[::gap]
+    for polled in [old + new] if polls == 1 else [old, new]:
+        fixture.lanes.add(lane(fixture), polled)
+    done, stored = list[int](), list[int]()
+    while fixture.submitted:
+        batch = fixture.succeed()
+        assert batch == sorted(batch)
+        done += batch
+        stored.append(fixture.stored()[0])
+
+    assert done == offsets(old + new), "what waited of the old log is not dropped"
+    assert stored[-1] == offsets(new)[-1] + 1
+    assert stored == [offset + 1 for offset in done if offset + 1 in stored]
+    assert lane(fixture).position == stored[-1]
+
+
+def test_commit_of_the_old_log_settles_nothing_of_the_new() -> None:
+    """Its answer may come late; the debt is that of the new log."""
+    fixture = Fixture()
+    fixture.add(1, first=1_000)
+    fixture.succeed()
+    fixture.add(12)
+    fixture.succeed(now_s=NOW_S + 0.5)
+    fixture.succeed(now_s=NOW_S + 1.2)
+    fixture.lanes.committed({("t", 0): 1_001}, now_s=NOW_S + 1.6)
+    lane = fixture.submitted.pop()
+
+    assert lane.debt.age_s(NOW_S + 1.6) == pytest.approx(1.1)
+    assert fixture.lanes.take(lane, now_s=NOW_S + 1.6) is None
+    fixture.lanes.committed({("t", 0): 8}, now_s=NOW_S + 1.6)
+    assert fixture.submitted == [lane]
