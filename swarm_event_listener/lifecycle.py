@@ -222,7 +222,8 @@ def holds_place(restart: Restart, *, now_s: float) -> bool:
         case Phase.STOPPING:
             return not restart.given_up
         case Phase.DOWN:
-            return now_s - restart.since_s < RECOVERY_S
+            stopped_at_s = restart.record.stopped_at_s or restart.since_s
+            return now_s - stopped_at_s < RECOVERY_S  # also when its starts fail
         case Phase.STARTING | Phase.RECOVERING:
             return now_s - (restart.record.started_at_s or now_s) < RECOVERY_S
         case _:

@@ -893,6 +893,18 @@ def test_a_long_pause_holds_a_place_for_a_minute() -> None:
     assert not lifecycle.holds_place(restart, now_s=995.0 + 60.0)
 
 
+def test_a_node_whose_starts_fail_holds_a_place_for_a_minute_from_its_stop() -> None:
+    """Each failed start begins a new pause, and none of them a new minute."""
+    restart = in_phase(Phase.STARTING, record={"stopped_at_s": 995.0})
+    failed = said(START, Answer.FAULT, 50)  # SPAWN_ERROR
+    again = lifecycle.answered(restart, failed, now_s=1040.0).restart
+
+    assert again is not None
+    assert again.phase is Phase.DOWN
+    assert lifecycle.holds_place(again, now_s=995.0 + 59.9)
+    assert not lifecycle.holds_place(again, now_s=995.0 + 60.0)
+
+
 @pytest.mark.parametrize(
     ("state", "pid"),
     [
