@@ -108,9 +108,11 @@ class Actions:
         try:
             self._supervisor.wake()
         except SupervisorFault:
-            self._answer()  # it ends: that is a turn, too
+            pass  # it ends: that is a turn, too
         except SupervisorUnreachable as error:
             self._no_answer(error)
+            return
+        self._answer()
 
     def surveyed(self, mark: str) -> Surveyed | None:
         """Give the survey that a mark belongs to, once; None for any other mark."""

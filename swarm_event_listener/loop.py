@@ -144,6 +144,7 @@ class Listener:
                 self._begin_closing()
             if self._exits.take(ready):
                 self._actions.wake_supervisor()
+                self._now(waited_s=CALLS_S)
             self._work()
             self._tick()
             exit_code = self._exit_code()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +83,7 @@ class FakeSupervisor:
     is_reachable: bool = True
     on_mark: Callable[[str], None] = _ignore
     on_stop: Callable[[str], None] = _ignore
+    on_wake: Callable[[], None] = lambda: None
 
     def processes(self) -> tuple[ProcessInfo, ...]:
         """Give one process, unless unreachable."""
@@ -91,6 +94,10 @@ class FakeSupervisor:
     def process(self, _name: str) -> ProcessInfo:
         """Give the one process."""
         return INFO
+
+    def wake(self) -> None:
+        """Take its turn."""
+        self.on_wake()
 
     def stop(self, name: str) -> None:
         """Tell what was stopped."""
@@ -463,6 +470,38 @@ def test_an_unreachable_supervisord_is_said_once(
 
     assert caplog.text.count("supervisor_unreachable") == 1
     assert bench.core.kinds() == []
+
+
+def test_a_turn_that_supervisord_takes_is_an_answer(bench: Bench) -> None:
+    """No other call need come for long: the health must not wait for one."""
+    actions = bench.listener._actions
+    bench.supervisor.is_reachable = False
+    actions.survey_now()
+    assert not actions.is_reachable
+
+    actions.wake_supervisor()
+
+    assert actions.is_reachable
+
+
+def test_waiting_for_a_turn_of_supervisord_is_no_stall(bench: Bench) -> None:
+    """The call has its time-out, and what is judged after it is judged as ever."""
+
+    def give_no_answer() -> None:
+        bench.clock.freeze(4)
+        bench.end()
+        raise SupervisorUnreachable("timed out")
+
+    bench.supervisor.on_wake = give_no_answer
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
+    ) as p:
+        bench.listener._exits.await_end(p.pid)
+        p.kill()
+        bench.run(stays_open=True)
+
+    assert "Stalled" not in bench.core.kinds()
+    assert not bench.listener._actions.is_reachable
 
 
 def test_the_status_file_shows_the_nodes(bench: Bench, tmp_path: Path) -> None:
