@@ -89,6 +89,8 @@ class Journal:
         self._notes = dict(memory.notes)
         self._history = deque(map(_dump, memory.history), maxlen=HISTORY_MAX)
         self.memory = memory
+        if memory != Memory() and not self._path.exists():
+            self._write()  # the copy may be lost, too
 
     def recent(self, count: int) -> list[Any]:
         """Give the last records of restarts, oldest first."""
@@ -169,8 +171,11 @@ class Journal:
             logger.info("journal_written_again path=%s", self._path)
         self._is_failing = False
         # Not durable: it is for the next listener of this run of the machine.
-        with contextlib.suppress(OSError):
+        try:
             replace_file(self._copy, head, mode=0o600, durable=False)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._copy.unlink()  # it would bring back a hold that was lifted
         return True
 
     def _head(self) -> bytes:

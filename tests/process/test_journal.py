@@ -163,6 +163,36 @@ def test_a_lost_journal_costs_the_history_alone(
     again.close()
 
 
+def test_a_journal_that_was_lost_is_written_at_once(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """The copy may be lost before the next change."""
+    journal.note({"held": ["w:w_01"]})
+    journal.save()
+    journal.close()
+    (tmp_path / "run/journal.json").unlink()
+    reopened(tmp_path / "run").close()
+    (tmp_path / "run/journal.copy.json").unlink()
+
+    again = reopened(tmp_path / "run")
+
+    assert again.notes == {"held": ["w:w_01"]}
+    again.close()
+
+
+def test_a_copy_that_cannot_be_renewed_is_removed(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """An old one would bring back a hold that an operator has lifted."""
+    journal.note({"held": ["w:w_01"]})
+    journal.save()
+    (tmp_path / "run/journal.copy.json.new").mkdir()
+    journal.note({"held": []})
+
+    assert journal.save()
+    assert not (tmp_path / "run/journal.copy.json").exists()
+
+
 def test_the_copy_alone_may_be_damaged(journal: Journal, tmp_path: Path) -> None:
     """The journal counts; the copy is written anew with the next word."""
     journal.intend("w:w_00", {})
