@@ -1,7 +1,8 @@
 """``python -m tests.benchmarks``: measure, side by side, in one run.
 
-Prints a table, goal and figure beside each other, and writes ``results.json`` and
-``results.svg``. Exits 0 when everything was measured, kept or not: a missed goal is a
+Prints a table, goal and figure beside each other, and writes ``results.json``,
+``results.md`` and ``results.svg``. With ``--only``, what these have of other benchmarks
+is kept, if it is of the same mode and machine. Exits 0 when everything was measured, kept or not: a missed goal is a
 finding, a benchmark that breaks down is a failure.
 """
 
@@ -24,7 +25,7 @@ from tests.benchmarks.latency import produce_to_handler
 from tests.benchmarks.node_cost import memory_and_boot
 from tests.benchmarks.peers_backlog import against_peers
 from tests.benchmarks.restarting import gone_to_first_message
-from tests.benchmarks.results import Results, draw, table
+from tests.benchmarks.results import JSON, Results, draw
 from tests.benchmarks.scale import growth
 from tests.benchmarks.supervised import supervised
 from tests.benchmarks.watching import cost_of_watching, memory_of_the_listener
@@ -52,19 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    results = Results(quick=options.quick)
     home = options.home.resolve()
     rng = random.Random(options.seed)
     bench = Bench(home, quick=options.quick, rng=rng)
     bench.say(f"seed {options.seed}, results in {out}")
+    results = Results(quick=options.quick)
+    if options.only:
+        results = Results.to_go_on_with(out, quick=options.quick)
     if (load := os.getloadavg()[0]) > BUSY_LOAD:
         bench.say(f"something else is at work (load {load:.1f}): ratios may not hold")
     with bench:
         for key in options.only or BENCHMARKS:
             _measure(key, bench, results)
-            results.write(out / "results.json")
-    sys.stdout.write(table(results.figures) + "\n")
-    draw(out / "results.json", out / "results.svg", bench.environments)
+            results.write(out)
+    sys.stdout.write(results.as_markdown())
+    draw(out / JSON, out / "results.svg", bench.environments)
     for key, failure in results.failures.items():
         sys.stderr.write(f"benchmark {key} broke down:\n{failure}\n")
     return int(bool(results.failures))
@@ -73,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(key: str, bench: Bench, results: Results) -> None:
     """Run one benchmark; what breaks it is kept, and the next one is run."""
     bench.say(f"benchmark {key} ...")
+    results.forget(key)
     try:
         for measured in BENCHMARKS[key](bench):
             results.add(measured)

@@ -202,6 +202,6 @@ def _per_partition(
             Side(f"{many} partitions", "% of a core", at_many),
             Side(f"{some} partitions", "% of a core", at_some),
         ),
-        note=f"{1 / EVERY_S:.0f} messages/s spread over all; librdkafka's own included; "
+        note=f"{1 / EVERY_S:.0f} messages/s spread over all; librdkafka's is in it; "
         "the messages cost as much with few partitions, which makes it less than 1",
     )
