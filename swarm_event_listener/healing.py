@@ -202,6 +202,6 @@ def _record(
         status=None if status is None else status.value,
         reason=reason,
         in_flight=node.report.in_flight if node.report else (),
-        rss_mb=None if memory_bytes is None else memory_bytes >> 20,
+        rss_mb=None if memory_bytes is None else round(memory_bytes / 2**20),
         detected_at_s=now_s,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from swarm_event_listener.events import ProcessState, Reported, group_of
+from swarm_event_listener.record import Cause
 from swarm_event_listener.restart import Restart
 from swarm_event_listener.restarts import Pace, suspect
 from swarm_event_listener.rules import (
@@ -169,11 +170,23 @@ def _explained(node: Node, report: Report) -> tuple[Failure, ...]:
 
     Only its successor's first word counts: later ones may come after a failure of that.
     """
-    if not (report.died_in_flight and node.failures) or node.report is not None:
+    is_told = report.died_in_flight and node.report is None
+    if not (is_told and node.failures and _follows_a_failure(node)):
         return node.failures
     *before, last = node.failures
     left = _farther(last.oldest_in_flight, report.died_in_flight[0])
     return (*before, replace(last, oldest_in_flight=left))
+
+
+def _follows_a_failure(node: Node) -> bool:
+    """Tell whether the process before this one failed, and was not just stopped.
+
+    One that an operator or a roll stopped may have been KILLed with work in flight,
+    which says nothing about a failure before that.
+    """
+    restart = node.restart
+    is_healed = restart is not None and restart.record.cause is not Cause.ROLL
+    return node.is_respawn or is_healed
 
 
 def _farther(reported: str | None, left: str) -> str:

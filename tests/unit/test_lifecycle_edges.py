@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener import lifecycle, resuming, starting, stopping
+from swarm_event_listener import lifecycle, node, resuming, starting, stopping
 from swarm_event_listener.events import (
     Answer,
     Event,
@@ -24,6 +24,7 @@ from swarm_event_listener.events import (
     Tick,
     Word,
 )
+from swarm_event_listener.record import Cause
 from swarm_event_listener.restart import Phase
 from swarm_event_listener.restarts import Pace
 from swarm_event_listener.rules import Status
@@ -262,6 +263,52 @@ def test_listeners_that_die_young_still_heal_the_next_node() -> None:
         world.run(20)
 
     assert "swarm:node_1" in {record.node for record in world.records}
+
+
+@pytest.mark.parametrize(
+    ("cause", "known"),
+    [(None, None), (Cause.ROLL, None), (Cause.RULE, "t/0@7"), (Cause.FATAL, "t/0@7")],
+)
+def test_what_a_stopped_process_left_is_not_about_an_earlier_failure(
+    cause: Cause | None, known: str | None
+) -> None:
+    """An operator or a roll stopped it, whose patience ended in a KILL."""
+    restart = (
+        None if cause is None else in_phase(Phase.RECOVERING, record={"cause": cause})
+    )
+    newborn = replace(
+        node.appeared(N0, ProcessState.RUNNING, 8, now_s=1000.0),
+        failures=(node.Failure(900.0),),
+        restart=restart,
+    )
+    first = Reported(name=N0, pid=8, report=report(died_in_flight=("t/0@7",)))
+
+    told = node.reported(newborn, first, now_s=1001.0)
+
+    assert told.failures == (node.Failure(900.0, known),)
+
+
+def test_a_reading_is_news_when_it_changes_or_is_over_the_limit() -> None:
+    """Those over the limit are counted, each of them."""
+    limits = replace(POLICY.limits, memory_limit_bytes=100)
+    unread = node.appeared(N0, ProcessState.RUNNING, 8, now_s=1000.0)
+    well = node.measured(unread, 90, limits)
+    ill = node.measured(unread, 110, limits)
+
+    assert node.is_news(unread, 90)
+    assert [node.is_news(well, read) for read in (90, 91)] == [False, True]
+    assert node.is_news(ill, 110)
+
+
+def test_the_memory_on_record_is_rounded_as_it_is_shown() -> None:
+    """The reason and the figure of one restart do not differ by one."""
+    world = World().run(2)
+    world.processes[N0].memory_bytes = 11 * 2**18  # 2.75 MB
+    world.run(2)
+    hang(world)
+    world.run(10)
+
+    assert world.records[0].rss_mb == 3
 
 
 def test_a_late_word_of_a_dead_process_is_no_sign_of_life() -> None:
