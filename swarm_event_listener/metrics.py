@@ -240,10 +240,11 @@ NODE_METRICS: Final = (
         Metric(
             f"node_{reason}_restarts_total",
             "counter",
-            f"Restarts of the node by the listener for this reason: {told}.",
+            "Restarts of the node by the listener for this reason: "
+            f"{_REASONS[reason]}.",
             partial(_restarts, reason=reason),
         )
-        for reason, told in _REASONS.items()
+        for reason in REASONS
     ),
     *(
         Metric(
