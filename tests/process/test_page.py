@@ -184,6 +184,40 @@ def test_an_ill_node_among_a_hundred_is_a_key_away(page: Page) -> None:
     assert focus["isInView"]
 
 
+def test_a_link_keeps_the_focus_while_others_come_and_go(page: Page) -> None:
+    """Also when its own node is ill in another way; it stands in the same order."""
+    scene = pictures.scenes()["hundred"]
+    links = tabbed(page.open(scene), 6)[4:]
+    ill = page.browser.run(
+        "const ill = shown.nodes.filter(n => n.health !== 'healthy'); "
+        "shown.nodes[1].health = 'held'; ill[0].health = 'healthy'; "
+        "ill[1].health = 'waiting'; draw(shown); "
+        "return [...$('ill').children].map(item => item.textContent)"
+    )
+
+    assert links[-1]["text"] == "swarm_worker_17"
+    assert page.browser.run(_FOCUS)["text"] == "swarm_worker_17"
+    assert ill[:2] == ["swarm_worker_01 held", "swarm_worker_17 waiting"]
+    assert len(ill) == len(set(ill)) == 6
+
+
+def test_of_many_ill_nodes_some_are_counted(page: Page) -> None:
+    """Twenty links, and how many more there are at this moment."""
+    scene = pictures.scenes()["hundred"]
+    last = page.open(scene).run(
+        "return [90, 91, 20].map(many => { shown.nodes.forEach((n, i) => { "
+        "n.health = i < many ? 'held' : 'healthy' }); draw(shown); const items = "
+        "$('ill').children; return [items.length, items[items.length - 1].textContent]"
+        "})"
+    )
+
+    assert last == [
+        [21, "and 70 more"],
+        [21, "and 71 more"],
+        [20, "swarm_worker_19 held"],
+    ]
+
+
 def test_nothing_is_written_anew_that_has_not_changed(page: Page) -> None:
     """Who listens to the page, or marks a line of it, is not disturbed."""
     scene = pictures.scenes()["backing_off"]
