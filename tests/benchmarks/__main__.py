@@ -2,8 +2,8 @@
 
 Prints a table, goal and figure beside each other, and writes ``results.json``,
 ``results.md`` and ``results.svg``. With ``--only``, what these have of other benchmarks
-is kept, if it is of the same mode and machine. Exits 0 when everything was measured, kept or not: a missed goal is a
-finding, a benchmark that breaks down is a failure.
+is kept, if it is of the same mode and machine. Exits 0 when everything was measured,
+kept or not: a missed goal is a finding, a benchmark that breaks down is a failure.
 """
 
 from __future__ import annotations

@@ -33,15 +33,15 @@ def main(what: str, told: str = "") -> None:
     phase_s = os.getpid() % 500 / 100 if what == "beats" else 0.0
     tell(0)
     count = 1
-    told = (time.monotonic() - phase_s) // EVERY
+    period = (time.monotonic() - phase_s) // EVERY
     held = None
     while os.getppid() == parent_pid:
         now_s = time.monotonic() - phase_s
         next_s = (now_s + EARLY_S) // 1 + 1
         select.select([], [], [], next_s - now_s)
         held = _breathe(held)
-        if next_s // EVERY > told:  # also where a wake-up was missed
-            told = next_s // EVERY
+        if next_s // EVERY > period:  # also where a wake-up was missed
+            period = next_s // EVERY
             tell(count)
             count += 1
 

@@ -24,6 +24,28 @@ JSON: Final = "results.json"
 MARKDOWN: Final = "results.md"
 
 
+def measured_on() -> dict[str, str]:
+    """Say where it was measured, and with which versions."""
+    packages = ("confluent-kafka", "supervisor", "psutil")
+    return {
+        "cpu": _cpu_model(),
+        "cores": str(os.cpu_count()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "kafka": kafka_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
 @dataclass
 class Results:
     """Everything that was measured so far, as the file has it.
@@ -37,7 +59,7 @@ class Results:
     """
 
     quick: bool
-    machine: Mapping[str, str] = field(default_factory=lambda: machine())
+    machine: Mapping[str, str] = field(default_factory=measured_on)
     figures: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -48,7 +70,7 @@ class Results:
         path = folder / JSON
         if path.exists():
             kept = cls(**json.loads(path.read_text(encoding="utf-8")))
-            if (kept.quick, kept.machine) == (quick, machine()):
+            if (kept.quick, kept.machine) == (quick, measured_on()):
                 return kept
         return cls(quick=quick)
 
@@ -84,28 +106,6 @@ def _order(measured: Mapping[str, Any]) -> tuple[int, str]:
     """Give the number of a key and its letter: 9 comes before 10."""
     digits = measured["key"].rstrip(ascii_lowercase)
     return int(digits), measured["key"][len(digits) :]
-
-
-def machine() -> dict[str, str]:
-    """Say where it was measured, and with which versions."""
-    packages = ("confluent-kafka", "supervisor", "psutil")
-    return {
-        "cpu": _cpu_model(),
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "kafka": kafka_version(),
-        **{name: version(name) for name in packages},
-    }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.machine()
 
 
 def table(figures: Sequence[Mapping[str, Any]]) -> str:

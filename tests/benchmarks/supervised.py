@@ -138,8 +138,8 @@ def run(bench: Bench, nodes: int, *, work: str) -> Supervised:
     """
     shared = backlog(bench)
     orders: dict[str, Any] = {}
-    # The share of supervision is taken from this one: whole intervals count.
-    is_aligned = work == "toil" and not bench.quick
+    # The share of supervision is taken from one node that toils.
+    is_aligned = nodes == 1 and work == "toil" and not bench.quick
     window_s = SHARE_S if is_aligned else bench.window_s
 
     def prepare(folder: Path) -> None:
