@@ -90,7 +90,10 @@ def browsing(profile: Path) -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("no chromium: apt-get install chromium chromium-driver")
+        pytest.skip(
+            "chromium or chromedriver is not here: apt-get install chromium "
+            "chromium-driver"
+        )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
