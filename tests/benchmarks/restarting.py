@@ -93,7 +93,7 @@ def _figure(key: str, begin: str, pairs: Pairs) -> Figure:
         values=pairs.ratios,
         goal=Goal("<=", 1.1),
         sides=pairs.sides("node", "bare", unit="ms"),
-        note="seven pairs; ours is quieted before it is asked to stop; bare: the same "
+        note="ours is quieted before it is asked to stop; bare: the same "
         "imports, TERM at work, started again as soon as it has ended; the gap is the "
         f"{GAP_S:.0f} s that ours is told to wait before it starts anew",
     )
