@@ -53,7 +53,7 @@ LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
 DRAIN_MESSAGES: Final = 4_000
 DRAIN_BYTES: Final = 8 * 2**20
 
-MARKS_EVERY_S: Final = 1.0  # as often as offsets are committed
+MARKS_EVERY_S: Final = 1.0  # what is marked done is told to Kafka with the rest
 
 JOIN_AGAIN_S: Final = 1.0
 
@@ -305,7 +305,6 @@ class GroupConsumer:
         if now_s - self._marks_at_s > MARKS_EVERY_S:
             self._marks_at_s = now_s
             self._processing.count_marks()
-            lanes.store_again()
         offsets.store(client, lanes, group=self._plan.group)
 
     def _pause(self, client: Consumer, lanes: Iterable[Lane]) -> None:

@@ -315,10 +315,18 @@ class Lanes:
         with self._changed:
             return list(self._owing)
 
-    def store_again(self) -> None:
-        """Have the offsets of lanes that owe stored anew: a store may have failed."""
+    def overdue(self, *, now_s: float) -> list[Lane]:
+        """Give the lanes of which work is not committed in time, be there more or not.
+
+        Those that owe are among them.
+        """
+        return self.uncommitted(older_than_s=self._commit_within_s, now_s=now_s)
+
+    def uncommitted(self, *, older_than_s: float = 0.0, now_s: float) -> list[Lane]:
+        """Give the lanes that have had work to commit for longer than that."""
         with self._changed:
-            self._unstored |= self._owing
+            lanes = self._lanes.values()
+            return [lane for lane in lanes if lane.debt.age_s(now_s) > older_than_s]
 
     def count_marks(self, *, now_s: float) -> None:
         """Let offsets move as far as batches that are out have marked messages done."""
@@ -331,6 +339,8 @@ class Lanes:
         offset = offset_of(last) + 1
         # Lower than before, too: messages come in order, so the log was reset.
         if not lane.closed and offset != lane.next_offset:
+            if offset < lane.next_offset:
+                lane.singly_until = -1
             lane.next_offset = offset
             lane.leader_epoch = last.leader_epoch()
             lane.debt.grow(offset, now_s=now_s)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.lane import Lane
 from swarm_worker.lanes import Lanes
-from swarm_worker.statistics import Figures
 from swarm_worker.troubles import text_of
 
 logger = logging.getLogger(__name__)
@@ -56,10 +55,11 @@ def commit(
 ) -> None:
     """Commit what is done of lanes, whatever was committed before.
 
-    librdkafka's own commits never go back. A topic that was created again, or an offset
-    that was reset, begins below the committed offset: left at that, a restart would
-    skip what arrives meanwhile. `store` first: what is stored is committed by a close,
-    and would undo this.
+    librdkafka's own commits never go back, neither in offset nor, before that, in the
+    epoch of the leader. A topic that was created again, or an offset that was reset,
+    begins below what is committed: left at that, a restart would skip what arrives
+    meanwhile. `store` first: what is stored is committed by a close, and would undo
+    this.
 
     Args:
         client: The client.
@@ -84,15 +84,6 @@ def commit(
                 continue
             logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
         return
-
-
-def behind_commit(lanes: Iterable[Lane], figures: Figures) -> Iterator[Lane]:
-    """Give the lanes that are at work below their committed offset."""
-    for lane in lanes:
-        partition = figures.partitions.get((lane.topic, lane.partition))
-        committed = partition.committed_offset if partition else None
-        if committed is not None and 0 <= lane.next_offset < committed:
-            yield lane
 
 
 def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:

@@ -53,14 +53,12 @@ class Figures:
 
     Attributes:
         brokers_up: Brokers with a live connection.
-        coordinator_up: The group's coordinator is known and connected.
         join_state: The member's state in its group; None without a group.
         rebalance_count: Assignments and revocations so far.
         partitions: By topic and partition.
     """
 
     brokers_up: int
-    coordinator_up: bool
     join_state: str | None
     rebalance_count: int
     partitions: Mapping[Key, PartitionFigures]
@@ -82,7 +80,6 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
-        coordinator_up=bool(up) and group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
         partitions={
@@ -213,7 +210,7 @@ class Stalls:
             figures: The statistics.
             movable: Partitions that wait for nothing but messages: not paused, not in
                 back-off, nothing at a handler.
-            owing: Those that wait for a commit, though nothing speaks against one.
+            owing: Those that wait for a commit, though Kafka seems to take them.
             now_s: When they came.
         """
         seen: dict[Key, tuple[int | None, float]] = {}

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
-
-from confluent_kafka import KafkaError
 
 from swarm_worker import offsets, statistics
 from swarm_worker.hidden import without_secrets
 from swarm_worker.troubles import Kind, Troubles, advice, kind_of, no_offset
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
     from swarm_worker.lane import Lane
     from swarm_worker.lanes import Lanes
@@ -33,10 +30,6 @@ ECHO_S: Final = 10.0
 
 # Work that waits so long for its commit is told of. Rebalances are shorter as a rule.
 OWES_LONG_S: Final = 10.0
-# How long after a refused commit Kafka is held to refuse them, and how long after one
-# that it took, to take them: some intervals, where nobody has set a longer one.
-REFUSES_S: Final = 10.0
-TAKES_S: Final = 3.0
 
 _LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
 
@@ -86,8 +79,7 @@ class Watch:
         self._held_since_s: float | None = None
         self._lost_session = False
         self._rejoined_at_s: float | None = None
-        self._refused_at_s = self._taken_at_s = -inf  # a commit
-        self._refusal = ""
+        self._refusal = ""  # of the last commit
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
@@ -214,14 +206,9 @@ class Watch:
         self, error: KafkaError | None, partitions: list[TopicPartition]
     ) -> None:
         """Take note of the answer to a commit; the client's ``on_commit``."""
-        if error is not None and error.code() == KafkaError._NO_OFFSET:  # noqa: SLF001
-            self._taken_at_s = self._clock()  # there was nothing to commit
-            return
         refusals = [e for e in (error, *(at.error for at in partitions)) if e]
-        if refusals:
-            self._refused_at_s, self._refusal = self._clock(), refusals[0].str()
+        self._refusal = refusals[0].str() if refusals else ""
         if error is None:
-            self._taken_at_s = self._clock()
             taken = {
                 (at.topic, at.partition): at.offset
                 for at in partitions
@@ -239,11 +226,26 @@ class Watch:
             self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
             if now_s - self._born_at_s > HELD_ID_SETTLED_S and self.failure is None:
                 self.accepted()
-        if self._client is not None and lanes:
-            behind = offsets.behind_commit(lanes, figures)
-            offsets.commit(self._client, behind, group=self._group, wait=False)
+        # Assigned directly, there is no group to rebalance.
+        is_steady = not self._is_subscribed or self._steadiness.is_steady(figures)
+        takes_commits = is_steady and figures.brokers_up > 0
+        if takes_commits:
+            self._commit_overdue(now_s)
         self._tell_of_debts(now_s)
-        self._measure(figures, lanes, now_s)
+        # Where Kafka refuses, no restart would help.
+        owing = self._lanes.owing() if takes_commits and not self._refusal else []
+        self._measure(figures, lanes, owing, now_s)
+
+    def _commit_overdue(self, now_s: float) -> None:
+        """Commit what librdkafka's timer has not committed, such as what goes back.
+
+        Only where the group has just been told to be steady. A commit that is sent
+        while a join is not answered is of a generation that is over by the time it is
+        read, and librdkafka drops its whole assignment for that answer.
+        """
+        if self._client is not None and (lanes := self._lanes.overdue(now_s=now_s)):
+            offsets.store(self._client, self._lanes, group=self._group)
+            offsets.commit(self._client, lanes, group=self._group, wait=False)
 
     def _tell_of_debts(self, now_s: float) -> None:
         """Say that handlers wait for commits, and when that is over."""
@@ -258,7 +260,11 @@ class Watch:
             )
 
     def _measure(
-        self, figures: statistics.Figures, lanes: Iterable[Lane], now_s: float
+        self,
+        figures: statistics.Figures,
+        lanes: Iterable[Lane],
+        owing: Iterable[Lane],
+        now_s: float,
     ) -> None:
         progress, idle = self._progress, self._lanes.idle()
         done = {(lane.topic, lane.partition): lane.position for lane in lanes}
@@ -267,7 +273,10 @@ class Watch:
         blocked = set(progress.blocked)
         movable = [key for key in idle if f"{key[0]}/{key[1]}" not in blocked]
         progress.stalled_since_s = self._stalls.update(
-            figures, movable, owing=self._owing_to(figures, now_s), now_s=now_s
+            figures,
+            movable,
+            owing=[(lane.topic, lane.partition) for lane in owing],
+            now_s=now_s,
         )
         progress.unsteady_since_s = self._steadiness.update(
             figures,
@@ -275,23 +284,4 @@ class Watch:
             is_refused=not self._is_subscribed
             or self.troubles.has(Kind.GROUP, Kind.CREDENTIALS, Kind.HELD_ID),
             now_s=now_s,
-        )
-
-    def _owing_to(
-        self, figures: statistics.Figures, now_s: float
-    ) -> list[statistics.Key]:
-        """Give partitions that wait for commits, though Kafka takes them.
-
-        Where it does not, be it refused, away or frozen, no restart would help.
-        """
-        takes = (
-            now_s - self._taken_at_s < TAKES_S
-            and now_s - self._refused_at_s > REFUSES_S
-            and figures.coordinator_up
-            and self._steadiness.is_steady(figures)
-        )
-        return (
-            []
-            if not takes
-            else [(lane.topic, lane.partition) for lane in self._lanes.owing()]
         )

@@ -710,13 +710,26 @@ def test_lane_that_owes_is_no_idle_one_and_holds_nobody_up() -> None:
     assert fixture.lanes.idle() == []
     assert fixture.stored() == {0: 4}
     assert fixture.stored() == {}
-    fixture.lanes.store_again()
-    assert fixture.stored() == {0: 4}, "what a store has lost is stored anew"
 
     assert fixture.lanes.retire([("t", 0)], within_s=0.0) == []
     assert fixture.lanes.owing() == []
     fixture.lanes.committed({("t", 0): 4}, now_s=NOW_S + 2.0)
     assert fixture.submitted == []
+
+
+def test_work_is_overdue_where_nothing_comes_after_it_too() -> None:
+    """Such a lane never asks for a batch, so never owes, yet has work to commit."""
+    fixture = Fixture(partitions=2)
+    fixture.add(1)
+    fixture.succeed()
+    later_s = NOW_S + COMMIT_WITHIN_S + 0.1
+
+    assert fixture.lanes.overdue(now_s=NOW_S + COMMIT_WITHIN_S) == []
+    assert fixture.lanes.uncommitted(now_s=NOW_S + 0.1) == [fixture.lane()]
+    assert fixture.lanes.overdue(now_s=later_s) == [fixture.lane()]
+    assert fixture.lanes.owing() == []
+    fixture.lanes.committed({("t", 0): 1}, now_s=later_s)
+    assert fixture.lanes.uncommitted(now_s=later_s) == []
 
 
 def test_lane_that_is_closed_owes_nothing() -> None:
@@ -787,6 +800,18 @@ def test_log_that_is_reset_is_stored_from_its_begin(polls: int, gap: int) -> Non
     assert stored[-1] == offsets(new)[-1] + 1
     assert stored == [offset + 1 for offset in done if offset + 1 in stored]
     assert lane(fixture).position == stored[-1]
+
+
+def test_failure_in_the_old_log_does_not_slow_down_the_new() -> None:
+    """Its messages come one by one to the end of the batch that failed, no further."""
+    fixture = Fixture()
+    fixture.add(2, first=1_000)
+    fixture.fail()
+    fixture.lanes.due(now_s=NOW_S + 2.0)
+    fixture.add(9)
+
+    assert [fixture.succeed() for _ in range(3)] == [[1_000], [1_001], [0]]
+    assert [fixture.succeed() for _ in range(2)] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
 def test_commit_of_the_old_log_settles_nothing_of_the_new() -> None:

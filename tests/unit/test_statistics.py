@@ -20,7 +20,6 @@ def told(
     broker: str = "UP",
     join_state: str = "steady",
     rebalances: int = 1,
-    coordinator: str = "up",
 ) -> str:
     """One emission, cut down to what is read."""
     partition: dict[str, Any] = {
@@ -46,7 +45,6 @@ def told(
                 }
             },
             "cgrp": {
-                "state": coordinator,
                 "join_state": join_state,
                 "rebalance_cnt": rebalances,
             },
@@ -63,13 +61,6 @@ def test_brokers_up_are_real_ones() -> None:
     """The coordinator's connection is to one that is counted already."""
     assert figures().brokers_up == 1
     assert figures(broker="CONNECT").brokers_up == 0
-
-
-def test_coordinator_is_up_where_it_is_known_and_a_broker_is() -> None:
-    """Each alone is not enough."""
-    assert figures().coordinator_up
-    assert not figures(coordinator="query-coord").coordinator_up
-    assert not figures(broker="CONNECT").coordinator_up
 
 
 def test_end_is_the_last_stable_offset_by_default() -> None:

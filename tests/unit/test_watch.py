@@ -7,14 +7,14 @@ import logging
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from swarm_worker.app import Route
 from swarm_worker.batch import message
 from swarm_worker.lane import Lane
 from swarm_worker.lanes import Lanes
 from swarm_worker.progress import Progress
-from swarm_worker.watch import ECHO_S, OWES_LONG_S, REFUSES_S, Watch
+from swarm_worker.watch import ECHO_S, OWES_LONG_S, Watch
 
 
 class Clock:
@@ -72,10 +72,28 @@ def test_new_client_has_lost_no_session() -> None:
     assert not watch.fenced_itself
 
 
+class Client:
+    """Keeps the offsets that it is told to store and to commit."""
+
+    def __init__(self) -> None:
+        self.stored: list[int] = []
+        self.asked: list[int] = []
+
+    def store_offsets(self, *, offsets: list[TopicPartition]) -> None:
+        """Keep them."""
+        self.stored += [at.offset for at in offsets]
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        """Keep them; the thread that polls must not wait for the answer."""
+        assert asynchronous
+        self.asked += [at.offset for at in offsets]
+
+
 class Debtor:
     """A group with one partition whose work is done and not committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_subscribed: bool = True) -> None:
+        self.client = Client()
         self.clock = Clock()
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=1, submit=self.submitted.append)
@@ -87,6 +105,7 @@ class Debtor:
             lanes=self.lanes,
             clock=self.clock,
         )
+        self.watch.begin(self.client, is_subscribed=is_subscribed)  # type: ignore[arg-type]
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
         (lane,) = self.lanes.all()
         self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
@@ -104,8 +123,8 @@ class Debtor:
     def tell(self, **changed: Any) -> tuple[str, ...]:
         """Statistics come half a second later; give what stands still."""
         self.clock.now_s += 0.5
-        group = {"state": "up", "join_state": "steady", **changed}
-        broker = {"name": "b", "nodeid": 1, "state": "UP"}
+        group = {"join_state": "steady", **changed}
+        broker = {"name": "b", "nodeid": 1, "state": group.pop("broker", "UP")}
         self.watch.on_statistics(json.dumps({"cgrp": group, "brokers": {"b": broker}}))
         snapshot = self.progress.snapshot(now_s=self.clock.now_s)
         return snapshot.stalled if snapshot.stalled_ms is not None else ()
@@ -132,7 +151,6 @@ def test_commit_that_was_taken_lets_its_lane_go_on() -> None:
     debtor = Debtor()
     debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
     debtor.answer(None, of_partition=KafkaError.NOT_COORDINATOR)
-    debtor.answer(KafkaError._NO_OFFSET)
     assert debtor.submitted == []
 
     debtor.answer(None)
@@ -159,31 +177,61 @@ def test_refused_commits_are_told_of_once_and_are_no_stall(
     assert over.startswith("kafka_trouble_over group=billing")
 
 
-@pytest.mark.parametrize(
-    "group", [{"state": "wait-coord"}, {"join_state": "wait-sync"}]
-)
-def test_lane_that_owes_for_a_reason_is_no_stall(group: dict[str, str]) -> None:
-    """A coordinator that moves, a rebalance: they end, and a restart helps nobody."""
+NOT_NOW = [{"join_state": "wait-sync"}, {"broker": "CONNECT"}]
+
+
+@pytest.mark.parametrize("told", NOT_NOW)
+def test_lane_that_owes_for_a_reason_is_no_stall(told: dict[str, str]) -> None:
+    """A rebalance, no broker: they end, and a restart helps nobody."""
     debtor = Debtor()
 
-    for _ in range(4):
-        debtor.answer(KafkaError._NO_OFFSET)
-        assert debtor.tell(**group) == ()
+    assert [debtor.tell(**told) for _ in range(4)] == [()] * 4
 
 
-def test_lane_that_owes_while_no_commit_is_answered_is_no_stall() -> None:
-    """So it is with a broker that is frozen: all is well but for the answers."""
-    debtor = Debtor()
-
-    assert [debtor.tell() for _ in range(4)] == [()] * 4
-
-
-def test_lane_that_owes_while_commits_are_taken_is_a_stall() -> None:
-    """Others' are, or there is nothing to commit: then a restart is what helps."""
+def test_lane_that_owes_for_no_reason_is_a_stall() -> None:
+    """The group is steady, Kafka refuses nothing; it is none once a commit is taken."""
     debtor = Debtor()
     debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    debtor.clock.now_s += REFUSES_S
+    assert [debtor.tell() for _ in range(2)] == [()] * 2
 
-    for stalled in ((), ("t/0",)):
-        debtor.answer(KafkaError._NO_OFFSET)
-        assert debtor.tell() == stalled
+    debtor = Debtor()
+    assert [debtor.tell() for _ in range(2)] == [(), ("t/0",)]
+    debtor.answer(None)
+    assert debtor.tell() == ()
+
+
+def test_reason_is_that_of_the_last_commit(caplog: pytest.LogCaptureFixture) -> None:
+    """One that was refused before another was taken is none."""
+    debtor = Debtor()
+    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    debtor.watch.on_commit(None, [])
+    debtor.clock.now_s += OWES_LONG_S
+    debtor.tell()
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "Kafka takes no commits (no answer)" in line
+
+
+def test_what_the_timer_does_not_commit_is_committed_in_a_steady_group() -> None:
+    """Such as offsets that went back; stored before that, lest a close undoes it.
+
+    In a rebalance it would be of a generation that is over, and cost the assignment.
+    """
+    debtor = Debtor()
+    for told in NOT_NOW:
+        debtor.tell(**told)
+    assert debtor.client.asked == []
+
+    debtor.tell()
+    assert debtor.client.stored == debtor.client.asked == [1]
+    debtor.answer(None)
+    debtor.tell()
+    assert debtor.client.asked == [1]
+
+
+def test_without_a_group_there_is_no_rebalance_to_wait_for() -> None:
+    """Partitions that are assigned directly are committed in any state."""
+    debtor = Debtor(is_subscribed=False)
+    debtor.tell(join_state="init")
+
+    assert debtor.client.asked == [1]
