@@ -1,9 +1,12 @@
 """Topics and partitions as they are, or are not (yet); on real Kafka."""
 
+import threading
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from swarm_worker.app import App
+from swarm_worker.batch import Batch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -113,6 +116,41 @@ def test_recreated_topic_is_consumed_again(kafka: KafkaBroker) -> None:
         await_committed(kafka, name, name, {0: 3}, within_s=30.0)
         assert node.failures == []
     assert seen.offsets == [(0, o) for o in [0, 1, 2, 3, 4, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("protocol", ["eager", "consumer"])
+def test_log_that_begins_anew_is_committed_from_its_begin(
+    kafka: KafkaBroker, protocol: str
+) -> None:
+    """Without a rebalance, as when librdkafka resets an offset that is gone.
+
+    A restart would else skip what the new log has below the offset of the old one.
+    """
+    name = kafka.create_topic(unique(f"reset-{protocol}"), 1)
+    app, seen, third = App(group=name), list[int](), threading.Event()
+
+    @app.topic(name, max_messages=1)
+    def handle(batch: Batch) -> None:
+        seen.append(batch[0].offset() or 0)
+        if seen[20:] == [0, 1, 2, 3]:
+            third.wait(20.0)
+
+    told = settings(kafka.bootstrap, kafka=PROTOCOLS[protocol])
+    with Node(app, told) as node:
+        produce(kafka.bootstrap, name, 20)
+        await_committed(kafka, name, name, {0: 20})
+        watch = node.consumers[0].watch
+
+        def reset() -> None:  # on the poll thread
+            watch.polled = polled  # type: ignore[method-assign]
+            assert watch._client is not None
+            watch._client.seek(TopicPartition(name, 0, 0))
+
+        polled, watch.polled = watch.polled, reset  # type: ignore[method-assign]
+        await_committed(kafka, name, name, {0: 3}, within_s=5.0)
+        third.set()
+        await_committed(kafka, name, name, {0: 20})
+    assert seen == [*range(20), *range(20)]
 
 
 @pytest.mark.parametrize("protocol", ["eager", "consumer"])
