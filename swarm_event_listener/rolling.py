@@ -61,6 +61,14 @@ class Rolling:
             self._rolls[group] = replace(rolled, is_cancelled=True)
             yield lines.rolling(self._rolls[group], "roll_cancelled")
 
+    def has_turn(self, name: str) -> bool:
+        """Tell whether it is a node's turn: what it reports may move its roll on."""
+        return any(
+            turned.name == name
+            for rolled in self._rolls.values()
+            for turned in rolled.turned
+        )
+
     def advance(self, *, now_s: float) -> Iterator[Action]:
         """Move all rolls on. What changed has to be noted before the actions."""
         for group, before in list(self._rolls.items()):

@@ -258,6 +258,8 @@ class Swarm:
         yield from self._healing.consider(
             self._table.nodes[node.name], now_s=now_s, is_tick=False
         )
+        if self._rolling.has_turn(node.name):  # it may be idle until the next step
+            yield from self._advance_rolls(now_s=now_s)
 
     def _suspected(self, before: Node, node: Node) -> Iterator[Action]:
         """Name a message that is known to have killed only by what it left."""
@@ -297,11 +299,14 @@ class Swarm:
             if node.state is ProcessState.FATAL:  # also when it was held, or unheard
                 yield from self._healing.take_over(node, now_s=now_s)
             yield from self._healing.consider(node, now_s=now_s, is_tick=True)
-        if not self._healing.is_closing:
-            yield from self._rolling.advance(now_s=now_s)
+        yield from self._advance_rolls(now_s=now_s)
         if self._must_survey(now_s=now_s):
             self._asked_at_s = now_s
             yield Survey()
+
+    def _advance_rolls(self, *, now_s: float) -> Iterator[Action]:
+        if not self._healing.is_closing:
+            yield from self._rolling.advance(now_s=now_s)
 
     def _must_survey(self, *, now_s: float) -> bool:
         if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:

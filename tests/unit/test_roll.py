@@ -10,6 +10,7 @@ import pytest
 from swarm_event_listener.events import (
     Closing,
     GroupRemoved,
+    Intend,
     Ordered,
     ProcessState,
     Reported,
@@ -63,6 +64,21 @@ def test_a_node_with_work_is_not_stopped_before_its_batches_are_done() -> None:
     busy.report = {**busy.report, "consume_age_ms": None}
     world.run(2)
     assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
+
+
+def test_a_node_that_is_drained_is_restarted_by_its_report() -> None:
+    """It does nothing until then: the next tick may be a second away."""
+    world = World().run(2)
+    node = world.processes["swarm:node_0"]
+    node.report = {"consume_age_ms": 100}
+    world.tell(ORDER)
+    world.run(2)
+    assert world.of(Intend) == []
+
+    node.report = {**node.report, "consume_age_ms": None}
+    world.report_of(node)
+
+    assert [intend.name for intend in world.of(Intend)] == ["swarm:node_0"]
 
 
 def test_a_node_that_does_not_drain_halts_the_roll_and_works_on() -> None:
