@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 # this member, which it does after max.poll.interval.ms.
 REVOKE_SHARE: Final = 0.8
 LETTERS_EVERY_S: Final = 0.05
+# Meanwhile nobody else commits the work of other partitions, which are to go on.
+COMMIT_EVERY_S: Final = 0.5
 
 METADATA_S: Final = 1.0  # the longest a question for metadata may block the thread
 TOPICS_EVERY_S: Final = 5.0  # between such questions while a topic is missing
@@ -190,13 +193,31 @@ class Assignment:
     def _retire(self, keys: Sequence[Key]) -> list[Lane]:
         """Wait for what is under way of partitions; give what was not over in time."""
         give_up_at_s = time.monotonic() + self._revoke_wait_s
+        commit_at_s = time.monotonic() + COMMIT_EVERY_S
         while True:
             left_s = max(0.0, give_up_at_s - time.monotonic())
-            slice_s = LETTERS_EVERY_S if self._letters.outstanding else left_s
+            slice_s = LETTERS_EVERY_S if self._letters.outstanding else COMMIT_EVERY_S
             late = self._lanes.retire(keys, within_s=min(slice_s, left_s))
             if not late or left_s <= 0:
                 return late
             self._letters.serve()
+            if time.monotonic() >= commit_at_s:
+                takes = self._commit_meanwhile()
+                commit_at_s = time.monotonic() + COMMIT_EVERY_S if takes else inf
+
+    def _commit_meanwhile(self) -> bool:
+        """Commit what is done so far; False if Kafka takes none, so not to try again.
+
+        librdkafka's timer does not in a rebalance, and nobody polls for its answers.
+        """
+        lanes = self._lanes.uncommitted(now_s=self._clock())
+        if not lanes:
+            return True
+        group = self._plan.group
+        offsets.store(self._client, self._lanes, group=group)
+        taken = offsets.commit(self._client, lanes, group=group, wait=True)
+        self._lanes.committed(taken, now_s=self._clock())
+        return bool(taken)
 
     def _leave(self, keys: Sequence[Key]) -> list[Lane]:
         lanes = [lane for key in keys if (lane := self._lanes.get(*key)) is not None]

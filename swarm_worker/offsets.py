@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.lane import Lane
-from swarm_worker.lanes import Lanes
+from swarm_worker.lanes import Key, Lanes
 from swarm_worker.troubles import text_of
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def commit(
     wait: bool,
     patience_s: float = 0.0,
     follow: Callable[[], Iterable[Lane]] | None = None,
-) -> None:
+) -> Mapping[Key, int]:
     """Commit what is done of lanes, whatever was committed before.
 
     librdkafka's own commits never go back, neither in offset nor, before that, in the
@@ -69,21 +69,34 @@ def commit(
         patience_s: How long to try again while the group rebalances.
         follow: Called before each such try: takes part in the rebalance for a while,
             and gives the lanes that are left.
+
+    Returns:
+        What Kafka has taken; nothing where it refused, or was not waited for.
     """
     give_up_at_s = time.monotonic() + patience_s
     while offsets := [_next_of(lane) for lane in lanes if lane.next_offset >= 0]:
         try:
             if wait:
-                client.commit(offsets=offsets, asynchronous=False)
-            else:
-                client.commit(offsets=offsets, asynchronous=True)
+                answer = client.commit(offsets=offsets, asynchronous=False)
+                return taken_of(answer)
+            client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             between = error.args[0].code() in _BETWEEN_GENERATIONS
             if follow is not None and between and time.monotonic() < give_up_at_s:
                 lanes = follow()
                 continue
             logger.warning("commit_failed group=%s reason=%r", group, text_of(error))
-        return
+        break
+    return {}
+
+
+def taken_of(answer: Iterable[TopicPartition]) -> Mapping[Key, int]:
+    """Give the offsets that the answer to a commit says are committed."""
+    return {
+        (at.topic, at.partition): at.offset
+        for at in answer
+        if at.error is None and at.offset >= 0
+    }
 
 
 def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:

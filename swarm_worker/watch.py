@@ -209,11 +209,7 @@ class Watch:
         refusals = [e for e in (error, *(at.error for at in partitions)) if e]
         self._refusal = refusals[0].str() if refusals else ""
         if error is None:
-            taken = {
-                (at.topic, at.partition): at.offset
-                for at in partitions
-                if at.error is None and at.offset >= 0
-            }
+            taken = offsets.taken_of(partitions)
             self._lanes.committed(taken, now_s=self._clock())
 
     # --- statistics -------------------------------------------------------------------

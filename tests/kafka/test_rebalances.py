@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
@@ -117,6 +120,49 @@ def test_handlers_wait_while_no_commit_is_taken(
         assert len(moments_s) > 100, "it had a second's work at hand"
         assert max(moments_s) - min(moments_s) < COMMIT_WITHIN_S + 0.2
     assert repeated == []
+
+
+@pytest.mark.parametrize("protocol", ["cooperative", "consumer"])
+def test_other_partitions_go_on_while_one_that_must_go_ends_its_batch(
+    kafka: KafkaBroker, protocol: str
+) -> None:
+    """Their work is committed in the middle of the revoke, so they need not wait.
+
+    Partitions 0 and 3 have a batch that takes long, and the newcomer gets one of them.
+    """
+    name = kafka.create_topic(unique(f"going-{protocol}"), 4)
+    app, others, gate = App(group=name), App(group=name), threading.Event()
+    done, own = Counter[int](), PROTOCOLS[protocol]
+    others.topic(name)(Seen())
+
+    @app.topic(name, max_messages=1)
+    def handle(batch: Batch) -> None:
+        gate.wait(20.0 if batch.partition in (0, 3) else 0.005)
+        done[batch.partition] += 1
+
+    for partition in range(4):
+        produce(kafka.bootstrap, name, 2_000, partition=partition)
+    told = settings(kafka.bootstrap, kafka=own, concurrency=4)
+    with Node(app, told) as node:
+        eventually(lambda: len(done) == 2, describe="it has begun")
+        with Node(others, settings(kafka.bootstrap, kafka=own, node=1)):
+            eventually(
+                lambda: (node.snapshot.poll_age_ms or 0) > 1_500,
+                within_s=20.0,
+                describe="it waits in its revoke for longer than work may wait",
+            )
+            before = max(done[1], done[2])
+            eventually(
+                lambda: max(kafka.committed(name, name).values()) > before + 200,
+                within_s=5.0,
+                every_s=0.1,
+                describe="another partition goes on, and is committed",
+            )
+            assert (node.snapshot.poll_age_ms or 0) > 1_500, "in the same revoke"
+            gate.set()
+            await_committed(
+                kafka, name, name, dict.fromkeys(range(4), 2_000), within_s=30.0
+            )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from swarm_worker import offsets
 from swarm_worker.app import Route
@@ -24,11 +24,13 @@ class Client:
         self.refusals = list(refusals)
         self.asked: list[dict[int, int]] = []
 
-    def commit(self, **told: Any) -> None:
+    def commit(self, **told: Any) -> list[TopicPartition]:
         """Refuse or take offsets."""
         self.asked.append({at.partition: at.offset for at in told["offsets"]})
         if self.refusals:
             raise KafkaException(KafkaError(self.refusals.pop(0)))
+        offsets: list[TopicPartition] = told["offsets"]
+        return offsets
 
 
 def lane(partition: int) -> Lane:
@@ -38,9 +40,10 @@ def lane(partition: int) -> Lane:
     return made
 
 
-def commit(client: Client, lanes: list[Lane], **options: Any) -> None:
-    """Commit, blocking."""
-    offsets.commit(client, lanes, group="g", wait=True, **options)  # type: ignore[arg-type]
+def commit(client: Client, lanes: list[Lane], **options: Any) -> dict[int, int]:
+    """Commit, blocking; give what was taken."""
+    taken = offsets.commit(client, lanes, group="g", wait=True, **options)  # type: ignore[arg-type]
+    return {partition: offset for (_, partition), offset in taken.items()}
 
 
 def test_commit_follows_a_rebalance_and_leaves_out_what_went_in_it() -> None:
@@ -48,7 +51,10 @@ def test_commit_follows_a_rebalance_and_leaves_out_what_went_in_it() -> None:
     client = Client(KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION)
     left = [[lane(0), lane(1)], [lane(1)]]
 
-    commit(client, [lane(0), lane(1)], patience_s=10.0, follow=lambda: left.pop(0))
+    taken = commit(
+        client, [lane(0), lane(1)], patience_s=10.0, follow=lambda: left.pop(0)
+    )
+    assert taken == {1: 10}
     assert client.asked == [{0: 10, 1: 10}, {0: 10, 1: 10}, {1: 10}]
 
 
@@ -56,7 +62,7 @@ def test_nothing_is_left_to_commit_after_a_rebalance() -> None:
     """Then nothing is asked for."""
     client = Client(KafkaError.REBALANCE_IN_PROGRESS)
 
-    commit(client, [lane(0)], patience_s=10.0, follow=list)
+    assert commit(client, [lane(0)], patience_s=10.0, follow=list) == {}
     assert client.asked == [{0: 10}]
 
 
@@ -70,7 +76,7 @@ def test_refusal_that_does_not_pass_is_told(
     """Once, with the reason; so is one that has lasted too long."""
     client = Client(refusal)
 
-    commit(client, [lane(0)], patience_s=patience_s, follow=list)
+    assert commit(client, [lane(0)], patience_s=patience_s, follow=list) == {}
     assert len(client.asked) == 1
     (record,) = caplog.records
     assert record.getMessage().startswith("commit_failed group=g reason=")
