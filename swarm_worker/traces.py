@@ -7,13 +7,15 @@ its nodes for another reason.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+# Whoever cannot clear a file does not believe it: what it says would stay for ever.
+READ_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _FIRST: Final = 64  # bytes for the pid
 _PLACE: Final = 320  # bytes for a moment, a topic (249), a partition and an offset
@@ -33,10 +35,13 @@ class Traces:
 
     def began(self, key: int, position: str, *, now_s: float) -> None:
         """Note a batch in flight, by any key that is its own; never raises."""
-        if self._free:
-            self._taken[key] = place = self._free.pop()
-            line = f"{now_s:.6f} {position}".encode("utf-8", "replace")
-            self._write(place, line.ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
+        try:
+            place = self._free.pop()
+        except IndexError:  # asked first, another thread could be in between
+            return
+        self._taken[key] = place
+        line = f"{now_s:.6f} {position}".encode("utf-8", "replace")
+        self._write(place, line.ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
 
     def ended(self, key: int) -> None:
         """Note that a batch is no longer in flight."""
@@ -64,13 +69,14 @@ class Traces:
 def left_in(path: Path) -> tuple[str, ...]:
     """Give what was in flight when the last process of a slot ended, oldest first.
 
-    Nothing where it ended in order, and where no such file can be read.
+    Nothing where it ended in order or lives on, and where no such file of ours is.
     """
     try:
         fd = os.open(path, READ_FLAGS)
     except OSError:
         return ()
     try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # not while the slot is held
         text = os.read(fd, _FIRST + _PLACES * _PLACE)[_FIRST:].decode(
             "utf-8", "replace"
         )

@@ -147,12 +147,52 @@ def test_more_batches_than_places_and_long_names_do_no_harm(tmp_path: Path) -> N
             slot.traces.began(key, "x" * 999, now_s=1.0)
         for key in range(20):
             slot.traces.ended(key)
-    assert in_flight(tmp_path) == ()
 
     slot.traces.began(1, "x" * 999, now_s=1.0)
     slot.traces.began(2, "orders/0@1", now_s=2.0)
-    assert in_flight(tmp_path)[1] == "orders/0@1"
     slot.close()
+    long, short = in_flight(tmp_path)
+    assert long.startswith("xxx")
+    assert short == "orders/0@1"
+
+
+def test_what_a_live_process_has_in_flight_did_not_die(tmp_path: Path) -> None:
+    """A second start of a node tells nothing of the first one's batches."""
+    slot = Slot.take(tmp_path, "s")
+    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    assert in_flight(tmp_path) == ()
+
+    slot.close()
+    assert in_flight(tmp_path) == ("orders/0@1",)
+
+
+def test_what_cannot_be_cleared_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another user's file each start would tell the same again."""
+    slot = Slot.take(tmp_path, "s")
+    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    slot.close()
+    slot_path(tmp_path, "s").chmod(0o444)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the way there is closed to others
+    own = os.geteuid()
+    if own == 0:
+        os.seteuid(65_534)
+    try:
+        assert in_flight(Path()) == ()
+    finally:
+        os.seteuid(own)
+
+
+def test_newborn_that_is_stopped_hands_on_what_it_found(tmp_path: Path) -> None:
+    """In the same order: it has taken nothing, and the next one is to tell of it."""
+    Slot.take(tmp_path, "s").close()
+    slot = Slot.take(tmp_path, "s")
+    slot.traces.hand_on(("orders/2@9", "orders/1@5", "orders/0@1"))
+    slot.close()
+
+    assert in_flight(tmp_path) == ("orders/2@9", "orders/1@5", "orders/0@1")
 
 
 @pytest.mark.parametrize(
