@@ -24,7 +24,8 @@ def cluster(kafka_home: Callable[[], Path]) -> Iterator[KafkaCluster]:
 def test_coordinator_moves_under_load(cluster: KafkaCluster) -> None:
     """Its broker stopped, another elected, its broker killed: nobody notices.
 
-    0 restarts, 0 lost, 0 repeated, no rebalance, one line for each change of state.
+    0 restarts, 0 lost, 0 repeated, no rebalance; two lines a move at most on average,
+    where a broker goes: that it is away, and that it is back.
     """
     moves = [
         (cluster.second.stop, FIRST),

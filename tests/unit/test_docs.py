@@ -11,11 +11,13 @@ from typing import Final
 import pytest
 
 from swarm_event_listener.ctl_arguments import COMMANDS
-from swarm_worker.settings import LISTENER, WORKER, load
+from swarm_worker.config import check_reserved
+from swarm_worker.settings import LISTENER, RULES, WORKER, load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES: Final = [path.name for path in TEXTS]
+ENVIRON: Final = {"MACHINE": "m"}
 
 
 def blocks(path: Path, language: str) -> Iterator[str]:
@@ -52,8 +54,14 @@ def test_configurations_are_read(path: Path, tmp_path: Path) -> None:
     for block in blocks(path, "toml"):
         file.write_text(block, "utf-8")
         document = load(file)
-        for section, keys in (("worker", WORKER), ("listener", LISTENER)):
-            document.section(section, keys, {"MACHINE": "m"})
+        groups = document.tables.get("listener", {}).get("group", {})
+        for section, keys in (
+            ("worker", WORKER),
+            ("listener", LISTENER),
+            *((f"listener.group.{name}", RULES) for name in groups),
+        ):
+            document.section(section, keys, ENVIRON)
+        check_reserved("[kafka]", document.kafka(ENVIRON))
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=NAMES)

@@ -1,0 +1,23 @@
+"""How often offsets are committed, and what that makes of the guarantee."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from swarm_worker.client import commit_early
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "set_ms", "bound_s"),
+    [(1_000, 600, 1.0), (100, 60, 1.0), (1, 1, 1.0), (60_000, 36_000, 60.0)],
+)
+def test_commits_come_well_within_what_is_promised(
+    told_ms: int, set_ms: int, bound_s: float
+) -> None:
+    """That is a second, or the interval that is asked for where it is longer."""
+    properties: dict[str, Any] = {"auto.commit.interval.ms": told_ms}
+
+    assert commit_early(properties) == bound_s
+    assert properties == {"auto.commit.interval.ms": set_ms}
