@@ -27,7 +27,7 @@ from swarm_event_listener.node import (
     violations,
 )
 from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.restart import published
+from swarm_event_listener.restart import Phase, Restart, ended, published
 from swarm_event_listener.rules import KAFKA_BLAMED, Status
 from swarm_event_listener.table import Table
 
@@ -61,7 +61,7 @@ class Healing:
 
     def consider(self, node: Node, *, now_s: float, is_tick: bool) -> Iterator[Action]:
         """Begin a restart where a rule is broken and nothing speaks against it."""
-        if node.restart or node.is_held or self.is_closing:
+        if not _is_judged(node) or node.is_held or self.is_closing:
             return
         policy = self._table.policy(node)
         found = violations(
@@ -71,6 +71,9 @@ class Healing:
             silence_counts=node.group in self.reporting,
         )
         node, found = self._confirmed(node, found, now_s=now_s)
+        if node.restart:
+            yield from self._given_up(node, node.restart, found)
+            return
         if not found:
             if node.waiting_since_s is not None or node.recorded:
                 well = replace(node, waiting_since_s=None, recorded=frozenset())
@@ -85,6 +88,11 @@ class Healing:
             yield from self._wait(node, acted_on, now_s=now_s)
         else:
             yield from self._restart(node, acted_on, now_s=now_s)
+
+    def _given_up(self, node: Node, restart: Restart, found: Found) -> Iterator[Action]:
+        """Wait no longer for a newborn that is silent: the next tick begins anew."""
+        if any(violation.status is Status.SILENT for violation in found):
+            yield from self._table.take(node, ended(restart.record))
 
     def take_over(self, node: Node, *, now_s: float) -> Iterator[Action]:
         """Own the starts of a node that dies too often, or that supervisord gave up."""
@@ -180,6 +188,11 @@ class Healing:
         node = failed(node, self._table.policy(node).pace, now_s=now_s)
         reason = lines.reasons(found)
         yield from self.begin(node, Cause.RULE, status, reason, now_s=now_s)
+
+
+def _is_judged(node: Node) -> bool:
+    """A restart is seen through; only whether its newborn is silent is looked at."""
+    return node.restart is None or node.restart.phase is Phase.RECOVERING
 
 
 def _is_for_the_tick(node: Node, found: Found) -> bool:

@@ -248,6 +248,22 @@ def test_who_was_started_while_nobody_looked_has_his_minute_from_then(
     assert not lifecycle.holds_place(step.restart, now_s=started_at_s + 60.0)
 
 
+def test_a_newborn_that_is_silent_is_restarted_as_any_other() -> None:
+    """Its recovery is not waited for to the end: silence is silence."""
+    world = World().run(2)
+    world.is_born_silent = True
+    hang(world)
+    world.run(5)
+    world.is_born_silent = False
+
+    world.run(15)
+
+    first, second = world.records
+    assert (first.status, first.recovered_at_s) == (Status.CONSUMING, None)
+    assert second.status == Status.SILENT
+    assert second.recovered_at_s is not None
+
+
 def test_listeners_that_die_young_still_heal_the_next_node() -> None:
     """A newborn frozen before its first report has one minute from them all."""
     world = World().run(2)
@@ -257,10 +273,10 @@ def test_listeners_that_die_young_still_heal_the_next_node() -> None:
     world.is_born_silent = False
 
     world.processes["swarm:node_1"].report = {"consume_age_ms": 9_000}
-    for _ in range(4):
+    for _ in range(25):
         world.kill_listener()
         world.start_listener()
-        world.run(20)
+        world.run(3)  # too short to find that anybody is silent
 
     assert "swarm:node_1" in {record.node for record in world.records}
 

@@ -268,7 +268,7 @@ def test_an_operators_stop_of_a_successor_stays() -> None:
         world.is_born_silent = True
         world.tell(Reported(name=N0, pid=world.pid(0) or 0, report=_hung()))
         if is_stopped_by_us:
-            world.run(20)  # stopped, started, and not recovered yet
+            world.run(5)  # stopped, started, and not recovered yet
         world.kill_listener()
         if not is_stopped_by_us:
             world.run(5)
