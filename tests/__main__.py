@@ -1,6 +1,6 @@
 """``python -m tests [PYTEST ARGUMENTS]``: all tests, in parts that run side by side.
 
-Most of the tests on real processes wait: four parts at a time take a third of the
+Most of the tests on real processes wait: five parts at a time take a quarter of the
 time, on two cores, too. Each part is one pytest of its own, its lines marked with its
 name. With arguments there is one part, which they are for.
 
@@ -20,27 +20,47 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+
+def files(folder: str, *names: str) -> list[str]:
+    """Give the paths of test modules."""
+    return [f"tests/{folder}/test_{name}.py" for name in names]
+
+
+def others(folder: str, *paths: str) -> list[str]:
+    """Give a folder without the modules that are parts of their own."""
+    return [f"tests/{folder}", *(f"--ignore={path}" for path in paths)]
+
+
 # Whole swarms on Kafka.
-SWARMS: Final = [
-    f"tests/kafka/test_{name}.py"
-    for name in ("guarantee", "rolling", "outages", "rebalances")
-]
-# supervisords with scripted nodes; the rest of the processes is nodes, tools and files.
-SCENES: Final = [
-    f"tests/process/test_{name}.py"
-    for name in (
-        *("boot", "crowd", "endurance", "faulty_nodes", "foreign_reports", "freeze"),
-        *("listener", "listener_killed", "operator", "state_dir", "supervisord_gone"),
-    )
-]
+SWARMS: Final = files("kafka", "guarantee", "rolling", "outages", "rebalances")
+# Groups on Kafka: who is in them, and what Kafka makes of it.
+MEMBERS: Final = files(
+    "kafka",
+    *("membership", "membership_supervised", "coordinator", "frozen_groups"),
+    "failures_supervised",
+)
+# supervisords with scripted nodes.
+SCENES: Final = files(
+    "process",
+    *("boot", "crowd", "endurance", "faulty_nodes", "foreign_reports", "freeze"),
+    *("listener", "listener_killed", "operator", "state_dir", "supervisord_gone"),
+)
+# What people touch.
+TOOLS: Final = files(
+    "process",
+    *("conf", "demo", "example_listener", "logrotate", "metrics", "page", "promtool"),
+    *("supervisorctl", "systemd"),
+)
 PARTS: Final = {  # the longest begin first
-    "kafka": ["tests/kafka", *(f"--ignore={path}" for path in SWARMS)],
     "swarms": SWARMS,
-    "process": ["tests/process", *(f"--ignore={path}" for path in SCENES)],
+    "tools": TOOLS,
     "scenes": SCENES,
+    "members": MEMBERS,
+    "kafka": others("kafka", *SWARMS, *MEMBERS),
+    "process": others("process", *SCENES, *TOOLS),
     "rest": ["tests/unit", "tests/contract", "tests/chaos"],
 }
-AT_ONCE: Final = 4
+AT_ONCE: Final = 5
 SOME_FAILED: Final = 1  # pytest's exit code
 
 
