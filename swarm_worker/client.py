@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException
@@ -41,6 +41,29 @@ def commit_early(properties: dict[str, Any]) -> float:
     interval_ms = int(properties["auto.commit.interval.ms"])
     properties["auto.commit.interval.ms"] = max(1, round(COMMIT_SHARE * interval_ms))
     return max(COMMIT_WITHIN_S, interval_ms / 1000)
+
+
+def with_callbacks(
+    properties: Mapping[str, Any], ours: Mapping[str, Callable[..., None]]
+) -> dict[str, Any]:
+    """Add callbacks to the properties; one that an app has brought is called after."""
+    return {
+        **properties,
+        **{name: _both(own, properties.get(name)) for name, own in ours.items()},
+    }
+
+
+def _both(
+    own: Callable[..., None], brought: Callable[..., None] | None
+) -> Callable[..., None]:
+    if brought is None:
+        return own
+
+    def call_both(*facts: object) -> None:
+        own(*facts)
+        brought(*facts)
+
+    return call_both
 
 
 def make_consumer(properties: Mapping[str, Any]) -> Consumer:

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
-from swarm_worker.client import commit_early, properties_for
+from swarm_worker.client import commit_early, properties_for, with_callbacks
 from swarm_worker.dead_letters import DeadLetters
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
@@ -197,13 +197,14 @@ class GroupConsumer:
         Raises:
             FatalError: Another life would end like this one.
         """
-        callbacks = {
+        callbacks: dict[str, Callable[..., None]] = {
             "error_cb": self.watch.on_error,
             "stats_cb": self.watch.on_statistics,
             "on_commit": self.watch.on_commit,
         }
+        properties = with_callbacks(self._properties, callbacks)
         try:
-            client = Consumer(self._properties | callbacks, logger=library_logger)
+            client = Consumer(properties, logger=library_logger)
         except (KafkaException, TypeError, ValueError) as error:
             told = without_secrets(text_of(error), self._properties)
             raise FatalError(f"[kafka] {told}", exit_code=exits.CONFIG) from None

@@ -84,7 +84,7 @@ def test_restart_of_one_node_after_the_other_disturbs_nobody(
         ended = {node: swarm.ends(node) - before[node][1] for node in range(NODES)}
         assert ended == {0: 1, 1: 6, 2: 1, 3: 1}
         assert let_go_by_others(swarm, before) == 0
-        assert most_down_at_once(swarm) == 1
+        assert most_down_at_once(swarm) <= 1  # 0: between two looks at /proc
 
 
 def test_roll_restarts_all_and_repeats_nothing(kafka: KafkaBroker) -> None:
@@ -99,7 +99,7 @@ def test_roll_restarts_all_and_repeats_nothing(kafka: KafkaBroker) -> None:
             dict.fromkeys(range(NODES), 1)
         )
         assert let_go_by_others(swarm, before) == 0
-        assert most_down_at_once(swarm) == 1
+        assert most_down_at_once(swarm) <= 1  # 0: between two looks at /proc
 
 
 def test_new_code_that_crashes_at_import_halts_the_roll_after_one_node(
@@ -129,4 +129,4 @@ def test_new_code_that_crashes_at_import_halts_the_roll_after_one_node(
         later = swarm.pids()
         assert later[0] != pids[0]
         assert {n: later[n] for n in (1, 2, 3)} == {n: pids[n] for n in (1, 2, 3)}
-        assert most_down_at_once(swarm) == 1
+        assert most_down_at_once(swarm) <= 1  # 0: between two looks at /proc
