@@ -24,14 +24,14 @@ def main(results: Path, chart: Path) -> None:
     figures = [figure for figure in told["figures"] if figure["goal"]]
     curves = told["curves"]
     mpl.rcParams.update({"svg.fonttype": "none", "font.size": 9})
-    height = 1.2 + 0.3 * len(figures) + 3.2 * ((len(curves) + 1) // 2)
-    figure = plt.figure(figsize=(10, height), layout="constrained")
-    rows = 1 + (len(curves) + 1) // 2
-    ratios = [1 + 0.3 * len(figures), *[3.2] * (rows - 1)]
-    grid = figure.add_gridspec(rows, 2, height_ratios=ratios)
-    draw_goals(figure.add_subplot(grid[0, :]), figures)
-    for i, curve in enumerate(curves):
-        draw_curve(figure.add_subplot(grid[1 + i // 2, i % 2]), curve)
+    rows = (len(curves) + 1) // 2
+    heights = [1.2 + 0.3 * len(figures), 3.2 * rows]
+    figure = plt.figure(figsize=(10, sum(heights)), layout="constrained")
+    # Apart: the long names of the figures would push the curves to one side.
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    draw_goals(top.subplots(), figures)
+    for place, curve in zip(bottom.subplots(rows, 2).flat, curves, strict=False):
+        draw_curve(place, curve)
     figure.savefig(chart, metadata={"Date": None})
 
 
