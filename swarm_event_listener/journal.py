@@ -190,11 +190,16 @@ class Journal:
     def _whole(self, head: bytes) -> bytes:
         # The records are kept encoded: a thousand of them would cost 5 ms each time.
         history = ",\n".join(self._history).encode("ascii")
-        return b'%s,"history":[\n%s\n]}\n' % (head[:-1], history)
+        return _with_lines(head, b"history", history)
 
 
 def _dump(plain: Plain) -> str:
     return json.dumps(plain, separators=(",", ":"))
+
+
+def _with_lines(head: bytes, name: bytes, lines: bytes) -> bytes:
+    """Add a list to an encoded object: its items are encoded, one a line."""
+    return b'%s,"%s":[\n%s\n]}\n' % (head[:-1], name, lines)
 
 
 # --- opening --------------------------------------------------------------------------
@@ -317,7 +322,7 @@ class StatusFile:
         would cost the listener a megabyte for good.
         """
         encoded = b",\n".join(_dump(node).encode("ascii") for node in nodes)
-        data = b'%s,"nodes":[\n%s\n]}\n' % (_dump(head).encode("ascii")[:-1], encoded)
+        data = _with_lines(_dump(head).encode("ascii"), b"nodes", encoded)
         try:
             replace_file(self._path, data, mode=0o640, durable=False)
         except OSError as error:

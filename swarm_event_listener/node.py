@@ -18,7 +18,7 @@ from swarm_event_listener.rules import (
     ranked,
     silent,
 )
-from swarm_worker.report import ForeignReport, Report, State
+from swarm_worker.report import JUDGED, ForeignReport, Report, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,4 @@ def has_recovered(node: Node) -> bool:
     report = node.report
     if report is None:
         return node.is_known and node.state is ProcessState.RUNNING
-    return report.poll_age_ms is not None and report.state in {
-        State.RUNNING,
-        State.QUIET,
-    }
+    return report.poll_age_ms is not None and report.state in JUDGED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
 
-from swarm_worker.report import Report, State
+from swarm_worker.report import JUDGED, Report
 
 
 class Status(IntEnum):
@@ -140,15 +140,13 @@ def _naming(where: tuple[str, ...], violation: Violation | None) -> Violation | 
 Rule = Callable[[Report, Limits], Violation | None]
 RULES: Final[tuple[Rule, ...]] = (polling, consuming, moving, steady)
 
-_JUDGED: Final = frozenset({State.RUNNING, State.QUIET})
-
 
 def judge(report: Report, limits: Limits) -> tuple[Violation, ...]:
     """Give all rules that a report breaks, in rank order.
 
     A booting node has no polls yet and a stopping one no more: neither is judged.
     """
-    if report.state not in _JUDGED:
+    if report.state not in JUDGED:
         return ()
     found = [rule(report, limits) for rule in RULES]
     return ranked(found) if any(found) else ()
@@ -197,7 +195,7 @@ def troubled(report: Report, limits: Limits) -> bool:
     """Tell whether a report speaks of an outage: no broker, or a frozen group."""
     if report.brokers_up == 0:
         return True
-    return report.state in _JUDGED and steady(report, limits) is not None
+    return report.state in JUDGED and steady(report, limits) is not None
 
 
 def is_outage(troubled_count: int, node_count: int) -> bool:

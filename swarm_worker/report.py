@@ -46,6 +46,10 @@ class State(StrEnum):
     STOPPING = "stopping"
 
 
+# States whose ages count: a booting node has no polls yet, a stopping one no more.
+JUDGED: Final = frozenset({State.RUNNING, State.QUIET})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One liveness report. Ages, not times: a late delivery cannot inflate them.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarm_worker.report import Report, State
+from swarm_worker.report import JUDGED, Report
 
 # At most two reports within this: supervisord's cost of an event grows with the nodes.
 WINDOW_S: Final = 1.0
@@ -20,8 +20,6 @@ JITTER_S: Final = 0.1
 
 # Ages are whole milliseconds, and the listener acts on one that is over the limit.
 _OVER_MS: Final = 1
-
-_JUDGED: Final = frozenset({State.RUNNING, State.QUIET})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,7 @@ class Crossings:
 
     def _ages(self, report: Report) -> Iterator[tuple[str, int, int]]:
         limits = self._limits
-        if report.state not in _JUDGED:
+        if report.state not in JUDGED:
             return
         for name, age_ms, limit_ms in (
             ("poll", report.poll_age_ms, limits.polling_ms),
