@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -22,6 +21,7 @@ from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
 from swarm_worker.client import commit_early, properties_for, with_callbacks
 from swarm_worker.dead_letters import DeadLetters
+from swarm_worker.drain import DRAIN_MESSAGES, by_partition, next_drain
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing import HandlerPool, Processing
@@ -48,11 +48,6 @@ logger = logging.getLogger(__name__)
 POLL_MAX_S: Final = 0.1
 LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
 
-# Most messages and bytes of one drain. One hand-over to a handler thread costs some
-# microseconds: the more messages it carries, the better.
-DRAIN_MESSAGES: Final = 4_000
-DRAIN_BYTES: Final = 8 * 2**20
-
 MARKS_EVERY_S: Final = 1.0  # what is marked done is told to Kafka with the rest
 
 JOIN_AGAIN_S: Final = 1.0
@@ -67,8 +62,6 @@ FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
 FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
 
 _GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
-
-Key = tuple[str, int]  # topic, partition
 
 
 class End(Enum):
@@ -242,13 +235,20 @@ class GroupConsumer:
             if not self._lanes.wait_for_room(within_s=KEEP_ALIVE_S):
                 full = self._lanes.to_pause(now_s=self._clock(), make_room=True)
                 self._pause(client, full)
-            message = client.poll(self._patience_s())
+            message = self._next(client)
             self.watch.polled()
             if message is not None:
                 # No waiting for a fuller batch. A copy would cost 9 ns a message.
                 messages = client.consume(self._drain, 0)
                 messages.insert(0, message)
                 self._hand_over(messages)
+
+    def _next(self, client: Consumer) -> Message | None:
+        """Poll. A quiet node gets nothing: it waits where a stop can wake it."""
+        if not self._lanes.is_held:
+            return client.poll(self._patience_s())
+        self._stopping.wait(self._patience_s())
+        return client.poll(0)
 
     def _patience_s(self) -> float:
         if self._letters.outstanding:
@@ -260,34 +260,18 @@ class GroupConsumer:
             messages = self._without_errors(messages)
         if not messages:
             return
-        for (topic, partition), run in self._by_partition(messages):
+        grouped = by_partition(messages, has_one_topic=self._has_one_topic)
+        for (topic, partition), run in grouped:
             # None: revoked in a callback of the very call that gave the messages.
             if (lane := self._lanes.get(topic, partition)) is not None:
                 self._lanes.add(lane, run)
-        size_bytes = max(1, len(messages[-1]))
-        self._drain = max(1, min(DRAIN_MESSAGES, DRAIN_BYTES // size_bytes))
+        self._drain = next_drain(messages)
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         for message in messages:
             if (error := message.error()) is not None:
                 self.watch.on_message_error(message, error)
         return [message for message in messages if message.error() is None]
-
-    def _by_partition(
-        self, messages: list[Message]
-    ) -> Iterable[tuple[Key, list[Message]]]:
-        """Group a drain; 30 ns a message, or 60 where there are several topics."""
-        by_partition: dict[Key, list[Message]] = {}
-        by_topic: Iterable[tuple[str | None, Iterable[Message]]]
-        if self._has_one_topic:
-            by_topic = [(messages[0].topic(), messages)]
-        else:
-            by_topic = groupby(messages, Message.topic)
-        for topic, of_topic in by_topic:
-            for partition, run in groupby(of_topic, Message.partition):
-                key = topic or "", -1 if partition is None else partition
-                by_partition.setdefault(key, []).extend(run)
-        return by_partition.items()
 
     def _tend(self, client: Consumer) -> None:
         """Do what has come due since the last poll."""

@@ -110,7 +110,9 @@ def collect_early() -> None:
 
 def tell_collector() -> None:
     """Log how many new objects the garbage collector waits for."""
-    logging.getLogger("moody").warning("collects_after=%s", gc.get_threshold()[0])
+    logging.getLogger("moody").warning(
+        "collects_after=%s frozen=%s", gc.get_threshold()[0], gc.get_freeze_count() > 0
+    )
 
 
 def calm() -> None:

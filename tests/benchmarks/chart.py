@@ -24,14 +24,16 @@ def main(results: Path, chart: Path) -> None:
     figures = [figure for figure in told["figures"] if figure["goal"]]
     curves = told["curves"]
     mpl.rcParams.update({"svg.fonttype": "none", "font.size": 9})
-    rows = (len(curves) + 1) // 2
-    heights = [1.2 + 0.3 * len(figures), 3.2 * rows]
+    rows = (len(curves) + 1) // 2  # none with ONLY=, perhaps
+    heights = [1.2 + 0.3 * len(figures), 3.2 * rows + 0.01]
     figure = plt.figure(figsize=(10, sum(heights)), layout="constrained")
     # Apart: the long names of the figures would push the curves to one side.
     top, bottom = figure.subfigures(2, 1, height_ratios=heights)
     draw_goals(top.subplots(), figures)
-    for place, curve in zip(bottom.subplots(rows, 2).flat, curves, strict=False):
-        draw_curve(place, curve)
+    if curves:
+        places = bottom.subplots(rows, 2).flat
+        for place, curve in zip(places, curves, strict=False):
+            draw_curve(place, curve)
     figure.savefig(chart, metadata={"Date": None})
 
 

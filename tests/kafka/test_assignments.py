@@ -3,8 +3,9 @@
 import threading
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
+from swarm_worker import consumer
 from swarm_worker.app import App
 from swarm_worker.batch import Batch
 from tests.eventually import eventually
@@ -239,6 +240,32 @@ def test_quiet_node_stops(kafka: KafkaBroker) -> None:
         await_committed(kafka, name, name, {0: 2})
     assert gate.entered == [(0, 0)]
     assert kafka.committed(name, name) == {0: 2}
+
+
+def test_quiet_node_blocks_in_no_poll(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can wake a poll: a stop that follows would wait for the end of one."""
+    patiences: list[float] = []
+
+    class Noting(Consumer):
+        def poll(self, timeout: float = -1.0) -> Message | None:
+            patiences.append(timeout)
+            return super().poll(timeout)
+
+    monkeypatch.setattr(consumer, "Consumer", Noting)
+    name = kafka.create_topic(unique("quiet-poll"), 1)
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        node.await_assigned(1)
+        assert any(patiences), "a node at work waits for messages"
+        node.consumers[0].quiet()
+        first = len(patiences) + 1  # one may be under way
+        eventually(lambda: len(patiences) > first + 5, describe="polls go on")
+        assert not any(patiences[first:])
+        node.consumers[0].resume()
+        eventually(lambda: patiences[-1] > 0, describe="it waits for messages again")
 
 
 def test_groups_of_one_node_are_apart(kafka: KafkaBroker) -> None:

@@ -1,0 +1,60 @@
+"""What a drain gives, by partition."""
+
+from collections.abc import Sequence
+
+import pytest
+from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm_worker.drain import (
+    DRAIN_BYTES,
+    DRAIN_MESSAGES,
+    by_partition,
+    next_drain,
+)
+
+Place = tuple[str, int]
+
+
+def drain(places: Sequence[Place]) -> list[Message]:
+    """Make messages of these places; the offset is the index."""
+    return [
+        Message(topic=topic, partition=partition, offset=offset, value=b"x")
+        for offset, (topic, partition) in enumerate(places)
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1))
+def test_nothing_is_lost_and_order_is_kept(places: list[Place]) -> None:
+    """Each message comes once, under its own partition, in the order it came."""
+    grouped = list(by_partition(drain(places), has_one_topic=False))
+    assert len({key for key, _ in grouped}) == len(grouped)
+    for key, run in grouped:
+        offsets = [offset for offset, place in enumerate(places) if place == key]
+        assert [message.offset() for message in run] == offsets
+    assert sum(len(run) for _, run in grouped) == len(places)
+
+
+@given(st.lists(st.tuples(st.just("a"), st.integers(0, 3)), min_size=1))
+def test_one_topic_is_grouped_alike(places: list[Place]) -> None:
+    """The short cut gives what the long way gives."""
+    messages = drain(places)
+    short = dict(by_partition(messages, has_one_topic=True))
+    assert short == dict(by_partition(messages, has_one_topic=False))
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "count"),
+    [
+        (0, DRAIN_MESSAGES),
+        (1, DRAIN_MESSAGES),
+        (DRAIN_BYTES // 10, 10),
+        (2 * DRAIN_BYTES, 1),
+    ],
+)
+def test_a_drain_is_bounded_in_bytes_too(size_bytes: int, count: int) -> None:
+    """Large messages come a few at a time, and one at least."""
+    small = Message(topic="a", partition=0, offset=0, value=b"x")
+    large = Message(topic="a", partition=0, offset=1, value=b"x" * size_bytes)
+    assert next_drain([small, large]) == count
