@@ -23,6 +23,7 @@ from swarm_event_listener.node import (
     Node,
     failed,
     is_failing,
+    is_too_large_at_boot,
     suspect_of,
     violations,
 )
@@ -183,7 +184,7 @@ class Healing:
 
     def _restart(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         status = found[0].status
-        if status is Status.MEMORY and node.report and not node.report.messages:
+        if status is Status.MEMORY and is_too_large_at_boot(node):
             yield lines.below_boot_size(node, found)
         node = failed(node, self._table.policy(node).pace, now_s=now_s)
         reason = lines.reasons(found)

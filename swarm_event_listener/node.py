@@ -52,6 +52,8 @@ class Node:
             default action would stop them.
         memory_bytes: The last reading; None before the first of this process.
         over_count: Consecutive readings over the limit.
+        has_fitted: A reading since it runs was within the limit, which is therefore
+            not below what a node has before its first message.
         failures: Its recent deaths and restarts, oldest first.
         restart: The restart under way.
         silent_since_s: When its silence was found; None while it is not silent.
@@ -73,6 +75,7 @@ class Node:
     is_known: bool = False
     memory_bytes: int | None = None
     over_count: int = 0
+    has_fitted: bool = False
     failures: tuple[Failure, ...] = ()
     restart: Restart | None = None
     silent_since_s: float | None = None
@@ -223,12 +226,26 @@ def measured(node: Node, memory_bytes: int, limits: Limits) -> Node:
         node,
         memory_bytes=memory_bytes,
         over_count=node.over_count + 1 if is_over else 0,
+        has_fitted=node.has_fitted or (not is_over and _runs(node)),
     )
+
+
+def _runs(node: Node) -> bool:
+    return node.report is not None and node.report.state in JUDGED
 
 
 def is_news(node: Node, memory_bytes: int) -> bool:
     """Tell whether a reading changes what is known; each one over the limit counts."""
-    return memory_bytes != node.memory_bytes or node.over_count > 0
+    is_first = _runs(node) and not node.has_fitted
+    return memory_bytes != node.memory_bytes or node.over_count > 0 or is_first
+
+
+def is_too_large_at_boot(node: Node) -> bool:
+    """Tell whether a node that is over its limit was so before its first message.
+
+    Its report alone does not tell: the first message may have come after that.
+    """
+    return node.report is not None and not (node.report.messages or node.has_fitted)
 
 
 def violations(

@@ -305,7 +305,7 @@ def test_what_a_stopped_process_left_is_not_about_an_earlier_failure(
 
 
 def test_a_reading_is_news_when_it_changes_or_is_over_the_limit() -> None:
-    """Those over the limit are counted, each of them."""
+    """Those over the limit are counted, each of them; so is the first that fits."""
     limits = replace(POLICY.limits, memory_limit_bytes=100)
     unread = node.appeared(N0, ProcessState.RUNNING, 8, now_s=1000.0)
     well = node.measured(unread, 90, limits)
@@ -314,6 +314,10 @@ def test_a_reading_is_news_when_it_changes_or_is_over_the_limit() -> None:
     assert node.is_news(unread, 90)
     assert [node.is_news(well, read) for read in (90, 91)] == [False, True]
     assert node.is_news(ill, 110)
+
+    runs = node.reported(well, Reported(name=N0, pid=8, report=report()), now_s=1001.0)
+    assert node.is_news(runs, 90), "it runs, and has room"
+    assert not node.is_news(node.measured(runs, 90, limits), 90)
 
 
 def test_the_memory_on_record_is_rounded_as_it_is_shown() -> None:

@@ -128,18 +128,33 @@ def test_memory_needs_consecutive_samples() -> None:
     assert len(world.of(Stop)) == 1
 
 
-def test_a_limit_below_the_boot_size_is_said_loudly() -> None:
+@pytest.mark.parametrize("state", ["booting", "running"])
+def test_a_limit_below_the_boot_size_is_said_loudly(state: str) -> None:
     """A node that never handled a message cannot be leaking."""
     policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
     world = World(policy=policy)
+    world.processes[N0].report = {"messages": 0, "state": state}
+    world.processes[N0].memory_bytes = 101
+
+    world.run(6)
+
+    (said,) = world.said("memory_limit_below_boot_size")
+    assert said.level is Level.ERROR
+
+
+def test_a_node_that_had_room_before_its_first_message_has_a_limit_above_that() -> None:
+    """Its last report is of before the message that took all the memory."""
+    policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
+    world = World(policy=policy)
     world.processes[N0].report = {"messages": 0}
-    world.run(2)
+    world.processes[N0].memory_bytes = 99
+    world.run(6)
     world.processes[N0].memory_bytes = 101
 
     world.run(3)
 
-    (said,) = world.said("memory_limit_below_boot_size")
-    assert said.level is Level.ERROR
+    assert len(world.of(Stop)) == 1
+    assert world.said("memory_limit_below_boot_size") == []
 
 
 def test_a_node_that_has_not_reported_to_a_new_listener_may_well_leak() -> None:
