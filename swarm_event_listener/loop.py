@@ -313,7 +313,13 @@ class Listener:
 
     def _take_event(self, heard: Heard) -> None:
         match heard:
-            case StateChanged() | GroupAdded() | GroupRemoved() | SupervisorChanged():
+            case StateChanged():
+                logger.debug(
+                    "process_state node=%s state=%s pid=%s",
+                    heard.name, heard.state, heard.pid,
+                )  # fmt: skip
+                self._handle(heard)
+            case GroupAdded() | GroupRemoved() | SupervisorChanged():
                 self._handle(heard)
             case Communication():
                 self._take_report(heard)
@@ -323,6 +329,7 @@ class Listener:
     def _take_report(self, said: Communication) -> None:
         if group_of(said.name) not in self._gauges:
             return
+        logger.debug("report node=%s pid=%s text=%r", said.name, said.pid, said.text)
         try:
             report = decode_report(said.text)
         except ReportError as error:

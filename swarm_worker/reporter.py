@@ -23,6 +23,8 @@ from swarm_worker.schedule import Crossings, Limits, Schedule
 # whether it was itself frozen.
 _CHECK_S: Final = 0.5
 
+_Standing = tuple[State, bool]  # the state; of a quiet node, whether it is idle
+
 
 class Reporter:
     """Writes reports to supervisord and ends the process when that is gone.
@@ -70,7 +72,7 @@ class Reporter:
         self._cpu_s = cpu()
         self._on_orphaned = on_orphaned or _exit_orphaned
         self._seq = 0
-        self._reported_state: State | None = None
+        self._told: _Standing | None = None
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(
@@ -114,7 +116,7 @@ class Reporter:
             self._on_orphaned("nobody reads its reports")
         report = self._describe(self._clock())
         has_crossed = self._crossings.has_news(report)
-        changed = has_crossed or report.state is not self._reported_state
+        changed = has_crossed or _standing(report) != self._told
         due_at_s = self._schedule.due_at_s(now_s=now_s, changed=changed)
         if due_at_s <= now_s:
             self._write(report, now_s)
@@ -132,7 +134,7 @@ class Reporter:
         self._seq += 1
         try:
             if self._channel.send(frame):
-                self._reported_state = report.state
+                self._told = _standing(report)
                 self._crossings.told(report)
         except ChannelGone as gone:
             self._on_orphaned(str(gone))
@@ -144,6 +146,15 @@ class Reporter:
             wait_s = self.step()
             self._wake.wait(wait_s)
             self._wake.clear()
+
+
+def _standing(report: Report) -> _Standing:
+    """Give what is told as soon as it changes.
+
+    A roll waits for a quiet node until that has ended its work.
+    """
+    is_idle = report.consume_age_ms is None
+    return report.state, report.state is State.QUIET and is_idle
 
 
 def _exit_orphaned(reason: str) -> None:

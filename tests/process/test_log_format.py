@@ -36,6 +36,27 @@ def test_every_line_of_the_listener_is_an_object_and_names_its_node(
     assert all("pid" in line for line in lines if "node" in line)
 
 
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_debug_tells_all_that_the_listener_hears_of_nodes(
+    start_swarm: Callable[..., Swarm], level: str
+) -> None:
+    """Each report as it came, each state of a process."""
+    swarm = start_swarm(nodes=1, toml=f'log_level = "{level}"\nlog_format = "json"')
+    pid = swarm.tell(0, consume_age_ms=9_000)
+    swarm.restarted(0, than=pid)
+
+    lines = [json.loads(line) for line in swarm.log.splitlines()]
+    heard = [(line["event"], line["node"], line["pid"], line.get("state"))
+             for line in lines if line["level"] == "DEBUG"]  # fmt: skip
+    expected = {
+        ("report", "w:w_00", pid, None),
+        ("process_state", "w:w_00", pid, "STOPPED"),
+    }
+    assert set(heard) & expected == (expected if level == "debug" else set())
+    texts = [line["text"] for line in lines if line["event"] == "report"]
+    assert any('"consume_age_ms":9000' in text for text in texts) == (level == "debug")
+
+
 def test_the_node_logs_as_it_is_told(tmp_path: Path) -> None:
     """A crash in the app's import, with its traceback, in one line."""
     (tmp_path / "bad.py").write_text("raise RuntimeError('no\\nluck')\n")

@@ -279,6 +279,24 @@ def test_a_changed_state_is_reported_once(rig: Rig) -> None:
     assert [r.state for r in rig.written()] == [State.BOOTING, State.RUNNING]
 
 
+@pytest.mark.parametrize(
+    ("state", "moments_s"),
+    [(State.QUIET, [1001.0, 1003.0]), (State.RUNNING, [1001.0])],
+)
+def test_the_end_of_a_quiet_nodes_work_is_reported_at_once(
+    rig: Rig, state: State, moments_s: list[float]
+) -> None:
+    """A roll waits for it; of a node at work it is nothing to tell of."""
+    rig.state, rig.began_at_s = state, 1000.5
+    rig.step_at(1001.0)
+    rig.step_at(1002.0)
+    rig.began_at_s = None
+    rig.step_at(1003.0)
+    rig.step_at(1003.5)
+
+    assert [(r.at_ms or 0) / 1000 for r in rig.written()] == moments_s
+
+
 def test_a_limit_is_reported_as_soon_as_it_is_crossed(rig: Rig) -> None:
     """Not at the next multiple of the interval; and once."""
     rig.state = State.RUNNING
