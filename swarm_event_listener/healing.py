@@ -118,13 +118,19 @@ class Healing:
         *,
         now_s: float,
     ) -> Iterator[Action]:
-        """Begin a restart, whatever speaks against it."""
+        """Begin a restart, whatever speaks against it.
+
+        Only what failed is kept down the longer the more often it did: whoever rolls
+        has mended something, and waits.
+        """
         pace = self._table.policy(node).pace
-        pause_s = pace.pause_s(node.failed_at_s, now_s=now_s)
+        is_failure = cause is not Cause.ROLL
+        failed_at_s = node.failed_at_s if is_failure else ()
+        pause_s = pace.pause_s(failed_at_s, now_s=now_s)
         record = replace(
             _record(node, cause, status, reason, now_s=now_s),
             pause_s=pause_s,
-            suspect=suspect_of(node, pace),
+            suspect=suspect_of(node, pace) if is_failure else None,
         )
         yield lines.begun(record, "node_restarting")
         if pause_s > pace.gap_s:

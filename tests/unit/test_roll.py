@@ -25,7 +25,7 @@ from swarm_event_listener.record import Cause
 from swarm_event_listener.remembered import remembered
 from swarm_event_listener.roll import Roll, RollStep, Turned, advance
 from swarm_worker.report import ForeignReport, State
-from tests.simulation import World, report
+from tests.simulation import POLICY, World, report
 
 ORDER = RollOrdered(group="swarm", timeout_s=20.0)
 
@@ -79,6 +79,25 @@ def test_a_node_that_is_drained_is_restarted_by_its_report() -> None:
     world.report_of(node)
 
     assert [intend.name for intend in world.of(Intend)] == ["swarm:node_0"]
+
+
+def test_a_node_that_failed_often_is_not_kept_down_by_a_roll() -> None:
+    """Its turn is no failure; what it failed at is perhaps what was mended."""
+    world = World().run(2)
+    for _ in range(POLICY.pace.max_restarts + 3):
+        world.processes["swarm:node_0"].report = {"consume_age_ms": 10**9}
+        world.run(int(POLICY.pace.backoff_max_s) + 30)
+        world.processes["swarm:node_0"].report = {}
+        world.run(5)
+    assert world.records[-1].pause_s > POLICY.pace.gap_s
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure is None
+    rolled = [r for r in world.records if r.cause is Cause.ROLL]
+    assert [(r.pause_s, r.suspect) for r in rolled] == [(POLICY.pace.gap_s, None)] * 4
 
 
 def test_a_node_that_does_not_drain_halts_the_roll_and_works_on() -> None:
