@@ -1,7 +1,8 @@
 r"""Prometheus' text format 0.0.4, written by hand.
 
-The format is a line for each sample; prometheus_client would cost the listener 8 MB, and
-users a dependency. Its parser and promtool judge what is written here, in the tests.
+The format is a line for each sample; prometheus_client would cost the listener 8 MB,
+and users a dependency. Its parser and promtool judge what is written here, in the
+tests.
 
 Source: prometheus.io/docs/instrumenting/exposition_formats, "Text-based format".
 """

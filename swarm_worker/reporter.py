@@ -115,7 +115,7 @@ class Reporter:
         elif self._channel.is_broken:
             self._on_orphaned("nobody reads its reports")
         report = self._describe(self._clock())
-        has_crossed = self._crossings.has_news(report)
+        has_crossed = self._crossings.look(report)
         changed = has_crossed or _standing(report) != self._told
         due_at_s = self._schedule.due_at_s(now_s=now_s, changed=changed)
         if due_at_s <= now_s:

@@ -43,10 +43,13 @@ class Crossings:
         self._limits = limits
         self._told: frozenset[str] = frozenset()
 
-    def has_news(self, report: Report) -> bool:
-        """Tell whether the node is over a limit of which no report told."""
+    def look(self, report: Report) -> bool:
+        """Tell whether the node is over a limit of which no report told.
+
+        What has come back within its limit is news the next time.
+        """
         over = self._over(report)
-        self._told &= over  # what came back within its limit is news the next time
+        self._told &= over
         return bool(over - self._told)
 
     def told(self, report: Report) -> None:

@@ -25,6 +25,7 @@ from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import unique
 from tests.kafka.witness import Ledger
+from tests.ledger import Verdict
 from tests.process import scenes
 from tests.process.lives import Lives
 from tests.process.swarms import GROUP, Swarm
@@ -151,6 +152,15 @@ class KafkaSwarm:
         """Wait until all that was produced is processed and committed."""
         self.ledger.await_processed(within_s=within_s)
         self.ledger.await_committed(within_s=within_s)
+
+    def unharmed(self, pids: Mapping[int, int | None]) -> Verdict:
+        """Wait until all is done: nothing was lost, and no process was replaced."""
+        self.settle()
+        verdict = self.ledger.verdict()
+        assert verdict.faults() == {}, str(verdict)
+        assert self.swarm.records() == []
+        assert self.pids() == pids
+        return verdict
 
     def owners(self) -> dict[int, set[int]]:
         """Give the nodes that have worked on each partition."""

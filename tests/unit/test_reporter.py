@@ -122,16 +122,16 @@ def aged(**ages_ms: int) -> Report:
 def test_each_limit_is_news_once_until_its_age_comes_back() -> None:
     """Nothing that a report has told is told again out of turn."""
     crossings = Crossings(LIMITS)
-    assert not crossings.has_news(aged(consume_age_ms=2_000))  # at the limit: healthy
+    assert not crossings.look(aged(consume_age_ms=2_000))  # at the limit: healthy
     over = aged(consume_age_ms=2_001)
-    assert crossings.has_news(over)
-    assert crossings.has_news(over)  # not written yet
+    assert crossings.look(over)
+    assert crossings.look(over)  # not written yet
     crossings.told(over)
 
-    assert not crossings.has_news(aged(consume_age_ms=9_000))
-    assert crossings.has_news(aged(consume_age_ms=9_000, poll_age_ms=3_001))
-    assert not crossings.has_news(aged(consume_age_ms=5))
-    assert crossings.has_news(over)
+    assert not crossings.look(aged(consume_age_ms=9_000))
+    assert crossings.look(aged(consume_age_ms=9_000, poll_age_ms=3_001))
+    assert not crossings.look(aged(consume_age_ms=5))
+    assert crossings.look(over)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_the_next_crossing_is_foreseen(ages_ms: dict[str, int], in_s: float) -> 
 def test_a_limit_that_is_unknown_and_a_node_that_is_not_judged_have_no_news() -> None:
     """As for the listener: only running and quiet nodes are judged."""
     late = aged(consume_age_ms=10**6, poll_age_ms=10**6, unsteady_ms=10**6)
-    assert not Crossings(Limits()).has_news(late)
-    assert not Crossings(LIMITS).has_news(replace(late, state=State.STOPPING))
-    assert Crossings(LIMITS).has_news(replace(late, state=State.QUIET))
+    assert not Crossings(Limits()).look(late)
+    assert not Crossings(LIMITS).look(replace(late, state=State.STOPPING))
+    assert Crossings(LIMITS).look(replace(late, state=State.QUIET))
 
 
 # --- the node's clock -----------------------------------------------------------------
