@@ -19,7 +19,7 @@ from swarm_event_listener.events import RollOrdered
 from swarm_event_listener.health import Word
 from swarm_event_listener.orders import encode_roll, encode_roll_cancel
 
-_WORDS: Final = {"done": "works again", "skipped": "was not running: left alone"}
+_WORDS: Final = {"done": "works again", "skipped": "not running, or held: left alone"}
 
 
 def roll(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -168,7 +168,7 @@ def _listed(word: str, names: Sequence[str], width: int) -> str:
 
 _ENDED: Final = {
     "done": "restarted",
-    "skipped": "not running",
+    "skipped": "left alone (not running, or held)",
     "waiting": "left as they were",
 }
 

@@ -213,11 +213,18 @@ def _breaks(
     """Say why a roll has to stop at this node; None while it need not."""
     if any(failure.at_s > turned.since_s for failure in node.failures):
         return "failed in its turn"
-    if node.is_held and _is_old(turned, node):
+    if node.is_held and (_is_old(turned, node) or _is_down(node)):
         return "is held"
+    if _is_down(node):
+        return "was stopped by somebody else"
     if lacks and now_s - turned.since_s > roll.timeout_s:
         return f"{lacks} within {roll.timeout_s:.0f} s"
     return None
+
+
+def _is_down(node: Node) -> bool:
+    """Tell whether a node stays down: nobody is about to start it."""
+    return node.restart is None and node.state is ProcessState.STOPPED
 
 
 def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:

@@ -72,7 +72,7 @@ class Channel:
             ChannelGone: There is no reader any more, or no descriptor.
         """
         try:
-            if self._fd is None or _identity(self._fd) != self._identity:
+            if self._fd is None or not self._is_ours(self._fd):
                 raise ChannelGone("the report channel was closed in this process")
             os.write(self._fd, frame)
         except BlockingIOError:
@@ -84,8 +84,17 @@ class Channel:
 
     @property
     def is_broken(self) -> bool:
-        """Tell whether the reader is gone, without writing."""
-        return bool(self._errors.poll(0))
+        """Tell whether the reader is gone, without writing.
+
+        A descriptor that was closed in this process is for `send` to tell.
+        """
+        return any(event & ~select.POLLNVAL for _, event in self._errors.poll(0))
+
+    def _is_ours(self, fd: int) -> bool:
+        try:
+            return _identity(fd) == self._identity
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Give the descriptor up; more than once is once."""

@@ -328,6 +328,8 @@ class GroupConsumer:
         cancel_at_s = began_s + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
         give_up_at_s = began_s + max(timeout_s / 2, timeout_s - CLOSE_BEFORE_S)
         while not self._lanes.wait_idle(within_s=LET_END_EVERY_S):
+            if time.monotonic() > began_s + timeout_s / 2:
+                self._leave_letters()  # the rest of the time is for the close
             self._tend(client)  # pauses all: handing out is held
             client.poll(0)  # dropped: nothing of it was stored
             self.watch.polled()
@@ -354,6 +356,15 @@ class GroupConsumer:
             )
         if leaves:
             departure.tell(self._plan.group, why_not=why_not)
+
+    def _leave_letters(self) -> None:
+        """Wait no longer for dead letters that Kafka does not answer."""
+        for lane, letter in self._lanes.leave_letters(now_s=self._clock()):
+            logger.warning(
+                "dead_letter_left at=%s@%s topic=%s consequence=%r",
+                lane.name, letter.message.offset(), lane.route.dead_letter,
+                "it may be written once more",
+            )  # fmt: skip
 
     def _close(self, client: Consumer, *, within_s: float) -> bool:
         """Commit and close; tell whether it was over within that or `CLOSE_MAX_S`.

@@ -55,7 +55,7 @@ def _original_headers(message: Message) -> list[tuple[str, bytes | str | None]]:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as failure:  # noqa: BLE001 - the user's __str__
+    except BaseException as failure:  # noqa: BLE001 - the user's __str__
         return f"(its text cannot be had: {type(failure).__name__})"
 
 

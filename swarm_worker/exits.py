@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import traceback
 from typing import Final, NoReturn
 
 from swarm_worker.settings import EXIT_CONFIG
@@ -35,3 +36,18 @@ def leave(code: int, text: str) -> NoReturn:
     """End the process at once: no destructor, no atexit hook, no other thread runs."""
     last_words(text)
     os._exit(code)
+
+
+def end_fork_of(own_pid: int, error: BaseException | None = None) -> None:
+    """End this process where it is a child that a handler has forked; else nothing.
+
+    A child has none of the threads that go on in its parent, so it could not go on.
+    What it raised, or that it came back, is not its parent's.
+    """
+    if os.getpid() == own_pid:
+        return
+    if error is None:
+        os._exit(STOPPED)
+    if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+        os._exit(error.code or STOPPED)
+    leave(CRASHED, "".join(traceback.format_exception(error)))

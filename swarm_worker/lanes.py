@@ -401,6 +401,21 @@ class Lanes:
             self._end(lane, now_s=now_s, wait_until_s=now_s + retry_in_s)
             return retry_in_s
 
+    def leave_letters(self, *, now_s: float) -> list[tuple[Lane, Letter]]:
+        """Wait for no answer any more, if nothing else is under way; give what is left.
+
+        Nothing of these messages is stored: the next owner begins with them.
+        """
+        with self._changed:
+            left = [(lane, lane.letter) for lane in self._busy.values()]
+            letters = [(lane, letter) for lane, letter in left if letter is not None]
+            if len(letters) < len(left):
+                return []
+            for lane, _ in letters:
+                lane.letter = None
+                self._end(lane, now_s=now_s)
+            return letters
+
     # --- back-pressure ----------------------------------------------------------------
 
     def wait_for_room(self, *, within_s: float) -> bool:

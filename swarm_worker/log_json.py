@@ -12,6 +12,17 @@ from typing import Any, Final
 _EVENT: Final = re.compile(r"[\w%]+(?: \w+=\S+)*")  # name key=%s key=%d ...
 _CONVERSION: Final = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]")
 
+TRACEBACK_MAX: Final = 64_000  # of the 20 MB that a log file has
+
+
+def shortened(traceback: str) -> str:
+    """Give a traceback without the middle of what is too long."""
+    left_out = len(traceback) - TRACEBACK_MAX
+    if left_out <= 0:
+        return traceback
+    half = TRACEBACK_MAX // 2
+    return f"{traceback[:half]}\n[{left_out} characters]\n{traceback[-half:]}"
+
 
 class JsonFormatter(logging.Formatter):
     """Formats an event as one line of ASCII: no value in it can forge another.
@@ -30,7 +41,7 @@ class JsonFormatter(logging.Formatter):
         }
         line = {**line, **_figures(record), **line}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = shortened(self.formatException(record.exc_info))
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line, default=str)

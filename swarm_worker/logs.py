@@ -8,11 +8,14 @@ import sys
 import threading
 from typing import Final
 
-from swarm_worker.log_json import JsonFormatter
+from swarm_worker.log_json import JsonFormatter, shortened
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_NEWLINE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _OURS: Final = "swarm_worker"
+
+# One failure must not push the evidence of others out of a file of 20 MB.
+SHOWN_MAX: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,16 @@ def one_line(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def shown(error: BaseException) -> str:
+    """Give an exception as it is logged, whatever the user's ``__repr__`` does."""
+    try:
+        text = repr(error)
+    except BaseException as failure:  # noqa: BLE001 - it must not end a thread of ours
+        name = type(error).__qualname__
+        return f"{name}, whose repr raised {type(failure).__qualname__}"
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
 class LineFormatter(logging.Formatter):
@@ -38,7 +51,7 @@ class LineFormatter(logging.Formatter):
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 - same
         """Give a traceback that cannot be taken for events."""
-        return _indented(super().formatException(ei))
+        return _indented(shortened(super().formatException(ei)))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 - same
         """Give a stack that cannot be taken for events."""

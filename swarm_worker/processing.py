@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from swarm_worker import exits
 from swarm_worker.lane import Lane, Verdict
 from swarm_worker.lanes import COMMIT_WITHIN_S, Lanes
+from swarm_worker.logs import shown
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -169,10 +172,13 @@ class Processing:
             return
         repeat = self.lanes.is_repeat(lane, batch)
         self._progress.began(batch, retry=repeat, now_s=now_s)
+        own_pid = os.getpid()
         try:
             thread.call(lane.route.handler, batch)
+            exits.end_fork_of(own_pid)
             self._flush()
         except BaseException as error:  # noqa: BLE001 - also SystemExit never commits
+            exits.end_fork_of(own_pid, error)
             self._failed(lane, batch, error)
         else:
             self._progress.ended(batch, done_count=len(batch), failed=False)
@@ -190,8 +196,8 @@ class Processing:
             self.lanes.acknowledged(lane, now_s=now_s)
             self._progress.dead_lettered()
             logger.warning(
-                "dead_lettered at=%s topic=%s attempts=%s error=%r",
-                at, lane.route.dead_letter, letter.attempts, letter.error,
+                "dead_lettered at=%s topic=%s attempts=%s error=%s",
+                at, lane.route.dead_letter, letter.attempts, shown(letter.error),
             )  # fmt: skip
             return
         is_news = not lane.refusals
@@ -221,7 +227,7 @@ class Processing:
         try:
             self._flush()
         except BaseException as error:  # noqa: BLE001 - the handler's error is logged
-            logger.warning("before_store_failed error=%r", error)
+            logger.warning("before_store_failed error=%s", shown(error))
             return 0
         return done_count
 
@@ -229,11 +235,11 @@ class Processing:
 def _log_failure(batch: Batch, error: BaseException, verdict: Verdict | None) -> None:
     if verdict is None or verdict.is_news:
         logger.error(
-            "handler_failed at=%s attempts=%s retry_in_s=%s error=%r",
+            "handler_failed at=%s attempts=%s retry_in_s=%s error=%s",
             batch.position,
             verdict.attempts if verdict else 1,
             verdict.retry_in_s if verdict else None,
-            error,
+            shown(error),
             exc_info=error,
         )
 

@@ -165,6 +165,28 @@ def test_offset_waits_for_the_dead_letter(
     assert len(log("dead_letter_refused", name)) == 1
 
 
+def test_letter_that_nobody_answers_does_not_hold_up_a_stop(
+    kafka: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of a stop's time is for it; it is named, and its message comes again."""
+    log = lines_of(caplog)
+    name = kafka.create_topic(unique("unanswered"), 1)
+    app = App(group=name)
+
+    @app.topic(name, max_retries=0, dead_letter=f"{name}.missing")
+    def handle(_: Batch) -> None:
+        raise ValueError
+
+    produce(kafka.bootstrap, name, 1)
+    with Node(app, settings(kafka.bootstrap, shutdown_timeout_s=4.0)) as node:
+        letters = node.consumers[0]._letters
+        eventually(lambda: letters.outstanding == 1, describe="a letter is out")
+    (line,) = log("dead_letter_left", name)
+    assert f"at={name}/0@0 topic={name}.missing" in line
+    assert log("close_gave_up", name) == []
+    assert kafka.committed(name, name) == {}
+
+
 def test_repeat_begins_at_the_first_message_not_done(kafka: KafkaBroker) -> None:
     """What a failed batch has marked done is committed and not repeated."""
     name = kafka.create_topic(unique("marked"), 1)

@@ -7,8 +7,10 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from supervisor.options import ServerOptions
 
 from swarm_worker.echo_conf import both, conf_directory, main, text
 from swarm_worker.settings import LISTENER, RULES, WORKER, Key, load
@@ -104,9 +106,22 @@ def test_what_is_echoed_finds_the_programs_of_this_installation() -> None:
     """Anywhere, without a virtual environment beside it or an activated one."""
     folder = Path(sys.executable).parent
 
-    assert f'environment=PATH="{folder}:%(ENV_PATH)s"' in text("supervisord")
+    assert f'environment=PATH="{folder}:/usr/local/sbin:' in text("supervisord")
     odd = text("supervisord", programs=Path("/100%/bin"))
-    assert 'environment=PATH="/100%%/bin:%(ENV_PATH)s"' in odd
+    assert 'environment=PATH="/100%%/bin:/usr/local/sbin:' in odd
+
+
+def test_a_reread_of_what_is_echoed_changes_nothing(tmp_path: Path) -> None:
+    """Otherwise each ``supervisorctl update`` would restart every program."""
+    file = tmp_path / "supervisord.conf"
+    file.write_text(text("supervisord"), "utf-8")
+    options: Any = cast("Any", ServerOptions)()
+    options.realize(["-c", str(file)])
+    groups = options.process_group_configs
+    options.process_config(do_usage=False)  # what reread does
+
+    assert options.process_group_configs is not groups
+    assert options.process_group_configs == groups
 
 
 def test_the_toml_is_echoed_as_it_is_shipped(

@@ -298,6 +298,24 @@ def test_refused_letter_is_kept() -> None:
     assert fixture.stored() == {0: 1}
 
 
+def test_letters_are_left_only_when_nothing_else_is_under_way() -> None:
+    """Nothing of them is stored, and an answer that comes later changes nothing."""
+    fixture = Fixture(partitions=2, to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    fixture.add(1, partition=1)
+    other, batch = fixture.take()
+    assert fixture.lanes.leave_letters(now_s=NOW_S) == []
+
+    fixture.lanes.done(other, batch, now_s=NOW_S)
+    ((left, letter),) = fixture.lanes.leave_letters(now_s=NOW_S)
+    assert (left, letter.message.offset()) == (lane, 0)
+    assert fixture.lanes.wait_idle(within_s=0.0)
+    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    assert fixture.stored() == {1: 1}
+
+
 def test_letter_of_a_lost_partition_moves_nothing() -> None:
     """Its acknowledgement comes too late."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from swarm_worker.app import Route
 from swarm_worker.batch import Batch
 from swarm_worker.lane import Lane
+from swarm_worker.logs import LineFormatter
 from swarm_worker.processing import HandlerPool, Processing
 from swarm_worker.progress import Progress
 from tests.eventually import eventually
@@ -96,6 +99,82 @@ def test_whatever_is_raised_moves_nothing(
     assert pool.alive
     (line,) = [r.getMessage() for r in caplog.records]
     assert line.startswith("handler_failed at=t/0@0 attempts=1 retry_in_s=1.0")
+
+
+class Spiteful(Exception):  # noqa: N818 - what it is like
+    """Ends whoever wants to show it."""
+
+    def __repr__(self) -> str:
+        """End the thread."""
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Spiteful(), "Spiteful, whose repr raised SystemExit"),
+        (ValueError("x" * 5_000_000), "ValueError('xxxx"),
+    ],
+)
+def test_no_exception_harms_whoever_logs_it(
+    pool: HandlerPool, error: BaseException, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the handler's thread nor the log that all failures share."""
+    caplog.handler.setFormatter(LineFormatter())  # its own would print all of it
+
+    def handler(_: Batch) -> None:
+        raise error
+
+    Work(pool, handler).give(1)
+
+    eventually(lambda: len(caplog.records) == 1, describe="it is logged")
+    assert pool.alive
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert f"error={told}" in line
+    assert len(line) < 2_000
+    (record,) = caplog.records
+    record.exc_text = None  # as another handler has left it
+    assert len(LineFormatter().format(record)) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SystemExit(7), 7), (RuntimeError("in the child"), 1), (None, 0)],
+)
+def test_a_child_that_a_handler_forks_ends_where_it_leaves_the_handler(
+    pool: HandlerPool, error: BaseException | None, code: int
+) -> None:
+    """It is no second node, and what it raised is not the node's failure."""
+    ended: list[int] = []
+
+    def handler(_: Batch) -> None:
+        child = os.fork()
+        if child == 0:
+            if error is not None:
+                raise error
+            return
+        ended.append(wait_for(child))
+
+    work = Work(pool, handler)
+    work.give(1)
+
+    assert ended == [code]
+    assert work.lane.next_offset == 1
+    assert work.progress.snapshot(now_s=NOW_S).errors == 0
+
+
+def wait_for(child: int) -> int:
+    """Give a child's exit code; one that does not end is killed."""
+    try:
+        eventually(
+            lambda: os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT),
+            within_s=5.0,
+            describe="the child ends",
+        )
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def test_flush_comes_after_the_handler_and_before_the_offset(pool: HandlerPool) -> None:

@@ -359,6 +359,19 @@ def test_a_pipe_without_reader_makes_an_orphan() -> None:
     rig.channel.close()
 
 
+def test_a_descriptor_that_user_code_closed_is_not_taken_for_supervisords_end() -> None:
+    """The line names the process itself, where to look."""
+    rig = Rig(*os.pipe())
+    rig.step_at(1001.0)
+    os.close(rig.write_fd)
+    rig.step_at(1001.5)
+    assert rig.orphaned == []
+    rig.step_at(1006.0)
+
+    assert rig.orphaned == ["the report channel was closed in this process"]
+    os.close(rig.read_fd)
+
+
 def test_a_descriptor_that_was_taken_over_is_not_written_to(rig: Rig) -> None:
     """User code that closes descriptors must not find reports in its files."""
     theirs, other = os.pipe()

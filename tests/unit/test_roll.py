@@ -326,6 +326,32 @@ def test_a_node_that_is_held_in_its_turn_ends_the_roll_and_works_on() -> None:
     assert busy.report["state"] is State.RUNNING
 
 
+@pytest.mark.parametrize(
+    ("is_held", "why"), [(False, "was stopped by somebody else"), (True, "is held")]
+)
+def test_a_node_that_stays_down_in_its_turn_ends_the_roll(
+    *, is_held: bool, why: str
+) -> None:
+    """At once, and it says so: nobody is about to start it."""
+    down = replace(
+        appeared("swarm:node_0", ProcessState.STOPPED, None, now_s=1000.0),
+        is_held=is_held,
+    )
+    turned = Turned(
+        name=down.name, pid=7, since_s=999.0, had_partitions=True, is_asked=True
+    )
+    rolled = Roll(
+        group="swarm", max_unavailable=1, timeout_s=300.0,
+        waiting=("swarm:node_1",), turned=(turned,),
+    )  # fmt: skip
+
+    step = advance(rolled, {down.name: down}, free_places=1, now_s=1000.0)
+
+    assert step.roll.is_over
+    assert step.roll.failure == f"swarm:node_0 {why}"
+    assert step.to_restart == ()
+
+
 def test_a_node_that_is_no_more_ends_the_roll() -> None:
     """Its group was removed."""
     world = World().run(2)

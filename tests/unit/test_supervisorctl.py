@@ -471,8 +471,8 @@ def test_a_roll_is_followed_to_its_end() -> None:
         "w:w_00: its turn",
         "w:w_00: works again",
         "w:w_01: its turn",
-        "w:w_01: was not running: left alone",
-        "w: roll done; 1 restarted, 1 not running",
+        "w:w_01: not running, or held: left alone",
+        "w: roll done; 1 restarted, 1 left alone (not running, or held)",
     ]
 
 
