@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 
 from tests.eventually import eventually
 from tests.kafka.broker import BrokerError, KafkaBroker
+from tests.kafka.ledgered import answers
 
 OwnKafka = Callable[..., KafkaBroker]
 QUIET = {"log_level": 0, "reconnect.backoff.max.ms": 200}
@@ -124,6 +125,8 @@ def test_data_and_address_survive_a_restart(
     assert not psutil.pid_exists(first_pid)
     broker.start()
 
+    # The group's coordinator may still be loading after a KILL.
+    eventually(lambda: answers(broker, "readers", "kept"), describe="it knows groups")
     assert broker.committed("readers", "kept") == {0: 1}
     assert read(broker.bootstrap, "kept", 2) == ["a", "b"]
 
