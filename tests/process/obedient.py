@@ -27,6 +27,7 @@ class Obedient:
 
     def __init__(self, folder: Path) -> None:
         self._left = folder / f"{os.environ['SUPERVISOR_PROCESS_NAME']}.left"
+        self.ends = False
         self._state = State.RUNNING
         self._seq = 0
 
@@ -45,7 +46,7 @@ class Obedient:
             case signal.SIGUSR1:
                 self._left.write_text("left", "ascii")
             case _:
-                os._exit(0)
+                self.ends = True  # it may come while another is taken
 
     def report(self) -> None:
         """Report once, with a few messages more than before."""
@@ -70,7 +71,7 @@ def main(folder: Path) -> None:
     leash_to(os.getppid())
     node = Obedient(folder)
     node.obey()
-    while True:
+    while not node.ends:
         node.report()
         select.select([], [], [], EVERY_S)
 
