@@ -8,12 +8,12 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from swarm_worker.lanes import Key
+
 # Most messages and bytes of one drain. One hand-over to a handler thread costs some
 # microseconds: the more messages it carries, the better.
 DRAIN_MESSAGES: Final = 4_000
 DRAIN_BYTES: Final = 8 * 2**20
-
-Key = tuple[str, int]  # topic, partition
 
 
 def by_partition(
