@@ -33,6 +33,7 @@ from swarm_worker.values import STATUSES
 
 DEFAULT_FILE: Final = "swarm.toml"
 REPORTS_PER_TIMEOUT: Final = 3  # one late and one lost report are no silence
+METRICS_EXTRA: Final = "pip install 'kafka-consumer-swarm[metrics]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

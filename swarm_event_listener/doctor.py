@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import stat
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,12 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     programs = read_programs(ini)
     documents, unreadable = _documents(toml_files(ini, programs))
     case, unusable = put_together(
-        ini, programs, documents, environ, modes=_modes([*ini.files, *documents])
+        ini,
+        programs,
+        documents,
+        environ,
+        modes=_modes([*ini.files, *documents]),
+        has_metrics_extra=find_spec("prometheus_client") is not None,
     )
     unread = {finding.where.file for finding in unreadable}
     found = (

@@ -81,6 +81,8 @@ class Case:
         toml: The listener's file.
         documents: All files of the swarm, by path.
         modes: Permissions of the files read, where they could be told.
+        metrics: Where the listener is told to serve metrics.
+        has_metrics_extra: Whether what writes them is installed.
         boot_s: What a node takes from its start to its first poll.
     """
 
@@ -89,6 +91,8 @@ class Case:
     watches: tuple[Watch, ...]
     named_groups: tuple[str, ...]
     toml: Path
+    metrics: Setting
+    has_metrics_extra: bool = True
     documents: Mapping[Path, Document] = field(default_factory=dict)
     modes: Mapping[Path, int] = field(default_factory=dict)
     boot_s: float = BOOT_S
@@ -134,6 +138,7 @@ def put_together(
     environ: Mapping[str, str],
     *,
     modes: Mapping[Path, int],
+    has_metrics_extra: bool = True,
 ) -> tuple[Case, tuple[Finding, ...]]:
     """Give the case, and what was found while reading the settings."""
     toml = toml_files(ini, programs)[0]
@@ -161,6 +166,8 @@ def put_together(
         watches=tuple(watches),
         named_groups=named,
         toml=toml,
+        metrics=section["metrics"],
+        has_metrics_extra=has_metrics_extra,
         documents=documents,
         modes=modes,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_event_listener.config import METRICS_EXTRA
 from swarm_event_listener.doctor_case import Case, Setting, Watch, setting_line
 from swarm_event_listener.doctor_finding import Finding, Where, error, warning
 from swarm_event_listener.doctor_nodes import Check
@@ -64,6 +65,18 @@ def unwatched(case: Case) -> Iterator[Finding]:
                 why=f"[{program.section.name}] runs swarm-worker in group "
                 f"{program.group}, which the listener does not watch",
             )
+
+
+def metrics(case: Case) -> Iterator[Finding]:
+    """What writes the metrics is an extra of the package."""
+    if case.metrics.value and not case.has_metrics_extra:
+        yield warning(
+            case.metrics.where,
+            "metrics",
+            line=METRICS_EXTRA,
+            why="prometheus-client is not installed beside this command: /metrics "
+            "answers 503, while the page and /healthz are served",
+        )
 
 
 # --- Kafka's times --------------------------------------------------------------------
@@ -190,4 +203,4 @@ def _ini_secrets(case: Case) -> Iterator[Finding]:
 
 def checks() -> Iterable[Check]:
     """Give all checks of this module."""
-    return (known_groups, unwatched, ttls, session, secrets)
+    return (known_groups, unwatched, metrics, ttls, session, secrets)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Literal
 
 from swarm_event_listener.events import ProcessState
-from swarm_event_listener.exposition import Family, Labels, Value
+from swarm_event_listener.family import Family, Labels, Value
 from swarm_event_listener.health import Health, Word, health_of
 from swarm_event_listener.node import Node
 from swarm_event_listener.status import Counters

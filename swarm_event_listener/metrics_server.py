@@ -1,6 +1,6 @@
 """Serves the last snapshot over HTTP from a thread of its own.
 
-The loop hands over finished bytes and goes on; no lock is held, and nothing that a
+The loop hands over what is known and goes on; no lock is held, and nothing that a
 client does is waited for. Connections are few and short-lived: where all are taken, the
 oldest one, which has had the most time, makes room. So a crowd of half-open ones keeps
 nobody out, and costs a bounded amount of memory.
@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarm_event_listener.exposition import CONTENT_TYPE
+from swarm_event_listener.config import METRICS_EXTRA
 
 logger = logging.getLogger(__name__)
 
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text
 CONNECTIONS_MAX: Final = 32
 REQUEST_MAX_BYTES: Final = 8_192
 CONNECTION_MAX_S: Final = 5.0
@@ -35,13 +36,13 @@ class Snapshot:
     """What is served until the next one comes.
 
     Attributes:
-        metrics: The text of a scrape.
+        metrics: Gives the text of a scrape; None without the extra ``[metrics]``.
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
         data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
-    metrics: bytes
+    metrics: Callable[[], bytes] | None
     trouble: str
     made_at_s: float
     data: bytes = b""
@@ -262,14 +263,21 @@ def _found(path: str, snapshot: Snapshot | None) -> bytes:
     if snapshot is None:
         return _response("503 Service Unavailable", b"the listener stands still\n")
     if path == "/metrics":
-        return _response(
-            "200 OK", snapshot.metrics, headers={"Content-Type": CONTENT_TYPE}
-        )
+        return _metrics(snapshot)
     if path == "/data.json":
         return _data(snapshot.data)
     if snapshot.trouble:
         return _response("503 Service Unavailable", f"{snapshot.trouble}\n".encode())
     return _response("204 No Content")
+
+
+def _metrics(snapshot: Snapshot) -> bytes:
+    if snapshot.metrics is None:
+        why = f"prometheus-client is not installed: {METRICS_EXTRA}\n"
+        return _response("503 Service Unavailable", why.encode())
+    return _response(
+        "200 OK", snapshot.metrics(), headers={"Content-Type": CONTENT_TYPE}
+    )
 
 
 def _data(data: bytes) -> bytes:

@@ -150,13 +150,17 @@ def _metrics(
     if address is None:
         return None
     # Here, since a listener without metrics can do without the memory.
-    from swarm_event_listener.metrics_outlet import MetricsOutlet  # noqa: PLC0415
+    from swarm_event_listener.metrics_outlet import (  # noqa: PLC0415
+        MetricsOutlet,
+        writer,
+    )
     from swarm_event_listener.metrics_server import MetricsServer  # noqa: PLC0415
     from swarm_event_listener.page import RESTARTS_MAX, Page, html  # noqa: PLC0415
 
     server = MetricsServer(address, page=html())
     server.start()
-    return MetricsOutlet(server, Page(journal.recent(RESTARTS_MAX), wall=wall))
+    page = Page(journal.recent(RESTARTS_MAX), wall=wall)
+    return MetricsOutlet(server, page, writer())
 
 
 def _first_answer(ask: Callable[[], T]) -> T:

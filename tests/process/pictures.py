@@ -143,7 +143,7 @@ def served(shown: Plain) -> Iterator[tuple[MetricsServer, str]]:
 def show(server: MetricsServer, shown: Plain) -> None:
     """Serve a scene from now on."""
     text = json.dumps(shown).encode()
-    server.show(Snapshot(metrics=b"", trouble="", made_at_s=FOR_EVER_S, data=text))
+    server.show(Snapshot(metrics=None, trouble="", made_at_s=FOR_EVER_S, data=text))
 
 
 def settled(browser: Browser, shown: Plain) -> None:

@@ -47,7 +47,7 @@ class Endpoint:
     def show(self, trouble: str = "") -> None:
         """Hand over a snapshot of now."""
         self.server.show(
-            Snapshot(metrics=BODY, trouble=trouble, made_at_s=self.clock.now_s)
+            Snapshot(metrics=lambda: BODY, trouble=trouble, made_at_s=self.clock.now_s)
         )
 
     def ask(self, path: str = "/metrics", method: str = "GET") -> tuple[int, bytes]:
@@ -224,6 +224,6 @@ def test_the_pages_data_is_made_once_somebody_looks(endpoint: Endpoint) -> None:
     assert endpoint.server.watched_at_s == endpoint.clock.now_s
 
     endpoint.server.show(
-        Snapshot(metrics=b"", trouble="", made_at_s=endpoint.clock.now_s, data=b"{}")
+        Snapshot(metrics=None, trouble="", made_at_s=endpoint.clock.now_s, data=b"{}")
     )
     assert endpoint.ask("/data.json") == (200, b"{}")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarm_event_listener import doctor
 from swarm_event_listener.doctor import examine
 from swarm_event_listener.doctor_finding import (
     EXIT_CLEAN,
@@ -625,6 +626,20 @@ def test_flags_of_the_listeners_command_win(look: Look) -> None:
     assert finding.check == "report-timeout"
     assert finding.where.section == "eventlistener:swarm"
     assert finding.line == "command=... --node-report-timeout 15000"
+
+
+def test_metrics_without_what_writes_them_are_found(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prometheus would find 503 for ever; the page and /healthz are served."""
+    metrics = (("[listener]", '[listener]\nmetrics = "127.0.0.1:9464"'),)
+    assert look(toml=metrics) == ()
+
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    assert look() == ()
+    (finding,) = look(toml=metrics)
+    assert shown((finding,)) == [("warning", "metrics", "listener")]
+    assert finding.line == "pip install 'kafka-consumer-swarm[metrics]'"
 
 
 def test_an_open_port_without_a_password_is_two_findings(look: Look) -> None:

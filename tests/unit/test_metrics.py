@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,10 +18,11 @@ from swarm_event_listener.events import (
     Reported,
     Surveyed,
 )
-from swarm_event_listener.exposition import Family, exposition
+from swarm_event_listener.exposition import exposition
+from swarm_event_listener.family import Family
 from swarm_event_listener.metrics import families
-from swarm_event_listener.metrics_outlet import MetricsOutlet
-from swarm_event_listener.metrics_server import MetricsServer, Snapshot
+from swarm_event_listener.metrics_outlet import MetricsOutlet, writer
+from swarm_event_listener.metrics_server import MetricsServer, Snapshot, answer
 from swarm_event_listener.page import Page
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.record import Cause, Record
@@ -27,6 +31,9 @@ from swarm_event_listener.status import Counters
 from swarm_event_listener.swarm import Swarm
 from swarm_event_listener.totals import Totals
 from swarm_worker.report import Report, State
+
+if TYPE_CHECKING:
+    import pytest
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NOW_S = 1_000.0
@@ -159,7 +166,7 @@ def test_names_that_are_odd_are_escaped() -> None:
 def test_only_reports_that_the_core_takes_are_counted() -> None:
     """One of a former process, delivered late, would count all over again."""
     swarm, server = swarm_of_two(), Server(("", 0))
-    outlet = MetricsOutlet(server, Page([], wall=str))
+    outlet = MetricsOutlet(server, Page([], wall=str), writer())
     late = Report(node=0, pid=6, state=State.RUNNING, seq=0, messages=99)
     for pid, report in ((7, BUSY), (6, late), (7, BUSY)):
         event = Reported(name="w:w_00", pid=pid, report=report)
@@ -172,13 +179,52 @@ def test_only_reports_that_the_core_takes_are_counted() -> None:
     )
     outlet.show(swarm, Counters(bad_reports=4), now_s=NOW_S, trouble="deaf")
 
-    seen = scraped(server.shown.metrics)
+    assert server.shown.metrics is not None
+    seen = scraped(server.shown.metrics())
     assert seen["kafka_swarm_node_messages_total"]["w", "w_00"] == 10
     assert seen["kafka_swarm_node_restarts_total"]["w", "w_00"] == 1
     assert seen["kafka_swarm_node_consuming_restarts_total"]["w", "w_00"] == 1
     assert seen["kafka_swarm_listener_bad_reports_total"][()] == 4
     assert seen["kafka_swarm_listener_healthy"][()] == 0
     assert server.shown.trouble == "deaf"
+
+
+def test_a_scrape_is_written_when_one_asks_and_once() -> None:
+    """In the server's thread: the loop takes what there is, and goes on."""
+    written: list[int] = []
+
+    def write(shown: Iterable[Family]) -> bytes:
+        written.append(len(tuple(shown)))
+        return b"text"
+
+    server = Server(("", 0))
+    outlet = MetricsOutlet(server, Page([], wall=str), write)
+    outlet.show(swarm_of_two(), Counters(), now_s=NOW_S, trouble="")
+
+    assert written == []
+    assert server.shown.metrics is not None
+    assert [server.shown.metrics(), server.shown.metrics()] == [b"text", b"text"]
+    assert written == [len(known_names())]
+
+
+def test_without_its_library_it_is_said_and_the_rest_is_served(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rebuilt environment without the extra costs the figures, not the swarm."""
+    monkeypatch.delitem(sys.modules, "swarm_event_listener.exposition")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    server = Server(("", 0))
+    outlet = MetricsOutlet(server, Page([], wall=str), writer())
+    outlet.show(swarm_of_two(), Counters(), now_s=NOW_S, trouble="")
+
+    (line,) = caplog.messages
+    assert "metrics_not_written" in line
+    assert "kafka-consumer-swarm[metrics]" in line
+    asked = answer(b"GET /metrics HTTP/1.1\r\n\r\n", server.shown, page=b"")
+    assert asked.startswith(b"HTTP/1.1 503")
+    assert b"kafka-consumer-swarm[metrics]" in asked
+    well = answer(b"GET /healthz HTTP/1.1\r\n\r\n", server.shown, page=b"")
+    assert well.startswith(b"HTTP/1.1 204")
 
 
 # --- those who go by the names --------------------------------------------------------
