@@ -7,7 +7,7 @@ from typing import Final
 
 from swarm_event_listener.doctor_case import Case
 from swarm_event_listener.doctor_finding import Finding, Where, error, warning
-from swarm_event_listener.doctor_ini import Section, Unexpandable
+from swarm_event_listener.doctor_ini import Section, Unexpandable, variables
 from swarm_event_listener.doctor_nodes import Check, respawns, too_few_retries
 from swarm_event_listener.doctor_options import misspelled
 from swarm_event_listener.doctor_programs import (
@@ -22,6 +22,7 @@ EVENTS_PER_START: Final = 2  # STARTING and RUNNING of each, before a listener i
 LISTENER_STOP_S: Final = 10  # it finishes restarts under way for up to 8 s
 SOCKET_PATH_MAX: Final = 100  # sun_path has 108 bytes, supervisord adds ".<pid>"
 LOOPBACK: Final = ("127.", "localhost", "::1", "[::1]")
+SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _STATES: Final = (
     "STARTING",
     "RUNNING",
@@ -199,6 +200,29 @@ def log_rotation(case: Case) -> Iterator[Finding]:
         )
 
 
+def growth(case: Case) -> Iterator[Finding]:
+    """A reread has to find what the one before it found."""
+    section = _daemon(case)
+    line = section.values.get("environment", "")
+    try:
+        names = variables(line)
+    except ValueError:
+        return  # supervisord says so
+    own = [name for name in names if f"%(ENV_{name})s" in line]
+    for name in own:
+        known = SYSTEM_PATH if name == "PATH" else "..."
+        line = line.replace(f"%(ENV_{name})s", known)
+    if own:
+        yield warning(
+            section.where,
+            "environment-grows",
+            line=f"environment={line}",
+            why=f"environment sets {' and '.join(own)} and refers to it: each reread "
+            "expands what the last one made of it, so that every program counts as "
+            "changed, and supervisorctl update restarts all; write the whole value",
+        )
+
+
 def ansi(case: Case) -> Iterator[Finding]:
     """Reports have to arrive as they were sent."""
     section = _daemon(case)
@@ -349,6 +373,7 @@ def checks() -> Iterable[Check]:
         credentials,
         descriptors,
         log_rotation,
+        growth,
         ansi,
         doors,
         inet_door,

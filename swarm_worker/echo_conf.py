@@ -15,10 +15,7 @@ from typing import Final
 FILES: Final = {"supervisord": "supervisord.conf", "toml": "swarm.toml"}
 
 # In a checkout the virtual environment is a neighbour of conf/; elsewhere it is not.
-# supervisord expands its own result at each reread: what refers to ENV_PATH grows, all
-# sections count as changed, and an update would restart every program.
-_SHIPPED: Final = "%(here)s/../.venv/bin:%(ENV_PATH)s"
-_SYSTEM: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHIPPED: Final = "%(here)s/../.venv/bin:"
 
 _HELP: Final = """\
 to start with a configuration of your own:
@@ -73,7 +70,7 @@ def text(wanted: str, *, programs: Path | None = None) -> str:
     """
     folder = str(programs or Path(sys.executable).parent)
     shipped = (conf_directory() / FILES[wanted]).read_text(encoding="utf-8")
-    return shipped.replace(_SHIPPED, f"{folder.replace('%', '%%')}:{_SYSTEM}")
+    return shipped.replace(_SHIPPED, f"{folder.replace('%', '%%')}:")
 
 
 def conf_directory() -> Path:

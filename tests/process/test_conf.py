@@ -44,7 +44,7 @@ def sell(batch):
 
 @dataclass
 class Installation:
-    """A directory with an app, the shipped configuration, and our programs on PATH.
+    """A directory like a checkout: an app, conf/, and our programs in .venv/bin.
 
     Attributes:
         folder: Where supervisord is started; the app's code is there.
@@ -61,11 +61,9 @@ class Installation:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a shell has in which the virtual environment is activated."""
-        path = f"{self.folder / 'bin'}:{BIN}:{os.environ['PATH']}"
+        """What a shell has in which the virtual environment is not activated."""
         return {
             **os.environ,
-            "PATH": path,
             "PYTHONPATH": str(ROOT),
             "SOLD": str(self.folder / "sold"),
         }
@@ -123,7 +121,7 @@ def _answers(rpc: Supervisor) -> bool:
 
 def write_programs(folder: Path) -> None:
     """Write the console scripts of pyproject.toml, as pip would."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name, target in project["scripts"].items():
         module, _, function = target.partition(":")
@@ -140,7 +138,7 @@ def installation() -> Iterator[Installation]:
     """The shipped configuration beside an app; whatever ran there has ended after."""
     made = Installation(Path(tempfile.mkdtemp(prefix="c", dir="/tmp")))
     shutil.copytree(ROOT / "conf", made.conf)
-    write_programs(made.folder / "bin")
+    write_programs(made.folder / ".venv" / "bin")
     (made.folder / "shop.py").write_text(APP)
     try:
         yield made

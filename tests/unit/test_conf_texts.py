@@ -111,10 +111,19 @@ def test_what_is_echoed_finds_the_programs_of_this_installation() -> None:
     assert 'environment=PATH="/100%%/bin:/usr/local/sbin:' in odd
 
 
-def test_a_reread_of_what_is_echoed_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["echoed", "supervisord.conf", "demo/supervisord.conf"]
+)
+def test_a_reread_of_what_is_shipped_changes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Otherwise each ``supervisorctl update`` would restart every program."""
+    monkeypatch.setenv("SWARM_DEMO_PYTHON", sys.executable)
     file = tmp_path / "supervisord.conf"
-    file.write_text(text("supervisord"), "utf-8")
+    shipped = conf_directory() / name
+    file.write_text(
+        text("supervisord") if name == "echoed" else shipped.read_text(), "utf-8"
+    )
     options: Any = cast("Any", ServerOptions)()
     options.realize(["-c", str(file)])
     groups = options.process_group_configs

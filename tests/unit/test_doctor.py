@@ -26,6 +26,7 @@ from swarm_event_listener.doctor_finding import (
     warning,
 )
 from swarm_event_listener.doctor_options import OPTIONS
+from swarm_event_listener.doctor_supervisord import SYSTEM_PATH
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf"
 ENVIRON = {"PATH": "/usr/bin"}
@@ -281,6 +282,28 @@ CONF_FAULTS = [
         [("logfile_maxbytes=0\n", "")],
         ("warning", "log-rotation", "supervisord"),
         "logfile_maxbytes=0",
+    ),
+    (
+        "growing-path",
+        [
+            (
+                "logfile_maxbytes=0",
+                'logfile_maxbytes=0\nenvironment=A="1",PATH="/v/bin:%(ENV_PATH)s"',
+            )
+        ],
+        ("warning", "environment-grows", "supervisord"),
+        f'environment=A="1",PATH="/v/bin:{SYSTEM_PATH}"',
+    ),
+    (
+        "growing-variable",
+        [
+            (
+                "logfile_maxbytes=0",
+                'logfile_maxbytes=0\nenvironment=A="%(ENV_PATH)s",PATH="/bin"',
+            )
+        ],
+        ("warning", "environment-grows", "supervisord"),
+        f'environment=A="{SYSTEM_PATH}",PATH="/bin"',
     ),
     (
         "ansi",
@@ -907,3 +930,8 @@ def test_a_finding_is_plain_data(look: Look) -> None:
     assert json.loads(json.dumps(plain)) == plain
     assert plain["severity"] == Severity.WARNING
     assert set(plain) == {"severity", "check", "file", "section", "line", "why"}
+
+
+def test_a_program_may_add_to_what_supervisord_has(look: Look) -> None:
+    """Only what supervisord's own section sets grows at a reread."""
+    assert look(("numprocs=4", 'numprocs=4\nenvironment=PATH="/a:%(ENV_PATH)s"')) == ()
