@@ -244,6 +244,7 @@ class Node:
     def _work(self) -> int:
         """Wait until the node has to end, and end it; give the exit code."""
         while True:
+            self._keep_slot()
             # Looked at first: a thread that gives a reason does so before it ends.
             dead = self._dead_thread()
             for fact in self._inbox.wait(0.0 if dead else _LOOK_S):
@@ -261,6 +262,13 @@ class Node:
             if dead:
                 logger.error("node_crashed reason='the %s is dead'", dead)
                 return self._stop(exits.CRASHED, within_s=_FAILING_S)
+
+    def _keep_slot(self) -> None:
+        try:
+            if self._slot:
+                self._slot.keep()
+        except SlotHeldError as error:
+            self._inbox.put(Failed(error))  # the file decides who this node is
 
     def _obey(self, number: signal.Signals) -> None:
         if number is signal.SIGUSR1:

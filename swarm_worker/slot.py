@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import stat
 import threading
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from swarm_worker import exits
 from swarm_worker.settings import ConfigError
 from swarm_worker.traces import Traces
 
+logger = logging.getLogger(__name__)
+
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
+_KEEP_WAIT_S: Final = 1.0  # whoever only looks has let go of it by then
 _RETRY_S: Final = 0.1
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -30,6 +35,8 @@ _PASSING: Final = frozenset(
 
 class SlotHeldError(Exception):
     """Another live process is this node."""
+
+    exit_code = exits.SLOT_HELD
 
 
 def slot_key(environ: Mapping[str, str], *, node: int) -> str:
@@ -48,14 +55,17 @@ class Slot:
     """A slot that is held until the process ends, however that happens.
 
     The file is never deleted: two processes could then hold two files of one name.
+    Where somebody else deletes it, `keep` notices.
 
     Attributes:
         traces: What this process has in flight, for the next one of the slot.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path) -> None:
         """Own a locked descriptor; children get it neither by fork nor by exec."""
         self._fd: int | None = fd
+        self._path = path
+        self._is_failing = False
         self.traces = Traces(fd)
         os.register_at_fork(after_in_child=self.close)
 
@@ -75,19 +85,39 @@ class Slot:
         """
         path = slot_path(directory, key)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            fd = _open(path)
-            try:
-                _lock(fd, path, wait_s)
-                _sign(fd)
-            except BaseException:
-                os.close(fd)
-                raise
+            fd = _take(path, wait_s)
         except OSError as error:
             if error.errno in _PASSING:
                 raise
             raise _unusable(path, error) from None
-        return cls(fd)
+        return cls(fd, path)
+
+    def keep(self) -> None:
+        """Take the slot anew if its file is no longer the one that is locked.
+
+        Whoever removed it has made room for a second process of this node. A file that
+        cannot be made is said once and tried again with the next call.
+
+        Raises:
+            SlotHeldError: Another process has taken it meanwhile.
+        """
+        if self._fd is None or _is_at(self._path, self._fd):
+            return
+        try:
+            fd = _take(self._path, _KEEP_WAIT_S)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("slot_lost path=%s why=%r", self._path, str(error))
+            self._is_failing = True
+            return
+        os.dup2(fd, self._fd, inheritable=False)  # the traces go on in the new file
+        os.close(fd)
+        self._is_failing = False
+        logger.warning(
+            "slot_taken_again path=%s reason=%r",
+            self._path,
+            "somebody removed its file",
+        )
 
     def close(self) -> None:
         """Close the descriptor; the slot is free when no process has it open."""
@@ -95,6 +125,25 @@ class Slot:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def _take(path: Path, wait_s: float) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = _open(path)
+    try:
+        _lock(fd, path, wait_s)
+        _sign(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(fd))
+    except OSError:
+        return False
 
 
 def _open(path: Path) -> int:

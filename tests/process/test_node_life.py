@@ -1,6 +1,8 @@
 """The life of a node, seen from outside: signals, exit codes, states."""
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -340,6 +342,31 @@ def test_a_second_process_of_a_slot_boots_and_then_gives_up(tmp_path: Path) -> N
         assert {report.state for report in late.reports} == {State.BOOTING}
         holder.send(TERM)
         assert holder.ended() == 0
+
+
+def test_a_slot_is_held_although_its_directory_was_removed(tmp_path: Path) -> None:
+    """The node takes it anew and works on; a second process is refused as ever."""
+    with node(tmp_path) as first:
+        first.logged("handled=1")
+        shutil.rmtree(tmp_path / "run")
+        first.logged("slot_taken_again")
+        with node(tmp_path) as second:
+            assert second.ended(within_s=20.0) == 4
+            assert f"held by pid {first.process.pid}" in second.log
+        first.send(TERM)
+        assert first.ended() == 0
+
+
+def test_a_node_whose_slot_another_has_taken_ends(tmp_path: Path) -> None:
+    """Two live processes are never one node, whoever removed the file."""
+    with node(tmp_path) as first:
+        first.logged("handled=1")
+        [slot] = (tmp_path / "run").glob("*.slot")
+        slot.unlink()
+        with slot.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert first.ended(within_s=20.0) == 4
+    assert "node_failed exit_code=4" in first.log
 
 
 def test_a_forked_child_can_be_stopped_and_keeps_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The lock that keeps two processes from being one node."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,56 @@ def test_the_file_stays(tmp_path: Path) -> None:
     Slot.take(tmp_path, "g:g_01").close()
 
     assert [path.name for path in tmp_path.iterdir()] == ["g%3Ag_01.slot"]
+
+
+def test_a_file_that_somebody_removed_is_made_and_held_again(tmp_path: Path) -> None:
+    """The directory, too; what is in flight from then on is found as ever."""
+    slot = Slot.take(tmp_path / "run", "s")
+    slot.keep()
+    shutil.rmtree(tmp_path / "run")
+    slot.keep()
+
+    assert slot_path(tmp_path / "run", "s").read_text("ascii") == f"{os.getpid()}\n"
+    with pytest.raises(SlotHeldError):
+        Slot.take(tmp_path / "run", "s", wait_s=0.2)
+    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    slot.close()
+    slot.keep()  # no more of it
+    assert left_in(slot_path(tmp_path / "run", "s")) == ("orders/0@1",)
+    Slot.take(tmp_path / "run", "s", wait_s=0.2).close()
+
+
+def test_who_holds_the_new_file_is_the_node(tmp_path: Path) -> None:
+    """The older process learns that it no longer is, with the exit code for that."""
+    slot = Slot.take(tmp_path, "s")
+    slot_path(tmp_path, "s").unlink()
+    other = Slot.take(tmp_path, "s", wait_s=0.2)
+
+    with pytest.raises(SlotHeldError) as refused:
+        slot.keep()
+    assert refused.value.exit_code == 4
+    other.keep()
+    other.close()
+    slot.keep()
+    slot.close()
+
+
+def test_a_file_that_cannot_be_made_again_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node goes on, and takes it as soon as it can."""
+    slot = Slot.take(tmp_path / "run", "s")
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").touch()
+    slot.keep()
+    slot.keep()
+    (tmp_path / "run").unlink()
+    slot.keep()
+    slot.keep()
+    slot.close()
+
+    said = [record.getMessage().split()[0] for record in caplog.records]
+    assert said == ["slot_lost", "slot_taken_again"]
 
 
 def test_a_slot_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
