@@ -198,6 +198,14 @@ class Actions:
 
     # --- journal --------------------------------------------------------------------
 
+    def keep(self) -> None:
+        """See that what must survive is still on the disk.
+
+        Raises:
+            JournalTakenError: Another listener has taken the state directory.
+        """
+        self._journal.keep()
+
     def _remember(self, name: str, record: Record) -> None:
         self._journal.remember(name, record.as_json(self._wall))
 

@@ -72,6 +72,23 @@ def make_directory(path: Path) -> None:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file of that name that can be seen."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+def is_at(path: Path, descriptor: int) -> bool:
+    """Tell whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 def is_open_to_others(path: Path) -> bool:
     """Tell whether any user can put files into a directory."""
     return bool(path.stat().st_mode & 0o002)

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.files import (
+    is_at,
     is_open_to_others,
+    is_there,
     make_directory,
     read_own_file,
     replace_file,
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 VERSION: Final = 1
 HISTORY_MAX: Final = 1_000
 LOCK_WAIT_S: Final = 3.0  # an orphaned predecessor needs up to one RPC timeout to end
+KEEP_WAIT_S: Final = 0.5  # as little as keeps a turn of the listener short
 
 JOURNAL: Final = "journal.json"
 COPY: Final = "journal.copy.json"
@@ -80,9 +83,10 @@ class Journal:
         """
         self._path = state_dir / JOURNAL
         self._copy = state_dir / COPY
+        self._lock: int | None = None
+        self._is_failing = False
         _prepare(state_dir)
-        self._lock = _take_lock(state_dir / LOCK, wait_s=lock_wait_s)
-        self._is_failing = self._lock is None  # which was said already
+        self._take_lock(lock_wait_s)
         memory = _load(self._path, self._copy)
         self._supervisor = memory.supervisor
         self._intents = dict(memory.intents)
@@ -147,25 +151,63 @@ class Journal:
         """Write the journal; tell whether it is durable."""
         return self._write()
 
+    def keep(self) -> None:
+        """Write all from memory where somebody has removed the files.
+
+        Blocks for up to `KEEP_WAIT_S` while another listener holds a new lock.
+
+        Raises:
+            JournalTakenError: It still does after that.
+        """
+        is_held = self._lock is not None and is_at(self._lock_path, self._lock)
+        if is_held and is_there(self._path):
+            return
+        if not self._is_failing:
+            logger.error(
+                "state_dir_lost path=%s do=%r",
+                self._path.parent,
+                "find out who removed its files; they are written anew from memory",
+            )
+        if not is_held:
+            self._take_lock(KEEP_WAIT_S)
+        self._write()
+
     def close(self) -> None:
         """Let another listener have the journal."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(LOCK)
+
+    def _take_lock(self, wait_s: float) -> None:
+        try:
+            make_directory(self._path.parent)
+            taken = _take_lock(self._lock_path, wait_s=wait_s)
+        except OSError as error:
+            self._fail(self._lock_path, error)
+            return
+        self.close()
+        self._lock = taken
+
+    def _fail(self, path: Path, error: OSError) -> None:
+        if not self._is_failing:
+            logger.warning(
+                "journal_unwritable path=%s why=%r supervision=%r",
+                path,
+                str(error),
+                GOES_ON,
+            )
+        self._is_failing = True
+
     def _write(self) -> bool:
         head = self._head()
         try:
             replace_file(self._path, self._whole(head), mode=0o600, durable=True)
         except OSError as error:
-            if not self._is_failing:
-                logger.warning(
-                    "journal_unwritable path=%s why=%r supervision=%r",
-                    self._path,
-                    str(error),
-                    GOES_ON,
-                )
-            self._is_failing = True
+            self._fail(self._path, error)
             return False
         if self._is_failing:
             logger.info("journal_written_again path=%s", self._path)
@@ -218,19 +260,10 @@ def _prepare(state_dir: Path) -> None:
         return  # taking the lock fails, too, and says so
 
 
-def _take_lock(path: Path, *, wait_s: float) -> int | None:
-    """Give the descriptor that holds the lock; None where no file can be made."""
+def _take_lock(path: Path, *, wait_s: float) -> int:
+    """Give the descriptor that holds the lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags, 0o600)
-    except OSError as error:
-        logger.warning(
-            "journal_unwritable path=%s why=%r supervision=%r",
-            path,
-            str(error),
-            GOES_ON,
-        )
-        return None
+    descriptor = os.open(path, flags, 0o600)
     if _lock_within(descriptor, wait_s):
         return descriptor
     os.close(descriptor)

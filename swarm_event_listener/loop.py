@@ -227,6 +227,7 @@ class Listener:
         self._handle(Tick())
         if now_s >= self._status_at_s:
             self._status_at_s = now_s + STATUS_EVERY_S
+            self._actions.keep()
             self._show(now_s)
 
     def _beat(self, now_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -331,6 +332,70 @@ def test_a_directory_that_was_removed_is_made_again(
     (tmp_path / "run").rmdir()
 
     assert journal.intend("w:w_00", {})
+
+
+def test_what_was_removed_is_written_from_memory_at_the_next_look(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line; holds and records are there again, and the lock holds."""
+    journal.note({"held": ["w:w_01"]})
+    journal.remember("w:w_00", {"node": "w:w_00"})
+    journal.keep()
+    assert warnings(caplog) == []
+
+    shutil.rmtree(tmp_path / "run")
+    journal.keep()
+    journal.keep()
+
+    assert warnings(caplog) == ["state_dir_lost"]
+    found = read(tmp_path / "run" / "journal.json")
+    assert found["notes"] == {"held": ["w:w_01"]}
+    assert found["history"] == [{"node": "w:w_00"}]
+    with pytest.raises(JournalTakenError):
+        reopened(tmp_path / "run")
+
+
+def test_a_journal_that_was_removed_alone_is_written_again(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """The lock is as it was."""
+    lock = (tmp_path / "run" / "journal.lock").stat().st_ino
+    (tmp_path / "run" / "journal.json").unlink()
+    journal.keep()
+
+    assert read(tmp_path / "run" / "journal.json")["version"] == 1
+    assert (tmp_path / "run" / "journal.lock").stat().st_ino == lock
+
+
+def test_who_holds_the_new_lock_is_the_listener(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Two would restart each other's nodes, whoever removed the directory."""
+    shutil.rmtree(tmp_path / "run")
+    other = reopened(tmp_path / "run")
+
+    with pytest.raises(JournalTakenError, match="state_dir of its own"):
+        journal.keep()
+    other.close()
+    journal.keep()
+
+
+def test_a_directory_that_cannot_be_made_again_is_said_once(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Supervision goes on; all is written as soon as it can be."""
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").touch()
+    journal.keep()
+    journal.keep()
+    (tmp_path / "run").unlink()
+    journal.keep()
+    journal.keep()
+
+    assert warnings(caplog) == ["state_dir_lost", "journal_unwritable"]
+    assert read(tmp_path / "run" / "journal.json")["version"] == 1
+    with pytest.raises(JournalTakenError):
+        reopened(tmp_path / "run")
 
 
 def test_a_directory_open_to_others_is_warned_of(

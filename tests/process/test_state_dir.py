@@ -6,6 +6,7 @@ A swarm for each kind of damage, all at once: each has a node that falls ill.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -143,6 +144,23 @@ def test_a_damaged_journal_is_put_aside_with_one_line(
     about = [line for line in swarm.log.splitlines() if "journal_" in line]
     assert len(about) == (0 if damage == "foreign_intent" else 1)
     assert "Traceback" not in swarm.log
+
+
+def test_a_state_dir_that_somebody_removes_comes_back(tmp_path: Path) -> None:
+    """While nothing else happens, with one line; the journal is as it was."""
+    state_dir = tmp_path / "run"
+    with scenes.scene(limits={"state_dir": str(state_dir)}) as swarm:
+        wait_for_start(swarm)
+        healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
+        history = (state_dir / "journal.json").read_text().splitlines()[1:]
+        shutil.rmtree(state_dir)
+        for name in ("journal.json", "journal.lock", "status.json"):
+            eventually((state_dir / name).exists, describe=f"{name} is there again")
+
+        assert len(history) > 1
+        assert (state_dir / "journal.json").read_text().splitlines()[1:] == history
+        assert swarm.log.count("state_dir_lost") == 1
+        assert "Traceback" not in swarm.log
 
 
 @pytest.mark.parametrize("damage", UNWRITABLE)
