@@ -181,11 +181,13 @@ class RollOrdered:
         group: The group.
         max_unavailable: Nodes whose turn it may be at once.
         timeout_s: What each node has, from its turn's begin until it works again.
+        ordered_at_s: When, which tells its roll from any other; None: not told.
     """
 
     group: str
     max_unavailable: int = 1
     timeout_s: float = 300.0
+    ordered_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ def rolling(rolled: Roll, event: str) -> Say:
             "turned": ",".join(turned.name for turned in rolled.turned),
             "done": len(rolled.done),
             "skipped": len(rolled.skipped),
+            "held": len(rolled.held),
             "failure": rolled.failure,
         },
     )

@@ -2,8 +2,8 @@
 
 Types ``swarm.hold`` and ``swarm.release``: data is a JSON list of node names, of group
 names or of ``group:*``. Type ``swarm.roll``: a JSON object with ``group``,
-``max_unavailable`` and ``timeout_s``; ``swarm.roll_cancel``: a JSON list of groups. The
-command line only sends them: a killed one leaves nothing half done.
+``max_unavailable``, ``timeout_s`` and ``ordered_at_s``; ``swarm.roll_cancel``: a JSON
+list of groups. The command line only sends them: a killed one leaves nothing half done.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from swarm_event_listener.events import Ordered, RollCancelled, RollOrdered, Word
 from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.record import moment_s
 
 Order = Ordered | RollOrdered | RollCancelled
 
@@ -39,6 +40,7 @@ def encode_roll(order: RollOrdered) -> RemoteCommand:
         "group": order.group,
         "max_unavailable": order.max_unavailable,
         "timeout_s": order.timeout_s,
+        "ordered_at_s": order.ordered_at_s,
     }
     return RemoteCommand(ROLL, json.dumps(plain))
 
@@ -88,8 +90,12 @@ def _roll(plain: object) -> Iterator[Order]:
     timeout_s = float(plain.get("timeout_s", TIMEOUT_S))
     if max_unavailable < 1 or not (math.isfinite(timeout_s) and timeout_s > 0):
         raise ValueError("expected max_unavailable >= 1 and timeout_s > 0")
+    ordered_at_s = plain.get("ordered_at_s")
     yield RollOrdered(
-        group=plain["group"], max_unavailable=max_unavailable, timeout_s=timeout_s
+        group=plain["group"],
+        max_unavailable=max_unavailable,
+        timeout_s=timeout_s,
+        ordered_at_s=None if ordered_at_s is None else moment_s(ordered_at_s),
     )
 
 

@@ -9,13 +9,14 @@ and it is noted in the journal, so that a killed listener's successor goes on wi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from swarm_event_listener.events import Action, ProcessState, Signal
+from swarm_event_listener.events import Action, ProcessState, RollOrdered, Signal
 from swarm_event_listener.node import Node, has_recovered
 from swarm_event_listener.record import moment_s, texts
+from swarm_event_listener.restart import UP
 from swarm_worker.report import State
 
 
@@ -60,9 +61,11 @@ class Roll:
         max_unavailable: Nodes whose turn it may be at once.
         timeout_s: What a node has from its turn's begin until it holds partitions.
         waiting: Nodes whose turn is to come, in order.
+        ordered_at_s: When it was ordered, as the order told it.
         turned: Nodes whose turn it is.
         done: Nodes that work again.
-        skipped: Nodes that were not running, or held; they stay as they are.
+        skipped: Nodes that were not running; they stay so.
+        held: Nodes that ran and were held; they stay the processes that they were.
         failure: What went wrong; None while nothing did.
         is_cancelled: An operator stopped it: nodes whose turn it is are finished.
     """
@@ -71,9 +74,11 @@ class Roll:
     max_unavailable: int
     timeout_s: float
     waiting: tuple[str, ...]
+    ordered_at_s: float | None = None
     turned: tuple[Turned, ...] = ()
     done: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     failure: str | None = None
     is_cancelled: bool = False
 
@@ -98,10 +103,12 @@ class Roll:
             ValueError: A value is of another kind.
         """
         fields = dict(plain)
-        for name in ("waiting", "done", "skipped"):
+        for name in ("waiting", "done", "skipped", "held"):
             fields[name] = texts(fields[name])
         fields["turned"] = tuple(Turned.from_json(t) for t in fields["turned"])
         fields["timeout_s"] = moment_s(fields["timeout_s"])
+        if fields["ordered_at_s"] is not None:
+            fields["ordered_at_s"] = moment_s(fields["ordered_at_s"])
         _check(fields, group=str, max_unavailable=int, is_cancelled=bool)
         if fields["failure"] is not None:
             _check(fields, failure=str)
@@ -122,6 +129,34 @@ class RollStep:
     actions: tuple[Action, ...] = ()
     to_restart: tuple[str, ...] = ()
     free_places: int = 0
+
+
+def begun(order: RollOrdered, nodes: Iterable[Node]) -> Roll:
+    """Give the roll of a group's nodes; those that are held or down get no turn.
+
+    A node that is being restarted gets one: it may be up again by then.
+    """
+    roll = Roll(
+        group=order.group,
+        max_unavailable=order.max_unavailable,
+        timeout_s=order.timeout_s,
+        ordered_at_s=order.ordered_at_s,
+        waiting=(),
+    )
+    for node in sorted(nodes, key=lambda node: node.name):
+        is_down = node.restart is None and node.state not in UP
+        if node.is_held or is_down:
+            roll = _left_alone(roll, node.name, node)
+        else:
+            roll = replace(roll, waiting=(*roll.waiting, node.name))
+    return roll
+
+
+def _left_alone(roll: Roll, name: str, node: Node | None) -> Roll:
+    """Pass a node over: only one that runs keeps the code that it has."""
+    if node is not None and node.is_held and node.state in UP:
+        return replace(roll, held=(*roll.held, name))
+    return replace(roll, skipped=(*roll.skipped, name))
 
 
 def advance(
@@ -152,7 +187,13 @@ def _may_turn(roll: Roll, nodes: Mapping[str, Node], free_places: int) -> bool:
         and not roll.is_cancelled
         and len(roll.turned) < roll.max_unavailable
         and free_places > quiet_count
+        and not _is_starting(nodes.get(roll.waiting[0]))
     )
+
+
+def _is_starting(node: Node | None) -> bool:
+    """Tell whether a node will soon run, or fail to: until then it is waited for."""
+    return node is not None and node.state is ProcessState.STARTING and not node.is_held
 
 
 def _is_old(turned: Turned, node: Node | None) -> bool:
@@ -165,7 +206,7 @@ def _turn_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> Ro
     roll = replace(step.roll, waiting=tuple(rest))
     node = nodes.get(name)
     if node is None or not _may_have_turn(node) or node.pid is None:
-        return replace(step, roll=replace(roll, skipped=(*roll.skipped, name)))
+        return replace(step, roll=_left_alone(roll, name, node))
     turned = Turned(
         name=name,
         pid=node.pid,

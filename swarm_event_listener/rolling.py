@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from swarm_event_listener import lines, roll
 from swarm_event_listener.events import Action, RollOrdered
@@ -13,6 +14,11 @@ from swarm_event_listener.record import Cause
 from swarm_event_listener.roll import Roll
 from swarm_event_listener.table import Table
 
+_REMOVED: Final = (
+    "supervisord removed the group, as supervisorctl update does when it has changed; "
+    "whatever is started after that runs the new code"
+)
+
 
 class Rolling:
     """Begins rolls, moves them on, and knows how the last one of a group ended."""
@@ -20,10 +26,16 @@ class Rolling:
     def __init__(
         self, table: Table, healing: Healing, under_way: Iterable[Roll]
     ) -> None:
-        """Go on with the rolls that an earlier listener left under way."""
+        """Go on with the rolls that an earlier listener left under way.
+
+        Not with those of a group that is watched no more, or only watched.
+        """
         self._table = table
         self._healing = healing
-        self._rolls = {rolled.group: rolled for rolled in under_way}
+        rolled = {
+            group for group, policy in table.policies.items() if not policy.only_watches
+        }
+        self._rolls = {r.group: r for r in under_way if r.group in rolled}
 
     @property
     def rolls(self) -> Mapping[str, Roll]:
@@ -45,14 +57,9 @@ class Rolling:
         elif self._table.policies[event.group].only_watches:
             yield lines.roll_refused(event.group, "the listener only watches (dry run)")
         else:
-            names = sorted(self._table.group(event.group).names)
-            self._rolls[event.group] = Roll(
-                group=event.group,
-                max_unavailable=event.max_unavailable,
-                timeout_s=event.timeout_s,
-                waiting=tuple(names),
-            )
-            yield lines.rolling(self._rolls[event.group], "roll_begins")
+            nodes = self._table.of(self._table.group(event.group).names)
+            begun = self._rolls[event.group] = roll.begun(event, nodes)
+            yield lines.rolling(begun, "roll_ends" if begun.is_over else "roll_begins")
 
     def cancel(self, group: str) -> Iterator[Action]:
         """Let no further node of a group have its turn."""
@@ -60,6 +67,16 @@ class Rolling:
         if rolled and not rolled.is_over:
             self._rolls[group] = replace(rolled, is_cancelled=True)
             yield lines.rolling(self._rolls[group], "roll_cancelled")
+
+    def group_removed(self, group: str) -> Iterator[Action]:
+        """End the roll of a group that is no more; what may follow it is new."""
+        rolled = self._rolls.get(group)
+        if rolled and not rolled.is_over:
+            ended = replace(
+                rolled, waiting=(), turned=(), failure=rolled.failure or _REMOVED
+            )
+            self._rolls[group] = ended
+            yield lines.rolling(ended, "roll_ends")
 
     def has_turn(self, name: str) -> bool:
         """Tell whether it is a node's turn: what it reports may move its roll on."""
@@ -72,8 +89,7 @@ class Rolling:
     def advance(self, *, now_s: float) -> Iterator[Action]:
         """Move all rolls on. What changed has to be noted before the actions."""
         for group, before in list(self._rolls.items()):
-            policy = self._table.policies.get(group)
-            if before.is_over or policy is None or policy.only_watches:
+            if before.is_over:
                 continue
             step = roll.advance(
                 before,

@@ -227,6 +227,7 @@ class Swarm:
                 yield Survey()
             case GroupRemoved(group=group):
                 yield from self._processes.group_removed(group)
+                yield from self._rolling.group_removed(group)
             case SupervisorChanged(state=state):
                 self._healing.supervisor_ends = state == "STOPPING"
             case Stalled():

@@ -17,7 +17,7 @@ from swarm_event_listener.protocol import RemoteCommand
 
 def test_what_is_sent_is_what_arrives() -> None:
     """Each word of the command line reaches the core as it was meant."""
-    roll = RollOrdered(group="w", max_unavailable=2, timeout_s=7.5)
+    roll = RollOrdered(group="w", max_unavailable=2, timeout_s=7.5, ordered_at_s=9.5)
 
     assert decode(encode(Word.HOLD, ["w:a"])) == (
         Ordered(word=Word.HOLD, names=("w:a",)),
@@ -26,6 +26,7 @@ def test_what_is_sent_is_what_arrives() -> None:
         Ordered(word=Word.RELEASE, names=("w:*",)),
     )
     assert decode(encode_roll(roll)) == (roll,)
+    assert decode(encode_roll(RollOrdered(group="w"))) == (RollOrdered(group="w"),)
     assert decode(encode_roll_cancel("w")) == (RollCancelled(group="w"),)
 
 
@@ -51,6 +52,7 @@ def test_other_events_are_no_orders() -> None:
         ("swarm.roll", '{"group": "w", "timeout_s": 0}'),
         ("swarm.roll", '{"group": "w", "timeout_s": 1e999}'),
         ("swarm.roll", '{"group": "w", "timeout_s": NaN}'),
+        ("swarm.roll", '{"group": "w", "ordered_at_s": NaN}'),
         ("swarm.roll", '{"group": "w", "timeout_s": ' + "9" * 400 + "}"),
     ],
 )

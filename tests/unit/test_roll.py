@@ -9,6 +9,7 @@ import pytest
 
 from swarm_event_listener.events import (
     Closing,
+    GroupAdded,
     GroupRemoved,
     Intend,
     Ordered,
@@ -303,9 +304,64 @@ def test_a_held_node_is_not_rolled() -> None:
 
     assert world.swarm is not None
     rolled = world.swarm.rolls["swarm"]
-    assert rolled.skipped == ("swarm:node_1",)
+    assert (rolled.held, rolled.skipped) == (("swarm:node_1",), ())
     assert rolled.failure is None
     assert len(rolled.done) == 3
+
+
+def test_nodes_that_will_be_left_alone_do_not_wait_for_their_turn() -> None:
+    """It is known from the start how many will be restarted."""
+    world = World().run(2)
+    world.stop("swarm:node_0")
+    world.run(2)
+    held = ("swarm:node_0", "swarm:node_1")
+    world.tell(Ordered(word=Word.HOLD, names=held))
+    world.tell(ORDER)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert rolled.waiting == ("swarm:node_2", "swarm:node_3")
+    assert rolled.skipped == ("swarm:node_0",)  # held, but it has no old code to run
+    assert rolled.held == ("swarm:node_1",)
+
+
+def test_a_node_that_is_being_healed_has_its_turn() -> None:
+    """It may have been started again before the new code was there."""
+    world = World().run(2)
+    world.processes["swarm:node_0"].report = {"consume_age_ms": 9_000}
+    while world.processes["swarm:node_0"].state is not ProcessState.STOPPED:
+        world.run(0.5)
+    world.tell(ORDER)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].waiting[0] == "swarm:node_0"
+
+
+def test_a_node_that_is_held_before_its_turn_is_left_with_the_old_code() -> None:
+    """Its name is kept apart from those of nodes that do not run."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.run(1)
+    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_3",)))
+
+    world.run(60)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert (rolled.held, rolled.skipped) == (("swarm:node_3",), ())
+    assert rolled.failure is None
+
+
+def test_a_roll_of_nobody_is_over_at_once() -> None:
+    """All are held."""
+    world = World().run(2)
+    world.tell(Ordered(word=Word.HOLD, names=("swarm",)))
+    world.tell(ORDER)
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].is_over
+    assert len(world.swarm.rolls["swarm"].held) == 4
+    assert len(world.said("roll_ends")) == 1
 
 
 def test_a_node_that_is_held_in_its_turn_ends_the_roll_and_works_on() -> None:
@@ -352,18 +408,40 @@ def test_a_node_that_stays_down_in_its_turn_ends_the_roll(
     assert step.to_restart == ()
 
 
-def test_a_node_that_is_no_more_ends_the_roll() -> None:
-    """Its group was removed."""
+def test_a_roll_ends_with_its_group() -> None:
+    """`supervisorctl update`: nobody of the group that follows is restarted."""
     world = World().run(2)
-    world.processes["swarm:node_0"].report = {"consume_age_ms": 100}
+    busy = world.processes["swarm:node_0"]
+    busy.report = {"consume_age_ms": 100}
     world.tell(ORDER)
     world.run(1)
 
     world.tell(GroupRemoved(group="swarm"))
-    world.run(1)
+    world.tell(GroupAdded(group="swarm"))
+    busy.report = {**busy.report, "consume_age_ms": None}
+    world.run(30)
 
     assert world.swarm is not None
-    assert world.swarm.rolls["swarm"].failure == "swarm:node_0 is no longer known"
+    rolled = world.swarm.rolls["swarm"]
+    assert (rolled.turned, rolled.waiting) == ((), ())  # none is left as it was
+    assert str(rolled.failure).startswith("supervisord removed the group")
+    assert len(world.said("roll_ends")) == 1
+    assert world.of(Stop) == []
+
+
+def test_a_removed_group_ends_no_other_roll_and_no_roll_twice() -> None:
+    """Nor does it say so."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.tell(GroupRemoved(group="other"))
+    assert world.said("roll_ends") == []
+
+    world.run(60)
+    world.tell(GroupRemoved(group="swarm"))
+
+    assert world.swarm is not None
+    assert world.swarm.rolls["swarm"].failure is None
+    assert len(world.said("roll_ends")) == 1
 
 
 def test_a_roll_of_an_unwatched_group_is_refused() -> None:
@@ -401,6 +479,8 @@ def test_nodes_without_our_reports_are_rolled() -> None:
         {"timeout_s": float("nan")},
         {"waiting": "swarm:node_0"},
         {"done": [1]},
+        {"held": [1]},
+        {"ordered_at_s": "x"},
         {"is_cancelled": 1},
         {"failure": 1},
         {"turned": [{"name": "swarm:node_0"}]},
@@ -464,6 +544,30 @@ def test_a_quiet_node_keeps_a_place_for_itself() -> None:
             a_roll(), idle(A), idle(B), free_places=free_places, now_s=1001.0
         )
         assert len(step.roll.turned) == turned_count
+
+
+def test_a_node_that_is_no_more_ends_the_roll() -> None:
+    """Nobody told that it went: a survey found it missing."""
+    step = step_of(a_roll(), idle(B), free_places=1, now_s=1001.0)
+
+    assert step.roll.is_over
+    assert step.roll.failure == f"{A} is no longer known"
+    assert step.actions == ()
+
+
+def test_a_node_that_is_just_starting_is_waited_for() -> None:
+    """Then it runs, or is down: passed over it might run the old code."""
+    roll = replace(a_roll(), turned=(), waiting=(A,))
+    starting = replace(idle(A), state=ProcessState.STARTING)
+
+    for node, waiting, held in (
+        (starting, (A,), ()),
+        (replace(starting, is_held=True), (), (A,)),
+        (replace(starting, state=ProcessState.BACKOFF), (), ()),
+        (idle(A), (), ()),
+    ):
+        step = step_of(roll, node, free_places=1, now_s=1001.0)
+        assert (step.roll.waiting, step.roll.held) == (waiting, held)
 
 
 def test_no_more_have_their_turn_than_were_ordered() -> None:
