@@ -50,7 +50,7 @@ COMMANDS: Final = {
     "hold": "NAME ...  no rules and no start for it, as under a debugger",
     "release": "NAME ...  rules again; a STOPPED one stays so, FATAL is tried again",
     "retire": "NAME ...  leave the Kafka group for good, then stop",
-    "roll": "GROUP [--max-unavailable K] [--timeout S]  restart one by one",
+    "roll": "GROUP [--max-unavailable K] [--cancel]  restart one by one, or end it",
     "doctor": "[FILE]  what is wrong in the configuration, and the line to change",
 }
 
@@ -146,6 +146,17 @@ def _roll(parser: argparse.ArgumentParser) -> None:
         default=round(TIMEOUT_S),
         metavar="S",
         help=f"seconds that each node has for its turn ({TIMEOUT_S:g})",
+    )
+    parser.add_argument(
+        "--cancel",
+        action="store_true",
+        help="end the roll that is under way, whoever began it: the nodes whose turn "
+        "it is come back, no further one gets its turn; exit 0 when that is so",
+    )
+    parser.epilog = (
+        "A group has one roll at a time: a second one is refused, with the progress of "
+        "the first. Exit 0 only when all nodes that run run the new code: not when one "
+        "was held."
     )
 
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from swarm_event_listener import ctl_stacks, ctl_story, ctl_view, doctor_finding
+from swarm_event_listener import (
+    ctl_roll_view,
+    ctl_stacks,
+    ctl_story,
+    ctl_view,
+    doctor_finding,
+)
 from swarm_event_listener.ctl_log import NodeLog
 from swarm_event_listener.ctl_names import choose
 from swarm_event_listener.ctl_session import (
@@ -18,7 +24,7 @@ from swarm_event_listener.ctl_session import (
     Session,
     doubts,
 )
-from swarm_event_listener.ctl_state import StateError, Told
+from swarm_event_listener.ctl_state import Plain, StateError, Told
 from swarm_event_listener.ctl_view import Process, Row
 from swarm_event_listener.health import Word
 
@@ -28,11 +34,12 @@ LAST_WORDS: Final = 8  # lines of the log of a node that is down
 def status(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show how the nodes are."""
     shown, notes, bad = _look(session, arguments.names)
+    rolls = _rolls(session, shown)
     if arguments.json:
         rows = [ctl_view.as_json(row) for row in shown]
-        session.json({"nodes": rows, "warnings": notes})
+        session.json({"nodes": rows, "rolls": rolls, "warnings": notes})
     else:
-        session.say(notes)
+        session.say([*notes, *_how_far(session, rolls)])
         _show(session, shown)
     if bad or ctl_view.is_unknown(shown):
         return Exit.UNKNOWN
@@ -46,7 +53,8 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
     while True:
         shown, notes, _ = _look(session, arguments.names)
         at = f"{datetime.now().astimezone():%H:%M:%S}, Ctrl-C ends it"
-        session.screen.redraw(_fitting(session, shown, [at, *notes]))
+        above = [at, *notes, *_how_far(session, _rolls(session, shown))]
+        session.screen.redraw(_fitting(session, shown, above))
         try:
             session.screen.wait(REDRAW_EVERY_S)
         except KeyboardInterrupt:
@@ -103,6 +111,24 @@ def _differ(told: Told, everyone: tuple[Process, ...]) -> bool:
         for process in everyone
         if process.name in told.nodes
     )
+
+
+def _rolls(session: Session, shown: Sequence[Row]) -> list[Plain]:
+    """Give the rolls of the groups that are shown, as far as they are under way."""
+    told, _ = session.told()
+    if told is None or told.is_stale:
+        return []
+    groups = {row.node.partition(":")[0] for row in shown}
+    return [
+        roll
+        for group, roll in told.rolls.items()
+        if group in groups and not roll["is_over"]
+    ]
+
+
+def _how_far(session: Session, rolls: Sequence[Plain]) -> list[str]:
+    now_s = session.eyes.clock()
+    return [f"{r['group']}: {ctl_roll_view.how_far(r, now_s=now_s)}" for r in rolls]
 
 
 def _show(session: Session, shown: Sequence[Row]) -> None:

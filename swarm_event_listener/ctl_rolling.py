@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from swarm_event_listener import ctl_view
+from swarm_event_listener import ctl_roll_view, ctl_view
 from swarm_event_listener.ctl_session import (
     CONFIRMED_WITHIN_S,
     LOOK_EVERY_S,
+    SETTLED_WITHIN_S,
     Exit,
     Session,
 )
@@ -19,11 +19,28 @@ from swarm_event_listener.events import RollOrdered
 from swarm_event_listener.health import Word
 from swarm_event_listener.orders import encode_roll, encode_roll_cancel
 
-_WORDS: Final = {"done": "works again", "skipped": "not running, or held: left alone"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """The roll that a command is about.
+
+    Attributes:
+        group: Its group.
+        is_it: Tells it from another roll of the group.
+        within_s: When the listener tells of it at the latest.
+        missing: What to say when it does not.
+        aloud: Whether its progress is shown.
+    """
+
+    group: str
+    is_it: Callable[[Plain], bool]
+    within_s: float
+    missing: str
+    aloud: bool
 
 
 def roll(session: Session, arguments: argparse.Namespace) -> Exit:
-    """Restart the nodes of a group, one after the other."""
+    """Restart the nodes of a group, one after the other; or end that early."""
     group = arguments.group.removesuffix(":*").removesuffix(":")
     told = session.listening()
     if group not in told.groups:
@@ -31,29 +48,83 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
         raise StateError(
             f"{group}: ERROR (no group that the listener watches: {watched})"
         )
-    before = told.rolls.get(group)
-    if before is not None and not before.get("is_over"):
-        raise StateError(f"{group}: ERROR (a roll is under way already)")
-    _check_can_be_quiet(session, group, told)
-    session.calls.send(
-        encode_roll(
-            RollOrdered(
-                group=group,
-                max_unavailable=arguments.max_unavailable,
-                timeout_s=arguments.timeout,
-            )
-        )
-    )
-    ended = _follow(session, group, before, aloud=not arguments.json)
+    is_cancel: bool = arguments.cancel
+    begin = _begun_cancel if is_cancel else _begun
+    followed = begin(session, group, arguments, told)
+    ended = _follow(session, followed, is_cancelled=is_cancel)
     if arguments.json:
         session.json(ended)
     else:
-        session.say(_roll_ended(group, ended, width=session.screen.width))
-    if not (ended.get("failure") or ended.get("is_cancelled")):
+        session.say(ctl_roll_view.ended(ended, width=session.screen.width))
+    is_complete = is_cancel or not ended["held"]
+    if is_complete and ended["is_cancelled"] is is_cancel and not ended["failure"]:
         return Exit.OK
     if not arguments.json:
         _show_ill(session, group)
     return Exit.FAILED
+
+
+def _begun(
+    session: Session, group: str, arguments: argparse.Namespace, told: Told
+) -> _Followed:
+    """Order a roll.
+
+    Raises:
+        StateError: Why it cannot begin.
+    """
+    _refuse_a_second(session, told.rolls.get(group))
+    _check_can_be_quiet(session, group, told)
+    ordered_at_s = session.eyes.clock()
+    order = RollOrdered(
+        group=group,
+        max_unavailable=arguments.max_unavailable,
+        timeout_s=arguments.timeout,
+        ordered_at_s=ordered_at_s,
+    )
+    session.calls.send(encode_roll(order))
+
+    def is_ours(now: Plain) -> bool:
+        is_ours = bool(now["ordered_at_s"] == ordered_at_s)
+        if not is_ours:  # it began before the listener had our order
+            _refuse_a_second(session, now)
+        return is_ours
+
+    return _Followed(
+        group=group,
+        is_it=is_ours,
+        within_s=CONFIRMED_WITHIN_S,
+        missing="the listener has not begun it: see its log",
+        aloud=not arguments.json,
+    )
+
+
+def _refuse_a_second(session: Session, other: Plain | None) -> None:
+    """Refuse to roll a group that is being rolled.
+
+    Raises:
+        StateError: Says how far that is, and how to end it.
+    """
+    if other is not None and not other["is_over"]:
+        how_far = ctl_roll_view.how_far(other, now_s=session.eyes.clock())
+        group = other["group"]
+        raise StateError(
+            f"{group}: ERROR ({how_far}; swarm roll {group} --cancel ends it)"
+        )
+
+
+def _begun_cancel(
+    session: Session, group: str, arguments: argparse.Namespace, told: Told
+) -> _Followed:
+    """End the roll that is under way, also one that has begun since ``told``."""
+    before = told.rolls.get(group)
+    session.calls.send(encode_roll_cancel(group))
+    return _Followed(
+        group=group,
+        is_it=lambda now: not now["is_over"] or now != before,
+        within_s=SETTLED_WITHIN_S,
+        missing="no roll is under way",
+        aloud=not arguments.json,
+    )
 
 
 def _show_ill(session: Session, group: str) -> None:
@@ -81,37 +152,54 @@ def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
             )
 
 
-def _follow(
-    session: Session, group: str, before: Plain | None, *, aloud: bool
-) -> Plain:
+def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Plain:
     """Show a roll's progress until it is over; Ctrl-C lets it end early.
 
+    Args:
+        session: The operator's.
+        followed: The roll.
+        is_cancelled: By this operator: the listener's own word comes later.
+
     Raises:
-        StateError: The listener has not begun it, or tells nothing any more.
-        KeyboardInterrupt: The operator has pressed Ctrl-C twice.
+        StateError: The listener tells of no such roll, or nothing any more.
+        KeyboardInterrupt: The operator has pressed Ctrl-C when it was cancelled.
     """
-    last: Plain | None = before
-    is_cancelled = False  # by this operator: the listener's own word comes later
-    begun_by_s = session.eyes.clock() + CONFIRMED_WITHIN_S
+    last: Plain | None = None
+    begun_by_s = session.eyes.clock() + followed.within_s
     while True:
-        now = _heard(session, group).rolls.get(group)
-        if now is not None and now != last:
-            if aloud:
-                session.say(_progress(last if last is not before else None, now))
-            last = now
-        if last is not before and last is not None and last.get("is_over"):
-            return last
-        if last is before and session.eyes.clock() > begun_by_s:
-            raise StateError(
-                f"{group}: ERROR (the listener has not begun it: see its log)"
-            )
+        now = _look(session, followed, was_there=last is not None)
+        if now is not None and followed.aloud and now != last:
+            session.say(ctl_roll_view.progress(last, now))
+        if now is not None and now["is_over"]:
+            return now
+        if now is None and session.eyes.clock() > begun_by_s:
+            raise StateError(f"{followed.group}: ERROR ({followed.missing})")
+        last = now
         try:
             session.screen.wait(LOOK_EVERY_S)
         except KeyboardInterrupt:
             if is_cancelled:
                 raise
             is_cancelled = True
-            _cancel(session, group)
+            _cancel(session, followed.group)
+
+
+def _look(session: Session, followed: _Followed, *, was_there: bool) -> Plain | None:
+    """Give the roll as the listener tells of it; None while it does not yet.
+
+    Raises:
+        StateError: It tells of it no more, or of nothing.
+    """
+    group = followed.group
+    now = _heard(session, group).rolls.get(group)
+    if now is not None and followed.is_it(now):
+        return now
+    if was_there:
+        raise StateError(
+            f"{group}: ERROR (the listener was restarted and knows of no roll under "
+            "way: see its log, and swarm history)"
+        )
+    return None
 
 
 def _heard(session: Session, group: str) -> Told:
@@ -135,52 +223,3 @@ def _cancel(session: Session, group: str) -> None:
     session.screen.say(
         "the listener is told: no further node; Ctrl-C again leaves it unwatched"
     )
-
-
-def _progress(before: Plain | None, now: Plain) -> list[str]:
-    """Give a line for each node that moved on."""
-    lines = []
-    if before is None:
-        count = sum(len(now.get(key, ())) for key in ("waiting", "turned", "done"))
-        lines.append(f"rolling {count} nodes of {now.get('group')}")
-    old = {turned["name"] for turned in (before or {}).get("turned", ())}
-    for key in ("done", "skipped"):
-        known = set((before or {}).get(key, ()))
-        lines += [
-            f"{name}: {_WORDS[key]}" for name in now.get(key, ()) if name not in known
-        ]
-    lines += [
-        f"{turned['name']}: its turn"
-        for turned in now.get("turned", ())
-        if turned["name"] not in old
-    ]
-    return lines
-
-
-def _listed(word: str, names: Sequence[str], width: int) -> str:
-    """Give names of one group, the group left out."""
-    listed = ", ".join(name.partition(":")[2] for name in names)
-    lines = textwrap.wrap(
-        f"{word}: {listed}", width, initial_indent="  ", subsequent_indent="    "
-    )
-    return "\n".join(lines)
-
-
-_ENDED: Final = {
-    "done": "restarted",
-    "skipped": "left alone (not running, or held)",
-    "waiting": "left as they were",
-}
-
-
-def _roll_ended(group: str, roll: Plain, *, width: int) -> list[str]:
-    """Give how it ended; where that is not as it was meant, node by node."""
-    told = {word: roll[key] for key, word in _ENDED.items() if roll.get(key)}
-    counts = ", ".join(f"{len(names)} {word}" for word, names in told.items())
-    names = [_listed(word, names, width) for word, names in told.items()]
-    if roll.get("failure"):
-        failed = f"{group}: ERROR ({roll['failure']}); {counts or 'none restarted'}"
-        return [failed, *names]
-    if roll.get("is_cancelled"):
-        return [f"{group}: roll ended early; {counts or 'no nodes'}", *names]
-    return [f"{group}: roll done; {counts or 'no nodes'}"]

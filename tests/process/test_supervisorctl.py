@@ -431,6 +431,59 @@ def test_ctrl_c_ends_a_roll_between_nodes(start_swarm: StartSwarm) -> None:
     assert swarm.pid(1) == pids[1]
 
 
+@pytest.mark.timeout(120)
+def test_a_roll_is_seen_and_cancelled_from_elsewhere(start_swarm: StartSwarm) -> None:
+    """Its state is one line; a second one is refused; the node comes back."""
+    pause = "node_restart_timeout = 6000"
+    swarm = start_swarm(replace=(ADDED, OBEDIENT), toml=pause)
+    pids = [swarm.pid(0), swarm.pid(1)]
+
+    with terminal(swarm, "swarm", "roll", "w") as first:
+        first.wait_for("w:w_00: its turn")
+        seen = swarmctl(swarm, "status")
+        second = swarmctl(swarm, "roll", "w", "--timeout", "5")
+        cancelled = swarmctl(swarm, "roll", "w", "--cancel")
+        first.wait_for("w: roll ended early; 1 restarted, 1 left as they were")
+
+    assert "w: a roll is under way: 0 of 2 done; turn of w_00 (" in seen.text
+    assert second.status == 1
+    assert second.text.startswith("w: ERROR (a roll is under way: 0 of 2 done; turn of")
+    assert cancelled.status == 0
+    assert "left as they were: w_01" in cancelled.text
+    assert swarm.pid(0) != pids[0]
+    assert swarm.pid(1) == pids[1]
+    none = swarmctl(swarm, "roll", "w", "--cancel")
+    assert (none.status, none.text) == (1, "w: ERROR (no roll is under way)\n")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_an_update_of_the_group_ends_its_roll(
+    start_swarm: StartSwarm, nodes: int
+) -> None:
+    """With the reason; nobody of the new group is restarted, nobody is missed."""
+    pause = "node_restart_timeout = 6000"
+    swarm = start_swarm(replace=(ADDED, OBEDIENT), toml=pause)
+    conf = swarm.daemon.folder / "supervisord.conf"
+    text = conf.read_text("utf-8")
+
+    with terminal(swarm, "swarm", "roll", "w") as shell:
+        shell.wait_for("w:w_00: its turn")
+        conf.write_text(text.replace("numprocs = 2", f"numprocs = {nodes}"), "utf-8")
+        subprocess.run(command(swarm, "update"), check=True, timeout=50, env=environ())
+        shell.wait_for("supervisord removed the group, as supervisorctl update does")
+    swarm.wait_until_all_report(nodes)
+    pids = [swarm.pid(node) for node in range(nodes)]
+
+    assert all(roll["is_over"] for roll in swarm.status()["rolls"])
+    eventually(
+        lambda: swarmctl(swarm, "status").status == 0,
+        within_s=20.0,
+        describe="a healthy group",
+    )
+    assert pids == [swarm.pid(node) for node in range(nodes)]
+
+
 def test_a_plugin_key_may_name_the_listeners_file(swarm: Swarm) -> None:
     """For a supervisorctl that has a configuration of its own."""
     own = swarm.daemon.folder / "ctl"

@@ -432,13 +432,15 @@ def test_orders_need_a_listener() -> None:
 
 
 def roll(**fields: Any) -> dict[str, Any]:
-    """Give a roll as the listener tells of it."""
+    """Give a roll as the listener tells of it, ordered at the world's beginning."""
     begun = {
         "group": "w",
+        "ordered_at_s": 1000.0,
         "waiting": ["w:w_01"],
-        "turned": [{"name": "w:w_00"}],
+        "turned": [{"name": "w:w_00", "since_s": 988.0}],
         "done": [],
         "skipped": [],
+        "held": [],
         "failure": None,
         "is_cancelled": False,
         "is_over": False,
@@ -447,33 +449,76 @@ def roll(**fields: Any) -> dict[str, Any]:
 
 
 OVER = {"waiting": [], "turned": [], "is_over": True}
+OLD = {"ordered_at_s": 500.0}  # of another operator
 
 
 def test_a_roll_is_followed_to_its_end() -> None:
     """The order, then a line for each step, then the end."""
-    world = World(rolls={"w": roll(**OVER, done=["w:w_00", "w:w_01"])})
+    world = World(rolls={"w": roll(**OVER, **OLD, done=["w:w_00", "w:w_01"])})
     told = world.rolls
     world.on_wait = [
         lambda: told.update(w=roll()),
         lambda: told.update(
-            w=roll(waiting=[], turned=[{"name": "w:w_01"}], done=["w:w_00"])
+            w=roll(
+                waiting=[],
+                turned=[{"name": "w:w_01", "since_s": 1001.0}],
+                done=["w:w_00"],
+            )
         ),
-        lambda: told.update(w=roll(**OVER, done=["w:w_00"], skipped=["w:w_01"])),
+        lambda: told.update(w=roll(**OVER, done=["w:w_00", "w:w_01"])),
     ]
 
     assert world.run("roll w:* --max-unavailable 2 --timeout 30") is Exit.OK
     ((_, kind, data),) = world.done
     assert decode(RemoteCommand(kind, data)) == (
-        RollOrdered(group="w", max_unavailable=2, timeout_s=30.0),
+        RollOrdered(group="w", max_unavailable=2, timeout_s=30.0, ordered_at_s=1000.0),
     )
     assert world.lines == [
         "rolling 2 nodes of w",
         "w:w_00: its turn",
         "w:w_00: works again",
         "w:w_01: its turn",
-        "w:w_01: not running, or held: left alone",
-        "w: roll done; 1 restarted, 1 left alone (not running, or held)",
+        "w:w_01: works again",
+        "w: roll done; 2 restarted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "status", "told"),
+    [
+        (
+            {"skipped": ["w:w_01"]},
+            Exit.OK,
+            [
+                "w:w_01: not running: left alone",
+                "w: roll done; 1 restarted, 1 not running",
+                "  not running: w_01; supervisorctl start runs the new code",
+            ],
+        ),
+        (
+            {"held": ["w:w_01"]},
+            Exit.FAILED,
+            [
+                "w:w_01: held: left alone, it runs the old code",
+                "w: roll incomplete; 1 restarted, 1 held: old code",
+                "  held: old code: w_01; swarm release, then roll again",
+            ],
+        ),
+    ],
+)
+def test_nodes_that_a_roll_left_alone_are_named_in_the_end(
+    left: dict[str, list[str]], status: Exit, told: list[str]
+) -> None:
+    """With what to do; one that runs the old code makes the roll incomplete."""
+    over = roll(**OVER, done=["w:w_00"]) | left
+    world = World(on_wait=[lambda: world.rolls.update(w=over)])
+    plain = World(on_wait=[lambda: plain.rolls.update(w=over)])
+
+    assert world.run("roll w") is status
+    assert world.lines[0] == "rolling 1 nodes of w"
+    assert [line for line in world.lines if "w_00" not in line][1:4] == told
+    assert plain.run("roll w --json") is status
+    assert json.loads(plain.text) == over
 
 
 def test_a_roll_that_fails_says_what_is_left() -> None:
@@ -528,7 +573,7 @@ def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
 
 def test_ctrl_c_ends_a_roll_that_the_listener_has_not_told_of() -> None:
     """Whatever became of the one before it."""
-    world = World(rolls={"w": roll(**OVER, is_cancelled=True)})
+    world = World(rolls={"w": roll(**OVER, **OLD, is_cancelled=True)})
     world.on_wait = [
         stop_them,
         lambda: world.rolls.update(w=roll(**OVER, is_cancelled=True, done=["w:w_00"])),
@@ -536,6 +581,61 @@ def test_ctrl_c_ends_a_roll_that_the_listener_has_not_told_of() -> None:
 
     assert world.run("roll w") is Exit.FAILED
     assert world.done[-1] == ("send", "swarm.roll_cancel", '["w"]')
+
+
+def test_a_roll_is_cancelled_from_another_terminal() -> None:
+    """As by Ctrl-C: the node whose turn it is comes back; 0 when that is so."""
+    world = World(rolls={"w": roll(**OLD)})
+    world.on_wait = [
+        lambda: world.rolls.update(w=roll(**OLD, is_cancelled=True)),
+        lambda: world.rolls.update(
+            w=roll(**OLD, turned=[], done=["w:w_00"], is_cancelled=True, is_over=True)
+        ),
+    ]
+
+    assert world.run("roll w --cancel") is Exit.OK
+    assert world.done == [("send", "swarm.roll_cancel", '["w"]')]
+    assert world.lines == [
+        "rolling 2 nodes of w",
+        "w:w_00: its turn",
+        "w:w_00: works again",
+        "w: roll ended early; 1 restarted, 1 left as they were",
+        "  restarted: w_00",
+        "  left as they were: w_01",
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"is_cancelled": True, "failure": "w:w_00 failed in its turn"}, {}],
+    ids=["failed", "done before"],
+)
+def test_a_roll_that_was_not_cancelled_in_order_is_none(fields: dict[str, Any]) -> None:
+    """Its node failed in its turn, or it was done before the listener was told."""
+    world = World(rolls={"w": roll(**OLD)})
+    world.on_wait = [lambda: world.rolls.update(w=roll(**OVER, **OLD, **fields))]
+
+    assert world.run("roll w --cancel") is Exit.FAILED
+
+
+def test_a_roll_that_has_just_begun_is_cancelled_all_the_same() -> None:
+    """The listener tells of it, and of its end, with its next word."""
+    world = World(rolls={"w": roll(**OVER, **OLD, is_cancelled=True)})
+    over = roll(turned=[], is_cancelled=True, is_over=True)
+    world.on_wait = [lambda: None, lambda: world.rolls.update(w=over)]
+
+    assert world.run("roll w --cancel") is Exit.OK
+    assert world.lines[-1] == "  left as they were: w_01"
+
+
+@pytest.mark.parametrize("rolls", [{}, {"w": roll(**OVER, **OLD, is_cancelled=True)}])
+def test_there_may_be_no_roll_to_cancel(rolls: dict[str, Any]) -> None:
+    """That is an error, and said soon."""
+    world = World(rolls=rolls)
+
+    with pytest.raises(StateError, match=r"w: ERROR \(no roll is under way\)"):
+        world.run("roll w --cancel")
+    assert world.now_s < 1004.0
 
 
 def test_a_roll_of_a_listener_that_dies_is_not_waited_for() -> None:
@@ -550,10 +650,22 @@ def test_a_roll_of_a_listener_that_dies_is_not_waited_for() -> None:
         world.run("roll w")
 
 
+def test_a_roll_whose_end_a_dead_listener_kept_to_itself_is_not_waited_for() -> None:
+    """Its successor goes on with rolls under way, and knows of no other."""
+    world = World()
+    world.on_wait = [lambda: world.rolls.update(w=roll()), world.rolls.clear]
+
+    with pytest.raises(StateError, match=r"w: ERROR .* knows of no roll under way"):
+        world.run("roll w")
+
+
+HOW_FAR = "a roll is under way: 0 of 2 done; turn of w_00 "
+
+
 @pytest.mark.parametrize(
     ("rolls", "line", "words"),
     [
-        ({"w": roll()}, "roll w", "under way already"),
+        ({"w": roll()}, "roll w", rf"{HOW_FAR}\(12s\); swarm roll w --cancel ends it"),
         ({}, "roll v", "no group that the listener watches: w"),
         ({}, "roll w:w_00", "no group that the listener watches: w"),
         ({}, "roll w", "has not begun it"),
@@ -565,6 +677,67 @@ def test_a_roll_that_cannot_begin_says_why(
     """One line."""
     with pytest.raises(StateError, match=words):
         World(rolls=rolls).run(line)
+
+
+def test_a_second_roll_does_not_follow_the_first() -> None:
+    """Nor when that began so short before that the listener had not told of it."""
+    world = World(on_wait=[lambda: world.rolls.update(w=roll(**OLD))])
+
+    with pytest.raises(StateError, match=HOW_FAR):
+        world.run("roll w --timeout 5")
+    assert world.lines == []
+
+
+# --- what a roll looks like in the status ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({}, "0 of 2 done; turn of w_00 (12s)"),
+        ({"turned": [], "done": ["w:w_00"]}, "1 of 2 done; next is w_01"),
+        (
+            {"is_cancelled": True},
+            "0 of 2 done; turn of w_00 (12s); cancelled: no further node",
+        ),
+        (
+            {"failure": "w:w_02 is held"},
+            "0 of 2 done; turn of w_00 (12s); no further node: w:w_02 is held",
+        ),
+        (
+            {"turned": [{"name": f"w:w_0{n}", "since_s": 990.0} for n in range(2, 7)]},
+            "0 of 6 done; turn of w_02 (10s), w_03 (10s), w_04 (10s), 2 more",
+        ),
+    ],
+)
+def test_status_shows_a_roll_under_way(fields: dict[str, Any], line: str) -> None:
+    """How far it is, whose turn it is, and for how long; the roll itself as data."""
+    told = {"w": roll(**fields), "v": roll(group="v")}
+    world, plain, top = (World(rolls=told) for _ in range(3))
+    top.is_terminal, top.on_wait = True, [stop_them]
+
+    assert world.run("status") is Exit.OK
+    assert world.lines[0] == f"w: a roll is under way: {line}"
+    assert world.lines[1] == "w: 2 healthy"
+    assert plain.run("status --json") is Exit.OK
+    assert json.loads(plain.text)["rolls"] == [told["w"]]
+    assert top.run("top") is Exit.OK
+    assert world.lines[0] in top.lines
+
+
+@pytest.mark.parametrize(
+    "fields", [{"rolls": {"w": roll(**OVER)}}, {"rolls": {"w": roll()}, "age_s": 99.0}]
+)
+def test_status_shows_no_roll_that_is_over_or_no_longer_told_of(
+    fields: dict[str, Any],
+) -> None:
+    """What a listener said before it fell silent is not believed."""
+    world, plain = World(**fields), World(**fields)
+    world.run("status")
+    plain.run("status --json")
+
+    assert "roll" not in world.text
+    assert json.loads(plain.text)["rolls"] == []
 
 
 def test_a_roll_refuses_a_process_that_tstp_would_suspend() -> None:
