@@ -24,6 +24,9 @@ _RUN: Final[Mapping[str, Callable[[Session, argparse.Namespace], Exit]]] = {
     "roll": ctl_rolling.roll,
 }
 
+# These say it where it stays on the screen, or have no need of the listener's files.
+_TELL_OF_DOUBTS: Final = frozenset({"status", "top", "doctor"})
+
 
 def run(session: Session, arguments: argparse.Namespace) -> Exit:
     """Run one command.
@@ -33,4 +36,6 @@ def run(session: Session, arguments: argparse.Namespace) -> Exit:
         CallRefused: supervisord will not.
         KeyboardInterrupt: The operator stopped it.
     """
+    if not (arguments.json or arguments.command in _TELL_OF_DOUBTS):
+        session.say(session.doubts())
     return _RUN[arguments.command](session, arguments)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from swarm_event_listener import ctl_roll_view, ctl_view
 from swarm_event_listener.ctl_session import (
     CONFIRMED_WITHIN_S,
+    LATER,
     LOOK_EVERY_S,
     SETTLED_WITHIN_S,
     Exit,
@@ -93,7 +94,7 @@ def _begun(
         group=group,
         is_it=is_ours,
         within_s=CONFIRMED_WITHIN_S,
-        missing="the listener has not begun it: see its log",
+        missing=f"the listener has not begun it; {LATER}",
         aloud=not arguments.json,
     )
 

@@ -22,6 +22,7 @@ SETTLED_WITHIN_S: Final = 3.0  # more than the listener's 2 s
 REDRAW_EVERY_S: Final = 2.0
 CONFIRMED_WITHIN_S: Final = 10.0  # the listener writes its status every 2 s
 DUMPED_WITHIN_S: Final = 5.0
+LATER: Final = "it may be done later: look with swarm status; see the listener's log"
 STOPPED_WITHIN_S: Final = 3600.0  # supervisord KILLs long before that
 
 
@@ -127,9 +128,17 @@ class Session:
     def told(self) -> tuple[Told | None, list[str]]:
         """Give what the listener last said, or why that is not known."""
         try:
-            return self.eyes.told(self.eyes.place().directory), []
+            return self.eyes.told(self.eyes.place().directory), self.doubts()
         except StateError as error:
             return None, [f"warning: {error}"]
+
+    def doubts(self) -> list[str]:
+        """Tell why the listener may work elsewhere than where it is looked for."""
+        try:
+            doubt = self.eyes.place().doubt
+        except StateError:
+            return []  # said by whoever needs the place
+        return [f"warning: {doubt}"] if doubt else []
 
     def listening(self) -> Told:
         """Give what the listener says now.

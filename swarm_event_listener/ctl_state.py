@@ -16,7 +16,7 @@ from typing import Any, Final
 from swarm_event_listener.doctor_case import toml_of
 from swarm_event_listener.doctor_ini import read_ini
 from swarm_event_listener.doctor_programs import flags, read_programs
-from swarm_event_listener.files import READ_MAX_BYTES
+from swarm_event_listener.files import READ_MAX_BYTES, is_there
 from swarm_event_listener.journal import JOURNAL, STATUS
 from swarm_worker.settings import LISTENER, ConfigError, Document, load
 from swarm_worker.values import texts
@@ -64,10 +64,12 @@ class Place:
     Attributes:
         directory: Its state directory.
         groups: The groups that it is told to watch; empty where that is not known.
+        doubt: Why it may be another place; empty where it is known.
     """
 
     directory: Path
     groups: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 def place_of(
@@ -97,7 +99,7 @@ def place_of(
     except ConfigError as error:
         raise StateError(
             f"{error}; mend that, or set config of [ctlplugin:swarm] to the listener's "
-            "swarm.toml"
+            "swarm.toml, or its state_dir"
         ) from None
 
 
@@ -119,17 +121,26 @@ def _of_listener(conf: Path | None, environ: Mapping[str, str]) -> Place:
 def _of_document(
     path: Path, environ: Mapping[str, str], given: Mapping[str, str]
 ) -> Place:
-    """Read a file; flags win."""
-    section = _document(path).section(
-        "listener", LISTENER, environ, only=["state_dir", "groups"]
-    )
+    """Read a file; flags win.
+
+    A listener that runs needs its file no more, and its files tell the rest: what is
+    where it works by default is believed, with a doubt.
+    """
+    section, doubt = {}, ""
     default = path.parent / LISTENER["state_dir"].default
-    return Place(
-        directory=Path(given.get("state-dir") or section.get("state_dir") or default),
-        groups=texts(given["groups"])
-        if "groups" in given
-        else section.get("groups", ()),
-    )
+    directory = Path(given.get("state-dir") or default)
+    try:
+        section = _document(path).section(
+            "listener", LISTENER, environ, only=["state_dir", "groups"]
+        )
+    except ConfigError as error:
+        if not is_there(directory / STATUS):
+            raise
+        doubt = f"{error}; told is what the listener has written to {directory}"
+    if "state-dir" not in given:
+        directory = Path(section.get("state_dir") or default)
+    groups = texts(given["groups"]) if "groups" in given else section.get("groups", ())
+    return Place(directory=directory, groups=groups, doubt=doubt)
 
 
 def _document(path: Path) -> Document:

@@ -8,6 +8,7 @@ from typing import Final
 from swarm_event_listener.ctl_names import choose
 from swarm_event_listener.ctl_session import (
     CONFIRMED_WITHIN_S,
+    LATER,
     STOPPED_WITHIN_S,
     CallRefused,
     Exit,
@@ -81,7 +82,7 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
         if not missing:
             break
     done = "held" if is_held else "released"
-    failed = "ERROR (the listener has not confirmed it: see its log)"
+    failed = f"ERROR (not confirmed within {CONFIRMED_WITHIN_S:g} s; {LATER})"
     stays_down = _GONE if is_held else _GONE - {ProcessState.FATAL}  # that is a rule's
     down = {p.name for p in session.calls.processes() if p.state in stays_down}
     stays = f"{done}; it is down, and stays so until supervisorctl start"

@@ -14,7 +14,7 @@ from swarm_event_listener.events import ProcessState
 from swarm_event_listener.health import Word, health_by_state
 
 NONE: Final = "-"  # what there is not
-SILENT_S: Final = 15.0  # ages of a report that is older are no longer ages
+SILENT_S: Final = 30.0  # where the listener has no rule for silence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,9 @@ class Row:
         why: What is wrong; empty where the health says all.
         held: Whether an operator took it out of the rules.
         poll_age_ms, consume_age_ms: As reported; of a node that has not reported for
-            `SILENT_S` as they are now, if nothing has happened since.
+            half of ``node_report_timeout`` as they are now, if nothing has happened
+            since.
+        partitions: Those held; None also for a loop of the user's own.
         restarts: Restarts on record.
         last_status: The status of the last one; None where no rule was its cause.
         last_cause: Its cause: rule, exited, fatal or roll.
@@ -128,7 +130,7 @@ def _row(
         in_flight=tuple(report.get("in_flight", ())),
         memory_bytes=about.get("memory_bytes"),
         memory_limit_bytes=about.get("memory_limit_bytes"),
-        partitions=report.get("assigned"),
+        partitions=_partitions(report),
         lag=report.get("lag"),
         messages_per_s=about.get("messages_per_s"),
         restarts=None if history is None else len(records),
@@ -138,11 +140,21 @@ def _row(
 
 
 def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
-    """Give an age as it is now; a node that is silent would otherwise look busy."""
+    """Give an age as it is now; a node that is silent would otherwise look busy.
+
+    Reports come three times in ``node_report_timeout`` at least.
+    """
     report_age_s = about.get("report_age_s") or 0.0
-    if reported_ms is None or report_age_s <= SILENT_S:
+    timeout_s = about.get("report_timeout_s") or 2 * SILENT_S
+    if reported_ms is None or report_age_s <= timeout_s / 2:
         return reported_ms
     return reported_ms + round(report_age_s * 1000)
+
+
+def _partitions(report: Plain) -> int | None:
+    """Give how many are held; a loop of the user's own reports nothing of Kafka."""
+    assigned: int | None = report.get("assigned")
+    return assigned if assigned or report.get("brokers_up") is not None else None
 
 
 def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[str, str]:

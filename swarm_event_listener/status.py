@@ -92,6 +92,7 @@ def _node(swarm: Swarm, node: Node, *, now_s: float) -> dict[str, Any]:
         "messages_per_s": node.messages_per_s,
         "memory_bytes": node.memory_bytes,
         "memory_limit_bytes": policy.limits.memory_limit_bytes,
+        "report_timeout_s": policy.limits.report_timeout_s,
         "failures": len(node.failures),
         "held": node.is_held,
         "waiting_s": _age(node.waiting_since_s, now_s),

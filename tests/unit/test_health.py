@@ -143,4 +143,5 @@ def test_the_status_tells_health_and_limits() -> None:
     (told,) = plain["nodes"]
     assert (told["health"], told["known"]) == ("unhealthy", True)
     assert told["memory_limit_bytes"] == 2**30
+    assert told["report_timeout_s"] == POLICY.limits.report_timeout_s
     assert plain["groups"] == ["w"]

@@ -19,7 +19,7 @@ from swarm_event_listener.ctl_arguments import (
 )
 from swarm_event_listener.ctl_commands import run
 from swarm_event_listener.ctl_log import NodeLog
-from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl_session import LATER, CallRefused, Exit, Eyes, Session
 from swarm_event_listener.ctl_signals import catches
 from swarm_event_listener.ctl_state import (
     Place,
@@ -56,6 +56,7 @@ class World:
     rolls: dict[str, Any] = field(default_factory=dict)
     records: tuple[dict[str, Any], ...] | StateError = ()
     age_s: float = 1.0
+    doubt: str = ""
     lines: list[str] = field(default_factory=list)
     done: list[tuple[str, ...]] = field(default_factory=list)
     caught: bool | None = True
@@ -144,7 +145,9 @@ class World:
     def run(self, line: str) -> Exit:
         """Run a command."""
         eyes = Eyes(
-            place=lambda: Place(directory=Path("/run"), groups=("w",)),
+            place=lambda: Place(
+                directory=Path("/run"), groups=("w",), doubt=self.doubt
+            ),
             told=self.told,
             history=self.history,
             catches=lambda _pid, _name: self.caught,
@@ -183,6 +186,21 @@ def test_status_is_a_monitoring_check(change: dict[str, str], status: Exit) -> N
 
     assert world.run("status") is status
     assert world.run("status w:w_00") is Exit.OK
+
+
+def test_a_doubt_about_the_place_is_one_line_and_no_fault() -> None:
+    """Whatever is asked for is told or done all the same."""
+    for line in ("status", "top", "why w:w_00", "history", "quiet w:w_00", "hold all"):
+        world = World(doubt="swarm.toml is no TOML")
+        for node in world.nodes.values():
+            node["held"] = True
+
+        assert world.run(line) is Exit.OK
+        assert world.text.count("warning: swarm.toml is no TOML") == 1
+
+    world = World(doubt="swarm.toml is no TOML")
+    assert world.run("status --json") is Exit.OK
+    assert json.loads(world.text)["warnings"] == ["warning: swarm.toml is no TOML"]
 
 
 def test_status_of_a_listener_that_is_gone_or_silent_is_unknown() -> None:
@@ -413,13 +431,17 @@ def test_a_fatal_node_stays_down_only_while_it_is_held(
     assert ("stays so until supervisorctl start" in world.text) is held
 
 
-def test_an_order_that_nobody_confirms_has_failed() -> None:
-    """The log of the listener is named."""
+@pytest.mark.parametrize("command", ["hold", "release"])
+def test_an_order_that_nobody_confirms_has_failed(command: str) -> None:
+    """But a listener that was frozen may take it later: the line says where to look."""
     world = World()
+    world.nodes["w:w_00"]["held"] = command == "release"
 
-    assert world.run("hold w:w_00 x") is Exit.FAILED
-    assert "x: ERROR (no such group or node)" in world.lines
-    assert any("has not confirmed it" in line for line in world.lines)
+    assert world.run(f"{command} w:w_00 x") is Exit.FAILED
+    assert world.lines == [
+        "x: ERROR (no such group or node)",
+        f"w:w_00: ERROR (not confirmed within 10 s; {LATER})",
+    ]
 
 
 def test_orders_need_a_listener() -> None:
@@ -1051,6 +1073,32 @@ def test_a_mistake_elsewhere_in_the_file_does_not_blind_us(tmp_path: Path) -> No
     )
     with pytest.raises(StateError, match="expected a table"):
         place_of(None, {}, config=str(odd))
+
+
+@pytest.mark.parametrize(
+    "text", ["[listener\n", "listener = 3\n", '[listener]\nstate_dir = "${NO}"\n', None]
+)
+def test_where_the_file_cannot_be_read_the_listeners_own_files_tell(
+    tmp_path: Path, text: str | None
+) -> None:
+    """Those of a flag, or where they are by default; with the fault of the file."""
+    toml, conf = tmp_path / "swarm.toml", tmp_path / "supervisord.conf"
+    if text:
+        toml.write_text(text, "utf-8")
+    for name in ("run", "flag"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "status.json").touch()
+    command = f"swarm-event-listener --config {toml} --groups w,v"
+    conf.write_text(f"[eventlistener:x]\ncommand={command}\n", "utf-8")
+
+    place = place_of(conf, {})
+    assert (place.directory, place.groups) == (tmp_path / "run", ("w", "v"))
+    assert place.doubt.endswith(f"what the listener has written to {tmp_path / 'run'}")
+    conf.write_text(f"{conf.read_text('utf-8').strip()} --state-dir flag\n", "utf-8")
+    assert place_of(conf, {}).directory == tmp_path / "flag"
+    (tmp_path / "flag" / "status.json").unlink()
+    with pytest.raises(StateError, match=r"swarm\.toml, or its state_dir"):
+        place_of(conf, {})
 
 
 @pytest.mark.parametrize(

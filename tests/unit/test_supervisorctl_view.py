@@ -462,3 +462,27 @@ def test_other_names_are_refused_one_by_one(name: str, words: str) -> None:
     assert len(found.complaints) == 1
     assert found.complaints[0].startswith(f"{name}: ERROR (")
     assert words in found.complaints[0]
+
+
+def test_ages_are_as_reported_while_reports_may_still_come() -> None:
+    """Half of node_report_timeout is longer than two reports are apart."""
+
+    def poll_age_ms(**fields: float | None) -> int | None:
+        return rows([process()], told(told_node(**fields)), ())[0].poll_age_ms
+
+    assert poll_age_ms(report_age_s=50.0, report_timeout_s=100.0) == 120
+    assert poll_age_ms(report_age_s=50.1, report_timeout_s=100.0) == 50_220
+    assert poll_age_ms(report_age_s=2.0, report_timeout_s=3.0) == 2_120
+    assert poll_age_ms(report_age_s=30.0, report_timeout_s=None) == 120
+    assert poll_age_ms(report_age_s=31.0, report_timeout_s=None) == 31_120
+
+
+def test_a_loop_of_the_users_own_shows_no_partitions() -> None:
+    """It tells nothing of them; none held is another thing."""
+
+    def partitions(**report: int | None) -> int | None:
+        return rows([process()], told(told_node(report=report)), ())[0].partitions
+
+    assert partitions(assigned=0, brokers_up=None) is None
+    assert partitions(assigned=0, brokers_up=1) == 0
+    assert partitions(assigned=3, brokers_up=None) == 3
