@@ -18,19 +18,45 @@ from swarm_worker.settings import ConfigError
 # that works steadily never owes for the whole of it.
 COMMIT_SHARE: Final = 0.6
 
+# librdkafka takes their values in any case and with blanks around; we compare them.
+_COMPARED: Final = ("group.protocol", "isolation.level")
+
+# librdkafka writes client.id as it is into the statistics' JSON, cut at 128 bytes with
+# what it appends; half a character at the end crashes confluent-kafka (2.16, tried).
+CLIENT_ID_MAX_BYTES: Final = 100
+
 
 def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
     """Give the properties of a group's consumer, with what the app's hooks add.
 
     Raises:
-        ConfigError: A hook sets what the node itself sets.
+        ConfigError: A hook sets what the node itself sets, or ``client.id`` is one that
+            librdkafka cannot write in its statistics.
     """
     properties = consumer_properties(settings, plan.group)
     for hook in plan.configure_consumer:
         extra = hook()
         check_reserved("app.configure_consumer", extra)
         properties |= extra
+    for name in _COMPARED:
+        if name in properties:
+            properties[name] = str(properties[name]).strip().lower()
+    _check_client_id(str(properties["client.id"]))
     return properties
+
+
+def _check_client_id(told: str) -> None:
+    is_plain = told.isprintable() and not {'"', "\\"} & set(told)
+    if not is_plain or (
+        not told.isascii() and len(told.encode()) > CLIENT_ID_MAX_BYTES
+    ):
+        raise ConfigError(
+            f"[kafka] client.id: expected a text without quotation mark, backslash and "
+            f"control characters, of {CLIENT_ID_MAX_BYTES} bytes at most where it is "
+            f"not ASCII, got {told!r}; by default it is made of [worker] "
+            "instance_prefix, the group and the node: the group may stay as it is, "
+            'write "client.id" = "NAME"'
+        )
 
 
 def commit_early(properties: dict[str, Any]) -> float:

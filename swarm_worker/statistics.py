@@ -70,6 +70,9 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     Args:
         text: The JSON.
         reads_uncommitted: ``isolation.level`` is not the default.
+
+    Raises:
+        ValueError: It is no JSON.
     """
     told = json.loads(text)
     up = {

@@ -34,12 +34,14 @@ class Kind(Enum):
     """What an error is about, for those that are handled each in its own way."""
 
     NOTHING = "nothing"  # told of elsewhere, or no error at all
+    CONNECTION = "connection"  # that of one broker; told when the last is gone
     BROKERS = "brokers"  # none can be reached
     CREDENTIALS = "credentials"
     TOPIC = "topic"
     GROUP = "group"
     OFFSET = "offset"  # there is none to begin with
     COMMITS = "commits"  # none is taken, so handlers wait
+    STATISTICS = "statistics"  # they cannot be read
     HELD_ID = "held_id"  # our instance id belongs to a session that still runs
     FATAL = "fatal"
     OTHER = "other"
@@ -47,10 +49,10 @@ class Kind(Enum):
 
 _KINDS: Final = {
     KafkaError._PARTITION_EOF: Kind.NOTHING,  # noqa: SLF001 - librdkafka's own codes
-    # One connection; when the last is gone, _ALL_BROKERS_DOWN follows.
-    KafkaError._TRANSPORT: Kind.NOTHING,  # noqa: SLF001
-    KafkaError._RESOLVE: Kind.NOTHING,  # noqa: SLF001
-    KafkaError._TIMED_OUT: Kind.NOTHING,  # noqa: SLF001
+    # When the last is gone, _ALL_BROKERS_DOWN follows.
+    KafkaError._TRANSPORT: Kind.CONNECTION,  # noqa: SLF001
+    KafkaError._RESOLVE: Kind.CONNECTION,  # noqa: SLF001
+    KafkaError._TIMED_OUT: Kind.CONNECTION,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN: Kind.BROKERS,  # noqa: SLF001
     KafkaError._AUTHENTICATION: Kind.CREDENTIALS,  # noqa: SLF001
     KafkaError._SSL: Kind.CREDENTIALS,  # noqa: SLF001
@@ -96,10 +98,18 @@ def no_offset(
     )
 
 
-def advice(kind: Kind, error: KafkaError) -> str:
-    """Give an error's text and what an operator can do, where there is something."""
+def advice(kind: Kind, error: KafkaError, *, connection: str = "") -> str:
+    """Give an error's text and what an operator can do, where there is something.
+
+    Args:
+        kind: What it is about.
+        error: The error.
+        connection: Why the last connection failed, with its broker.
+    """
+    lost = f" ({connection})" if connection else ""
     hint = {
-        Kind.BROKERS: "; going on trying, see [kafka] bootstrap.servers",
+        Kind.BROKERS: f"{lost}; going on trying, see [kafka] bootstrap.servers and "
+        "security.protocol",
         Kind.CREDENTIALS: "; going on trying, see [kafka] sasl.* and ssl.*",
         Kind.GROUP: "; going on trying, the group's ACL must allow READ",
     }.get(kind, "")

@@ -80,6 +80,7 @@ class Watch:
         self._lost_session = False
         self._rejoined_at_s: float | None = None
         self._refusal = ""  # of the last commit
+        self._connection = ""  # why the last one failed, with its broker
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
@@ -177,12 +178,15 @@ class Watch:
     def on_error(self, error: KafkaError) -> None:
         """Take note of an error; the client's ``error_cb``."""
         kind = kind_of(error)
+        if kind in (Kind.CONNECTION, Kind.CREDENTIALS):
+            self._connection = error.str()
         if kind in (Kind.FATAL, Kind.HELD_ID):
             self.failure = error
-        elif kind is not Kind.NOTHING:
+        elif kind not in (Kind.NOTHING, Kind.CONNECTION):
             subject = error.name() if kind is Kind.OTHER else ""
             level = _LEVELS.get(kind, logging.WARNING)
-            text = without_secrets(advice(kind, error), self._properties)
+            text = advice(kind, error, connection=self._connection)
+            text = without_secrets(text, self._properties)
             self.troubles.begin(kind, text, subject=subject, level=level)
 
     def on_message_error(self, message: Message, error: KafkaError) -> None:
@@ -217,7 +221,16 @@ class Watch:
     def on_statistics(self, text: str) -> None:
         """Take note of statistics; the client's ``stats_cb``."""
         now_s, lanes = self._clock(), self._lanes.all()
-        figures = statistics.read(text, reads_uncommitted=self._reads_uncommitted)
+        try:
+            figures = statistics.read(text, reads_uncommitted=self._reads_uncommitted)
+        except ValueError as error:
+            self.troubles.begin(
+                Kind.STATISTICS,
+                f"librdkafka's statistics are no JSON ({error}): lag, brokers, stalls "
+                "and frozen groups are not known",
+            )
+            return
+        self.troubles.end(Kind.STATISTICS)
         if figures.brokers_up:
             self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
             if now_s - self._born_at_s > HELD_ID_SETTLED_S and self.failure is None:

@@ -2,11 +2,62 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swarm_worker.client import commit_early, with_callbacks
+from swarm_worker.client import commit_early, properties_for, with_callbacks
+from swarm_worker.config import WorkerSettings
+from swarm_worker.routing import GroupPlan
+from swarm_worker.settings import ConfigError
+
+
+def made(group: str = "g", hook: Any = dict, **kafka: Any) -> dict[str, Any]:
+    """Give the properties of a group's consumer; ``_`` stands for a dot."""
+    settings = WorkerSettings(
+        node=0,
+        nodes=1,
+        kafka={name.replace("_", "."): value for name, value in kafka.items()},
+        concurrency=1,
+        max_messages=1,
+        max_wait_s=1.0,
+        shutdown_timeout_s=1.0,
+        liveness_interval_s=1.0,
+        static_membership=True,
+        instance_prefix="vm",
+        state_dir=Path(),
+    )
+    plan = GroupPlan(group=group, routes=(), assignments=(), configure_consumer=(hook,))
+    return properties_for(plan, settings)
+
+
+def test_values_that_are_compared_are_in_one_spelling() -> None:
+    """librdkafka takes any case, also from a hook of the app."""
+    told = made(
+        hook=lambda: {"isolation.level": "Read_Uncommitted"},
+        group_protocol=" Consumer",
+    )
+
+    assert told["group.protocol"] == "consumer"
+    assert told["isolation.level"] == "read_uncommitted"
+
+
+@pytest.mark.parametrize(
+    "group", ['q"x', "q\\x", "q\nx", "q\x00x", "\udce4", "\u00e4" * 60]
+)
+def test_a_name_that_breaks_the_statistics_is_refused(group: str) -> None:
+    """librdkafka escapes nothing; the group may stay, given a client.id."""
+    with pytest.raises(ConfigError, match=r"client\.id: .*'vm-.*write \"client.id\" ="):
+        made(group)
+
+    assert made(group, client_id="c")["group.id"] == group
+
+
+@pytest.mark.parametrize("group", ["q'x %s/y", "\u00e4", "x" * 300])
+def test_other_names_are_taken(group: str) -> None:
+    """What is written as it is."""
+    assert made(group)["client.id"] == f"vm-{group}-0"
 
 
 @pytest.mark.parametrize(

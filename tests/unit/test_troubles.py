@@ -64,7 +64,7 @@ def test_troubles_have_subjects() -> None:
     [
         (KafkaError._FATAL, f"Fatal error: {HELD}: x", Kind.HELD_ID),
         (KafkaError._FATAL, f"Fatal error: {FENCED}: x", Kind.FATAL),
-        (KafkaError._TRANSPORT, "Connection refused", Kind.NOTHING),
+        (KafkaError._TRANSPORT, "Connection refused", Kind.CONNECTION),
         (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down", Kind.BROKERS),
         (KafkaError._AUTHENTICATION, "Invalid password", Kind.CREDENTIALS),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, "Unknown topic", Kind.TOPIC),
@@ -110,6 +110,10 @@ def test_advice_names_the_setting() -> None:
 
     assert "sasl" in advice(Kind.CREDENTIALS, refused)
     assert advice(Kind.OTHER, refused) == "Invalid password"
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+    told = advice(Kind.BROKERS, down, connection="b:9092: refused")
+    assert told.startswith("1/1 brokers are down (b:9092: refused); going on")
+    assert "bootstrap.servers" in told
 
 
 def test_attempts_to_connect_are_kept_from_the_log() -> None:

@@ -235,3 +235,32 @@ def test_without_a_group_there_is_no_rebalance_to_wait_for() -> None:
     debtor.tell(join_state="init")
 
     assert debtor.client.asked == [1]
+
+
+def test_statistics_that_cannot_be_read_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And cost nothing else; again once they could be read."""
+    caplog.set_level(logging.INFO)
+    debtor = Debtor()
+    for _ in range(2):
+        debtor.watch.on_statistics('{"name": "q"x"}')
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "about=statistics" in line
+    assert "no JSON (Expecting ',' delimiter" in line
+    debtor.tell()
+    assert "kafka_trouble_over" in caplog.messages[-1]
+
+
+def test_brokers_that_are_down_are_told_with_the_last_connections_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One connection alone is no trouble."""
+    watch = make_watch(Clock())
+    for port in (1, 2):
+        watch.on_error(KafkaError(KafkaError._TRANSPORT, f"b:{port}: refused"))
+    assert caplog.messages == []
+    watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
+
+    assert "2/2 brokers are down (b:2: refused); going on" in caplog.messages[0]
