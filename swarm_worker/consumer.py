@@ -25,6 +25,7 @@ from swarm_worker.drain import DRAIN_MESSAGES, by_partition, next_drain
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing import HandlerPool, Processing
+from swarm_worker.suspects import Suspect
 from swarm_worker.troubles import (
     FatalError,
     Kind,
@@ -82,6 +83,7 @@ class GroupConsumer:
         progress: Progress,
         pool: HandlerPool,
         on_fatal: Callable[[FatalError], None],
+        suspects: Iterable[Suspect] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is joined before `start`.
@@ -92,6 +94,7 @@ class GroupConsumer:
             progress: Is told how it goes.
             pool: Runs the handlers.
             on_fatal: Called from the poll thread when the node cannot go on.
+            suspects: What was in flight of this group as the last process died.
             clock: Seconds, as the one that reads ``progress`` has them.
         """
         self._plan = plan
@@ -108,6 +111,7 @@ class GroupConsumer:
             progress=progress,
             before_store=plan.before_store,
             commit_within_s=commit_early(self._properties),
+            suspects=suspects,
             clock=clock,
         )
         self._lanes = self._processing.lanes
@@ -129,6 +133,11 @@ class GroupConsumer:
         )
 
     # --- for the node -----------------------------------------------------------------
+
+    @property
+    def is_wary(self) -> bool:
+        """See `Lanes`."""
+        return self._lanes.is_wary(now_s=self._clock())
 
     def start(self) -> None:
         """Start the poll thread; does not wait until the group is joined."""

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from swarm_worker.suspects import ProcessDiedError, Suspect, Trace
+
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
@@ -143,6 +145,7 @@ class Lane:
         "retry_at_s",
         "route",
         "singly_until",
+        "suspect",
         "topic",
     )
 
@@ -174,6 +177,7 @@ class Lane:
         self.retry_at_s = 0.0
         self.letter: Letter | None = None
         self.refusals = 0
+        self.suspect: Suspect | None = None  # was in flight as the last process died
 
     @property
     def name(self) -> str:
@@ -189,6 +193,44 @@ class Lane:
     def is_busy(self) -> bool:
         """Something is under way whose result counts."""
         return self.phase in (Phase.RUNNING, Phase.LETTERING)
+
+    def beware(self, suspect: Suspect) -> None:
+        """Take note of what was in flight here as the last process died."""
+        self.suspect = suspect
+        if suspect.is_grave:
+            self.singly_until = suspect.trace.end
+
+    @property
+    def has_suspect_in_hand(self) -> bool:
+        """What is out may kill the process."""
+        suspect, batch = self.suspect, self.batch
+        if suspect is None or batch is None or not suspect.is_grave:
+            return False
+        return suspect.is_in(offset_of(batch[0]), offset_of(batch[-1]))
+
+    def trace_of(self, batch: Batch) -> Trace:
+        """Give what the next process is to know if this one dies with a batch."""
+        first, last = offset_of(batch[0]), offset_of(batch[-1])
+        suspect = self.suspect
+        counts = self.route.dead_letter is not None
+        is_suspected = counts and suspect is not None and suspect.is_in(first, last)
+        return Trace(
+            group=self.route.group,
+            topic=self.topic,
+            partition=self.partition,
+            offset=first,
+            end=last + 1,
+            deaths=suspect.deaths if suspect and is_suspected else 0,
+        )
+
+    def death_of(self, batch: Batch) -> ProcessDiedError | None:
+        """Give the reason not to call the handler with a batch; None to call it."""
+        retries = self.route.max_retries
+        if self.suspect is None or self.route.dead_letter is None or retries is None:
+            return None
+        offset = offset_of(batch[0])
+        deaths = self.suspect.deaths_of(offset, max_retries=retries)
+        return ProcessDiedError(deaths) if deaths else None
 
     def cut(self, size: int) -> Sequence[Message]:
         """Take at most ``size`` messages off the front of what waits, at least one.
@@ -227,6 +269,8 @@ class Lane:
             # In the batch that failed, each of its messages was tried once.
             self.attempts = int(offset < self.singly_until)
         self.attempts += 1
+        if isinstance(error, ProcessDiedError):
+            self.attempts = error.deaths
         is_news = not same or self.failed_as is not type(error)
         self.failed_offset, self.failed_as = offset, type(error)
         self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)

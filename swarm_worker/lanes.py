@@ -28,6 +28,7 @@ from swarm_worker.lane import (
     rising,
 )
 from swarm_worker.room import Room
+from swarm_worker.suspects import Suspect, Suspects
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -57,6 +58,7 @@ class Lanes:
         max_messages: int,
         submit: Submit,
         commit_within_s: float = COMMIT_WITHIN_S,
+        suspects: Iterable[Suspect] = (),
     ) -> None:
         """Start without lanes.
 
@@ -65,6 +67,7 @@ class Lanes:
             max_messages: Most messages in a batch whose route does not say.
             commit_within_s: How long work may be done and not committed before its
                 lane gets no further batch.
+            suspects: What was in flight as the last process died.
             submit: Gives a lane to a handler thread, which then calls `take`. Called
                 with a lock held: must neither block nor call back.
         """
@@ -84,6 +87,7 @@ class Lanes:
         self._waiting: set[Lane] = set()
         self._owing: set[Lane] = set()
         self._room = Room()
+        self._suspects = Suspects(suspects)
 
     # --- assignment -------------------------------------------------------------------
 
@@ -92,6 +96,8 @@ class Lanes:
         self.close([(topic, partition)])
         with self._changed:
             lane = Lane(topic, partition, route, now_s=now_s)
+            if suspect := self._suspects.among(topic, partition):
+                lane.beware(suspect)
             self._lanes[topic, partition] = lane
 
     def close(self, partitions: Iterable[Key]) -> None:
@@ -198,6 +204,12 @@ class Lanes:
                 node=self._node,
             )
             return lane.batch
+
+    def is_wary(self, *, now_s: float) -> bool:
+        """Tell whether a batch may kill the process, so that none may run beside it."""
+        with self._changed:
+            in_hand = any(lane.has_suspect_in_hand for lane in self._busy.values())
+            return in_hand or self._suspects.are_to_come(now_s=now_s)
 
     def is_repeat(self, lane: Lane, batch: Batch) -> bool:
         """Tell whether the batch that a lane has out was tried before."""
@@ -341,6 +353,9 @@ class Lanes:
         if not lane.closed and offset != lane.next_offset:
             if offset < lane.next_offset:
                 lane.singly_until = -1
+            if lane.suspect is not None and offset >= lane.suspect.trace.end:
+                self._suspects.passed(lane.suspect)
+                lane.suspect = None
             lane.next_offset = offset
             lane.leader_epoch = last.leader_epoch()
             lane.debt.grow(offset, now_s=now_s)

@@ -12,7 +12,7 @@ import inspect
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +23,14 @@ from swarm_worker.config import Invocation
 from swarm_worker.deadline import Deadline
 from swarm_worker.inbox import STOP, Inbox, StopAsked
 from swarm_worker.loading import load_app
-from swarm_worker.progress import Progress, Snapshot
+from swarm_worker.progress import LISTED_MAX, Progress, Snapshot
 from swarm_worker.report import Report, State
 from swarm_worker.reporter import Reporter
 from swarm_worker.routing import plan
 from swarm_worker.settings import ConfigError
 from swarm_worker.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.states import Lifecycle
+from swarm_worker.suspects import Suspect, of_group, suspects_of
 from swarm_worker.traces import left_in
 
 if TYPE_CHECKING:
@@ -59,31 +61,6 @@ class Failed:
     error: Exception
 
 
-class Lifecycle:
-    """Which state a node is in, as its main thread moves it on.
-
-    Attributes:
-        started: The consumers run.
-        quiet: No new batches are taken.
-        stopping: The end has begun.
-    """
-
-    def __init__(self) -> None:
-        self.started = False
-        self.quiet = False
-        self.stopping = False
-        self._joined = False
-
-    def state(self, *, joined: bool) -> State:
-        """Give the state; once all consumers have joined, booting is over for good."""
-        self._joined = self._joined or (self.started and joined)
-        if self.stopping:
-            return State.STOPPING
-        if not self._joined:
-            return State.BOOTING
-        return State.QUIET if self.quiet else State.RUNNING
-
-
 class Node:
     """One node, from boot to exit code."""
 
@@ -103,7 +80,7 @@ class Node:
         self._slot_key = slot_key(environ, node=invocation.settings.node)
         self._slot: Slot | None = None
         path = slot_path(invocation.settings.state_dir, self._slot_key)
-        self._died_in_flight = left_in(path)
+        self._left = left_in(path)
         self._consumers: list[GroupConsumer] = []
         self._pool: HandlerPool | None = None
         self._hooks_due: list[Hook] = []
@@ -113,11 +90,12 @@ class Node:
         """Give the report of a moment of the node's clock."""
         snapshot = self._progress.snapshot(now_s=now_s)
         state = self._lifecycle.state(joined=snapshot.joined)
+        died = [trace.position for trace in self._left[:LISTED_MAX]]
         return Report(
             node=self._settings.node,
             pid=os.getpid(),
             state=state,
-            died_in_flight=self._died_in_flight if state is State.BOOTING else (),
+            died_in_flight=tuple(died) if state is State.BOOTING else (),
             **_reported(snapshot),
         )
 
@@ -137,7 +115,7 @@ class Node:
             self._boot()
         except StopAsked:
             if self._slot:  # what its predecessor left: this process took nothing
-                self._slot.traces.hand_on(self._died_in_flight)
+                self._slot.traces.hand_on(self._left)
             return self._stop(exits.STOPPED, within_s=self._settings.shutdown_timeout_s)
         except SlotHeldError as error:
             logger.error("slot_held reason=%r", str(error))  # noqa: TRY400 - no traceback
@@ -203,12 +181,14 @@ class Node:
         for group in plans:
             try_out(group, settings)
         self._pool = HandlerPool(settings.concurrency)
+        suspects = suspects_of(self._left)
         self._consumers = [
             GroupConsumer(
                 group,
                 settings=settings,
                 progress=self._progress,
                 pool=self._pool,
+                suspects=of_group(suspects, group.group),
                 clock=self.clock,
                 on_fatal=lambda error: self._inbox.put(Failed(error)),
             )
@@ -226,8 +206,9 @@ class Node:
             raise _BootFailedError("on_start_failed") from error
 
     def _start(self) -> None:
-        if self._pool:
-            self._pool.start()
+        if self._pool and self._is_wary:
+            self._pool.start_one()
+            _say_wary(suspects_of(self._left))
         for consumer in self._consumers:
             consumer.start()
         self._lifecycle.started = True
@@ -245,6 +226,8 @@ class Node:
         """Wait until the node has to end, and end it; give the exit code."""
         while True:
             self._keep_slot()
+            if self._pool and not self._is_wary:
+                self._pool.start()
             # Looked at first: a thread that gives a reason does so before it ends.
             dead = self._dead_thread()
             for fact in self._inbox.wait(0.0 if dead else _LOOK_S):
@@ -285,6 +268,10 @@ class Node:
                 consumer.resume()
         self._announce()
         logger.info("node_quiet" if quiet else "node_resumed")
+
+    @property
+    def _is_wary(self) -> bool:
+        return any(consumer.is_wary for consumer in self._consumers)
 
     def _dead_thread(self) -> str | None:
         """Name a thread that ended although nobody told it to."""
@@ -388,6 +375,17 @@ def _reported(snapshot: Snapshot) -> Mapping[str, Any]:
         for field in dataclasses.fields(snapshot)
         if field.name in _REPORTED
     }
+
+
+def _say_wary(suspects: Iterable[Suspect]) -> None:
+    grave = [suspect for suspect in suspects if suspect.is_grave]
+    logger.warning(
+        "node_wary at=%s deaths=%s consequence=%r",
+        ",".join(suspect.trace.position for suspect in grave),
+        max(suspect.deaths for suspect in grave),
+        "one message at a time until that is past, for two minutes at most: the next "
+        "death has one message to blame",
+    )
 
 
 def _exit_code(error: Exception) -> int:

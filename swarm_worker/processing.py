@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swarm_worker.app import Handler, Hook
     from swarm_worker.batch import Batch
     from swarm_worker.progress import Progress
+    from swarm_worker.suspects import Suspect
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +89,18 @@ class HandlerPool:
         """Make ``concurrency`` threads; `start` starts them."""
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._threads = [HandlerThread(i, self._queue) for i in range(concurrency)]
+        self._started = 0
 
     def start(self) -> None:
-        """Start the threads."""
-        for thread in self._threads:
+        """Start all threads that do not run yet."""
+        for thread in self._threads[self._started :]:
             thread.start()
+        self._started = len(self._threads)
+
+    def start_one(self) -> None:
+        """Start one thread: one batch at a time, until `start`."""
+        self._threads[0].start()
+        self._started = 1
 
     def submit(self, work: Work) -> None:
         """Have the next free thread do some work. Does not block."""
@@ -101,7 +109,7 @@ class HandlerPool:
     @property
     def alive(self) -> bool:
         """Tell whether all threads run; one that does not has met a bug of ours."""
-        return all(thread.alive for thread in self._threads)
+        return all(thread.alive for thread in self._threads[: self._started])
 
     def cancel(self) -> None:
         """Cancel the coroutine handlers that run; the others cannot be cancelled."""
@@ -112,7 +120,7 @@ class HandlerPool:
         """End the threads, each after what it does; wait for at most ``within_s``."""
         for _ in self._threads:
             self._queue.put(None)
-        for thread in self._threads:
+        for thread in self._threads[: self._started]:
             thread.join(within_s / len(self._threads))
 
 
@@ -132,6 +140,7 @@ class Processing:
         progress: Progress,
         before_store: Sequence[Hook],
         commit_within_s: float = COMMIT_WITHIN_S,
+        suspects: Iterable[Suspect] = (),
         clock: Callable[[], float],
     ) -> None:
         """Prepare.
@@ -144,6 +153,7 @@ class Processing:
             before_store: Called after a handler returned, before its offset
                 is stored.
             commit_within_s: See `Lanes`.
+            suspects: The same.
             clock: Seconds, as in the reports.
         """
         self.lanes = Lanes(
@@ -151,6 +161,7 @@ class Processing:
             max_messages=max_messages,
             submit=self._submit,
             commit_within_s=commit_within_s,
+            suspects=suspects,
         )
         self._pool = pool
         self._progress = progress
@@ -170,8 +181,12 @@ class Processing:
         batch = self.lanes.take(lane, now_s=now_s)
         if batch is None:
             return
+        if death := lane.death_of(batch):
+            self._failed(lane, batch, death)
+            return
         repeat = self.lanes.is_repeat(lane, batch)
-        self._progress.began(batch, retry=repeat, now_s=now_s)
+        trace = lane.trace_of(batch)
+        self._progress.began(batch, trace=trace, retry=repeat, now_s=now_s)
         own_pid = os.getpid()
         try:
             thread.call(lane.route.handler, batch)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from swarm_worker.batch import Batch
+    from swarm_worker.suspects import Trace
 
 LISTED_MAX: Final = 3
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
@@ -75,7 +76,7 @@ class ConsumerProgress:
 class Witness(Protocol):
     """Is told of each batch; neither blocks nor raises."""
 
-    def began(self, key: int, position: str, *, now_s: float) -> None:
+    def began(self, key: int, trace: Trace, *, now_s: float) -> None:
         """A batch is in flight; no other has its key as long as it is."""
 
     def ended(self, key: int) -> None:
@@ -114,13 +115,20 @@ class Progress:
             self._consumers.append(consumer)
         return consumer
 
-    def began(self, batch: Batch, *, retry: bool = False, now_s: float) -> None:
-        """A handler got a batch."""
+    def began(
+        self,
+        batch: Batch,
+        *,
+        trace: Trace | None = None,
+        retry: bool = False,
+        now_s: float,
+    ) -> None:
+        """A handler got a batch; the witness is told if there is a trace to leave."""
         with self._lock:
             self._in_flight[id(batch)] = (now_s, batch)
             self._retries += retry
-        if self.witness is not None:  # not under the lock: it writes to a file
-            self.witness.began(id(batch), batch.position, now_s=now_s)
+        if self.witness and trace:  # not under the lock: it writes to a file
+            self.witness.began(id(batch), trace, now_s=now_s)
 
     def ended(self, batch: Batch, *, done_count: int, failed: bool) -> None:
         """The handler returned or raised, with so many of its messages done."""

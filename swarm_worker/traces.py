@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote
+
+from swarm_worker.suspects import Trace
 
 # Whoever cannot clear a file does not believe it: what it says would stay for ever.
 READ_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _FIRST: Final = 64  # bytes for the pid
-_PLACE: Final = 320  # bytes for a moment, a topic (249), a partition and an offset
+_PLACE: Final = 640  # bytes for a moment, a topic (249), a group, and numbers
 _PLACES: Final = 8  # more batches at once leave no trace
-_LISTED: Final = 3  # as many as a report has
 _EMPTY: Final = b" " * (_PLACE - 1) + b"\n"
 
 
@@ -33,15 +35,14 @@ class Traces:
         self._free = list(range(_PLACES))
         self._taken: dict[int, int] = {}
 
-    def began(self, key: int, position: str, *, now_s: float) -> None:
+    def began(self, key: int, trace: Trace, *, now_s: float) -> None:
         """Note a batch in flight, by any key that is its own; never raises."""
         try:
             place = self._free.pop()
         except IndexError:  # asked first, another thread could be in between
             return
         self._taken[key] = place
-        line = f"{now_s:.6f} {position}".encode("utf-8", "replace")
-        self._write(place, line.ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
+        self._write(place, _line(trace, now_s).ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
 
     def ended(self, key: int) -> None:
         """Note that a batch is no longer in flight."""
@@ -50,10 +51,10 @@ class Traces:
             self._write(place, _EMPTY)
             self._free.append(place)
 
-    def hand_on(self, positions: Sequence[str]) -> None:
+    def hand_on(self, left: Sequence[Trace]) -> None:
         """Leave what a predecessor left, oldest first."""
-        for key, position in enumerate(positions):
-            self.began(key, position, now_s=key)
+        for key, trace in enumerate(left):
+            self.began(key, trace, now_s=key)
 
     def close(self) -> None:
         """Write no more: the descriptor is about to be closed."""
@@ -66,7 +67,7 @@ class Traces:
                 os.pwrite(self._fd, line, _FIRST + place * _PLACE)
 
 
-def left_in(path: Path) -> tuple[str, ...]:
+def left_in(path: Path) -> tuple[Trace, ...]:
     """Give what was in flight when the last process of a slot ended, oldest first.
 
     Nothing where it ended in order or lives on, and where no such file of ours is.
@@ -84,13 +85,29 @@ def left_in(path: Path) -> tuple[str, ...]:
         return ()
     finally:
         os.close(fd)
-    found = [line.split() for line in text.split("\n") if line.strip(" \0")]
-    whole = [line for line in found if len(line) == 2]
-    return tuple(position for _, position in sorted(whole, key=_moment))[:_LISTED]
+    found = [_read(line.strip("\0")) for line in text.split("\n")]
+    whole = [(moment_s, trace) for moment_s, trace in found if trace is not None]
+    return tuple(trace for _, trace in sorted(whole, key=lambda each: each[0]))
 
 
-def _moment(line: list[str]) -> float:
+def _line(trace: Trace, now_s: float) -> bytes:
+    numbers = f"{trace.partition} {trace.offset} {trace.end} {trace.deaths}"
+    names = f"{trace.topic} {quote(trace.group)}"
+    return f"{now_s:.6f} {names} {numbers}".encode("utf-8", "replace")
+
+
+def _read(line: str) -> tuple[float, Trace | None]:
+    """Give a line's moment and trace; None for what is none, or was cut."""
     try:
-        return float(line[0].strip("\0"))
+        moment, topic, group, *numbers = line.split()
+        partition, offset, end, deaths = map(int, numbers)
+        return float(moment), Trace(
+            group=unquote(group),
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            end=end,
+            deaths=deaths,
+        )
     except ValueError:
-        return 0.0
+        return 0.0, None

@@ -4,8 +4,10 @@ Read from the environment:
 
 DEADLY_TOPIC   topic and group
 DEADLY_PATH    file to append ``partition offset pid`` to, for each message handled
+DEADLY_EACH    seconds that each other message takes
 DEADLY_AFTER   seconds between such a message's arrival and the end
-DEADLY_BY      ``kill`` or ``exit``
+DEADLY_BY      ``kill``, ``exit``, or ``hang``: until it is killed
+DEADLY_LETTERS topic for dead letters; without it there are none
 
 The value ``die`` kills.
 """
@@ -25,7 +27,12 @@ NEVER: Final = threading.Event()
 app = App(group=TOPIC)
 
 
-@app.topic(TOPIC, max_messages=10)
+@app.topic(
+    TOPIC,
+    max_messages=10,
+    dead_letter=os.environ.get("DEADLY_LETTERS"),
+    max_retries=2 if "DEADLY_LETTERS" in os.environ else None,
+)
 def handle(batch: Batch) -> None:
     """Tell of each message, or die of it."""
     for message in batch:
@@ -34,6 +41,7 @@ def handle(batch: Batch) -> None:
             append(f"{told} died\n")
             NEVER.wait(float(os.environ.get("DEADLY_AFTER", "0")))
             die()
+        NEVER.wait(float(os.environ.get("DEADLY_EACH", "0")))
         append(f"{told}\n")
         batch.mark_done(message)
 
@@ -45,7 +53,9 @@ def append(line: str) -> None:
 
 
 def die() -> None:
-    """End this process, as C code that crashes does, or code that means it."""
+    """End this process, as C code that crashes does, or code that means it; or hang."""
     if os.environ.get("DEADLY_BY") == "exit":
         os._exit(0)
+    if os.environ.get("DEADLY_BY") == "hang":
+        NEVER.wait()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -6,7 +6,7 @@ An app that imports this module runs on it: each node gets one message a tick of
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ from swarm_worker.config import WorkerSettings
 from swarm_worker.processing import HandlerPool, HandlerThread
 from swarm_worker.progress import Progress
 from swarm_worker.routing import GroupPlan
+from swarm_worker.suspects import Suspect, Trace
 
 TICK_S = 0.05
 
@@ -25,6 +26,8 @@ fatal: Exception | None = None  # set by an app: the node is told of it
 class GroupConsumer:
     """Polls nothing; the rest of the seam is as in `swarm_worker.consumer`."""
 
+    is_wary = False
+
     def __init__(
         self,
         plan: GroupPlan,
@@ -34,6 +37,7 @@ class GroupConsumer:
         pool: HandlerPool,
         clock: Callable[[], float],
         on_fatal: Callable[[Exception], None],
+        suspects: Iterable[Suspect] = (),  # noqa: ARG002 - it has no dead letters
     ) -> None:
         self._route = plan.routes[0]
         self._node = settings.node
@@ -95,7 +99,14 @@ class GroupConsumer:
         )
         self._offset += 1
         self._idle.clear()
-        self._progress.began(batch, now_s=self._clock())
+        trace = Trace(
+            group=self._route.group,
+            topic=batch.topic,
+            partition=batch.partition,
+            offset=self._offset - 1,
+            end=self._offset,
+        )
+        self._progress.began(batch, trace=trace, now_s=self._clock())
 
         def work(thread: HandlerThread) -> None:
             failed = True

@@ -31,6 +31,7 @@ def deadly_swarm(
     topic: str,
     *,
     nodes: int = 2,
+    concurrency: int = 1,
     own: Mapping[str, Any] = QUICK,
     limits: Mapping[str, Any] = MappingProxyType({}),
     **environ: str,
@@ -41,9 +42,10 @@ def deadly_swarm(
         kafka: The broker.
         topic: What is consumed.
         nodes: How many.
+        concurrency: Batches in flight in a node.
         own: Properties of the consumers.
         limits: Keys of ``[listener]`` other than those of `scene`.
-        **environ: ``AFTER`` and ``BY`` of the app.
+        **environ: ``AFTER``, ``BY``, ``EACH`` and ``LETTERS`` of the app.
     """
     told = {"TOPIC": topic, "PATH": "{folder}/handled", **environ}
     properties = {"bootstrap.servers": kafka.bootstrap, **own}
@@ -51,11 +53,10 @@ def deadly_swarm(
     def use_kafka(folder: Path) -> None:
         path = folder / "swarm.toml"
         lines = [f'"{name}" = {json.dumps(v)}' for name, v in properties.items()]
-        path.write_text(
-            path.read_text().replace(
-                '"bootstrap.servers" = "127.0.0.1:1"', "\n".join(lines)
-            )
-        )
+        text = path.read_text()
+        text = text.replace('"bootstrap.servers" = "127.0.0.1:1"', "\n".join(lines))
+        own_lines = f"[worker]\nconcurrency = {concurrency}\n"
+        path.write_text(text.replace("[worker]\n", own_lines))
 
     with scene(
         nodes=nodes,

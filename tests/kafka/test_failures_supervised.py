@@ -6,7 +6,7 @@ from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import produce, unique
 from tests.kafka.supervised import deadly_swarm, deaths, handled
-from tests.kafka.test_failures import produce_value
+from tests.kafka.test_failures import produce_value, reading
 from tests.process.swarms import Swarm
 
 LIMITS = {
@@ -39,6 +39,47 @@ def test_deadly_message_harms_its_partition_only(
         assert "died again" in paced[0]["reason"]
         if by == "kill":
             assert paced[-1]["suspect"] == f"{name}/0@3"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("by", ["kill", "exit", "hang"])
+def test_deadly_message_with_a_dead_letter_topic_is_given_up(
+    kafka: KafkaBroker, by: str
+) -> None:
+    """After the third death in a row; nothing else is, and all else is handled.
+
+    Four partitions are worked on at once: each has a batch in flight as it dies first.
+    """
+    name = kafka.create_topic(unique("deadly"), 4)
+    letters = kafka.create_topic(f"{name}.dlq", 1)
+    counts = {0: 7, 1: 20, 2: 20, 3: 20}
+    produce(kafka.bootstrap, name, 3, partition=0)
+    produce_value(kafka, name, b"die")
+    produce(kafka.bootstrap, name, 3, partition=0, first=4)
+    for partition in (1, 2, 3):
+        produce(kafka.bootstrap, name, counts[partition], partition=partition)
+    with deadly_swarm(
+        kafka, name, nodes=1, concurrency=4, limits=LIMITS,
+        BY=by, AFTER="0.3", EACH="0.2", LETTERS=letters,
+    ) as swarm:  # fmt: skip
+        eventually(
+            lambda: kafka.committed(name, name) == counts,
+            within_s=100.0,
+            describe="all is done",
+        )
+        assert {place[:2] for place in deaths(swarm)} == {(0, 3)}
+        assert len(deaths(swarm)) == 3, "the first call, and max_retries"
+        done = {place[:2] for place in handled(swarm)}
+        wanted = {(p, o) for p, count in counts.items() for o in range(count)}
+        assert done == wanted - {(0, 3)}
+    with reading(kafka, letters) as read:
+        letter = read()
+    headers = {str(header[0]): header[1] for header in letter.headers() or []}
+    assert letter.value() == b"die"
+    assert headers["swarm.origin.offset"] == b"3"
+    assert headers["swarm.attempts"] == b"3"
+    assert headers["swarm.error.type"] == b"swarm_worker.suspects.ProcessDiedError"
+    assert kafka.end_offsets(letters) == {0: 1}
 
 
 def await_deaths(swarm: Swarm, count: int) -> None:

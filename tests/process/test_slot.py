@@ -10,6 +10,7 @@ import pytest
 
 from swarm_worker.settings import ConfigError
 from swarm_worker.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.suspects import Trace
 from swarm_worker.traces import left_in
 
 
@@ -50,10 +51,10 @@ def test_a_file_that_somebody_removed_is_made_and_held_again(tmp_path: Path) -> 
     assert slot_path(tmp_path / "run", "s").read_text("ascii") == f"{os.getpid()}\n"
     with pytest.raises(SlotHeldError):
         Slot.take(tmp_path / "run", "s", wait_s=0.2)
-    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    slot.traces.began(1, trace("orders/0@1"), now_s=1.0)
     slot.close()
     slot.keep()  # no more of it
-    assert left_in(slot_path(tmp_path / "run", "s")) == ("orders/0@1",)
+    assert left_in(slot_path(tmp_path / "run", "s")) == (trace("orders/0@1"),)
     Slot.take(tmp_path / "run", "s", wait_s=0.2).close()
 
 
@@ -155,21 +156,36 @@ def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
 # --- what was in flight ---------------------------------------------------------------
 
 
+def trace(position: str) -> Trace:
+    """Give the trace of a message of a group whose name is odd."""
+    place, _, offset = position.rpartition("@")
+    topic, _, partition = place.rpartition("/")
+    return Trace(
+        group="a group, ü",
+        topic=topic,
+        partition=int(partition),
+        offset=int(offset),
+        end=int(offset) + 1,
+        deaths=2,
+    )
+
+
 def in_flight(tmp_path: Path) -> tuple[str, ...]:
     """Give what the next process of the slot would find."""
-    return left_in(slot_path(tmp_path, "s"))
+    return tuple(found.position for found in left_in(slot_path(tmp_path, "s")))
 
 
 def test_what_was_in_flight_is_there_for_the_next_process(tmp_path: Path) -> None:
-    """The oldest first, however many ended; three at most; the pid stays readable."""
+    """The oldest first, however many ended; the pid stays readable."""
     slot = Slot.take(tmp_path, "s")
     for key in (4, 3, 2, 1, 0):
-        slot.traces.began(key, f"orders/{key}@17", now_s=10.0 + key)
+        slot.traces.began(key, trace(f"orders/{key}@17"), now_s=10.0 + key)
     slot.traces.ended(1)
     slot.traces.ended(99)
     slot.close()
 
-    assert in_flight(tmp_path) == ("orders/0@17", "orders/2@17", "orders/3@17")
+    assert left_in(slot_path(tmp_path, "s"))[0] == trace("orders/0@17")
+    assert in_flight(tmp_path) == tuple(f"orders/{key}@17" for key in (0, 2, 3, 4))
     text = slot_path(tmp_path, "s").read_text("ascii")
     assert text.startswith(f"{os.getpid()}\n")
 
@@ -183,7 +199,7 @@ def test_a_slot_that_is_closed_is_written_to_no_more(tmp_path: Path) -> None:
     traces, fd = slot.traces, slot._fd
     slot.close()
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
-    traces.began(1, "orders/0@1", now_s=1.0)
+    traces.began(1, trace("orders/0@1"), now_s=1.0)
 
     assert other == fd
     assert os.fstat(other).st_size == 0
@@ -191,26 +207,24 @@ def test_a_slot_that_is_closed_is_written_to_no_more(tmp_path: Path) -> None:
 
 
 def test_more_batches_than_places_and_long_names_do_no_harm(tmp_path: Path) -> None:
-    """They leave no trace, or a cut one, and places are free again."""
+    """They leave no trace, and places are free again."""
     slot = Slot.take(tmp_path, "s")
     for _ in range(3):
         for key in range(20):
-            slot.traces.began(key, "x" * 999, now_s=1.0)
+            slot.traces.began(key, trace("x" * 999 + "/0@1"), now_s=1.0)
         for key in range(20):
             slot.traces.ended(key)
 
-    slot.traces.began(1, "x" * 999, now_s=1.0)
-    slot.traces.began(2, "orders/0@1", now_s=2.0)
+    slot.traces.began(1, trace("x" * 999 + "/0@1"), now_s=1.0)
+    slot.traces.began(2, trace("orders/0@1"), now_s=2.0)
     slot.close()
-    long, short = in_flight(tmp_path)
-    assert long.startswith("xxx")
-    assert short == "orders/0@1"
+    assert in_flight(tmp_path) == ("orders/0@1",)
 
 
 def test_what_a_live_process_has_in_flight_did_not_die(tmp_path: Path) -> None:
     """A second start of a node tells nothing of the first one's batches."""
     slot = Slot.take(tmp_path, "s")
-    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    slot.traces.began(1, trace("orders/0@1"), now_s=1.0)
     assert in_flight(tmp_path) == ()
 
     slot.close()
@@ -222,7 +236,7 @@ def test_what_cannot_be_cleared_is_not_believed(
 ) -> None:
     """Of another user's file each start would tell the same again."""
     slot = Slot.take(tmp_path, "s")
-    slot.traces.began(1, "orders/0@1", now_s=1.0)
+    slot.traces.began(1, trace("orders/0@1"), now_s=1.0)
     slot.close()
     slot_path(tmp_path, "s").chmod(0o444)
     tmp_path.chmod(0o755)
@@ -240,7 +254,8 @@ def test_newborn_that_is_stopped_hands_on_what_it_found(tmp_path: Path) -> None:
     """In the same order: it has taken nothing, and the next one is to tell of it."""
     Slot.take(tmp_path, "s").close()
     slot = Slot.take(tmp_path, "s")
-    slot.traces.hand_on(("orders/2@9", "orders/1@5", "orders/0@1"))
+    left = [trace(at) for at in ("orders/2@9", "orders/1@5", "orders/0@1")]
+    slot.traces.hand_on(left)
     slot.close()
 
     assert in_flight(tmp_path) == ("orders/2@9", "orders/1@5", "orders/0@1")

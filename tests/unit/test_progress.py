@@ -2,6 +2,7 @@
 
 from swarm_worker.batch import Batch
 from swarm_worker.progress import Progress, Snapshot
+from swarm_worker.suspects import Trace
 
 
 def snapshot(progress: Progress, now_s: float) -> Snapshot:
@@ -112,8 +113,8 @@ def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
     told: list[tuple[object, ...]] = []
 
     class Told:
-        def began(self, key: int, position: str, *, now_s: float) -> None:
-            told.append(("began", key, position, now_s))
+        def began(self, key: int, trace: Trace, *, now_s: float) -> None:
+            told.append(("began", key, trace, now_s))
 
         def ended(self, key: int) -> None:
             told.append(("ended", key))
@@ -122,7 +123,8 @@ def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
     progress.witness = Told()
     batch = Batch.of("a", "b", topic="t", partition=3, first_offset=7)
 
-    progress.began(batch, now_s=1000.0)
+    trace = Trace(group="g", topic="t", partition=3, offset=7, end=9)
+    progress.began(batch, trace=trace, now_s=1000.0)
     progress.ended(batch, done_count=2, failed=False)
 
-    assert told == [("began", id(batch), "t/3@7", 1000.0), ("ended", id(batch))]
+    assert told == [("began", id(batch), trace, 1000.0), ("ended", id(batch))]

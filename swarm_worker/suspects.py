@@ -1,0 +1,127 @@
+"""Messages that may have killed their process, told by what was in hand as it died.
+
+A process that dies leaves a trace of each batch that it had in flight; the next one
+reads them. What was in flight at one death is a chance. After the second in a row its
+messages come one by one, and on one handler thread, so that the third has one message
+to blame. It is given up like one whose handler raises: after ``max_retries``, to its
+``dead_letter``. Without a dead-letter topic nothing is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+DEATHS_BY_CHANCE: Final = 1  # a KILL by hand, a machine that went down
+# What killed the last process comes by then, or went to another node. An instance id
+# that a killed process held may take 45 s to be free.
+AHEAD_S: Final = 120.0
+
+
+class ProcessDiedError(Exception):
+    """A message's process died each time that its handler was called."""
+
+    def __init__(self, deaths: int) -> None:
+        """Tell of so many deaths in a row."""
+        self.deaths = deaths
+        super().__init__(
+            f"the process died in the handler, {deaths} times in a row: it was killed, "
+            "or did not end when told to stop"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A batch in flight.
+
+    Attributes:
+        group: The Kafka group whose handler has it.
+        topic: Of its messages.
+        partition: The same.
+        offset: Of its first message.
+        end: The offset after its last one.
+        deaths: Processes that died before, one after the other, with it in flight.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    end: int
+    deaths: int = 0
+
+    @property
+    def position(self) -> str:
+        """``topic/partition@offset``, as in the reports."""
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """What a process had in flight as it died.
+
+    Attributes:
+        trace: The batch.
+        deaths: Processes that died with it in flight, one after the other.
+        is_alone: It is one message, and nothing else was in flight.
+    """
+
+    trace: Trace
+    deaths: int
+    is_alone: bool
+
+    @property
+    def is_grave(self) -> bool:
+        """That was hardly chance."""
+        return self.deaths > DEATHS_BY_CHANCE
+
+    def is_in(self, first: int, last: int) -> bool:
+        """Tell whether messages, by their first and last offset, may be among it."""
+        return first < self.trace.end and last >= self.trace.offset
+
+    def deaths_of(self, offset: int, *, max_retries: int) -> int:
+        """Give the deaths for which a message is to be given up; 0 if it is not."""
+        if not self.is_alone or not self.is_grave or offset != self.trace.offset:
+            return 0
+        return self.deaths if self.deaths > max_retries else 0
+
+
+class Suspects:
+    """Those of one consumer that are still to come. Not thread-safe."""
+
+    def __init__(self, suspects: Iterable[Suspect]) -> None:
+        """Take those of its group."""
+        self._ahead = {(s.trace.topic, s.trace.partition): s for s in suspects}
+        self._until_s: float | None = None
+
+    def among(self, topic: str, partition: int) -> Suspect | None:
+        """Give the one of a partition that is assigned."""
+        return self._ahead.get((topic, partition))
+
+    def passed(self, suspect: Suspect) -> None:
+        """It is done: it kills nobody."""
+        self._ahead.pop((suspect.trace.topic, suspect.trace.partition), None)
+
+    def are_to_come(self, *, now_s: float) -> bool:
+        """Tell whether a grave one is, until `AHEAD_S` after it was asked first."""
+        if self._until_s is None:
+            self._until_s = now_s + AHEAD_S
+        return now_s < self._until_s and any(s.is_grave for s in self._ahead.values())
+
+
+def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
+    """Give the suspects among what the last process left in flight."""
+    return tuple(
+        Suspect(
+            trace=trace,
+            deaths=trace.deaths + 1,
+            is_alone=len(left) == 1 and trace.end == trace.offset + 1,
+        )
+        for trace in left
+    )
+
+
+def of_group(suspects: Iterable[Suspect], group: str) -> list[Suspect]:
+    """Give those of one Kafka group."""
+    return [suspect for suspect in suspects if suspect.trace.group == group]

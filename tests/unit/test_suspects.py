@@ -1,0 +1,220 @@
+"""Messages that kill their process, counted over its lives; without Kafka."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from swarm_worker.app import Route
+from swarm_worker.batch import Batch
+from swarm_worker.lane import Lane
+from swarm_worker.lanes import Lanes
+from swarm_worker.suspects import (
+    AHEAD_S,
+    ProcessDiedError,
+    Suspect,
+    Suspects,
+    Trace,
+    of_group,
+    suspects_of,
+)
+from tests.unit.test_lanes import messages
+
+NOW_S = 1000.0
+COUNT = 10  # messages of a partition
+ROUTE = Route(
+    topics=("t",), group="g", handler=lambda _: None, max_retries=3, dead_letter="dlq"
+)
+
+
+class Life:
+    """One process of a node: from what the last one left to what it leaves."""
+
+    def __init__(self, left: Sequence[Trace], *, route: Route = ROUTE) -> None:
+        self.submitted: list[Lane] = []
+        self.lanes = Lanes(
+            node=0,
+            max_messages=4,
+            submit=self.submitted.append,
+            suspects=suspects_of(left),
+        )
+        self.route = route
+
+    def assign(self, *partitions: int, first: int = 0) -> None:
+        """Get partitions, and all messages of them from an offset on."""
+        for partition in partitions:
+            self.lanes.open("t", partition, self.route, now_s=NOW_S)
+            lane = self.lanes.get("t", partition)
+            assert lane is not None
+            self.lanes.add(lane, messages(COUNT - first, first, partition))
+
+    def take(self) -> tuple[Lane, Batch]:
+        """Have a handler thread take what comes first."""
+        lane = self.submitted.pop(0)
+        batch = self.lanes.take(lane, now_s=NOW_S)
+        assert batch is not None
+        return lane, batch
+
+    def work_until(self, deadly: int) -> tuple[Lane, Batch]:
+        """Handle batches up to the one that has the deadly offset; give that."""
+        while True:
+            lane, batch = self.take()
+            if any(each.offset() == deadly for each in batch):
+                return lane, batch
+            self.lanes.done(lane, batch, now_s=NOW_S)
+
+
+def offsets(batch: Batch) -> list[int | None]:
+    """Give the offsets of a batch."""
+    return [each.offset() for each in batch]
+
+
+def deaths_at(deadly: int, *, route: Route = ROUTE) -> list[list[int | None]]:
+    """Live until the deadly message is given up, six times at most; give the batches.
+
+    Committed is what was done before each death.
+    """
+    left: list[Trace] = []
+    batches: list[list[int | None]] = []
+    for _ in range(6):
+        life = Life(left, route=route)
+        first = batches[-1][0] if batches else 0
+        life.assign(0, first=first or 0)
+        lane, batch = life.work_until(deadly)
+        if lane.death_of(batch):
+            return [*batches, offsets(batch), []]
+        batches.append(offsets(batch))
+        left = [lane.trace_of(batch)]
+    return batches
+
+
+def test_a_message_that_kills_each_time_is_given_up_like_one_that_raises() -> None:
+    """Twice its batch dies; then it alone, so that it is known; then it is given up."""
+    assert deaths_at(6) == [[4, 5, 6, 7], [4, 5, 6, 7], [6], [6], [6], []]
+
+
+def test_one_death_is_a_chance_whatever_max_retries_says() -> None:
+    """A KILL by hand takes no message away from anybody."""
+    eager = dataclasses.replace(ROUTE, max_retries=0, max_messages=1)
+
+    assert deaths_at(0, route=eager) == [[0], [0], [0], []]
+
+
+def test_without_a_dead_letter_topic_nothing_is_counted() -> None:
+    """There would be nowhere to put it: batches stay whole, for ever."""
+    patient = dataclasses.replace(ROUTE, max_retries=None, dead_letter=None)
+
+    assert deaths_at(6, route=patient) == [[4, 5, 6, 7]] * 6
+
+
+def test_a_message_is_to_blame_only_if_nothing_else_was_in_flight() -> None:
+    """Two that are always in flight together blame each other for ever."""
+    left = [
+        Trace(group="g", topic="t", partition=p, offset=6, end=7, deaths=8)
+        for p in (0, 1)
+    ]
+    life = Life(left)
+    life.assign(0, 1, first=6)
+    for _ in left:
+        lane, batch = life.take()
+        assert lane.death_of(batch) is None
+        assert lane.trace_of(batch).deaths == 9
+    assert len(suspects_of(left[:1])) == 1
+    assert suspects_of(left[:1])[0].is_alone
+
+
+def test_a_death_elsewhere_ends_the_count() -> None:
+    """In a row: between its deaths a message was handled, or another one killed."""
+    life = Life(grave(deaths=3))
+    life.assign(0, first=6)
+    lane_6, batch = life.take()
+    assert lane_6.trace_of(batch).deaths == 3
+    life.lanes.done(lane_6, batch, now_s=NOW_S)
+    lane_7, batch = life.take()
+    assert offsets(batch) == [7, 8, 9]
+    assert lane_7.trace_of(batch).deaths == 0
+
+
+def test_what_comes_before_the_suspect_is_none() -> None:
+    """It was done and not committed: it is repeated, neither given up nor counted."""
+    life = Life(grave(deaths=9))
+    life.assign(0, first=5)
+    lane, batch = life.take()
+
+    assert offsets(batch) == [5]
+    assert lane.death_of(batch) is None
+    assert lane.trace_of(batch).deaths == 0
+    assert not lane.has_suspect_in_hand
+
+
+def grave(*, deaths: int, partition: int = 0) -> list[Trace]:
+    """Give what is left by the last of so many processes that died at offset 6."""
+    return [
+        Trace(
+            group="g", topic="t", partition=partition, offset=6, end=7,
+            deaths=deaths - 1,
+        )
+    ]  # fmt: skip
+
+
+def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> None:
+    """Through the same gate as a message whose handler raised."""
+    life = Life(grave(deaths=4))
+    life.assign(0, first=6)
+    lane, batch = life.take()
+    death = lane.death_of(batch)
+    assert isinstance(death, ProcessDiedError)
+
+    verdict = life.lanes.failed(lane, batch, death, done_count=0, now_s=NOW_S)
+
+    assert verdict is not None
+    assert verdict.retry_in_s is None
+    (due,) = life.lanes.due(now_s=NOW_S)
+    assert due.letter is not None
+    assert due.letter.attempts == 4
+    assert "4 times in a row" in str(due.letter.error)
+    life.lanes.acknowledged(due, now_s=NOW_S)
+    assert lane.next_offset == 7
+    assert not life.lanes.is_wary(now_s=NOW_S)
+
+
+def test_a_node_is_wary_until_the_suspect_is_past() -> None:
+    """From its start on, before anything is assigned, and as long as it is in hand."""
+    life = Life(grave(deaths=2))
+    assert life.lanes.is_wary(now_s=NOW_S)
+    life.assign(0, first=6)
+    lane, batch = life.take()
+    assert offsets(batch) == [6]
+    assert life.lanes.is_wary(now_s=NOW_S + 2 * AHEAD_S)
+
+    life.lanes.done(lane, batch, now_s=NOW_S)
+    assert not life.lanes.is_wary(now_s=NOW_S)
+
+
+def test_a_node_is_not_wary_for_ever_of_what_does_not_come() -> None:
+    """Its partition went to another node, or it is gone from the log."""
+    life = Life(grave(deaths=2, partition=5))
+    assert life.lanes.is_wary(now_s=NOW_S)
+    life.assign(0)
+    life.take()
+    assert life.lanes.is_wary(now_s=NOW_S + AHEAD_S - 1)
+    assert not life.lanes.is_wary(now_s=NOW_S + AHEAD_S)
+
+
+def test_one_death_makes_nobody_wary() -> None:
+    """After a KILL all handlers go on with whole batches."""
+    life = Life(grave(deaths=1))
+    life.assign(0, first=6)
+
+    assert not life.lanes.is_wary(now_s=NOW_S)
+    assert offsets(life.take()[1]) == [6, 7, 8, 9]
+
+
+def test_groups_that_share_a_topic_are_told_apart() -> None:
+    """The handler of the one may kill, that of the other not."""
+    (suspect,) = suspects_of(grave(deaths=2))
+
+    assert of_group([suspect], "g") == [suspect]
+    assert of_group([suspect], "other") == []
+    assert isinstance(suspect, Suspect)
+    assert Suspects([]).among("t", 0) is None
