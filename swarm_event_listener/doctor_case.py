@@ -11,6 +11,7 @@ from typing import Any, Final
 from swarm_event_listener.doctor_finding import Finding, Where, error
 from swarm_event_listener.doctor_ini import Ini
 from swarm_event_listener.doctor_programs import Program, Programs, flags
+from swarm_worker.kafka_times import kafka_ms
 from swarm_worker.settings import (
     LISTENER,
     RULES,
@@ -63,10 +64,7 @@ class Watch:
 
     def kafka_ms(self, name: str, default: int) -> int:
         """Give a time of librdkafka; the default where it cannot be told."""
-        try:
-            return int(self.kafka.get(name, default))
-        except (TypeError, ValueError):
-            return default
+        return kafka_ms(self.kafka, name, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

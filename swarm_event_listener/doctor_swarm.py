@@ -11,11 +11,21 @@ from swarm_event_listener.config import METRICS_EXTRA
 from swarm_event_listener.doctor_case import Case, Setting, Watch, setting_line
 from swarm_event_listener.doctor_finding import Finding, Where, error, warning
 from swarm_event_listener.doctor_nodes import Check
+from swarm_worker.kafka_times import SESSION_TIMEOUT_MS, slips
 from swarm_worker.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.settings import nearest
 
-SESSION_TIMEOUT_MS: Final = 45_000  # librdkafka's default
 WORLD_READABLE: Final = 0o004
+
+# What a node without an app takes, rounded down (docs/performance.md, 10b and 10c).
+NODE_LEAST_MB: Final[Mapping[str, int]] = {"rss": 33, "pss": 17, "uss": 17}
+
+# What comes of limits that are below a second.
+_SECONDS_MEANT: Final[Mapping[str, str]] = {
+    "consuming_ttl": "a node is restarted for each batch that takes longer",
+    "boot_ttl": "a node is restarted before it has booted",
+    "restart_period": "max_restarts are never reached within it: no back-off",
+}
 
 _SECRET: Final = re.compile(
     r"password|passwd|secret|token|jaas|key\.pem|\.pem$", re.IGNORECASE
@@ -151,6 +161,43 @@ def session(case: Case) -> Iterator[Finding]:
             )
 
 
+# --- units ----------------------------------------------------------------------------
+
+
+def units(case: Case) -> Iterator[Finding]:
+    """A number without a unit is one of milliseconds, or of MB."""
+    for watch in case.watches:
+        for slip in slips(watch.kafka):
+            finding = error if slip.is_refused else warning
+            where = Where(watch.toml, "kafka")
+            yield finding(where, "units", line=slip.line, why=slip.why)
+        for name, effect in _SECONDS_MEANT.items():
+            limit = watch.rules[name]
+            if isinstance(limit.value, int) and 0 < limit.value < 1_000:
+                yield warning(
+                    limit.where,
+                    "units",
+                    line=setting_line(name, limit, 1_000 * limit.value),
+                    why=f"{name} is {limit.value} ms, which looks like seconds: "
+                    f"{effect}",
+                )
+        yield from _too_little_memory(watch)
+
+
+def _too_little_memory(watch: Watch) -> Iterator[Finding]:
+    limit, metric = watch.rules["memory_limit"], watch.rules["memory_metric"].value
+    if limit.value is not None and limit.value < NODE_LEAST_MB[metric]:
+        yield warning(
+            limit.where,
+            "units",
+            line=setting_line("memory_limit", limit, 2048),
+            why=f"memory_limit is {limit.value} MB, and a node takes "
+            f"{NODE_LEAST_MB[metric]} MB ({metric}) without an app: it is restarted "
+            "again and again; the highest MB of a healthy one in `swarm status`, and "
+            "half as much again",
+        )
+
+
 # --- secrets --------------------------------------------------------------------------
 
 
@@ -203,4 +250,4 @@ def _ini_secrets(case: Case) -> Iterator[Finding]:
 
 def checks() -> Iterable[Check]:
     """Give all checks of this module."""
-    return (known_groups, unwatched, metrics, ttls, session, secrets)
+    return (known_groups, unwatched, metrics, ttls, session, units, secrets)

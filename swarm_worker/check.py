@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from swarm_worker.config import Invocation, WorkerSettings, check_report_timeout
 from swarm_worker.hidden import HIDDEN, is_secret
+from swarm_worker.kafka_times import slips
 from swarm_worker.loading import load_app
 from swarm_worker.routing import GroupPlan, plan
 
@@ -39,6 +40,8 @@ def _summary(
 ) -> Iterator[str]:
     settings = invocation.settings
     yield f"{invocation.app} with {invocation.document.path}: ok"
+    for slip in slips(settings.kafka):
+        yield f"warning: [kafka] {slip.why}; write {slip.line}"
     for node, groups in plans.items():
         yield f"node {node} of {settings.nodes}"
         for group in groups:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_worker.flags import DEFAULT_FILE, parser
+from swarm_worker.kafka_times import SESSION_TIMEOUT_MS, slips
 from swarm_worker.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.routing import Selection
 from swarm_worker.schedule import Limits
@@ -31,7 +32,6 @@ from swarm_worker.values import count
 
 # supervisord's cost per event is O(nodes): at most two reports a second from each.
 LIVENESS_INTERVAL_LEAST_MS: Final = 500
-SESSION_TIMEOUT_MS: Final = 45_000  # librdkafka's default
 COMMIT_INTERVAL_MS: Final = 1_000  # bounds what a killed node repeats
 
 # 1000 by librdkafka's default, which stalls a consumer that drains a backlog
@@ -250,6 +250,9 @@ def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
             "[kafka] statistics.interval.ms: 0 would blind the rule on frozen groups; "
             "leave it out, and turn the rule off by [listener] stability_ttl = false"
         )
+    for slip in slips(kafka):
+        if slip.is_refused:
+            raise ConfigError(f"[kafka] {slip.why}; write {slip.line}")
 
 
 def _kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:

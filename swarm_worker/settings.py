@@ -30,6 +30,7 @@ from swarm_worker.values import (
 )
 
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
+CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
 
 
 class ConfigError(ValueError):
@@ -66,7 +67,11 @@ _LOGS: Final[Mapping[str, Key]] = {
 }
 
 WORKER: Final[Mapping[str, Key]] = {
-    "concurrency": Key(count(1), 1, "partitions processed at once in a node (1)"),
+    "concurrency": Key(
+        count(1, CONCURRENCY_MOST, why="each is a thread; more nodes do more"),
+        1,
+        "partitions processed at once in a node (1)",
+    ),
     "max_messages": Key(count(1), 500, "most messages in a batch (500)"),
     "max_wait_time": Key(duration_ms, 1_000, "longest poll, ms (1000)"),
     "shutdown_timeout": Key(

@@ -5,6 +5,7 @@ Each takes any object and raises ValueError with what was expected and what came
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -53,14 +54,21 @@ def _quantity(value: object, units: Mapping[str, float], *, plain: str) -> float
     )
 
 
-def count(least: int) -> Reader:
-    """Give a reader of whole numbers from ``least``."""
+def count(least: int, most: float = math.inf, *, why: str = "") -> Reader:
+    """Give a reader of whole numbers from ``least`` to ``most``, which has a reason."""
+    bound = f" to {most} ({why})" if why else ""
 
     def read(value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"expected a whole number from {least}, got {value!r}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not least <= value <= most
+        ):
+            raise ValueError(
+                f"expected a whole number from {least}{bound}, got {value!r}"
+            )
         return value
 
     return read

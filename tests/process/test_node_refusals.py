@@ -23,6 +23,8 @@ twice.topic("orders", partitions={0: [0], 1: [0]})(print)
 token = App(group="g")
 token.topic("orders")(print)
 token.configure_consumer(lambda: {"group.id": "other"})
+quoted = App(group='q"x')
+quoted.topic("orders")(print)
 number = 5
 """
 
@@ -63,6 +65,7 @@ def run(
         (["apps:two", "--nodes", "2", "--node", "1"], "node 1 of 2 has no topics"),
         (["apps:twice", "--nodes", "2"], "partition 0 is claimed twice"),
         (["apps:token"], "app.configure_consumer group.id is set by the node itself"),
+        (["apps:quoted"], "[kafka] client.id: expected a text without quotation mark"),
         (["routed:app"], "name of a Kafka group"),
         (["apps:good", "--exclude-topics", "order"], "did you mean 'orders'"),
         (["apps:good", "--config", "none.toml"], "cannot read none.toml"),
@@ -124,7 +127,19 @@ def test_a_check_tells_who_consumes_what_and_hides_secrets(tmp_path: Path) -> No
     for text in ("node 1 of 2", "group g", "orders -> builtins.print", "2000 ms"):
         assert text in it.stdout
     assert "hush" not in it.stdout
+    assert "warning" not in it.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_a_check_warns_of_a_time_that_is_hardly_meant(tmp_path: Path) -> None:
+    """With the line to write; it can run."""
+    rare = SETTINGS.replace("[worker]", '"statistics.interval.ms" = 3600000\n[worker]')
+
+    it = run(tmp_path, "apps:good", "--check", settings=rare)
+
+    assert (it.returncode, it.stderr) == (0, "")
+    assert "warning: [kafka] statistics.interval.ms is 3600000: lag" in it.stdout
+    assert 'write "statistics.interval.ms" = 5000\n' in it.stdout
 
 
 @pytest.mark.parametrize(

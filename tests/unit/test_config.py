@@ -139,6 +139,9 @@ def test_a_wrong_command_line_is_a_configuration_error(
         (KAFKA + '[worker]\nmax_wait_time = "5min"', "less than max.poll.interval.ms"),
         (KAFKA + "[worker]\nshutdown_timeout = -1", r"shutdown_timeout: .*got -1"),
         (KAFKA + "[worker]\nconcurrency = 0", "concurrency: expected"),
+        (KAFKA + "[worker]\nconcurrency = 1001", "from 1 to 1000 .each is a thread"),
+        (KAFKA + '"session.timeout.ms" = 45', 'write "session.timeout.ms" = 45000'),
+        (KAFKA + '"heartbeat.interval.ms" = 45000', "session ends before a heartbeat"),
         (KAFKA + '[worker]\ninstance_prefix = "${NO}"', "variable NO is not set"),
     ],
 )

@@ -532,6 +532,60 @@ TOML_FAULTS = [
         "",
     ),
     (
+        "heartbeat-late",
+        [("[worker]", '"heartbeat.interval.ms" = 45000\n[worker]')],
+        ("error", "units", "kafka"),
+        '"heartbeat.interval.ms" = 3000',
+    ),
+    (
+        "session-in-seconds",
+        [("[worker]", '"session.timeout.ms" = 45\n[worker]')],
+        ("error", "units", "kafka"),
+        '"session.timeout.ms" = 45000',
+    ),
+    (
+        "heartbeat-in-seconds",
+        [("[worker]", '"heartbeat.interval.ms" = 3\n[worker]')],
+        ("warning", "units", "kafka"),
+        '"heartbeat.interval.ms" = 3000',
+    ),
+    (
+        "statistics-rare",
+        [("[worker]", '"statistics.interval.ms" = 60001\n[worker]')],
+        ("warning", "units", "kafka"),
+        '"statistics.interval.ms" = 5000',
+    ),
+    (
+        "consuming-in-seconds",
+        [('groups = ["w"]', 'groups = ["w"]\nconsuming_ttl = 300')],
+        ("warning", "units", "listener"),
+        "consuming_ttl = 300000",
+    ),
+    (
+        "boot-in-seconds",
+        [('groups = ["w"]', 'groups = ["w"]\n[listener.group.w]\nboot_ttl = 600')],
+        ("warning", "units", "listener.group.w"),
+        "boot_ttl = 600000",
+    ),
+    (
+        "period-in-seconds",
+        [('groups = ["w"]', 'groups = ["w"]\nrestart_period = 999')],
+        ("warning", "units", "listener"),
+        "restart_period = 999000",
+    ),
+    (
+        "memory-of-nothing",
+        [('groups = ["w"]', 'groups = ["w"]\nmemory_limit = 32')],
+        ("warning", "units", "listener"),
+        "memory_limit = 2048",
+    ),
+    (
+        "many-threads",
+        [("[worker]", "[worker]\nconcurrency = 1001")],
+        ("error", "unreadable", "worker"),
+        "",
+    ),
+    (
         "what-only-the-listener-knows",
         [('groups = ["w"]', 'groups = ["w"]\nboot_ttl = 0')],
         ("error", "refused", "eventlistener:swarm"),
@@ -596,6 +650,20 @@ def test_what_is_right_is_left_alone(
 ) -> None:
     """Other ways to write a good configuration have no findings."""
     assert look(*replace) == ()
+
+
+def test_short_times_and_small_nodes_are_left_alone(look: Look) -> None:
+    """At the bounds, and in other units than milliseconds."""
+    kafka = (
+        '"session.timeout.ms" = 60000\n"heartbeat.interval.ms" = 100\n'
+        '"statistics.interval.ms" = "60000"\n[worker]\nconcurrency = 1000'
+    )
+    rules = (
+        'consuming_ttl = 1000\nboot_ttl = "1s"\nrestart_period = 1000\n'
+        'memory_limit = 17\nmemory_metric = "uss"'
+    )
+
+    assert look(toml=(("[worker]", kafka), ("groups", f"{rules}\ngroups"))) == ()
 
 
 def test_two_programs_of_a_group_share_its_names_and_ids(look: Look) -> None:
