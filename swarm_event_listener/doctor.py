@@ -22,7 +22,13 @@ from swarm_event_listener.doctor_case import (
     toml_of,
     unset_variables,
 )
-from swarm_event_listener.doctor_finding import Finding, Where, error
+from swarm_event_listener.doctor_finding import (
+    EXIT_ERRORS,
+    Finding,
+    Where,
+    error,
+    exit_code,
+)
 from swarm_event_listener.doctor_ini import Ini, read_ini
 from swarm_event_listener.doctor_programs import LISTENER, Programs, read_programs
 from swarm_worker.settings import ConfigError, Document, load
@@ -66,7 +72,9 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
         *(*programs.findings, *unreadable, *unusable),
         *(finding for finding in check(case) if finding.where.file not in unread),
     )
-    return found or _refused_by_listener(ini, programs, documents, environ)
+    if exit_code(found) == EXIT_ERRORS:
+        return found
+    return (*found, *_refused_by_listener(ini, programs, documents, environ))
 
 
 def _documents(

@@ -652,6 +652,16 @@ def test_what_is_right_is_left_alone(
     assert look(*replace) == ()
 
 
+def test_a_warning_does_not_hide_what_the_listener_refuses(look: Look) -> None:
+    """Errors do: they may be of the same cause."""
+    findings = look(toml=(("groups", "memory_limit = 1\nboot_ttl = 0\ngroups"),))
+
+    assert shown(findings) == [
+        ("warning", "units", "listener"),
+        ("error", "refused", "eventlistener:swarm"),
+    ]
+
+
 def test_short_times_and_small_nodes_are_left_alone(look: Look) -> None:
     """At the bounds, and in other units than milliseconds."""
     kafka = (
