@@ -174,6 +174,7 @@ class Assignment:
                 self._plan.group, ",".join(lane.name for lane in late),
                 "their batches outlived the wait; the next owner repeats them",
             )  # fmt: skip
+        self._lanes.rest()
         offsets.store(self._client, self._lanes, group=self._plan.group)
         lanes = self._leave(keys)
         offsets.commit(self._client, lanes, group=self._plan.group, wait=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +21,10 @@ from swarm_worker import departure, exits, offsets
 from swarm_worker.assignment import Assignment
 from swarm_worker.client import commit_early, properties_for, with_callbacks
 from swarm_worker.dead_letters import DeadLetters
-from swarm_worker.drain import DRAIN_MESSAGES, by_partition, next_drain
+from swarm_worker.drain import DRAIN_MESSAGES, by_partition, next_drain, split
 from swarm_worker.hidden import without_secrets
 from swarm_worker.lane import KEEP_ALIVE_S, Lane
+from swarm_worker.lanes import Key
 from swarm_worker.processing import HandlerPool, Processing
 from swarm_worker.suspects import Suspect
 from swarm_worker.troubles import (
@@ -265,22 +266,25 @@ class GroupConsumer:
         return min(POLL_MAX_S, self._settings.max_wait_s)
 
     def _hand_over(self, messages: list[Message]) -> None:
+        ends: Mapping[Key, int] = {}
         if any(map(Message.error, messages)):
-            messages = self._without_errors(messages)
-        if not messages:
-            return
-        grouped = by_partition(messages, has_one_topic=self._has_one_topic)
-        for (topic, partition), run in grouped:
-            # None: revoked in a callback of the very call that gave the messages.
-            if (lane := self._lanes.get(topic, partition)) is not None:
-                self._lanes.add(lane, run)
-        self._drain = next_drain(messages)
+            self._tell_errors(messages)
+            messages, ends = split(messages)
+        if messages:
+            grouped = by_partition(messages, has_one_topic=self._has_one_topic)
+            for key, run in grouped:
+                # None: revoked in a callback of the very call that gave the messages.
+                if (lane := self._lanes.get(*key)) is not None:
+                    self._lanes.add(lane, run)
+            self._drain = next_drain(messages)
+        for key, offset in ends.items():
+            if (lane := self._lanes.get(*key)) is not None:
+                self._lanes.reach_end(lane, offset)
 
-    def _without_errors(self, messages: list[Message]) -> list[Message]:
+    def _tell_errors(self, messages: Iterable[Message]) -> None:
         for message in messages:
             if (error := message.error()) is not None:
                 self.watch.on_message_error(message, error)
-        return [message for message in messages if message.error() is None]
 
     def _tend(self, client: Consumer) -> None:
         """Do what has come due since the last poll."""
@@ -344,6 +348,7 @@ class GroupConsumer:
             self.watch.polled()
             if time.monotonic() > cancel_at_s:
                 self._pool.cancel()
+        self._lanes.rest()
         offsets.store(client, self._lanes, group=self._plan.group)
         # Others are removed from their groups by a mere close.
         is_static = "group.instance.id" in self._properties

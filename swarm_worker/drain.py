@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 
 from swarm_worker.lanes import Key
 
@@ -36,6 +36,25 @@ def by_partition(
             key = topic or "", -1 if partition is None else partition
             grouped.setdefault(key, []).extend(run)
     return grouped.items()
+
+
+def split(messages: list[Message]) -> tuple[list[Message], dict[Key, int]]:
+    """Give the messages of a drain without its errors, and the ends that it tells of.
+
+    Of an end all that was before it has been given, by this drain or former ones. One
+    that more of its partition has followed is none any more.
+    """
+    good: list[Message] = []
+    ends: dict[Key, int] = {}
+    for message in messages:
+        key = message.topic() or "", message.partition() or 0
+        error = message.error()
+        if error is None:
+            good.append(message)
+            ends.pop(key, None)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its own code
+            ends[key] = message.offset() or 0
+    return good, ends
 
 
 def next_drain(messages: list[Message]) -> int:

@@ -131,8 +131,10 @@ class Lane:
         "chunks",
         "closed",
         "debt",
+        "end_offset",
         "failed_as",
         "failed_offset",
+        "kept_offset",
         "leader_epoch",
         "letter",
         "moved_at_s",
@@ -163,6 +165,8 @@ class Lane:
         self.debt = Debt()  # of these, what is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
+        self.end_offset = -1  # the log's end, while nothing has come after it was told
+        self.kept_offset = -1  # the last next_offset that Kafka has committed
         # Messages that wait.
         self.chunks: deque[Sequence[Message]] = deque()
         self.backlog = 0
@@ -231,6 +235,13 @@ class Lane:
         offset = offset_of(batch[0])
         deaths = self.suspect.deaths_of(offset, max_retries=retries)
         return ProcessDiedError(deaths) if deaths else None
+
+    def rest(self) -> None:
+        """Stand at the log's end; below the last message where the log was reset."""
+        if self.end_offset < self.next_offset:
+            self.debt, self.singly_until = Debt(), -1  # of a log that is no more
+        self.next_offset = self.end_offset
+        self.leader_epoch = None  # that of the last message may end before this offset
 
     def cut(self, size: int) -> Sequence[Message]:
         """Take at most ``size`` messages off the front of what waits, at least one.

@@ -155,6 +155,8 @@ class Lanes:
             ]
 
     def _forget_backlog(self, lane: Lane) -> None:
+        if lane.backlog:
+            lane.end_offset = -1  # what was before it is not done
         self._count(lane, -lane.backlog, -lane.backlog_bytes)
         lane.chunks.clear()
         self._waiting.discard(lane)
@@ -173,6 +175,7 @@ class Lanes:
             if not lane.closed:
                 if lane.begin_offset < 0:
                     lane.begin_offset = offset_of(messages[0])
+                lane.end_offset = -1
                 # Cut once: what a slice leaves over would be copied by the next.
                 size = self._batch_size(lane)
                 for run in rising(messages):
@@ -180,6 +183,11 @@ class Lanes:
                         lane.chunks.append(run[start : start + size])
                 self._count(lane, len(messages), size_bytes)
                 self._offer(lane)
+
+    def reach_end(self, lane: Lane, offset: int) -> None:
+        """Take note that the log ends at an offset: all before it has been added."""
+        with self._changed:
+            lane.end_offset = offset
 
     def take(self, lane: Lane, *, now_s: float) -> Batch | None:
         """Give the next batch of a lane that was submitted; None if there is none."""
@@ -314,11 +322,35 @@ class Lanes:
                 # A higher one is the answer to a commit from before a reset.
                 if lane is not None and offset <= lane.next_offset:
                     lane.debt.settle(offset)
+                    lane.kept_offset = offset
             for lane in list(self._owing):
                 if lane.debt.age_s(now_s) <= self._commit_within_s:
                     self._owing.discard(lane)
                     lane.phase = Phase.IDLE
                     self._offer(lane)
+
+    def rest(self) -> list[Lane]:
+        """Move lanes that are done to their log's end; give what is to be committed.
+
+        Where a handler has seen everything, the next owner is to begin where this one
+        stands: at the end of a log of which nothing came, or behind the marks of
+        transactions, which nobody is given. Else it would begin where the log no
+        longer is, or where ``auto.offset.reset`` says then.
+        """
+        with self._changed:
+            lanes = [
+                lane
+                for key, lane in self._lanes.items()
+                if lane.end_offset >= 0
+                and lane.phase is Phase.IDLE
+                and not lane.backlog
+                and key not in self._busy
+            ]
+            for lane in lanes:
+                if lane.next_offset != lane.end_offset:
+                    lane.rest()
+                    self._unstored.add(lane)
+            return [lane for lane in lanes if lane.kept_offset != lane.next_offset]
 
     def owing(self) -> list[Lane]:
         """Give the lanes that get no batch before Kafka has taken a commit of them."""

@@ -252,7 +252,8 @@ class Watch:
         while a join is not answered is of a generation that is over by the time it is
         read, and librdkafka drops its whole assignment for that answer.
         """
-        if self._client is not None and (lanes := self._lanes.overdue(now_s=now_s)):
+        lanes = [*self._lanes.overdue(now_s=now_s), *self._lanes.rest()]
+        if self._client is not None and lanes:
             offsets.store(self._client, self._lanes, group=self._group)
             offsets.commit(self._client, lanes, group=self._group, wait=False)
 

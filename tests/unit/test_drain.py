@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from swarm_worker.drain import (
     DRAIN_MESSAGES,
     by_partition,
     next_drain,
+    split,
 )
 
 Place = tuple[str, int]
@@ -58,3 +59,27 @@ def test_a_drain_is_bounded_in_bytes_too(size_bytes: int, count: int) -> None:
     small = Message(topic="a", partition=0, offset=0, value=b"x")
     large = Message(topic="a", partition=0, offset=1, value=b"x" * size_bytes)
     assert next_drain([small, large]) == count
+
+
+def test_ends_are_split_off_and_other_errors_left_out() -> None:
+    """An end that more of its partition follows is none; another one may come."""
+
+    def made(partition: int, offset: int, error: int | None = None) -> Message:
+        told = None if error is None else KafkaError(error)
+        return Message(topic="t", partition=partition, offset=offset, error=told)
+
+    end, refusal = KafkaError._PARTITION_EOF, KafkaError.TOPIC_AUTHORIZATION_FAILED
+    drained = [
+        made(0, 4),
+        made(0, 5, end),
+        made(1, 7, end),
+        made(0, 5),
+        made(2, 1, refusal),
+        made(0, 8, end),
+        made(1, 7),
+    ]
+
+    messages, ends = split(drained)
+
+    assert [(m.partition(), m.offset()) for m in messages] == [(0, 4), (0, 5), (1, 7)]
+    assert ends == {("t", 0): 8}

@@ -847,3 +847,68 @@ def test_commit_of_the_old_log_settles_nothing_of_the_new() -> None:
     assert fixture.lanes.take(lane, now_s=NOW_S + 1.6) is None
     fixture.lanes.committed({("t", 0): 8}, now_s=NOW_S + 1.6)
     assert fixture.submitted == [lane]
+
+
+# --- at the end of the log ------------------------------------------------------------
+
+
+def ended(offset: int, *, first: int = 0, count: int = 0) -> Fixture:
+    """Give lanes with messages, all handled, of a log that ends at an offset."""
+    fixture = Fixture()
+    if count:
+        fixture.add(count, first=first)
+        while fixture.submitted:
+            lane, batch = fixture.take()
+            fixture.lanes.done(lane, batch, now_s=NOW_S)
+    fixture.lanes.reach_end(fixture.lane(), offset)
+    return fixture
+
+
+@pytest.mark.parametrize(("count", "end"), [(0, 0), (0, 7), (3, 3), (3, 4)])
+def test_a_lane_at_rest_stands_at_the_end_of_its_log(count: int, end: int) -> None:
+    """Of which nothing came, or behind marks that nobody is given."""
+    fixture = ended(end, count=count)
+
+    assert fixture.lanes.rest() == [fixture.lane()]
+    assert fixture.lane().next_offset == end
+    assert fixture.lanes.unstored() == [fixture.lane()]
+    fixture.lanes.committed({("t", 0): end}, now_s=NOW_S)
+    assert fixture.lanes.rest() == [], "it is kept by Kafka"
+    assert fixture.lanes.overdue(now_s=NOW_S + 99) == [], "nothing of it repeats"
+
+
+def test_a_log_that_was_reset_leaves_nothing_owed() -> None:
+    """What was done of the former one can be committed no more."""
+    fixture = ended(0, first=90, count=3)
+    assert fixture.lane().debt.age_s(NOW_S + 9) == 9
+
+    assert fixture.lanes.rest() == [fixture.lane()]
+    assert fixture.lane().next_offset == 0
+    assert fixture.lane().debt.age_s(NOW_S + 9) == 0
+
+
+def test_a_lane_with_work_is_not_at_rest() -> None:
+    """Not what waits, what is out, what failed, or what was dropped in a rebalance."""
+    fixture = Fixture()
+    fixture.add(3)
+    fixture.lanes.reach_end(fixture.lane(), 3)
+    assert fixture.lanes.rest() == []
+    lane, batch = fixture.take()
+    assert fixture.lanes.rest() == []
+    fixture.lanes.failed(lane, batch, ValueError(), done_count=1, now_s=NOW_S)
+    assert fixture.lanes.rest() == []
+    fixture.lanes.retire([("t", 0)], within_s=0)
+    assert lane.phase is Phase.IDLE
+    assert fixture.lanes.rest() == []
+    assert lane.next_offset == 1
+
+
+def test_an_end_that_more_has_followed_is_none() -> None:
+    """The next one comes when the log has been read again."""
+    fixture = ended(3, count=3)
+    fixture.add(2, first=3)
+    lane, batch = fixture.take()
+    fixture.lanes.done(lane, batch, now_s=NOW_S)
+
+    assert fixture.lanes.rest() == []
+    assert lane.next_offset == 5
