@@ -903,6 +903,17 @@ def test_a_lane_with_work_is_not_at_rest() -> None:
     assert lane.next_offset == 1
 
 
+def test_a_lane_that_waits_for_a_resume_is_not_at_rest() -> None:
+    """A quiet node hands nothing out: what waits is not done."""
+    fixture = Fixture()
+    fixture.lanes.is_held = True
+    fixture.add(3)
+    fixture.lanes.reach_end(fixture.lane(), 3)
+
+    assert fixture.lane().phase is Phase.IDLE
+    assert fixture.lanes.rest() == []
+
+
 def test_an_end_that_more_has_followed_is_none() -> None:
     """The next one comes when the log has been read again."""
     fixture = ended(3, count=3)
