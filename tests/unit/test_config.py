@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from swarm_worker import config
+from swarm_worker.kafka_times import slips
 from swarm_worker.schedule import Limits
 from swarm_worker.settings import ConfigError
 
@@ -216,3 +217,11 @@ def test_a_report_timeout_leaves_room_for_three_reports(file: Path) -> None:
         check("[listener]\nnode_report_timeout = 5999")
     with pytest.raises(ConfigError, match=r"\[listener.group.g\] node_report_timeout"):
         check("[listener.group.g]\nnode_report_timeout = 100")
+
+
+@pytest.mark.parametrize("told", ["10s", None])
+def test_a_time_that_is_none_is_not_judged(told: object) -> None:
+    """librdkafka refuses it in its own words; the checks go by the default."""
+    times = {"session.timeout.ms": told, "heartbeat.interval.ms": 3_000}
+
+    assert list(slips(times)) == []

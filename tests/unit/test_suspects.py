@@ -141,6 +141,7 @@ def test_what_comes_before_the_suspect_is_none() -> None:
     life.assign(0, first=5)
     lane, batch = life.take()
 
+    assert [suspect.position for suspect in grave(deaths=9)] == ["t/0@6"]
     assert offsets(batch) == [5]
     assert lane.death_of(batch) is None
     assert lane.trace_of(batch).deaths == 0
