@@ -202,7 +202,7 @@ def _steps(record: Plain) -> list[str]:
         total = duration(seconds.get("total"))
         steps.append(f"polled again {took} later; {total} in all")
     elif record.get("started_at"):
-        steps.append("did not poll again: it died, was stopped, or took over 60 s")
+        steps.append("was not back at work: it died, was stopped, or took over 60 s")
     else:
         steps.append("was not started: an operator held it, or the listener ended")
     return steps

@@ -10,14 +10,14 @@ from swarm_event_listener.events import ProcessState
 from swarm_event_listener.node import Node, has_recovered, violations
 from swarm_event_listener.policy import Policy
 from swarm_event_listener.restart import Phase, Restart
-from swarm_worker.report import State
+from swarm_worker.report import Report, State
 
 
 class Word(StrEnum):
     """The words for a node's health. `HEALTHY` alone is well."""
 
     HEALTHY = "healthy"
-    BOOTING = "booting"  # its process is there and has not polled yet
+    BOOTING = "booting"  # its process is there, and not in its group (yet)
     UNHEALTHY = "unhealthy"  # it breaks a rule, or is down for good
     WAITING = "waiting"  # a restart is due: for its turn, an outage's end, or the gap
     STOPPING = "stopping"
@@ -96,14 +96,28 @@ def _in_restart(restart: Restart, *, gap_s: float) -> Health:
 
 def _unbroken(node: Node) -> Health:
     report = node.report
-    if report is not None and report.state is State.STOPPING:
+    if report is None:
+        return _unheard(node)
+    if report.state is State.STOPPING:
         return Health(Word.STOPPING)
-    if report is not None and report.state is State.QUIET:
-        return Health(Word.QUIET)
+    why = _keeps_from_work(report)
+    if report.state is State.QUIET:
+        return Health(Word.QUIET, why)
+    if why or not has_recovered(node):
+        return Health(Word.BOOTING, why)
+    return Health(Word.HEALTHY)
+
+
+def _unheard(node: Node) -> Health:
+    """Tell of a node that has not told of itself, or not in our version."""
     if has_recovered(node):
         return Health(Word.HEALTHY)
-    if report is not None and report.brokers_up == 0:
-        return Health(Word.BOOTING, "no broker answers")
-    if report is not None and report.awaits_id:
-        return Health(Word.BOOTING, "Kafka holds its id for its predecessor")
     return Health(Word.BOOTING, "" if node.is_known else "no report yet")
+
+
+def _keeps_from_work(report: Report) -> str:
+    if report.brokers_up == 0:
+        return "no broker answers"
+    if report.awaits_id:
+        return "Kafka holds its id for its predecessor"
+    return report.not_joined

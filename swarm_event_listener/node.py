@@ -307,8 +307,9 @@ def suspect_of(node: Node, pace: Pace) -> str | None:
 
 
 def has_recovered(node: Node) -> bool:
-    """Tell whether the present process works: it runs and has polled."""
+    """Tell whether the present process works: it polls, its groups have let it in."""
     report = node.report
     if report is None:
         return node.is_known and node.state is ProcessState.RUNNING
-    return report.poll_age_ms is not None and report.state in JUDGED
+    has_polled = report.poll_age_ms is not None and report.state in JUDGED
+    return has_polled and not report.not_joined

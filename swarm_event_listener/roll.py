@@ -281,14 +281,16 @@ def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:
 
 def _lacks(turned: Turned, node: Node, *, free_places: int) -> str | None:
     """Say what is still missing for a node's next step; None when nothing is."""
+    reason = node.report.not_joined if node.report else ""
+    out = f" ({reason})" if reason else ""
     if node.restart is not None:
-        return "was not back"
+        return f"was not back{out}"
     if node.pid == turned.pid:
         if not (turned.is_asked and _is_drained(node)):
             return "did not end its batches"
         return None if free_places > 0 else "found too many others down"
     if not has_recovered(node):
-        return "did not poll again"
+        return f"did not join again{out}" if out else "did not poll again"
     if turned.had_partitions and not (node.report and node.report.assigned):
         return "got no partitions back"
     return None

@@ -48,7 +48,7 @@ class Limits:
             status 2; "node": its max.poll.interval.ms.
         memory_limit_bytes: Status 3; off by default.
         memory_samples: So many consecutive readings over the limit break it (1).
-        stability_ttl_s: Longest time in one unsteady join state, status 4;
+        stability_ttl_s: Longest time out of a steady group, status 4;
             "node": twice its max.poll.interval.ms.
     """
 
@@ -121,14 +121,17 @@ def moving(report: Report, limits: Limits) -> Violation | None:
 
 
 def steady(report: Report, limits: Limits) -> Violation | None:
-    """Status 4: a group is frozen in one unsteady join state."""
-    return _over(
+    """Status 4: a group is not steady, and gives no assignment either."""
+    broken = _over(
         Status.UNSTEADY,
         "stability_ttl",
         report.unsteady_ms,
         limits.stability_ttl_s,
         2 * report.max_poll_interval_ms,
     )
+    if broken is None or not report.not_joined:
+        return broken
+    return Violation(broken.status, f"{broken.reason}: {report.not_joined}")
 
 
 def _naming(where: tuple[str, ...], violation: Violation | None) -> Violation | None:

@@ -158,7 +158,7 @@ class Assignment:
             )
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
-        self._troubles.end(Kind.GROUP, Kind.OTHER)
+        self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
         self._watch.rejoined()
         if partitions:
             self._watch.accepted()

@@ -26,11 +26,13 @@ class Snapshot:
     Attributes:
         joined: Every consumer has polled, and none waits for its instance id.
         awaits_id: A consumer was told that its instance id is still held.
+        not_joined: Why a group has not let its consumer in; empty when all have.
     """
 
     max_poll_interval_ms: int
     joined: bool
     awaits_id: bool
+    not_joined: str
     poll_age_ms: int | None
     consume_age_ms: int | None
     in_flight: tuple[str, ...]
@@ -54,8 +56,9 @@ class ConsumerProgress:
     Attributes:
         polled_at_s: When it last called poll; None before the first time.
         awaits_id: Its instance id is still held by another; it waits.
+        not_joined: Why its group has not let it in; empty when it has.
         assigned: Partitions held.
-        unsteady_since_s: Since when its group stands in one non-steady join state.
+        unsteady_since_s: Since when its group is not steady and gives no assignment.
         stalled_since_s: ``topic/partition`` that stands still, by since when.
         blocked: ``topic/partition`` that stands still for a reason that no restart
             cures, such as an offset that is out of range. Shown, not judged.
@@ -65,6 +68,7 @@ class ConsumerProgress:
 
     polled_at_s: float | None = None
     awaits_id: bool = False
+    not_joined: str = ""
     assigned: int = 0
     unsteady_since_s: float | None = None
     stalled_since_s: Mapping[str, float] = field(default_factory=dict)
@@ -163,6 +167,7 @@ class Progress:
             max_poll_interval_ms=self._max_poll_interval_ms,
             joined=bool(consumers) and all(map(_has_joined, consumers)),
             awaits_id=any(consumer.awaits_id for consumer in consumers),
+            not_joined=next((c.not_joined for c in consumers if c.not_joined), ""),
             poll_age_ms=_age_ms((c.polled_at_s for c in consumers), now_s),
             consume_age_ms=_age_ms((began_s for began_s, _ in in_flight), now_s),
             in_flight=tuple(batch.position for _, batch in in_flight[:LISTED_MAX]),

@@ -25,6 +25,7 @@ from typing import Any, Final
 VERSION: Final = 1
 FRAME_MIN_BYTES: Final = 256
 FRAME_MAX_BYTES: Final = 1024
+NOT_JOINED_MAX: Final = 240  # characters
 LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
@@ -64,8 +65,8 @@ class Report:
         poll_age_ms: Age of the oldest last poll; None before the first.
         consume_age_ms: Age of the oldest batch in flight; None when idle.
         in_flight: Up to 3 of ``topic/partition@offset``, oldest first.
-        unsteady_ms: How long a group has been frozen in one non-steady join state;
-            None otherwise or when unknown.
+        unsteady_ms: How long a group has been frozen: neither steady nor given an
+            assignment; None otherwise or when unknown.
         stalled_ms: How long the longest-standing partition that has data has not
             moved; None when all move.
         stalled: Up to 3 of ``topic/partition`` that stand still, longest first.
@@ -80,6 +81,8 @@ class Report:
         died_in_flight: What its predecessor had in flight, like ``in_flight``, when
             that ended without putting it down; told while the node boots.
         awaits_id: Kafka still holds the node's group.instance.id for a predecessor.
+        not_joined: Why a group has given no assignment, not even an empty one; empty
+            when all have.
     """
 
     node: int
@@ -103,6 +106,7 @@ class Report:
     lag: int | None = None
     brokers_up: int | None = None
     awaits_id: bool = False
+    not_joined: str = ""
     died_in_flight: tuple[str, ...] = ()
 
 
@@ -116,11 +120,13 @@ class ForeignReport:
 def encode(report: Report) -> bytes:
     """Give the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
 
-    A report that is too long loses its list items, last first, and then its lists.
+    A report that is too long loses its list items, last first, and then its lists. What
+    is a text for people is cut, and is plain ASCII, so that it takes no more room.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
     for name in LISTS:
         fields[name] = list(fields[name])[:LIST_ITEMS_MAX]
+    fields["not_joined"] = _plain(report.not_joined)
     frame = _frame(fields)
     while len(frame) > FRAME_MAX_BYTES and _shorten(fields):
         frame = _frame(fields)
@@ -134,11 +140,17 @@ def _frame(fields: Mapping[str, Any]) -> bytes:
     return f"\n{BEGIN}{text:<{room}}{END}\n".encode("ascii")
 
 
+def _plain(text: str) -> str:
+    """Give a text that takes a byte for a character, apart from ``<`` and quotes."""
+    shown = "".join(each if " " <= each <= "~" else "?" for each in text)
+    return shown.replace("\\", "/").replace('"', "'")[:NOT_JOINED_MAX]
+
+
 def _shorten(fields: dict[str, Any]) -> bool:
     """Drop the last item of the longer list, or an empty one; tell if one was there."""
     lists = [name for name in LISTS if name in fields]
     if not lists:
-        return False
+        return fields.pop("not_joined", None) is not None
     longest = max(lists, key=lambda name: len(fields[name]))
     if fields[longest]:
         fields[longest].pop()
@@ -221,6 +233,12 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value[:LIST_ITEMS_MAX])
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {_cut(repr(value))}")
+    return value
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"expected true or false, got {_cut(repr(value))}")
@@ -240,6 +258,7 @@ def _state(value: object) -> State:
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "int": _count,
     "int | None": _maybe_count,
+    "str": _text,
     "tuple[str, ...]": _texts,
     "State": _state,
     "bool": _flag,

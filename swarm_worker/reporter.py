@@ -23,7 +23,8 @@ from swarm_worker.schedule import Crossings, Limits, Schedule
 # whether it was itself frozen.
 _CHECK_S: Final = 0.5
 
-_Standing = tuple[State, bool]  # the state; of a quiet node, whether it is idle
+# The state; of a quiet node, whether it is idle; whether its groups have let it in.
+_Standing = tuple[State, bool, bool]
 
 
 class Reporter:
@@ -154,7 +155,11 @@ def _standing(report: Report) -> _Standing:
     A roll waits for a quiet node until that has ended its work.
     """
     is_idle = report.consume_age_ms is None
-    return report.state, report.state is State.QUIET and is_idle
+    return (
+        report.state,
+        report.state is State.QUIET and is_idle,
+        not report.not_joined,
+    )
 
 
 def _exit_orphaned(reason: str) -> None:

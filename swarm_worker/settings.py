@@ -108,7 +108,7 @@ RULES: Final[Mapping[str, Key]] = {
     "stability_ttl": Key(
         _OPTIONAL_TTL,
         "node",
-        "ms in one unsteady join state, status 4 (twice max.poll.interval.ms)",
+        "ms out of a steady group, status 4 (twice max.poll.interval.ms)",
     ),
     "boot_ttl": Key(
         _OPTIONAL_TTL, 600_000, "ms a node may take to boot, status -1 (600000)"

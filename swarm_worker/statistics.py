@@ -53,12 +53,14 @@ class Figures:
 
     Attributes:
         brokers_up: Brokers with a live connection.
+        has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
         rebalance_count: Assignments and revocations so far.
         partitions: By topic and partition.
     """
 
     brokers_up: int
+    has_coordinator: bool
     join_state: str | None
     rebalance_count: int
     partitions: Mapping[Key, PartitionFigures]
@@ -83,6 +85,7 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
+        has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
         partitions={
@@ -146,17 +149,18 @@ def _behind(
 
 
 class Steadiness:
-    """Since when a group is frozen in one non-steady join state.
+    """Since when a group is not steady and gives no assignment either.
 
-    A rebalance that makes progress changes the state or the count of rebalances. In
-    the consumer protocol (KIP-848) ``init`` is also the state of a member that has
-    joined and holds nothing, so it is no sign there.
+    A rebalance that makes progress changes the count of rebalances. Another state is
+    no progress: a member whose join is refused goes from ``init`` to ``wait-join`` and
+    back for ever. In the consumer protocol (KIP-848) ``init`` is also the state of a
+    member that has joined and holds nothing, so it is no sign there.
     """
 
     def __init__(self, *, is_consumer_protocol: bool) -> None:
         """Start without knowledge."""
         self._normal = {_STEADY, "init"} if is_consumer_protocol else {_STEADY}
-        self._seen: tuple[str | None, int] | None = None
+        self._count: int | None = None
         self._since_s: float | None = None
 
     def is_steady(self, figures: Figures) -> bool:
@@ -181,11 +185,10 @@ class Steadiness:
             or (lacks_topic and state in _AWAITS_TOPIC)
         )
         if state is None or self.is_steady(figures) or excused:
-            self._seen = self._since_s = None
+            self._count = self._since_s = None
             return None
-        seen = (state, figures.rebalance_count)
-        if seen != self._seen:
-            self._seen, self._since_s = seen, now_s
+        if figures.rebalance_count != self._count:
+            self._count, self._since_s = figures.rebalance_count, now_s
         return self._since_s
 
 
@@ -195,6 +198,7 @@ class Stalls:
     def __init__(self) -> None:
         """Start without knowledge."""
         self._seen: dict[Key, tuple[int | None, float]] = {}
+        self._updated_at_s: float | None = None
 
     def update(
         self,
@@ -202,27 +206,37 @@ class Stalls:
         movable: Iterable[Key],
         *,
         owing: Iterable[Key] = (),
+        breaks: bool = False,
         now_s: float,
     ) -> Mapping[str, float]:
         """Take in statistics; give since when each such partition stands still.
 
-        One that is idle, at a transactional or compacted gap, or whose leader is away
-        is none: its next offset to fetch is at the end, or no restart would help.
+        One that is idle or at a transactional or compacted gap is none: its next offset
+        to fetch is at the end. While its leader is away its clock stands, since no
+        restart would help.
 
         Args:
             figures: The statistics.
             movable: Partitions that wait for nothing but messages: not paused, not in
                 back-off, nothing at a handler.
             owing: Those that wait for a commit, though Kafka seems to take them.
+            breaks: Connections break over what comes, so a leader that seems to be
+                away is there.
             now_s: When they came.
         """
+        passed_s = now_s - (now_s if self._updated_at_s is None else self._updated_at_s)
+        self._updated_at_s = now_s
         seen: dict[Key, tuple[int | None, float]] = {}
+        away: set[Key] = set()
         for key in movable:
             partition = figures.partitions.get(key)
-            if partition is None or not partition.has_data or not partition.has_leader:
+            if partition is None or not partition.has_data:
                 continue
             offset, since_s = self._seen.get(key, (None, now_s))
             moved = key not in self._seen or offset != partition.fetched_offset
+            if not (partition.has_leader or (breaks and figures.brokers_up)):
+                away.add(key)
+                since_s += passed_s
             seen[key] = (partition.fetched_offset, now_s if moved else since_s)
         for key in owing:
             _, since_s = self._seen.get(key, (None, now_s))
@@ -230,7 +244,9 @@ class Stalls:
         stalled = {
             f"{topic}/{partition}": since_s
             for (topic, partition), (_, since_s) in seen.items()
-            if (topic, partition) in self._seen and since_s < now_s
+            if (topic, partition) in self._seen
+            and (topic, partition) not in away
+            and since_s < now_s
         }
         self._seen = seen
         return stalled

@@ -39,6 +39,7 @@ class Kind(Enum):
     CREDENTIALS = "credentials"
     TOPIC = "topic"
     GROUP = "group"
+    JOIN = "join"  # the group refuses it
     OFFSET = "offset"  # there is none to begin with
     COMMITS = "commits"  # none is taken, so handlers wait
     STATISTICS = "statistics"  # they cannot be read
@@ -62,8 +63,19 @@ _KINDS: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: Kind.TOPIC,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: Kind.TOPIC,
     KafkaError.GROUP_AUTHORIZATION_FAILED: Kind.GROUP,
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: Kind.JOIN,
+    KafkaError.INVALID_SESSION_TIMEOUT: Kind.JOIN,
+    KafkaError.GROUP_MAX_SIZE_REACHED: Kind.JOIN,
     KafkaError._AUTO_OFFSET_RESET: Kind.OFFSET,  # noqa: SLF001
     KafkaError._FATAL: Kind.FATAL,  # noqa: SLF001
+}
+
+_JOIN_REMEDIES: Final = {
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "all members of a group need a "
+    "partition.assignment.strategy in common",
+    KafkaError.INVALID_SESSION_TIMEOUT: "[kafka] session.timeout.ms is in ms, and must "
+    "lie within the broker's group.min. and group.max.session.timeout.ms",
+    KafkaError.GROUP_MAX_SIZE_REACHED: "see the broker's group.max.size",
 }
 
 
@@ -112,8 +124,15 @@ def advice(kind: Kind, error: KafkaError, *, connection: str = "") -> str:
         "security.protocol",
         Kind.CREDENTIALS: "; going on trying, see [kafka] sasl.* and ssl.*",
         Kind.GROUP: "; going on trying, the group's ACL must allow READ",
+        Kind.JOIN: f"; going on trying, {_JOIN_REMEDIES.get(error.code(), '')}",
     }.get(kind, "")
     return error.str() + hint
+
+
+def breaks_connection(error: KafkaError) -> bool:
+    """Tell whether a response could not be taken, such as one that is too large."""
+    is_bad: bool = error.code() == KafkaError._BAD_MSG  # noqa: SLF001 - a code
+    return is_bad
 
 
 def is_fenced(error: KafkaError) -> bool:
@@ -189,6 +208,11 @@ class Troubles:
     def has(self, *kinds: Kind) -> bool:
         """Tell whether there is a trouble of one of some kinds."""
         return any(trouble.kind in kinds for trouble in self._told)
+
+    def text(self, *kinds: Kind) -> str:
+        """Give the text of the first of some kinds that there is; empty without."""
+        told = {trouble.kind: text for trouble, (_, text) in self._told.items()}
+        return next((told[kind] for kind in kinds if kind in told), "")
 
     def subjects(self, kind: Kind) -> tuple[str, ...]:
         """Give the subjects of a kind of trouble, in the order of their beginning."""

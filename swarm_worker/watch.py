@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from swarm_worker import offsets, statistics
 from swarm_worker.hidden import without_secrets
-from swarm_worker.troubles import Kind, Troubles, advice, kind_of, no_offset
+from swarm_worker.membership import UNTOLD, Membership
+from swarm_worker.troubles import (
+    Kind,
+    Troubles,
+    advice,
+    breaks_connection,
+    kind_of,
+    no_offset,
+)
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -31,7 +40,19 @@ ECHO_S: Final = 10.0
 # Work that waits so long for its commit is told of. Rebalances are shorter as a rule.
 OWES_LONG_S: Final = 10.0
 
-_LEVELS: Final = {Kind.CREDENTIALS: logging.ERROR, Kind.GROUP: logging.ERROR}
+# For so long after a response that could not be taken a leader is not away: the client
+# has dropped the connection, and makes a new one. Above reconnect.backoff.max.ms.
+BREAKS_S: Final = 30.0
+
+# A broker that answers, and drops the connection over what is fetched, is not back.
+BROKERS_SETTLED_S: Final = 5.0
+
+_GRAVE: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
+_LEVELS: Final = dict.fromkeys(_GRAVE, logging.ERROR)
+
+# What keeps a member from its group, the likeliest cause first; anything else may.
+_KEEPS_OUT: Final = (*_GRAVE, Kind.BROKERS, Kind.TOPIC)
+_MAY_KEEP_OUT: Final = (*_KEEPS_OUT, Kind.OTHER)
 
 
 class Watch:
@@ -76,6 +97,9 @@ class Watch:
         self._clock = clock
         self._client: Consumer | None = None
         self._born_at_s = clock()
+        self._membership = Membership(now_s=self._born_at_s)
+        self._unreached_at_s = -inf  # when a broker was last told to be down
+        self._broke_at_s = -inf  # when a response could not be taken
         self._held_since_s: float | None = None
         self._lost_session = False
         self._rejoined_at_s: float | None = None
@@ -98,6 +122,7 @@ class Watch:
         self._lost_session = False
         self._rejoined_at_s = None
         self.failure = None
+        self._put_out()
 
     # --- facts from the poll thread ---------------------------------------------------
 
@@ -114,11 +139,26 @@ class Watch:
         """The session is over: partitions were taken away without a revoke."""
         self._lost_session = True
         self._rejoined_at_s = None
+        self._put_out()
 
     def rejoined(self) -> None:
         """The group has given an assignment."""
         if self._lost_session and self._rejoined_at_s is None:
             self._rejoined_at_s = self._clock()
+        self._membership.let_in()
+        self._show_membership()
+
+    def _put_out(self) -> None:
+        self._membership.put_out(now_s=self._clock())
+        self._show_membership()
+
+    def _show_membership(self) -> None:
+        why = "" if self._membership.is_in else self._why_out
+        self._progress.not_joined = why and f"group {self._group}: {why}"
+
+    @property
+    def _why_out(self) -> str:
+        return self.troubles.text(*_MAY_KEEP_OUT) or UNTOLD
 
     @property
     def fenced_itself(self) -> bool:
@@ -188,6 +228,13 @@ class Watch:
             text = advice(kind, error, connection=self._connection)
             text = without_secrets(text, self._properties)
             self.troubles.begin(kind, text, subject=subject, level=level)
+            if kind in (Kind.BROKERS, Kind.CREDENTIALS):
+                self._unreached_at_s = self._clock()
+            if breaks_connection(error):
+                self._broke_at_s = self._clock()
+            if kind is Kind.JOIN:
+                self._membership.put_out(now_s=self._clock())
+            self._show_membership()
 
     def on_message_error(self, message: Message, error: KafkaError) -> None:
         """Take note of an error that came in a message's place."""
@@ -203,6 +250,7 @@ class Watch:
         elif kind is Kind.TOPIC and topic:
             text = f"{topic}: {error.str()}; waiting for it"
             self.troubles.begin(kind, text, subject=topic)
+            self._show_membership()
         else:
             self.on_error(error)
 
@@ -232,9 +280,12 @@ class Watch:
             return
         self.troubles.end(Kind.STATISTICS)
         if figures.brokers_up:
-            self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
+            if now_s - self._unreached_at_s > BROKERS_SETTLED_S:
+                self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
             if now_s - self._born_at_s > HELD_ID_SETTLED_S and self.failure is None:
                 self.accepted()
+                self._accepted_without_word(figures)
+        self._tell_membership(now_s)
         # Assigned directly, there is no group to rebalance.
         is_steady = not self._is_subscribed or self._steadiness.is_steady(figures)
         takes_commits = is_steady and figures.brokers_up > 0
@@ -244,6 +295,28 @@ class Watch:
         # Where Kafka refuses, no restart would help.
         owing = self._lanes.owing() if takes_commits and not self._refusal else []
         self._measure(figures, lanes, owing, now_s)
+
+    def _accepted_without_word(self, figures: statistics.Figures) -> None:
+        """Take a member of the consumer protocol that gets nothing for let in.
+
+        Nobody tells it: there is no call for an empty assignment there.
+        """
+        is_silent = self.is_consumer_protocol and self._is_subscribed
+        if is_silent and figures.has_coordinator and not self.troubles.has(*_KEEPS_OUT):
+            self._membership.let_in()
+
+    def _tell_membership(self, now_s: float) -> None:
+        """Show whether the group has let us in; now and then say that it has not."""
+        self._show_membership()
+        if self._progress.awaits_id:  # that has lines of its own
+            return
+        out_s = self._membership.to_tell_s(now_s=now_s)
+        if out_s is not None:
+            level = logging.ERROR if self.troubles.has(*_GRAVE) else logging.WARNING
+            logger.log(
+                level, "group_not_joined group=%s for_s=%.0f reason=%r",
+                self._group, out_s, self._why_out,
+            )  # fmt: skip
 
     def _commit_overdue(self, now_s: float) -> None:
         """Commit what librdkafka's timer has not committed, such as what goes back.
@@ -286,6 +359,7 @@ class Watch:
             figures,
             movable,
             owing=[(lane.topic, lane.partition) for lane in owing],
+            breaks=now_s - self._broke_at_s < BREAKS_S,
             now_s=now_s,
         )
         progress.unsteady_since_s = self._steadiness.update(

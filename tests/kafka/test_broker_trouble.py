@@ -44,20 +44,22 @@ def test_broker_killed_and_back(
         assert node.snapshot.unsteady_ms is None, "the group waits for a broker only"
         kafka.start()
         await_committed(kafka, name, name, {0: 100}, within_s=30.0)
+        eventually(lambda: log("kafka_trouble_over", name), describe="it is over")
         kafka.kill()
         eventually(lambda: len(log("kafka_trouble ", name)) == 2, describe="it is said")
         eventually(lambda: node.snapshot.brokers_up == 0, describe="so is the report")
         down = node.snapshot
         assert (down.unsteady_ms, down.stalled_ms) == (None, None)
-        assert (down.poll_age_ms or 0) < 2_000
         kafka.start()
         produce(kafka.bootstrap, name, 100, partition=1)
         await_committed(kafka, name, name, {0: 100, 1: 100}, within_s=30.0)
-        assert node.failures == []
-        assert node.consumers[0].alive
+        assert (node.failures, node.consumers[0].alive) == ([], True)
+        eventually(
+            lambda: len(log("kafka_trouble_over", name)) == 2, describe="both are over"
+        )
     assert set(seen.offsets) == {(p, o) for p in range(2) for o in range(100)}
-    assert len(log("kafka_trouble ", name)) == len(log("kafka_trouble_over", name)) == 2
-    assert log("FAIL") == [], "no line for each attempt"
+    told = len(log("kafka_trouble ", name)), log("FAIL")
+    assert told == (2, []), "no line for each attempt"
 
 
 def test_stop_while_the_broker_is_away(own_kafka: OwnKafka) -> None:

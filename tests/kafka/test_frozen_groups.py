@@ -37,11 +37,13 @@ def test_node_of_a_frozen_group_is_restarted(
         with deadly_swarm(kafka, name, nodes=1, own=own, limits=limits) as swarm:
             wait_for_reports(swarm, 1)
             pid = swarm.pid(0)
-            swarm.restarted(0, than=pid)
+            swarm.daemon.new_pid(name_of(0), than=pid, within_s=25.0)
+            os.kill(sleeping.pid, signal.SIGCONT)
+            swarm.restarted(0, than=pid)  # over as soon as the group lets it in
             record = swarm.records()[0]
             assert (record["status"], record["node"]) == (4, name_of(0))
             assert record["reason"].startswith("stability_ttl: ")
-            os.kill(sleeping.pid, signal.SIGCONT)
+            assert record["recovered_at"]
             for partition in range(2):
                 produce(kafka.bootstrap, name, 5, partition=partition, first=5)
             expected = {0: 10, 1: 5}

@@ -17,6 +17,7 @@ from tests.kafka.nodes import (
     Node,
     Seen,
     await_committed,
+    lines_of,
     produce,
     settings,
     unique,
@@ -138,3 +139,36 @@ def test_busy_and_paused_partitions_are_no_stalls(kafka: KafkaBroker) -> None:
         assert len(snapshot.in_flight) == 1
         gate.open.set()
         await_committed(kafka, name, name, {0: 20_000, 1: 20_000})
+
+
+def test_message_that_breaks_the_connection_is_a_stall(
+    kafka: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker's answer is too large for the client, which drops it and asks anew."""
+    log = lines_of(caplog)
+    name = kafka.create_topic(
+        unique("large"), 1, config={"max.message.bytes": "8000000"}
+    )
+    app, seen = App(group=name), Seen()
+    app.topic(name)(seen)
+    large = {"bootstrap.servers": kafka.bootstrap, "message.max.bytes": 8_000_000}
+    producer = Producer(large)
+    for size in (1, 5_000_000, 1):
+        producer.produce(name, b"x" * size)
+    assert producer.flush(20.0) == 0
+    small: dict[str, Any] = {
+        "message.max.bytes": 1_000_000,
+        "fetch.max.bytes": 1_000_000,
+        "max.partition.fetch.bytes": 500_000,
+        "receive.message.max.bytes": 1_001_000,
+    }
+    with Node(app, settings(kafka.bootstrap, kafka={**QUICK, **small})) as node:
+        seen.await_count(1)
+        eventually(
+            lambda: (node.snapshot.stalled_ms or 0) > 4_000,
+            within_s=60.0,
+            describe="an age that does not begin anew with each connection",
+        )
+        assert node.snapshot.stalled == (f"{name}/0",)
+        assert len(log("kafka_trouble ", "about=brokers")) == 1
+        assert len(log("kafka_trouble ", "receive.message.max.bytes")) == 1

@@ -64,6 +64,8 @@ BAD_POLL = replace(REPORT, poll_age_ms=9_000)
         (node(None), Word.BOOTING),
         (node(replace(REPORT, state=State.BOOTING)), Word.BOOTING),
         (node(replace(REPORT, poll_age_ms=None)), Word.BOOTING),
+        (node(replace(REPORT, not_joined="refused")), Word.BOOTING),
+        (node(replace(REPORT, brokers_up=0)), Word.BOOTING),
         (node(replace(REPORT, state=State.QUIET)), Word.QUIET),
         (node(replace(REPORT, state=State.STOPPING)), Word.STOPPING),
         (node(BAD_POLL), Word.UNHEALTHY),
@@ -98,6 +100,8 @@ def test_each_situation_has_its_word(of: Node, word: Word) -> None:
         (node(None), "no report yet"),
         (node(replace(BOOTING, brokers_up=0)), "no broker"),
         (node(replace(BOOTING, awaits_id=True, brokers_up=1)), "predecessor"),
+        (node(replace(REPORT, not_joined="refused")), "refused"),
+        (node(replace(REPORT, brokers_up=0)), "no broker answers"),
         (node(state=ProcessState.FATAL), "see its log"),
     ],
 )

@@ -45,6 +45,17 @@ def test_joined_when_all_have_polled_and_none_awaits_its_id() -> None:
     assert (seen.joined, seen.awaits_id) == (False, True)
 
 
+def test_one_group_that_does_not_let_in_is_told() -> None:
+    """Whatever the others do."""
+    progress = Progress()
+    progress.add_consumer()
+    out = progress.add_consumer()
+    assert snapshot(progress, 1.0).not_joined == ""
+
+    out.not_joined = "refused"
+    assert snapshot(progress, 1.0).not_joined == "refused"
+
+
 def test_batches_in_flight_oldest_first() -> None:
     """The age is the oldest's; three are listed, each where it has got to."""
     progress = Progress()

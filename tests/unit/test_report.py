@@ -44,6 +44,7 @@ reports = st.builds(
     dead_letters=counts,
     lag=maybe_counts,
     brokers_up=maybe_counts,
+    not_joined=st.text(alphabet="<a: ", max_size=240),
 )
 small = st.builds(Report, node=counts, pid=counts, state=st.sampled_from(State))
 
@@ -127,6 +128,20 @@ def test_a_report_that_is_too_long_loses_the_last_items_first() -> None:
 
     assert back.in_flight[0] == "a" * 200
     assert "c" * 200 not in back.in_flight
+
+
+def test_text_for_people_is_cut_and_plain() -> None:
+    """So that it takes a byte for a character, and nothing can end the line."""
+    told = 'no "ü"\\\n' + "x" * 300
+    report = Report(node=0, pid=1, state=State.RUNNING, not_joined=told)
+
+    assert read(payload(encode(report))).not_joined == ("no '?'/?" + "x" * 300)[:240]
+
+
+def test_text_for_people_goes_last() -> None:
+    """Where nothing else is left to drop."""
+    report = Report(node=0, pid=10**330, state=State.RUNNING, not_joined="<" * 240)
+    assert "not_joined" not in payload(encode(report))
 
 
 def test_longest_topic_names_leave_the_figures() -> None:
@@ -230,7 +245,13 @@ def test_what_other_writers_may_mean_is_read(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("messages", 1.5), ("messages", True), ("awaits_id", 1), ("stalled", "a/0")],
+    [
+        ("messages", 1.5),
+        ("messages", True),
+        ("awaits_id", 1),
+        ("stalled", "a/0"),
+        ("not_joined", None),
+    ],
 )
 def test_what_nobody_can_mean_is_refused(field: str, value: object) -> None:
     """By the field's name."""

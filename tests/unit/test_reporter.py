@@ -209,6 +209,7 @@ class Rig:
     machine: FakeClock = field(default_factory=FakeClock)
     leash: TiedLeash = field(default_factory=TiedLeash)
     state: State = State.BOOTING
+    not_joined: str = ""
     began_at_s: float | None = None
     described_at_s: float | None = None
     orphaned: list[str] = field(default_factory=list)
@@ -234,7 +235,13 @@ class Rig:
         self.described_at_s = now_s
         age_ms = None if self.began_at_s is None else (now_s - self.began_at_s) * 1000
         consume_age_ms = None if age_ms is None else round(age_ms)
-        return Report(node=1, pid=2, state=self.state, consume_age_ms=consume_age_ms)
+        return Report(
+            node=1,
+            pid=2,
+            state=self.state,
+            consume_age_ms=consume_age_ms,
+            not_joined=self.not_joined,
+        )
 
     def step_at(self, now_s: float) -> float:
         """Let the reporter look at a moment."""
@@ -277,6 +284,17 @@ def test_a_changed_state_is_reported_once(rig: Rig) -> None:
     rig.step_at(1002.0)
 
     assert [r.state for r in rig.written()] == [State.BOOTING, State.RUNNING]
+
+
+def test_a_group_that_lets_the_node_in_is_reported_at_once(rig: Rig) -> None:
+    """Nobody waits for an interval to see a restarted node recover."""
+    rig.not_joined = "no assignment has come yet"
+    rig.step_at(1001.0)
+    rig.not_joined = ""
+    rig.step_at(1002.0)
+    rig.step_at(1003.0)
+
+    assert [bool(each.not_joined) for each in rig.written()] == [True, False]
 
 
 @pytest.mark.parametrize(

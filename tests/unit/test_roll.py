@@ -150,6 +150,21 @@ def test_new_code_that_hangs_halts_the_roll_after_one_node() -> None:
     assert {record.node for record in world.records} == {"swarm:node_0"}
 
 
+def test_a_node_that_its_group_does_not_let_in_halts_the_roll() -> None:
+    """Polls alone are no work; the failure has Kafka's reason."""
+    world = World().run(2)
+    world.tell(ORDER)
+    world.born_report = {"not_joined": "group g: JoinGroup failed"}
+
+    world.run(90)
+
+    assert world.swarm is not None
+    failure = world.swarm.rolls["swarm"].failure
+    told = "was not back (group g: JoinGroup failed)"
+    assert failure == f"swarm:node_0 {told} within 20 s"
+    assert {record.node for record in world.records} == {"swarm:node_0"}
+
+
 def test_a_node_without_partitions_is_no_success() -> None:
     """A node that held partitions has to hold some again."""
     world = World().run(2)

@@ -116,6 +116,14 @@ def test_a_violation_names_figures_and_place() -> None:
     )
 
 
+def test_a_frozen_group_is_named_with_what_keeps_the_node_out() -> None:
+    """Kafka's reason, where there is one."""
+    out = report(unsteady_ms=7_001, not_joined="group g: JoinGroup failed")
+
+    (violation,) = judge(out, LIMITS)
+    assert violation.reason == "stability_ttl: 7.0 s > 7.0 s: group g: JoinGroup failed"
+
+
 def test_silence_and_boot_have_their_edges() -> None:
     """At the limit: healthy; beyond: status -1."""
     assert silent(60.0, Limits()) is None

@@ -19,6 +19,7 @@ def told(
     leader: int = 1,
     broker: str = "UP",
     join_state: str = "steady",
+    coordinator: str = "up",
     rebalances: int = 1,
 ) -> str:
     """One emission, cut down to what is read."""
@@ -45,6 +46,7 @@ def told(
                 }
             },
             "cgrp": {
+                "state": coordinator,
                 "join_state": join_state,
                 "rebalance_cnt": rebalances,
             },
@@ -61,6 +63,12 @@ def test_brokers_up_are_real_ones() -> None:
     """The coordinator's connection is to one that is counted already."""
     assert figures().brokers_up == 1
     assert figures(broker="CONNECT").brokers_up == 0
+
+
+def test_coordinator_that_is_looked_for_does_not_answer() -> None:
+    """Whatever brokers are there."""
+    assert figures().has_coordinator
+    assert not figures(coordinator="query-coord").has_coordinator
 
 
 def test_end_is_the_last_stable_offset_by_default() -> None:
@@ -155,6 +163,43 @@ def test_what_stands_for_a_reason_is_no_stall() -> None:
             assert stalls.update(seen, movable, now_s=now_s) == {}
 
 
+def test_leader_that_comes_and_goes_does_not_hide_a_stall() -> None:
+    """It is away at each second look: the time that it is there counts."""
+    stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
+    away = figures(next_offset=10, ls=20, broker="CONNECT")
+    stalls.update(stuck, IDLE, now_s=100.0)
+
+    assert stalls.update(away, IDLE, now_s=105.0) == {}
+    assert stalls.update(stuck, IDLE, now_s=110.0) == {"t/0": 105.0}
+    assert stalls.update(away, IDLE, now_s=115.0) == {}
+    assert stalls.update(stuck, IDLE, now_s=120.0) == {"t/0": 110.0}
+
+
+def test_connection_that_breaks_over_what_is_fetched_is_no_excuse() -> None:
+    """The leader seems to be away at each look; where no broker is there, it is."""
+    stalls = Stalls()
+    away = figures(next_offset=10, ls=20, leader=-1)
+    down = figures(next_offset=10, ls=20, leader=-1, broker="CONNECT")
+
+    assert stalls.update(away, IDLE, breaks=True, now_s=100.0) == {}
+    assert stalls.update(away, IDLE, breaks=True, now_s=105.0) == {"t/0": 100.0}
+    assert stalls.update(down, IDLE, breaks=True, now_s=110.0) == {}
+    assert stalls.update(away, IDLE, breaks=True, now_s=115.0) == {"t/0": 105.0}
+
+
+def test_time_without_a_leader_does_not_count() -> None:
+    """However long the outage was, nothing is stalled for longer by it."""
+    stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
+    away = figures(next_offset=10, ls=20, leader=-1)
+    stalls.update(stuck, IDLE, now_s=100.0)
+    for now_s in range(105, 4_000, 5):
+        assert stalls.update(away, IDLE, now_s=now_s) == {}
+
+    assert stalls.update(stuck, IDLE, now_s=4_000.0) == {"t/0": 3_995.0}
+    moved = figures(next_offset=11, ls=20)
+    assert stalls.update(moved, IDLE, now_s=4_005.0) == {}
+
+
 def test_fetched_messages_that_nobody_takes_are_a_stall() -> None:
     """Also with the fetch position at the end."""
     stalls, stuck = Stalls(), figures(next_offset=20, ls=20, queued=10)
@@ -201,7 +246,7 @@ def test_group_frozen_in_one_state() -> None:
 
 
 def test_rebalance_that_makes_progress_is_not_frozen() -> None:
-    """Another state, or another round, begins the time anew."""
+    """Another assignment or revocation begins the time anew."""
     steadiness = Steadiness(is_consumer_protocol=False)
     waits = figures(join_state="wait-join", rebalances=1)
 
@@ -209,7 +254,19 @@ def test_rebalance_that_makes_progress_is_not_frozen() -> None:
     again = figures(join_state="wait-join", rebalances=2)
     assert since(steadiness, again, now_s=105.0) == 105.0
     other = figures(join_state="wait-sync", rebalances=2)
-    assert since(steadiness, other, now_s=110.0) == 110.0
+    assert since(steadiness, other, now_s=110.0) == 105.0
+
+
+def test_join_that_is_refused_time_and_again_is_no_progress() -> None:
+    """The member goes from one state to another and back for ever."""
+    steadiness = Steadiness(is_consumer_protocol=False)
+    states = ["init", "wait-join", "init", "wait-metadata", "wait-join"]
+    seen = [
+        since(steadiness, figures(join_state=state, rebalances=0), now_s=100.0 + n)
+        for n, state in enumerate(states)
+    ]
+
+    assert seen == [100.0] * len(states)
 
 
 def test_no_broker_no_topic_no_permission_is_not_frozen() -> None:
@@ -223,7 +280,7 @@ def test_no_broker_no_topic_no_permission_is_not_frozen() -> None:
     assert since(steadiness, init, is_refused=True, now_s=110.0) is None
     assert since(steadiness, init, now_s=115.0) == 115.0
     assert since(steadiness, figures(join_state="wait-sync"), lacks_topic=True,
-                 now_s=120.0) == 120.0  # fmt: skip
+                 now_s=120.0) == 115.0  # fmt: skip
 
 
 def test_member_without_partitions_stays_in_init_under_kip_848() -> None:

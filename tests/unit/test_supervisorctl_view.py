@@ -282,7 +282,7 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"recovered_at": None}, "did not poll again"),
+        ({"recovered_at": None}, "was not back at work"),
         ({"killed": False}, "stopped within 4.0s"),
         ({"dry_run": True}, "was left alone"),
         ({"suspect": "orders/3@7"}, "suspect: orders/3@7"),

@@ -13,8 +13,9 @@ from swarm_worker.app import Route
 from swarm_worker.batch import message
 from swarm_worker.lane import Lane
 from swarm_worker.lanes import Lanes
+from swarm_worker.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
 from swarm_worker.progress import Progress
-from swarm_worker.watch import ECHO_S, OWES_LONG_S, Watch
+from swarm_worker.watch import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, Watch
 
 
 class Clock:
@@ -264,3 +265,94 @@ def test_brokers_that_are_down_are_told_with_the_last_connections_error(
     watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
 
     assert "2/2 brokers are down (b:2: refused); going on" in caplog.messages[0]
+
+
+class Member:
+    """A watched member of a group, to be told things half a second apart."""
+
+    def __init__(self, properties: dict[str, str] | None = None) -> None:
+        self.clock = Clock()
+        self.progress = Progress(max_poll_interval_ms=300_000).add_consumer()
+        self.watch = Watch(
+            "billing",
+            properties or {},
+            progress=self.progress,
+            lanes=Lanes(node=0, max_messages=1, submit=lambda _: None),
+            clock=self.clock,
+        )
+        self.watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+
+    def tell(self, *, broker: str = "UP", coordinator: str = "up") -> str:
+        """Statistics come; give what keeps the member out, empty when it is in."""
+        self.clock.now_s += 0.5
+        told = {
+            "brokers": {"b": {"name": "b", "nodeid": 1, "state": broker}},
+            "cgrp": {"state": coordinator, "join_state": "init", "rebalance_cnt": 0},
+        }
+        self.watch.on_statistics(json.dumps(told))
+        return self.progress.not_joined
+
+    def tell_for(self, seconds: float, **told: str) -> str:
+        """Statistics come for so long; give the same."""
+        return [self.tell(**told) for _ in range(int(seconds / 0.5))][-1]
+
+
+REFUSED = KafkaError(
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL, "JoinGroup failed: Inconsistent"
+)
+
+
+def test_member_is_out_until_an_assignment_has_come() -> None:
+    """An empty one, too; again when the session is lost, or a join is refused."""
+    member = Member()
+    assert member.tell_for(20.0) == f"group billing: {UNTOLD}"
+    member.watch.rejoined()
+    assert member.tell() == ""
+    member.watch.lost()
+    assert UNTOLD in member.tell()
+    member.watch.rejoined()
+    member.watch.on_error(REFUSED)
+    assert "Inconsistent" in member.tell_for(20.0)
+    assert "partition.assignment.strategy in common" in member.tell()
+
+
+def test_member_of_the_consumer_protocol_that_gets_nothing_is_in() -> None:
+    """Nobody calls it for that; but not while something is known to keep it out."""
+    modern = {"group.protocol": "consumer"}
+    assert Member(modern).tell_for(20.0) == ""
+    assert Member(modern).tell_for(20.0, coordinator="wait-coord") != ""
+    assert Member(modern).tell_for(20.0, broker="CONNECT") != ""
+    denied = Member(modern)
+    denied.watch.on_error(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "Denied"))
+    assert "Denied" in denied.tell_for(20.0)
+
+
+def test_refused_member_is_told_of_at_a_bounded_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As an error, with the reason; a mere wait is a warning."""
+    refused, waits = Member(), Member()
+    refused.watch.on_error(REFUSED)
+    caplog.clear()
+    for member in (refused, waits):
+        member.tell_for(TELL_AFTER_S + 2 * TELL_EVERY_S + 5)
+
+    told = [(r.levelname, r.getMessage()) for r in caplog.records]
+    assert [level for level, _ in told] == ["ERROR"] * 3 + ["WARNING"] * 3
+    assert "group_not_joined group=billing for_s=60 reason='JoinGroup" in told[0][1]
+    assert UNTOLD in told[3][1]
+
+
+def test_brokers_that_come_and_go_are_one_trouble(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that takes the connection and drops it again is not back."""
+    caplog.set_level(logging.INFO)
+    member = Member()
+    for _ in range(60):
+        member.watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 down"))
+        member.tell()
+    assert [line.split()[0] for line in caplog.messages] == ["kafka_trouble"]
+
+    member.tell_for(BROKERS_SETTLED_S + 1)
+    assert [line.split()[0] for line in caplog.messages[1:]] == ["kafka_trouble_over"]
