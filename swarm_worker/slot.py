@@ -87,7 +87,7 @@ class Slot:
         try:
             fd = _take(path, wait_s)
         except OSError as error:
-            if error.errno in _PASSING:
+            if error.errno in _PASSING or _turned_read_only(path.parent, error):
                 raise
             raise _unusable(path, error) from None
         return cls(fd, path)
@@ -147,7 +147,10 @@ def _is_at(path: Path, fd: int) -> bool:
 
 
 def _open(path: Path) -> int:
-    """Open a slot file, made when absent; another user's is opened for reading.
+    """Open a slot file, made when absent.
+
+    Another user's is opened for reading, and so is one on a file system that has turned
+    read-only: it can be locked all the same, and the node works on.
 
     Without O_CREAT where the file exists: Linux refuses it for another user's file in
     a sticky directory (fs.protected_regular).
@@ -157,6 +160,10 @@ def _open(path: Path) -> int:
             fd = os.open(path, flags | _FLAGS, 0o644)
         except (FileNotFoundError, FileExistsError, PermissionError):
             if flags == os.O_RDONLY:
+                raise
+            continue
+        except OSError as error:
+            if error.errno != errno.EROFS or flags & os.O_CREAT:
                 raise
             continue
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -192,6 +199,15 @@ def _sign(fd: int) -> None:
 def _holder(fd: int) -> str:
     signed = os.pread(fd, 20, 0).partition(b"\n")[0].decode("ascii", "replace")
     return f"pid {signed}" if signed.isdigit() else "a process that left no pid"
+
+
+def _turned_read_only(directory: Path, error: OSError) -> bool:
+    """Tell whether a file system was writable before: it may be so again.
+
+    Linux makes one read-only when its disk fails, and after the repair nobody would
+    start each node. One without any slot never was: a mistake in the configuration.
+    """
+    return error.errno == errno.EROFS and any(directory.glob("*.slot"))
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

@@ -1,9 +1,11 @@
 """The lock that keeps two processes from being one node."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,47 @@ def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"as uid \d+: .*\[worker\] state_dir"):
         Slot.take(tmp_path / "file", "s")
+
+
+def test_a_file_system_that_has_turned_read_only_costs_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that is there is held as ever; one that is not may be made later.
+
+    Where none is, it has not turned so, and is a mistake.
+    """
+    Slot.take(tmp_path, "s").close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", read_only(os.open))
+
+        slot = Slot.take(tmp_path, "s")
+        slot.keep()
+        with pytest.raises(SlotHeldError):
+            Slot.take(tmp_path, "s", wait_s=0.2)
+        with pytest.raises(OSError, match="Read-only") as refused:
+            Slot.take(tmp_path, "new")
+        assert not isinstance(refused.value, ConfigError)
+        (tmp_path / "unused").mkdir()
+        with pytest.raises(ConfigError, match="Read-only"):
+            Slot.take(tmp_path / "unused", "new")
+        assert left_in(slot_path(tmp_path, "s")) == ()
+        slot.close()
+
+    Slot.take(tmp_path, "new").close()
+
+
+def read_only(opened: Callable[..., int]) -> Callable[..., int]:
+    """Give an ``open`` as that of a file system that is mounted read-only."""
+
+    def open_(path: Path, flags: int, mode: int = 0o777) -> int:
+        is_there = path.exists()
+        if flags & os.O_EXCL and is_there:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if flags & (os.O_RDWR | os.O_WRONLY) and (is_there or flags & os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(path, flags, mode)
+
+    return open_
 
 
 # --- what was in flight ---------------------------------------------------------------
