@@ -22,7 +22,6 @@ from swarm_event_listener.ctl_session import (
     SETTLED_WITHIN_S,
     Exit,
     Session,
-    doubts,
 )
 from swarm_event_listener.ctl_state import Plain, StateError, Told
 from swarm_event_listener.ctl_view import Process, Row
@@ -80,10 +79,10 @@ def _look(
     """Give the rows that names stand for, what to say first, whether one is bad."""
     told, notes, everyone = _settled(session)
     chosen = choose(names, everyone, session.watched(told))
-    doubted = [] if told is None else doubts(told, everyone)
+    doubt = None if told is None else session.doubt(told, everyone)
     shown, more = session.rows(chosen.processes)
-    notes += [f"warning: {doubt}" for doubt in doubted]
-    is_bad = bool(chosen.complaints or doubted)
+    notes += [f"warning: {doubt.text}"] if doubt else []
+    is_bad = bool(chosen.complaints or doubt)
     return shown, [*chosen.complaints, *notes, *more], is_bad
 
 
@@ -151,8 +150,9 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     last_words = log.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
         told = {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
-        session.json({**told, "last_words": last_words})
+        session.json({**told, "last_words": last_words, "warnings": session.missing()})
         return Exit.OK
+    session.say(session.missing())
     story = ctl_story.why(
         process.name,
         row,
@@ -185,7 +185,7 @@ def history(session: Session, arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         session.json(list(records))
     else:
-        session.say(complaints)
+        session.say([*session.missing(), *complaints])
         session.screen.say(ctl_story.history(records, width=session.screen.width))
     return Exit.FAILED if complaints else Exit.OK
 

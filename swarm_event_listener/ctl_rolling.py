@@ -43,13 +43,13 @@ class _Followed:
 def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     """Restart the nodes of a group, one after the other; or end that early."""
     group = arguments.group.removesuffix(":*").removesuffix(":")
-    told = session.listening()
+    is_cancel: bool = arguments.cancel
+    told = _asked(session, group, is_cancel=is_cancel)
     if group not in told.groups:
         watched = ", ".join(told.groups)
         raise StateError(
             f"{group}: ERROR (no group that the listener watches: {watched})"
         )
-    is_cancel: bool = arguments.cancel
     begin = _begun_cancel if is_cancel else _begun
     followed = begin(session, group, arguments, told)
     ended = _follow(session, followed, is_cancelled=is_cancel)
@@ -63,6 +63,24 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     if not arguments.json:
         _show_ill(session, group)
     return Exit.FAILED
+
+
+def _asked(session: Session, group: str, *, is_cancel: bool) -> Told:
+    """Give what the listener says now; it is told to cancel even if it cannot answer.
+
+    Raises:
+        StateError: There is none to be told anything, or none that could answer.
+    """
+    told, doubt = session.hearing()
+    if doubt is None:
+        return told
+    if not is_cancel:
+        raise StateError(f"ERROR ({doubt.text})")
+    session.calls.send(encode_roll_cancel(group))
+    raise StateError(
+        f"{group}: ERROR (the listener is told, but cannot confirm it; see its log. "
+        f"{doubt.text})"
+    )
 
 
 def _begun(
@@ -211,6 +229,9 @@ def _heard(session: Session, group: str) -> Told:
     """
     told, _ = session.told()
     if told is None or told.is_stale:
+        doubt = None if told is None else session.doubt(told)
+        if doubt is not None and doubt.hears:
+            raise StateError(f"{group}: ERROR (it goes on, unseen. {doubt.text})")
         raise StateError(
             f"{group}: ERROR (the listener tells nothing any more: see its log; the "
             "next one goes on with the roll)"

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from swarm_event_listener import ctl_view
 from swarm_event_listener.ctl_names import choose
-from swarm_event_listener.ctl_state import Place, Plain, StateError, Told
+from swarm_event_listener.ctl_state import STALE_S, Place, Plain, StateError, Told
 from swarm_event_listener.ctl_view import Process, Row
 from swarm_event_listener.doctor_finding import Finding
 from swarm_event_listener.protocol import RemoteCommand
@@ -140,16 +140,32 @@ class Session:
             return []  # said by whoever needs the place
         return [f"warning: {doubt}"] if doubt else []
 
-    def listening(self) -> Told:
-        """Give what the listener says now.
+    def hearing(self) -> tuple[Told, Doubt | None]:
+        """Give what the listener last said, and why it will not say what it hears.
 
         Raises:
             StateError: There is none to be told anything.
         """
         told = self.eyes.told(self.eyes.place().directory)
-        for doubt in doubts(told, self.calls.processes()):
-            raise StateError(f"ERROR ({doubt})")
-        return told
+        doubt = self.doubt(told)
+        if doubt is not None and not doubt.hears:
+            raise StateError(f"ERROR ({doubt.text})")
+        return told, doubt
+
+    def doubt(self, told: Told, everyone: Sequence[Process] = ()) -> Doubt | None:
+        """Tell why what the listener said may no longer be so."""
+        try:
+            pool = self.eyes.place().pool
+        except StateError:
+            pool = ""
+        return doubt_of(told, everyone or self.calls.processes(), pool=pool)
+
+    def missing(self) -> list[str]:
+        """Tell why what the listener has done of late may not be on record."""
+        told = self.told()[0]
+        if told is None or not told.hindrance:
+            return []
+        return [f"warning: {told.hindrance}: the latest restarts may not be on record"]
 
     def watched(self, told: Told | None) -> tuple[str, ...]:
         """Give the watched groups, from the configuration if need be."""
@@ -197,7 +213,13 @@ class Session:
         node = told.nodes.get(process.name) if told else None
         if process.pid is None:
             return f"not running, it is {process.state}"
-        if node is None or not node.get("known") or node.get("pid") != process.pid:
+        is_known = node is not None and node.get("known")
+        if node is None or not is_known or node.get("pid") != process.pid:
+            if told is None or told.is_stale:
+                return (
+                    "whether it has reported is not known, see swarm status: "
+                    f"SIG{signal_name} might end it"
+                )
             return f"it has not reported yet: SIG{signal_name} might end it"
         if self.eyes.catches(process.pid, signal_name) is False:
             return f"its process has no handler for SIG{signal_name}"
@@ -247,15 +269,66 @@ class Session:
         self.screen.say(json.dumps(plain, indent=2))
 
 
-def doubts(told: Told, everyone: Sequence[Process]) -> list[str]:
-    """Tell why what the listener said may no longer be so."""
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why what the listener said may no longer be so.
+
+    Attributes:
+        text: For people.
+        hears: Whether it runs and takes orders, though it cannot say so.
+    """
+
+    text: str
+    hears: bool = False
+
+
+def doubt_of(told: Told, everyone: Sequence[Process], *, pool: str) -> Doubt | None:
+    """Tell why what the listener said may no longer be so; None where it is.
+
+    Args:
+        told: What it said.
+        everyone: supervisord's processes.
+        pool: The listener's; empty where that is not known.
+    """
+    alive = [process for process in everyone if process.pid is not None]
+    # An id of the time before the machine started is anybody's now.
+    its_pid = None if told.age_s is None else told.listener_pid
+    writer = next((process for process in alive if process.pid == its_pid), None)
+    if writer is not None and not told.is_stale:
+        return None
+    runs = writer or next((process for process in alive if process.group == pool), None)
+    if told.hindrance and (runs or not pool):
+        return _hindered(told, runs)
+    if runs is None:
+        return _gone(told)
+    if writer is None:
+        since = f"the listener, pid {runs.pid}, runs for {runs.uptime_s or 0.0:.0f} s"
+        is_new = (runs.uptime_s or 0.0) <= STALE_S
+        do = "look again in a moment" if is_new else "see its log"
+        return Doubt(f"{since} and has said nothing yet; {do}")
+    hangs = f"pid {told.listener_pid}, last said something {told.age_s:.0f} s ago"
+    return Doubt(f"the listener, {hangs}: it hangs; see its log, and restart it")
+
+
+def _hindered(told: Told, runs: Process | None) -> Doubt:
+    """The disk is at fault; whether the listener runs is another matter."""
+    if runs is None:
+        return Doubt(
+            f"{told.hindrance}: no listener can write there how the nodes are, and "
+            "whether one runs is not known; see supervisorctl status"
+        )
+    last = "" if told.age_s is None else f" (it last did {told.age_s:.0f} s ago)"
+    return Doubt(
+        f"{told.hindrance}: the listener, pid {runs.pid}, cannot write how the nodes "
+        f"are{last}; it runs, and they are supervised all the same",
+        hears=True,
+    )
+
+
+def _gone(told: Told) -> Doubt:
     if told.age_s is None:
-        return ["the listener has said nothing since the machine started; start it"]
-    runs = told.listener_pid in {process.pid for process in everyone}
-    if not runs:
-        gone = f"pid {told.listener_pid}"
-        return [f"the listener, {gone}, runs no longer: see its log, and start it"]
-    if told.is_stale:
-        hangs = f"pid {told.listener_pid}, last said something {told.age_s:.0f} s ago"
-        return [f"the listener, {hangs}: it hangs; see its log, and restart it"]
-    return []
+        return Doubt(
+            "the listener has said nothing since the machine started; start it"
+        )
+    gone = f"pid {told.listener_pid}"
+    return Doubt(f"the listener, {gone}, runs no longer: see its log, and start it")

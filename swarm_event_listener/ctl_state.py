@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import grp
 import json
-import pwd
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor_case import toml_of
+from swarm_event_listener.doctor_disk import hindrance, owner_name
 from swarm_event_listener.doctor_ini import read_ini
 from swarm_event_listener.doctor_programs import flags, read_programs
 from swarm_event_listener.files import READ_MAX_BYTES, is_there
@@ -40,6 +40,7 @@ class Told:
         groups: The groups that it watches.
         nodes: Its nodes by name.
         rolls: Rolling restarts by group.
+        hindrance: Why nothing can be written there now; empty where none is seen.
     """
 
     age_s: float | None
@@ -47,6 +48,7 @@ class Told:
     groups: tuple[str, ...]
     nodes: Mapping[str, Plain] = field(default_factory=dict)
     rolls: Mapping[str, Plain] = field(default_factory=dict)
+    hindrance: str = ""
 
     @property
     def is_stale(self) -> bool:
@@ -65,11 +67,13 @@ class Place:
         directory: Its state directory.
         groups: The groups that it is told to watch; empty where that is not known.
         doubt: Why it may be another place; empty where it is known.
+        pool: Its ``[eventlistener:x]``; empty where that is not known.
     """
 
     directory: Path
     groups: tuple[str, ...] = ()
     doubt: str = ""
+    pool: str = ""
 
 
 def place_of(
@@ -91,16 +95,36 @@ def place_of(
         StateError: It cannot be found; says what to set.
     """
     if state_dir is not None:
-        return Place(directory=Path(state_dir))
+        return Place(directory=Path(state_dir), pool=_pool(conf, environ))
     try:
         if config is not None:
-            return _of_document(Path(config), environ, {})
+            place = _of_document(Path(config), environ, {})
+            return replace(place, pool=_pool(conf, environ, Path(config)))
         return _of_listener(conf, environ)
     except ConfigError as error:
         raise StateError(
             f"{error}; mend that, or set config of [ctlplugin:swarm] to the listener's "
             "swarm.toml, or its state_dir"
         ) from None
+
+
+def _pool(
+    conf: Path | None, environ: Mapping[str, str], config: Path | None = None
+) -> str:
+    """Name the listener's pool; empty where it cannot be told which it is."""
+    try:
+        ini = read_ini(conf, environ) if conf else None
+    except ConfigError:
+        ini = None
+    if ini is None:
+        return ""
+    pools = [
+        pool.group
+        for pool in read_programs(ini).listeners
+        if pool.is_listener
+        and (config is None or toml_of(pool, ini).resolve() == config.resolve())
+    ]
+    return pools[0] if len(pools) == 1 else ""
 
 
 def _of_listener(conf: Path | None, environ: Mapping[str, str]) -> Place:
@@ -115,7 +139,8 @@ def _of_listener(conf: Path | None, environ: Mapping[str, str]) -> Place:
     if "state-dir" in given:
         folder = Path(pool.directory or conf.parent)
         given["state-dir"] = str(folder / given["state-dir"])
-    return _of_document(toml_of(pool, ini), {**environ, **pool.environment}, given)
+    place = _of_document(toml_of(pool, ini), {**environ, **pool.environment}, given)
+    return replace(place, pool=pool.group)
 
 
 def _of_document(
@@ -159,7 +184,7 @@ def _document(path: Path) -> Document:
 
 
 def read_told(directory: Path, *, now_s: float) -> Told:
-    """Give what the listener last said.
+    """Give what the listener last said; nothing where it could not say anything.
 
     Args:
         directory: Its state directory.
@@ -168,6 +193,9 @@ def read_told(directory: Path, *, now_s: float) -> Told:
     Raises:
         StateError: It said nothing, or it cannot be read.
     """
+    hindered = _hindrance(directory)
+    if hindered and not is_there(directory / STATUS):
+        return Told(age_s=None, listener_pid=None, groups=(), hindrance=hindered)
     plain = _read(directory / STATUS)
     at_s = plain.get("at_s")
     age_s = now_s - at_s if isinstance(at_s, int | float) else None
@@ -177,7 +205,17 @@ def read_told(directory: Path, *, now_s: float) -> Told:
         groups=tuple(plain.get("groups", ())),
         nodes={node["node"]: node for node in plain.get("nodes", ())},
         rolls={roll["group"]: roll for roll in plain.get("rolls", ())},
+        hindrance=hindered,
     )
+
+
+def _hindrance(directory: Path) -> str:
+    """Look whether whoever wrote the status could write it now."""
+    try:
+        uid = (directory / STATUS).stat().st_uid
+    except OSError:
+        uid = None
+    return hindrance(directory, uid, (JOURNAL, STATUS))
 
 
 def read_history(directory: Path) -> tuple[Plain, ...]:
@@ -195,10 +233,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             plain = json.loads(file.read(READ_MAX_BYTES))
     except FileNotFoundError:
-        raise StateError(
-            f"no {path}: the listener has not run yet, runs on another machine, or has "
-            "another state_dir (set config=FILE of [ctlplugin:swarm])"
-        ) from None
+        raise StateError(f"no {path}: {_why_missing(path.parent)}") from None
     except PermissionError:
         raise StateError(f"cannot read {path}: {who_may(path, stat.S_IRGRP)}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -206,6 +241,16 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise StateError(f"cannot read {path}: expected an object, got {plain!r:.40}")
     return plain
+
+
+def _why_missing(directory: Path) -> str:
+    hindered = _hindrance(directory)
+    if hindered:
+        return f"{hindered}; nodes are supervised all the same where the listener runs"
+    return (
+        "the listener has not run yet, runs on another machine, or has another "
+        "state_dir (set config=FILE of [ctlplugin:swarm])"
+    )
 
 
 def who_may(path: Path, group_bits: int) -> str:
@@ -220,18 +265,11 @@ def who_may(path: Path, group_bits: int) -> str:
             facts = seen.stat()
         except OSError:
             continue
-        owner, group = _owner(facts.st_uid), _group(facts.st_gid)
+        owner, group = owner_name(facts.st_uid), _group(facts.st_gid)
         if facts.st_mode & (group_bits if seen is path else stat.S_IXGRP):
             return f"run supervisorctl as {owner} or as a member of group {group}"
         return f"run supervisorctl as {owner}"
     return "run supervisorctl as the user of supervisord"
-
-
-def _owner(uid: int) -> str:
-    try:
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _group(gid: int) -> str:

@@ -64,11 +64,13 @@ def release(session: Session, arguments: argparse.Namespace) -> Exit:
 
 def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
     """Tell the listener, and wait until it says so itself."""
-    told = session.listening()
+    told, doubt = session.hearing()
     chosen = choose(arguments.names, session.calls.processes(), session.watched(told))
     names = [process.name for process in chosen.processes]
     if names:
         session.calls.send(encode(word, names))
+    if doubt is not None:
+        return _unconfirmed(session, arguments, names, [*chosen.complaints, doubt.text])
     is_held = word is Word.HOLD
     missing = set(names)
     for _ in session.looks(CONFIRMED_WITHIN_S):
@@ -94,6 +96,17 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
         for name in names
     ]
     return session.tell(arguments, outcomes, chosen.complaints, done)
+
+
+def _unconfirmed(
+    session: Session,
+    arguments: argparse.Namespace,
+    names: list[str],
+    complaints: list[str],
+) -> Exit:
+    """Say that the listener was told and cannot answer: its last word is an old one."""
+    told = "ERROR (the listener is told, but cannot confirm it; see its log)"
+    return session.tell(arguments, [(name, told) for name in names], complaints, "held")
 
 
 def retire(session: Session, arguments: argparse.Namespace) -> Exit:

@@ -9,14 +9,21 @@ from __future__ import annotations
 import shlex
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from swarm_event_listener import doctor_nodes, doctor_supervisord, doctor_swarm
+from swarm_event_listener import (
+    doctor_disk,
+    doctor_nodes,
+    doctor_supervisord,
+    doctor_swarm,
+)
 from swarm_event_listener.config import read_settings
 from swarm_event_listener.doctor_case import (
     Case,
+    StateDir,
     put_together,
     toml_files,
     toml_of,
@@ -31,12 +38,14 @@ from swarm_event_listener.doctor_finding import (
 )
 from swarm_event_listener.doctor_ini import Ini, read_ini
 from swarm_event_listener.doctor_programs import LISTENER, Programs, read_programs
+from swarm_event_listener.journal import JOURNAL, STATUS
 from swarm_worker.settings import ConfigError, Document, load
 
 CHECKS: Final = (
     *doctor_supervisord.checks(),
     *doctor_nodes.checks(),
     *doctor_swarm.checks(),
+    doctor_disk.check,
 )
 
 
@@ -67,6 +76,7 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
         modes=_modes([*ini.files, *documents]),
         has_metrics_extra=find_spec("prometheus_client") is not None,
     )
+    case = replace(case, hindrances=_hindrances(case, environ))
     unread = {finding.where.file for finding in unreadable}
     found = (
         *(*programs.findings, *unreadable, *unusable),
@@ -102,6 +112,17 @@ def _reachable_mode(path: Path) -> int:
         return 0
     is_reachable = all(folder & 0o001 for folder in folders)
     return mode if is_reachable else mode & ~0o007
+
+
+def _hindrances(case: Case, environ: Mapping[str, str]) -> dict[StateDir, str]:
+    """Look at the state directories."""
+    looked_at = {
+        place: doctor_disk.hindrance(
+            place.path, doctor_disk.uid_of(place.user), (JOURNAL, STATUS)
+        )
+        for place in doctor_disk.state_dirs(case, environ)
+    }
+    return {place: why for place, why in looked_at.items() if why}
 
 
 def _refused_by_listener(

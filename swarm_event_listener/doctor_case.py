@@ -68,6 +68,23 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateDir:
+    """A directory that a program keeps its state in.
+
+    Attributes:
+        path: The directory.
+        where: What names it.
+        section: ``listener`` or ``worker``: whose it is.
+        user: As whom supervisord runs the program; empty where it does not change it.
+    """
+
+    path: Path
+    where: Where
+    section: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that the checks look at.
 
@@ -81,6 +98,7 @@ class Case:
         modes: Permissions of the files read, where they could be told.
         metrics: Where the listener is told to serve metrics.
         has_metrics_extra: Whether what writes them is installed.
+        hindrances: Why state directories cannot be written to, those that cannot.
         boot_s: What a node takes from its start to its first poll.
     """
 
@@ -93,6 +111,7 @@ class Case:
     has_metrics_extra: bool = True
     documents: Mapping[Path, Document] = field(default_factory=dict)
     modes: Mapping[Path, int] = field(default_factory=dict)
+    hindrances: Mapping[StateDir, str] = field(default_factory=dict)
     boot_s: float = BOOT_S
 
     @property

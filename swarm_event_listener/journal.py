@@ -45,6 +45,10 @@ LOCK: Final = "journal.lock"
 STATUS: Final = "status.json"
 
 GOES_ON: Final = "goes on; nodes are restarted by TERM until it can be written"
+BLIND: Final = (
+    "make room there, or let it be written; nodes are supervised all the same, but "
+    "swarm status cannot tell how they are"
+)
 
 Plain = Mapping[str, Any]
 
@@ -349,7 +353,9 @@ class StatusFile:
         self._is_failing = False
 
     def write(self, head: Plain, nodes: Iterable[Plain] = ()) -> None:
-        """Replace the file, readable by the group; a failure is said once.
+        """Replace the file, readable by the group.
+
+        A failure is said once, and so is its end.
 
         Each of ``nodes`` is encoded before the next is made: hundreds of them at once
         would cost the listener a megabyte for good.
@@ -360,7 +366,14 @@ class StatusFile:
             replace_file(self._path, data, mode=0o640, durable=False)
         except OSError as error:
             if not self._is_failing:
-                logger.info("status_not_written path=%s why=%r", self._path, str(error))
+                logger.warning(
+                    "status_not_written path=%s why=%r do=%r",
+                    self._path,
+                    str(error),
+                    BLIND,
+                )
             self._is_failing = True
-        else:
-            self._is_failing = False
+            return
+        if self._is_failing:
+            logger.info("status_written_again path=%s", self._path)
+        self._is_failing = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from swarm_event_listener.ctl_state import Told
@@ -54,6 +55,24 @@ def told(*nodes: dict[str, Any], age_s: float | None = 1.0) -> Told:
         groups=("w",),
         nodes={node["node"]: node for node in nodes},
     )
+
+
+def disk(**fields: int) -> os.statvfs_result:
+    """Give what is told of a file system: half full, but for what is given."""
+    facts = {
+        "f_bsize": 4096,
+        "f_frsize": 4096,
+        "f_blocks": 200,
+        "f_bfree": 105,
+        "f_bavail": 100,
+        "f_files": 50,
+        "f_ffree": 26,
+        "f_favail": 25,
+        "f_flag": 0,
+        "f_namemax": 255,
+    }
+    assert facts.keys() >= fields.keys()
+    return os.statvfs_result(tuple((facts | fields).values()))
 
 
 def record(**fields: Any) -> dict[str, Any]:

@@ -318,7 +318,6 @@ def test_a_state_directory_that_cannot_be_is_said_once(
     journal.adopt(ME)
     assert not journal.intend("w:w_00", {})
     assert not journal.save()
-    StatusFile(tmp_path / "run").write({})
     assert warnings(caplog) == ["journal_unwritable"]
     journal.close()
 
@@ -433,6 +432,30 @@ def test_the_status_is_readable_by_the_group(tmp_path: Path) -> None:
 
     assert read(tmp_path / "status.json") == {"a": 2, "nodes": []}
     assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o640
+
+
+def test_a_status_that_cannot_be_written_is_a_warning_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`swarm status` is blind meanwhile: what to do, and when it is over."""
+    status = StatusFile(tmp_path / "run")
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            (tmp_path / "run").write_text("", encoding="ascii")
+            status.write({"a": 1})
+            status.write({"a": 2})
+            (tmp_path / "run").unlink()
+            status.write({"a": 3})
+            status.write({"a": 4})
+
+    assert warnings(caplog) == ["status_not_written"] * 2
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in said] == [
+        "status_not_written",
+        "status_written_again",
+    ] * 2
+    assert "do='make room there" in said[0]
 
 
 def read(path: Path) -> Any:

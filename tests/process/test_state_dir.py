@@ -25,6 +25,11 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 SICK, WELL = 0, 1
 
+PLUGIN: Final = (
+    "[ctlplugin:swarm]\n"
+    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
+)
+
 
 def empty(state_dir: Path) -> None:
     """Leave a journal without a byte."""
@@ -97,7 +102,9 @@ def damaged(damage: Callable[[Path], None]) -> Iterator[Swarm]:
         damage(state_dir)
         if os.path.ismount(state_dir):
             stack.callback(_unmount, state_dir)
-        yield stack.enter_context(scenes.scene(limits={"state_dir": str(state_dir)}))
+        yield stack.enter_context(
+            scenes.scene(limits={"state_dir": str(state_dir)}, more=PLUGIN)
+        )
 
 
 def wait_for_start(swarm: Swarm) -> None:
@@ -187,4 +194,9 @@ def test_where_nothing_can_be_written_nodes_are_restarted_by_term(
         assert scenes.stops(swarm, SICK) == 0  # TERM, and KILL, by signal
         assert swarm.pid(WELL) == well
         assert swarm.log.count("journal_unwritable") == 2  # a line for each listener
+        assert swarm.log.count("status_not_written") == 2
+        told = scenes.supervisorctl(swarm, "swarm", "status")
+        assert f"the listener, pid {swarm.listener_pid()}, cannot write how" in told
+        found = scenes.supervisorctl(swarm, "swarm", "doctor")
+        assert "swarm status cannot tell how they are" in " ".join(found.split())
         assert "Traceback" not in swarm.log

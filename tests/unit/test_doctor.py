@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener import doctor
+from swarm_event_listener import doctor, doctor_disk
 from swarm_event_listener.doctor import examine
+from swarm_event_listener.doctor_disk import hindrance, lack_of, uid_of
 from swarm_event_listener.doctor_finding import (
     EXIT_CLEAN,
     EXIT_ERRORS,
@@ -27,6 +30,7 @@ from swarm_event_listener.doctor_finding import (
 )
 from swarm_event_listener.doctor_options import OPTIONS
 from swarm_event_listener.doctor_supervisord import SYSTEM_PATH
+from tests.operators import disk
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf"
 ENVIRON = {"PATH": "/usr/bin"}
@@ -1013,3 +1017,112 @@ def test_a_finding_is_plain_data(look: Look) -> None:
 def test_a_program_may_add_to_what_supervisord_has(look: Look) -> None:
     """Only what supervisord's own section sets grows at a reread."""
     assert look(("numprocs=4", 'numprocs=4\nenvironment=PATH="/a:%(ENV_PATH)s"')) == ()
+
+
+# --- state directories ----------------------------------------------------------------
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_root", "needed_bytes", "lack"),
+    [
+        ({}, False, 0, ""),
+        ({}, False, 400 * 1024, ""),
+        ({}, False, 400 * 1024 + 1, "is full (400 KB left)"),
+        ({"f_bavail": 0}, False, 0, "is full (0 KB left)"),
+        ({"f_bavail": 0}, True, 0, ""),  # the last blocks are root's
+        ({"f_bavail": 0, "f_bfree": 0}, True, 0, "is full (0 KB left)"),
+        ({"f_bavail": 0, "f_bfree": 0, "f_blocks": 0}, True, 9, ""),  # has no end
+        ({"f_favail": 0}, False, 0, "is full (no inodes left)"),
+        ({"f_favail": 0, "f_ffree": 0, "f_files": 0}, True, 0, ""),  # btrfs
+        ({"f_flag": os.ST_RDONLY | os.ST_NOSUID}, True, 0, "is mounted read-only"),
+    ],
+)
+def test_a_file_system_may_lack_room(
+    fields: dict[str, int], *, is_root: bool, needed_bytes: int, lack: str
+) -> None:
+    """For a file of that length; what has no fixed size is not judged by it."""
+    found = lack_of(disk(**fields), is_root=is_root, needed_bytes=needed_bytes)
+
+    assert found == lack
+
+
+def test_a_directory_may_be_anothers() -> None:
+    """Told from permissions, of the folders above, too; root may do all."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are shut
+        folder = Path(name)
+        folder.chmod(0o755)
+        shut, free = folder / "shut", folder / "free"
+        shut.mkdir(mode=0o700)
+        free.mkdir()
+        for path in (free, shut / "free"):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)
+
+        for path in (folder, shut, shut / "free"):
+            why = hindrance(path, NOBODY)
+            assert why == f"user nobody may not write to {path}"
+            assert hindrance(path, 0) == ""
+            assert hindrance(path, None) == ""
+        assert hindrance(folder, os.geteuid()) == ""
+        assert hindrance(free, NOBODY) == ""
+        assert hindrance(free / "to/come", NOBODY) == ""
+        assert "may not write to" in hindrance(folder / "to/come", NOBODY)
+
+
+@pytest.mark.parametrize("field", ["f_bavail", "f_favail"])
+def test_a_state_dir_that_is_full_is_found(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """The listener's and the nodes', with what comes of it."""
+    monkeypatch.setattr(os, "statvfs", lambda _: disk(**{field: 0}))
+
+    findings = look()
+
+    assert [f.check for f in findings] == ["state-dir"] * 2
+    assert [f.where.section for f in findings] == ["listener", "worker"]
+    assert all(f"system of {tmp_path / 'run'} is full" in f.why for f in findings)
+    assert "swarm status cannot tell" in findings[0].why
+    assert exit_code(findings) == EXIT_ERRORS
+
+
+def test_each_state_dir_is_looked_for_where_it_is(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flags, files and variables; one that only supervisord knows is left alone."""
+    monkeypatch.setattr(os, "statvfs", lambda _: disk(f_flag=os.ST_RDONLY))
+
+    def places(*conf: tuple[str, str], state_dir: str) -> list[str]:
+        line = ("[worker]\n", f'[worker]\nstate_dir = "{state_dir}"\n')
+        found = look(*conf, toml=(line,))
+        return [f.why.partition(" is mounted")[0].split()[-1] for f in found]
+
+    listeners = str(tmp_path / "run")
+    known = ("numprocs=4", 'numprocs=4\nenvironment=PLACE="there"')
+    flag = ("--nodes %(numprocs)d", "--nodes %(numprocs)d --state-dir flag")
+    assert places(state_dir="here") == [listeners, str(tmp_path / "here")]
+    assert places(state_dir="/x/y") == [listeners, "/x/y"]
+    assert places(known, state_dir="${PLACE}") == [listeners, str(tmp_path / "there")]
+    assert places(state_dir="${PLACE}") == [listeners]
+    assert places(flag, state_dir="here") == [listeners, str(tmp_path / "flag")]
+
+
+def test_the_user_is_who_the_program_runs_as(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own, or supervisord's; without either it is not known here."""
+    asked: list[int | None] = []
+
+    def note(_path: Path, uid: int | None, _names: object) -> str:
+        asked.append(uid)
+        return ""
+
+    monkeypatch.setattr(doctor_disk, "hindrance", note)
+    look()
+    look(("[supervisord]", "[supervisord]\nuser=nobody"))
+    look(("numprocs=4", "numprocs=4\nuser=0"))
+
+    assert asked == [None, None, NOBODY, NOBODY, None, 0]
+    assert uid_of("no such user") is None
+    assert uid_of("\0") is None

@@ -35,9 +35,10 @@ from swarm_event_listener.events import Ordered, ProcessState, RollOrdered
 from swarm_event_listener.orders import decode
 from swarm_event_listener.protocol import RemoteCommand
 from swarm_event_listener.supervisorctl import SwarmPlugin, make_ctl
-from tests.operators import process, record, told_node
+from tests.operators import disk, process, record, told_node
 
 LISTENER = replace(process("swarm:listener"), pid=1)
+FULL = "the file system of /run is full (0 KB left)"
 
 
 @dataclass
@@ -57,6 +58,8 @@ class World:
     records: tuple[dict[str, Any], ...] | StateError = ()
     age_s: float = 1.0
     doubt: str = ""
+    hindrance: str = ""
+    pool: str = "swarm"
     lines: list[str] = field(default_factory=list)
     done: list[tuple[str, ...]] = field(default_factory=list)
     caught: bool | None = True
@@ -130,6 +133,7 @@ class World:
             groups=("w",),
             nodes=self.nodes,
             rolls=self.rolls,
+            hindrance=self.hindrance,
         )
 
     def history(self, _directory: Path) -> tuple[dict[str, Any], ...]:
@@ -146,7 +150,10 @@ class World:
         """Run a command."""
         eyes = Eyes(
             place=lambda: Place(
-                directory=Path("/run"), groups=("w",), doubt=self.doubt
+                directory=Path("/run"),
+                groups=("w",),
+                doubt=self.doubt,
+                pool=self.pool,
             ),
             told=self.told,
             history=self.history,
@@ -215,6 +222,86 @@ def test_status_of_a_listener_that_is_gone_or_silent_is_unknown() -> None:
     assert "RUNNING unknown" in silent.text
     assert gone.run("status") is Exit.UNKNOWN
     assert "pid 1, runs no longer" in gone.lines[0]
+
+
+def test_a_listener_that_cannot_write_is_not_accused() -> None:
+    """What is at fault is the disk; also where the listener was started anew."""
+    for pid, age_s in ((1, 99.0), (2, 99.0), (2, 1.0)):
+        world = World(hindrance=FULL, age_s=age_s)
+        world.processes_now[-1] = replace(LISTENER, pid=pid)
+
+        assert world.run("status") is Exit.UNKNOWN
+        assert world.lines[0].startswith(
+            f"warning: {FULL}: the listener, pid {pid}, cannot write how the nodes are"
+        )
+        assert "it runs, and they are supervised all the same" in world.lines[0]
+
+    gone = World(hindrance=FULL)
+    gone.processes_now.remove(LISTENER)
+    assert gone.run("status") is Exit.UNKNOWN
+    assert "pid 1, runs no longer" in gone.lines[0]
+    unknown = replace(gone, pool="", lines=[])
+    assert unknown.run("status") is Exit.UNKNOWN
+    assert f"{FULL}: no listener can write" in unknown.lines[0]
+    assert World(hindrance=FULL).run("status") is Exit.OK  # there was room just now
+
+
+def test_a_newer_listener_has_only_not_spoken_yet() -> None:
+    """The one that did is gone, and nobody has to start another."""
+    for uptime_s, do in ((3.0, "look again in a moment"), (60.0, "see its log")):
+        world = World()
+        world.processes_now[-1] = replace(LISTENER, pid=2, uptime_s=uptime_s)
+
+        assert world.run("status") is Exit.UNKNOWN
+        says = f"pid 2, runs for {uptime_s:.0f} s and has said nothing yet; {do}"
+        assert says in world.lines[0]
+
+
+def test_a_record_that_cannot_be_written_may_be_missing() -> None:
+    """Said before a story and before the history, which lack it without a word."""
+    for line in ("why w:w_00", "history"):
+        world = World(hindrance=FULL, records=(record(),))
+
+        assert world.run(line) is Exit.OK
+        assert world.lines[0] == (
+            f"warning: {FULL}: the latest restarts may not be on record"
+        )
+
+    world = World(hindrance=FULL)
+    world.run("why --json w:w_00")
+    assert FULL in json.loads(world.text)["warnings"][0]
+
+
+def test_what_cannot_be_confirmed_is_told_all_the_same() -> None:
+    """An old word confirms nothing: not even that a node is held no more."""
+    for line in ("hold w:w_00", "release w:w_00"):
+        world = World(hindrance=FULL, age_s=99.0)
+
+        assert world.run(line) is Exit.FAILED
+        assert [done[0] for done in world.done] == ["send"]
+        assert FULL in world.lines[0]
+        assert "w:w_00: ERROR (the listener is told, but cannot con" in world.lines[1]
+
+
+def test_a_roll_is_not_begun_blindly_but_can_be_ended() -> None:
+    """With the disk named as what keeps its progress from being seen."""
+    world = World(hindrance=FULL, age_s=99.0)
+
+    with pytest.raises(StateError, match="is full"):
+        world.run("roll w")
+    assert not world.done
+    with pytest.raises(StateError, match=r"told, but cannot confirm it.*is full"):
+        world.run("roll w --cancel")
+    assert [done[0] for done in world.done] == ["send"]
+
+
+def test_a_signal_is_not_refused_with_a_guess() -> None:
+    """Whether a new process has reported is not known where nothing is written."""
+    world = World(hindrance=FULL, age_s=99.0)
+    world.processes_now[0] = process("w:w_00", pid=70)
+
+    assert world.run("quiet w:w_00") is Exit.FAILED
+    assert "whether it has reported is not known" in world.text
 
 
 def test_status_as_data_has_nodes_and_warnings() -> None:
@@ -998,6 +1085,20 @@ def test_a_file_that_does_not_tell_says_why(
     assert str(tmp_path / "status.json") in str(caught.value)
 
 
+def test_where_nothing_could_be_said_the_disk_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a listener that has not run: it may run for long."""
+    monkeypatch.setattr(os, "statvfs", lambda _: disk(f_flag=os.ST_RDONLY))
+
+    told = read_told(tmp_path, now_s=1.0)
+
+    assert (told.age_s, told.is_stale) == (None, True)
+    assert told.hindrance == f"the file system of {tmp_path} is mounted read-only"
+    with pytest.raises(StateError, match=r"no .*journal\.json: the file system of "):
+        read_history(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("mode", "words"),
     [(0o640, "or as a member of group"), (0o600, "run supervisorctl as")],
@@ -1049,7 +1150,7 @@ def test_the_listeners_place_is_that_of_its_command(
 
     place = place_of(conf, {})
 
-    assert place == Place(directory=tmp_path / directory, groups=groups)
+    assert place == Place(directory=tmp_path / directory, groups=groups, pool="l")
 
 
 def test_a_place_can_be_told(tmp_path: Path) -> None:
@@ -1058,7 +1159,15 @@ def test_a_place_can_be_told(tmp_path: Path) -> None:
     toml.write_text('[listener]\ngroups = ["w"]\n', "utf-8")
 
     assert place_of(None, {}, config=str(toml)).directory == tmp_path / "run"
-    assert place_of(None, {}, state_dir="/x").directory == Path("/x")
+    assert place_of(None, {}, state_dir="/x") == Place(directory=Path("/x"))
+    conf = tmp_path / "supervisord.conf"
+    command = f"command=swarm-event-listener --config {toml}"
+    conf.write_text(f"[eventlistener:l]\n{command}\n", "utf-8")
+    assert place_of(conf, {}, config=str(toml)).pool == "l"
+    assert place_of(conf, {}, state_dir="/x").pool == "l"
+    conf.write_text(f"[eventlistener:l]\n{command}\n[eventlistener:m]\n{command}2\n")
+    assert place_of(conf, {}, config=str(toml)).pool == "l"
+    assert place_of(conf, {}, state_dir="/x").pool == ""  # whose it is, who knows
 
 
 def test_a_mistake_elsewhere_in_the_file_does_not_blind_us(tmp_path: Path) -> None:
