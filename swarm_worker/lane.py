@@ -123,6 +123,7 @@ class Lane:
     """One assignment of one partition; guarded by the lock of its `Lanes`."""
 
     __slots__ = (
+        "added_offset",
         "attempts",
         "backlog",
         "backlog_bytes",
@@ -165,6 +166,9 @@ class Lane:
         self.debt = Debt()  # of these, what is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
+        self.added_offset = (
+            -1
+        )  # after the last one: next_offset is there once all is done
         self.end_offset = -1  # the log's end, while nothing has come after it was told
         self.kept_offset = -1  # the last next_offset that Kafka has committed
         # Messages that wait.
@@ -240,7 +244,7 @@ class Lane:
         """Stand at the log's end; below the last message where the log was reset."""
         if self.end_offset < self.next_offset:
             self.debt, self.singly_until = Debt(), -1  # of a log that is no more
-        self.next_offset = self.end_offset
+        self.next_offset = self.added_offset = self.end_offset
         self.leader_epoch = None  # that of the last message may end before this offset
 
     def cut(self, size: int) -> Sequence[Message]:

@@ -155,8 +155,6 @@ class Lanes:
             ]
 
     def _forget_backlog(self, lane: Lane) -> None:
-        if lane.backlog:
-            lane.end_offset = -1  # what was before it is not done
         self._count(lane, -lane.backlog, -lane.backlog_bytes)
         lane.chunks.clear()
         self._waiting.discard(lane)
@@ -175,6 +173,7 @@ class Lanes:
             if not lane.closed:
                 if lane.begin_offset < 0:
                     lane.begin_offset = offset_of(messages[0])
+                lane.added_offset = offset_of(messages[-1]) + 1
                 lane.end_offset = -1
                 # Cut once: what a slice leaves over would be copied by the next.
                 size = self._batch_size(lane)
@@ -340,11 +339,8 @@ class Lanes:
         with self._changed:
             lanes = [
                 lane
-                for key, lane in self._lanes.items()
-                if lane.end_offset >= 0
-                and lane.phase is Phase.IDLE
-                and not lane.backlog
-                and key not in self._busy
+                for lane in self._lanes.values()
+                if lane.end_offset >= 0 and lane.next_offset == lane.added_offset
             ]
             for lane in lanes:
                 if lane.next_offset != lane.end_offset:

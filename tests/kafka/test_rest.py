@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Producer
 
 from swarm_worker.app import App
+from swarm_worker.batch import Batch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -84,3 +85,24 @@ def transact(kafka: KafkaBroker, name: str, count: int, *, ends: str) -> None:
         producer.commit_transaction()
     else:
         producer.abort_transaction()
+
+
+def test_a_message_without_an_acknowledged_letter_is_not_passed(
+    kafka: KafkaBroker,
+) -> None:
+    """The last of its log, given up, and no topic for it: a stop leaves it there."""
+    name = kafka.create_topic(unique("last"), 1)
+    app, tries = App(group=name), []
+
+    @app.topic(name, max_retries=0, dead_letter=f"{name}.missing", max_messages=1)
+    def handle(batch: Batch) -> None:
+        if batch[0].offset() == 2:
+            tries.append(2)
+            raise ValueError("never")
+
+    produce(kafka.bootstrap, name, 3)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        (lane,) = eventually(node.consumers[0]._lanes.all, describe="a lane")
+        eventually(lambda: tries, describe="the last message is tried")
+        eventually(lambda: lane.end_offset == 3, describe="its log is read to its end")
+    assert kafka.committed(name, name) == {0: 2}

@@ -903,6 +903,25 @@ def test_a_lane_with_work_is_not_at_rest() -> None:
     assert lane.next_offset == 1
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_a_letter_that_nobody_acknowledged_is_no_end(*, is_sent: bool) -> None:
+    """A stop and a rebalance leave it; its message is the next owner's."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
+    fixture.add(1)
+    fixture.lanes.reach_end(fixture.lane(), 1)
+    fixture.fail()
+    if is_sent:
+        fixture.lanes.due(now_s=NOW_S)
+        assert fixture.lanes.rest() == []
+        assert len(fixture.lanes.leave_letters(now_s=NOW_S)) == 1
+    else:
+        fixture.lanes.retire([("t", 0)], within_s=0)
+
+    assert fixture.lane().phase is Phase.IDLE
+    assert fixture.lanes.rest() == []
+    assert fixture.lane().next_offset == -1
+
+
 def test_a_lane_that_waits_for_a_resume_is_not_at_rest() -> None:
     """A quiet node hands nothing out: what waits is not done."""
     fixture = Fixture()
