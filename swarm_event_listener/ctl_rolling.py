@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from swarm_event_listener import ctl_roll_view, ctl_view
 from swarm_event_listener.ctl_session import (
@@ -19,6 +20,12 @@ from swarm_event_listener.ctl_state import Plain, StateError, Told
 from swarm_event_listener.events import RollOrdered
 from swarm_event_listener.health import Word
 from swarm_event_listener.orders import encode_roll, encode_roll_cancel
+
+_OTHER_CODE: Final = (
+    "a roll is under way, but the listener runs other code than this command and does "
+    "not tell how far it is: restart it, and the roll goes on: supervisorctl restart "
+    "swarm_event_listener; see swarm status"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,8 @@ def _begun(
     session.calls.send(encode_roll(order))
 
     def is_ours(now: Plain) -> bool:
+        if "ordered_at_s" not in now:
+            raise StateError(f"{group}: ERROR ({_OTHER_CODE})")
         is_ours = bool(now["ordered_at_s"] == ordered_at_s)
         if not is_ours:  # it began before the listener had our order
             _refuse_a_second(session, now)

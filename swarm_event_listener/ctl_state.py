@@ -204,7 +204,8 @@ def read_told(directory: Path, *, now_s: float) -> Told:
         listener_pid=plain.get("listener", {}).get("pid"),
         groups=tuple(plain.get("groups", ())),
         nodes={node["node"]: node for node in plain.get("nodes", ())},
-        rolls={roll["group"]: roll for roll in plain.get("rolls", ())},
+        # A listener that was not restarted after an upgrade tells of none that is held.
+        rolls={roll["group"]: {"held": (), **roll} for roll in plain.get("rolls", ())},
         hindrance=hindered,
     )
 

@@ -95,14 +95,19 @@ class Roll:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Roll:
-        """Read back what `as_json` gave, through JSON.
+        """Read back what `as_json` gave, through JSON, also in another version.
+
+        What has a default may be missing, and what is unknown is left out: a roll that
+        is under way goes on through an upgrade of the listener, and back.
 
         Raises:
             KeyError: A field is missing.
-            TypeError: A field is unknown.
+            TypeError: The same.
             ValueError: A value is of another kind.
         """
-        fields = dict(plain)
+        known = {each.name for each in dataclasses.fields(cls)}
+        told: dict[str, Any] = {"held": (), "ordered_at_s": None, **dict(plain)}
+        fields = {name: value for name, value in told.items() if name in known}
         for name in ("waiting", "done", "skipped", "held"):
             fields[name] = texts(fields[name])
         fields["turned"] = tuple(Turned.from_json(t) for t in fields["turned"])

@@ -500,7 +500,6 @@ def test_nodes_without_our_reports_are_rolled() -> None:
         {"failure": 1},
         {"turned": [{"name": "swarm:node_0"}]},
         {"turned": [1]},
-        {"more": 1},
     ],
 )
 def test_a_roll_that_cannot_be_read_back_is_refused(spoilt: dict[str, object]) -> None:
@@ -511,6 +510,18 @@ def test_a_roll_that_cannot_be_read_back_is_refused(spoilt: dict[str, object]) -
     left = remembered({}, {"rolls": [plain, roll.as_json()]}, now_s=1000.0)
 
     assert left.rolls == (roll,)
+
+
+def test_a_roll_goes_on_through_an_upgrade_and_back() -> None:
+    """What is unknown is left out, and what was not told yet is nothing."""
+    roll = Roll(group="swarm", max_unavailable=1, timeout_s=1.0, waiting=("a", "b"))
+    older = roll.as_json()
+    del older["held"], older["ordered_at_s"]
+    newer = {**roll.as_json(), "more": 1}
+
+    left = remembered({}, {"rolls": [older, newer]}, now_s=1000.0)
+
+    assert left.rolls == (roll, roll)
 
 
 # --- single steps ---------------------------------------------------------------------

@@ -797,6 +797,16 @@ def test_a_second_roll_does_not_follow_the_first() -> None:
     assert world.lines == []
 
 
+def test_a_roll_of_a_listener_with_other_code_is_said_to_go_on() -> None:
+    """After an upgrade of the package, before the listener was restarted."""
+    older = roll()
+    del older["ordered_at_s"], older["held"]
+    world = World(on_wait=[lambda: world.rolls.update(w=older)])
+
+    with pytest.raises(StateError, match=r"runs other code .*restart swarm_event_lis"):
+        world.run("roll w")
+
+
 # --- what a roll looks like in the status ---------------------------------------------
 
 
