@@ -14,6 +14,8 @@ import os
 import signal
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from swarm_worker import exits, logs
@@ -300,7 +302,9 @@ class Node:
         within_s = min(within_s, self._settings.shutdown_timeout_s)
         if self._deadline is None:
             self._deadline = Deadline(
-                within_s, code=self._code_of_deadline(code), describe=self._last_words
+                within_s,
+                code=self._code_of_deadline(code),
+                describe=partial(self._last_words, self.clock()),
             )
         self._inbox.interrupt_no_more()
         self._lifecycle.stopping = True
@@ -341,7 +345,12 @@ class Node:
         booted = self._lifecycle.started
         return exits.OUTLIVED if booted and code == exits.STOPPED else code
 
-    def _last_words(self) -> str:
+    def _last_words(self, stopped_at_s: float) -> str:
+        # A batch that was within its time when the stop came is a slow one: the next
+        # process is not to count this end as a death of its messages.
+        hangs_after_ms = self._settings.limits.consuming_ms
+        hangs_after_s = inf if hangs_after_ms is None else hangs_after_ms / 1000
+        self._progress.spare(since_s=stopped_at_s - hangs_after_s)
         in_flight = self._progress.snapshot(now_s=self.clock()).in_flight
         return f"shutdown_timeout_exceeded in_flight={','.join(in_flight)}"
 

@@ -144,6 +144,15 @@ class Progress:
         if self.witness is not None:
             self.witness.ended(id(batch))
 
+    def spare(self, *, since_s: float) -> None:
+        """Have the witness forget batches that began after a moment: none hangs yet."""
+        with self._lock:
+            in_flight = self._in_flight.items()
+            young = [key for key, (began_s, _) in in_flight if began_s > since_s]
+        if self.witness is not None:
+            for key in young:
+                self.witness.ended(key)
+
     def dead_lettered(self) -> None:
         """A message was given up, and its copy acknowledged."""
         with self._lock:

@@ -5,7 +5,7 @@ import pytest
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import produce, unique
-from tests.kafka.supervised import deadly_swarm, deaths, handled
+from tests.kafka.supervised import deadly_swarm, deaths, handled, supervisorctl
 from tests.kafka.test_failures import produce_value, reading
 from tests.process.swarms import Swarm
 
@@ -80,6 +80,39 @@ def test_deadly_message_with_a_dead_letter_topic_is_given_up(
     assert headers["swarm.attempts"] == b"3"
     assert headers["swarm.error.type"] == b"swarm_worker.suspects.ProcessDiedError"
     assert kafka.end_offsets(letters) == {0: 1}
+
+
+@pytest.mark.timeout(120)
+def test_a_slow_message_is_not_given_up_for_the_stops_that_it_outlives(
+    kafka: KafkaBroker,
+) -> None:
+    """An operator restarts the node again and again, each time it ends with exit 2."""
+    name = kafka.create_topic(unique("slow"), 1)
+    letters = kafka.create_topic(f"{name}.dlq", 1)
+    produce_value(kafka, name, b"slow")
+    trace = f" {name} {name} 0 0 1 "
+    told = {"consuming_ttl": 60_000, "max_restarts": 100}
+    with deadly_swarm(
+        kafka, name, nodes=1, limits=told, EACH="12", LETTERS=letters
+    ) as swarm:
+        for _ in range(4):
+            pid = swarm.pid(0)
+            eventually(lambda: trace in slot_text(swarm), describe="it is in hand")
+            supervisorctl(swarm, "restart", swarm.name(0))
+            assert swarm.pid(0) != pid
+        eventually(
+            lambda: kafka.committed(name, name) == {0: 1},
+            within_s=30.0,
+            describe="it is handled",
+        )
+        assert swarm.daemon.file("w_00.log").count("shutdown_timeout_exceeded") == 4
+    assert kafka.end_offsets(letters) == {0: 0}
+
+
+def slot_text(swarm: Swarm) -> str:
+    """Give what stands in the file of the node's slot."""
+    paths = (swarm.daemon.folder / "slots").glob("*.slot")
+    return "".join(path.read_text("utf-8") for path in paths)
 
 
 def await_deaths(swarm: Swarm, count: int) -> None:

@@ -139,3 +139,26 @@ def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
     progress.ended(batch, done_count=2, failed=False)
 
     assert told == [("began", id(batch), trace, 1000.0), ("ended", id(batch))]
+
+
+def test_what_has_just_begun_leaves_no_trace_at_a_stop() -> None:
+    """A slow message is not to blame for a stop that came before its time was over."""
+    ended: list[int] = []
+
+    class Told:
+        def began(self, key: int, trace: Trace, *, now_s: float) -> None: ...
+
+        def ended(self, key: int) -> None:
+            ended.append(key)
+
+    progress = Progress()
+    old, young = Batch.of("a"), Batch.of("b")
+    progress.began(old, now_s=1000.0)
+    progress.began(young, now_s=1001.0)
+    progress.spare(since_s=1000.0)  # nobody is told
+
+    progress.witness = Told()
+    progress.spare(since_s=1000.0)
+
+    assert ended == [id(young)]
+    assert len(snapshot(progress, 1002.0).in_flight) == 2
