@@ -140,6 +140,11 @@ class GroupConsumer:
         """See `Lanes`."""
         return self._lanes.is_wary(now_s=self._clock())
 
+    @property
+    def suspects(self) -> list[Suspect]:
+        """See `Lanes`."""
+        return self._lanes.suspects(now_s=self._clock())
+
     def start(self) -> None:
         """Start the poll thread; does not wait until the group is joined."""
         self._thread.start()

@@ -218,6 +218,11 @@ class Lanes:
             in_hand = any(lane.has_suspect_in_hand for lane in self._busy.values())
             return in_hand or self._suspects.are_to_come(now_s=now_s)
 
+    def suspects(self, *, now_s: float) -> list[Suspect]:
+        """Give what was in flight as the last process died and is still to come."""
+        with self._changed:
+            return self._suspects.ahead(now_s=now_s)
+
     def is_repeat(self, lane: Lane, batch: Batch) -> bool:
         """Tell whether the batch that a lane has out was tried before."""
         return offset_of(batch[0]) < lane.singly_until

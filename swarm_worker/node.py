@@ -12,7 +12,7 @@ import inspect
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -83,6 +83,7 @@ class Node:
         self._slot: Slot | None = None
         path = slot_path(invocation.settings.state_dir, self._slot_key)
         self._left = left_in(path)
+        self._handed_on: tuple[Suspect, ...] = ()
         self._consumers: list[GroupConsumer] = []
         self._pool: HandlerPool | None = None
         self._hooks_due: list[Hook] = []
@@ -92,12 +93,12 @@ class Node:
         """Give the report of a moment of the node's clock."""
         snapshot = self._progress.snapshot(now_s=now_s)
         state = self._lifecycle.state(joined=snapshot.joined)
-        died = [trace.position for trace in self._left[:LISTED_MAX]]
+        died = [trace.position for trace in self._left if not trace.is_ahead]
         return Report(
             node=self._settings.node,
             pid=os.getpid(),
             state=state,
-            died_in_flight=tuple(died) if state is State.BOOTING else (),
+            died_in_flight=tuple(died[:LISTED_MAX]) if state is State.BOOTING else (),
             **_reported(snapshot),
         )
 
@@ -136,6 +137,7 @@ class Node:
         inbox.interrupt(self._arm_boot_deadline)
         self._slot = Slot.take(self._settings.state_dir, self._slot_key)
         self._progress.witness = self._slot.traces
+        self._hand_on(suspects_of(self._left))
         app = self._load()
         inbox.install()
         inbox.interrupt(self._arm_boot_deadline)
@@ -228,6 +230,7 @@ class Node:
         """Wait until the node has to end, and end it; give the exit code."""
         while True:
             self._keep_slot()
+            self._hand_on([s for each in self._consumers for s in each.suspects])
             if self._pool and not self._is_wary:
                 self._pool.start()
             # Looked at first: a thread that gives a reason does so before it ends.
@@ -247,6 +250,12 @@ class Node:
             if dead:
                 logger.error("node_crashed reason='the %s is dead'", dead)
                 return self._stop(exits.CRASHED, within_s=_FAILING_S)
+
+    def _hand_on(self, suspects: Sequence[Suspect]) -> None:
+        """Leave the suspects that are still to come, for the next process."""
+        if self._slot and tuple(suspects) != self._handed_on:
+            self._handed_on = tuple(suspects)
+            self._slot.traces.hand_on([suspect.handed_on for suspect in suspects])
 
     def _keep_slot(self) -> None:
         try:
@@ -314,6 +323,8 @@ class Node:
         elif self._inbox.retires:
             logger.warning("not_left reason=%r", _RETIRED_EARLY)
         code = self._run_on_stop() or code
+        if code == exits.STOPPED and self._lifecycle.started:
+            self._hand_on(())  # a stop in order ends the count
         if self._reporter:
             self._reporter.stop()
         self._deadline.disarm()

@@ -10,7 +10,7 @@ to blame. It is given up like one whose handler raises: after ``max_retries``, t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 DEATHS_BY_CHANCE: Final = 1  # a KILL by hand, a machine that went down
@@ -42,6 +42,8 @@ class Trace:
         offset: Of its first message.
         end: The offset after its last one.
         deaths: Processes that died before, one after the other, with it in flight.
+        is_ahead: It was not in flight this time: a suspect that had not come yet.
+        was_alone: Of such a one, `Suspect.is_alone`.
     """
 
     group: str
@@ -50,6 +52,8 @@ class Trace:
     offset: int
     end: int
     deaths: int = 0
+    is_ahead: bool = False
+    was_alone: bool = False
 
     @property
     def position(self) -> str:
@@ -75,6 +79,13 @@ class Suspect:
     def is_grave(self) -> bool:
         """That was hardly chance."""
         return self.deaths > DEATHS_BY_CHANCE
+
+    @property
+    def handed_on(self) -> Trace:
+        """What the next process is to know if this one dies before it comes."""
+        return replace(
+            self.trace, deaths=self.deaths, is_ahead=True, was_alone=self.is_alone
+        )
 
     def is_in(self, first: int, last: int) -> bool:
         """Tell whether messages, by their first and last offset, may be among it."""
@@ -103,22 +114,41 @@ class Suspects:
         """It is done: it kills nobody."""
         self._ahead.pop((suspect.trace.topic, suspect.trace.partition), None)
 
-    def are_to_come(self, *, now_s: float) -> bool:
-        """Tell whether a grave one is, until `AHEAD_S` after it was asked first."""
+    def ahead(self, *, now_s: float) -> list[Suspect]:
+        """Give those that are to come, until `AHEAD_S` after it was asked first."""
         if self._until_s is None:
             self._until_s = now_s + AHEAD_S
-        return now_s < self._until_s and any(s.is_grave for s in self._ahead.values())
+        return list(self._ahead.values()) if now_s < self._until_s else []
+
+    def are_to_come(self, *, now_s: float) -> bool:
+        """Tell whether a grave one is."""
+        return any(suspect.is_grave for suspect in self.ahead(now_s=now_s))
 
 
 def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
-    """Give the suspects among what the last process left in flight."""
+    """Give the suspects among what the last process left, those in flight first.
+
+    One that had not come stays what it was: else two that are deadly, in two partitions
+    or groups, would set each other's count back for ever.
+    """
+    died = [trace for trace in left if not trace.is_ahead]
+    partitions = {(trace.group, trace.topic, trace.partition) for trace in died}
+    ahead = [
+        trace
+        for trace in left
+        if trace.is_ahead
+        and (trace.group, trace.topic, trace.partition) not in partitions
+    ]
     return tuple(
         Suspect(
             trace=trace,
             deaths=trace.deaths + 1,
-            is_alone=len(left) == 1 and trace.end == trace.offset + 1,
+            is_alone=len(died) == 1 and trace.end == trace.offset + 1,
         )
-        for trace in left
+        for trace in died
+    ) + tuple(
+        Suspect(trace=trace, deaths=trace.deaths, is_alone=trace.was_alone)
+        for trace in ahead
     )
 
 

@@ -22,7 +22,7 @@ READ_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _FIRST: Final = 64  # bytes for the pid
 _PLACE: Final = 640  # bytes for a moment, a topic (249), a group, and numbers
-_PLACES: Final = 8  # more batches at once leave no trace
+_PLACES: Final = 16  # more batches at once leave no trace
 _EMPTY: Final = b" " * (_PLACE - 1) + b"\n"
 
 
@@ -52,9 +52,14 @@ class Traces:
             self._free.append(place)
 
     def hand_on(self, left: Sequence[Trace]) -> None:
-        """Leave what a predecessor left, oldest first."""
-        for key, trace in enumerate(left):
-            self.began(key, trace, now_s=key)
+        """Leave what a predecessor left, oldest first, and nothing else of that kind.
+
+        A key that is negative is no batch's.
+        """
+        for key in [key for key in self._taken if key < 0]:
+            self.ended(key)
+        for index, trace in enumerate(left):
+            self.began(-1 - index, trace, now_s=index)
 
     def close(self) -> None:
         """Write no more: the descriptor is about to be closed."""
@@ -93,14 +98,15 @@ def left_in(path: Path) -> tuple[Trace, ...]:
 def _line(trace: Trace, now_s: float) -> bytes:
     numbers = f"{trace.partition} {trace.offset} {trace.end} {trace.deaths}"
     names = f"{trace.topic} {quote(trace.group)}"
-    return f"{now_s:.6f} {names} {numbers}".encode("utf-8", "replace")
+    flags = f"{trace.is_ahead:d} {trace.was_alone:d}"
+    return f"{now_s:.6f} {names} {numbers} {flags}".encode("utf-8", "replace")
 
 
 def _read(line: str) -> tuple[float, Trace | None]:
     """Give a line's moment and trace; None for what is none, or was cut."""
     try:
         moment, topic, group, *numbers = line.split()
-        partition, offset, end, deaths = map(int, numbers)
+        partition, offset, end, deaths, is_ahead, was_alone = map(int, numbers)
         return float(moment), Trace(
             group=unquote(group),
             topic=topic,
@@ -108,6 +114,8 @@ def _read(line: str) -> tuple[float, Trace | None]:
             offset=offset,
             end=end,
             deaths=deaths,
+            is_ahead=bool(is_ahead),
+            was_alone=bool(was_alone),
         )
     except ValueError:
         return 0.0, None

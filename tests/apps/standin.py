@@ -27,6 +27,7 @@ class GroupConsumer:
     """Polls nothing; the rest of the seam is as in `swarm_worker.consumer`."""
 
     is_wary = False
+    suspects = ()
 
     def __init__(
         self,

@@ -347,10 +347,12 @@ def produce_poison(
     assert producer.flush(10.0) == 0
 
 
-def produce_value(kafka: KafkaBroker, topic: str, value: bytes) -> None:
-    """Produce one message to partition 0 and wait until it is acknowledged."""
+def produce_value(
+    kafka: KafkaBroker, topic: str, value: bytes, *, partition: int = 0
+) -> None:
+    """Produce one message and wait until it is acknowledged."""
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
-    producer.produce(topic, value, partition=0)
+    producer.produce(topic, value, partition=partition)
     assert producer.flush(10.0) == 0
 
 

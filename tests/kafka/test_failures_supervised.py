@@ -82,6 +82,27 @@ def test_deadly_message_with_a_dead_letter_topic_is_given_up(
     assert kafka.end_offsets(letters) == {0: 1}
 
 
+@pytest.mark.timeout(180)
+def test_two_deadly_messages_of_a_node_are_both_given_up(kafka: KafkaBroker) -> None:
+    """In two partitions: while the one kills, the other's count is kept."""
+    name = kafka.create_topic(unique("deadly"), 2)
+    letters = kafka.create_topic(f"{name}.dlq", 1)
+    for partition in (0, 1):
+        produce(kafka.bootstrap, name, 25, partition=partition)
+        produce_value(kafka, name, b"die", partition=partition)
+        produce(kafka.bootstrap, name, 5, partition=partition, first=26)
+    with deadly_swarm(kafka, name, nodes=1, limits=LIMITS, LETTERS=letters) as swarm:
+        eventually(
+            lambda: kafka.committed(name, name) == {0: 31, 1: 31},
+            within_s=120.0,
+            describe="all is done",
+        )
+        assert {place[:2] for place in deaths(swarm)} == {(0, 25), (1, 25)}
+        done = {place[:2] for place in handled(swarm)}
+        assert done == {(p, o) for p in (0, 1) for o in range(31) if o != 25}
+    assert kafka.end_offsets(letters) == {0: 2}
+
+
 @pytest.mark.timeout(120)
 def test_a_slow_message_is_not_given_up_for_the_stops_that_it_outlives(
     kafka: KafkaBroker,

@@ -135,6 +135,35 @@ def test_a_death_elsewhere_ends_the_count() -> None:
     assert lane_7.trace_of(batch).deaths == 0
 
 
+def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
+    """What had not come as another one killed is handed on as it is."""
+    first, second = grave(deaths=3), grave(deaths=2, partition=1)
+    (ahead,) = suspects_of(second)
+    left = [*first, ahead.handed_on]
+
+    died, waits = suspects_of(left)
+
+    assert (died.deaths, died.is_alone) == (3, True)
+    assert (waits.deaths, waits.is_alone, waits.is_grave) == (2, True, True)
+    life = Life(left)
+    assert life.lanes.suspects(now_s=NOW_S) == [died, waits]
+    life.assign(0, first=6)
+    lane, batch = life.take()
+    life.lanes.done(lane, batch, now_s=NOW_S)
+    assert life.lanes.suspects(now_s=NOW_S) == [waits]
+    assert life.lanes.suspects(now_s=NOW_S + AHEAD_S) == []
+
+
+def test_a_suspect_that_was_in_flight_again_is_counted_once() -> None:
+    """Its own line stands beside that of the batch."""
+    (ahead,) = suspects_of(grave(deaths=2))
+    again = dataclasses.replace(ahead.handed_on, is_ahead=False)
+
+    (suspect,) = suspects_of([ahead.handed_on, again])
+
+    assert (suspect.deaths, suspect.is_alone) == (3, True)
+
+
 def test_what_comes_before_the_suspect_is_none() -> None:
     """It was done and not committed: it is repeated, neither given up nor counted."""
     life = Life(grave(deaths=9))
