@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from tests.eventually import eventually
 from tests.kafka.broker import BrokerError, KafkaBroker
 from tests.kafka.ledgered import answers
+from tests.kafka.nodes import await_committed
 
 OwnKafka = Callable[..., KafkaBroker]
 QUIET = {"log_level": 0, "reconnect.backoff.max.ms": 200}
@@ -141,7 +142,7 @@ def test_frozen_broker_is_silent_until_thawed(own_kafka: OwnKafka) -> None:
     with pytest.raises(KafkaException):
         broker.committed("g", "t", timeout_s=1.0)
     broker.thaw()
-    assert broker.committed("g", "t") == {}
+    await_committed(broker, "g", "t", {}, within_s=30.0)
 
     broker.freeze()
     broker.stop(within_s=30)
