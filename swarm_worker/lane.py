@@ -166,9 +166,8 @@ class Lane:
         self.debt = Debt()  # of these, what is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
-        self.added_offset = (
-            -1
-        )  # after the last one: next_offset is there once all is done
+        # After the last one that came: next_offset gets there once all is done.
+        self.added_offset = -1
         self.end_offset = -1  # the log's end, while nothing has come after it was told
         self.kept_offset = -1  # the last next_offset that Kafka has committed
         # Messages that wait.

@@ -83,6 +83,10 @@ class Node:
         self._slot: Slot | None = None
         path = slot_path(invocation.settings.state_dir, self._slot_key)
         self._left = left_in(path)
+        self._suspects = suspects_of(self._left)
+        self._died_in_flight = tuple(
+            trace.position for trace in self._left if not trace.is_ahead
+        )[:LISTED_MAX]
         self._handed_on: tuple[Suspect, ...] = ()
         self._consumers: list[GroupConsumer] = []
         self._pool: HandlerPool | None = None
@@ -93,12 +97,11 @@ class Node:
         """Give the report of a moment of the node's clock."""
         snapshot = self._progress.snapshot(now_s=now_s)
         state = self._lifecycle.state(joined=snapshot.joined)
-        died = [trace.position for trace in self._left if not trace.is_ahead]
         return Report(
             node=self._settings.node,
             pid=os.getpid(),
             state=state,
-            died_in_flight=tuple(died[:LISTED_MAX]) if state is State.BOOTING else (),
+            died_in_flight=self._died_in_flight if state is State.BOOTING else (),
             **_reported(snapshot),
         )
 
@@ -137,7 +140,7 @@ class Node:
         inbox.interrupt(self._arm_boot_deadline)
         self._slot = Slot.take(self._settings.state_dir, self._slot_key)
         self._progress.witness = self._slot.traces
-        self._hand_on(suspects_of(self._left))
+        self._hand_on(self._suspects)
         app = self._load()
         inbox.install()
         inbox.interrupt(self._arm_boot_deadline)
@@ -185,14 +188,13 @@ class Node:
         for group in plans:
             try_out(group, settings)
         self._pool = HandlerPool(settings.concurrency)
-        suspects = suspects_of(self._left)
         self._consumers = [
             GroupConsumer(
                 group,
                 settings=settings,
                 progress=self._progress,
                 pool=self._pool,
-                suspects=of_group(suspects, group.group),
+                suspects=of_group(self._suspects, group.group),
                 clock=self.clock,
                 on_fatal=lambda error: self._inbox.put(Failed(error)),
             )
@@ -212,7 +214,7 @@ class Node:
     def _start(self) -> None:
         if self._pool and self._is_wary:
             self._pool.start_one()
-            _say_wary(suspects_of(self._left))
+            _say_wary(self._suspects)
         for consumer in self._consumers:
             consumer.start()
         self._lifecycle.started = True
