@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from swarm_event_listener.ctl_state import Told
+from swarm_event_listener.ctl_arguments import parse
+from swarm_event_listener.ctl_commands import run
+from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl_state import Place, StateError, Told
 from swarm_event_listener.ctl_view import Process
+from swarm_event_listener.doctor_finding import Finding, Where, warning
 from swarm_event_listener.events import ProcessState
+from swarm_event_listener.protocol import RemoteCommand
 
 
 def process(
@@ -96,3 +104,135 @@ def record(**fields: Any) -> dict[str, Any]:
         "seconds": {"stop": 4.0, "down": 5.0, "recovery": 2.5, "total": 11.5},
         **fields,
     }
+
+
+LISTENER = replace(process("swarm:listener"), pid=1)
+FULL = "the file system of /run is full (0 KB left)"
+
+
+@dataclass
+class World:
+    """supervisord, listener and operator in one; time passes only while waiting."""
+
+    processes_now: list[Process] = field(
+        default_factory=lambda: [process("w:w_00"), process("w:w_01", pid=8), LISTENER]
+    )
+    nodes: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "w:w_00": told_node(),
+            "w:w_01": told_node(node="w:w_01", pid=8),
+        }
+    )
+    rolls: dict[str, Any] = field(default_factory=dict)
+    records: tuple[dict[str, Any], ...] | StateError = ()
+    age_s: float = 1.0
+    doubt: str = ""
+    hindrance: str = ""
+    pool: str = "swarm"
+    lines: list[str] = field(default_factory=list)
+    done: list[tuple[str, ...]] = field(default_factory=list)
+    caught: bool | None = True
+    log: str = ""
+    refusal: str = ""
+    now_s: float = 1000.0
+    on_wait: list[Callable[[], None]] = field(default_factory=list)
+    is_terminal: bool = False
+    width: int = 80
+    height: int = 24
+
+    # --- supervisord ---
+
+    def processes(self) -> tuple[Process, ...]:
+        """Give all processes."""
+        return tuple(self.processes_now)
+
+    def signal(self, name: str, signal_name: str) -> None:
+        """Keep a signal."""
+        self._refuse(name)
+        self.done.append(("signal", name, signal_name))
+
+    def stop(self, name: str) -> None:
+        """Keep a stop."""
+        self._refuse(name)
+        self.done.append(("stop", name))
+        self.becomes(name, "STOPPING")
+
+    def send(self, command: RemoteCommand) -> None:
+        """Keep an event."""
+        self.done.append(("send", command.type, command.data))
+
+    def log_tail(self, _name: str) -> str:
+        """Give the log."""
+        return self.log
+
+    def becomes(self, name: str, state: str) -> None:
+        """Let a process change."""
+        self.processes_now = [
+            replace(p, state=ProcessState(state)) if p.name == name else p
+            for p in self.processes_now
+        ]
+
+    def _refuse(self, name: str) -> None:
+        if self.refusal:
+            raise CallRefused(name, self.refusal)
+
+    # --- the operator ---
+
+    def say(self, text: str) -> None:
+        """Keep what is shown."""
+        self.lines += text.splitlines()
+
+    def redraw(self, text: str) -> None:
+        """Keep it, too."""
+        self.say(text)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass and, once each, something happen."""
+        self.now_s += seconds
+        if self.on_wait:
+            self.on_wait.pop(0)()
+
+    # --- the files ---
+
+    def told(self, _directory: Path) -> Told:
+        """Give what the listener said."""
+        return Told(
+            age_s=self.age_s,
+            listener_pid=1,
+            groups=("w",),
+            nodes=self.nodes,
+            rolls=self.rolls,
+            hindrance=self.hindrance,
+        )
+
+    def history(self, _directory: Path) -> tuple[dict[str, Any], ...]:
+        """Give the records."""
+        if isinstance(self.records, StateError):
+            raise self.records
+        return self.records
+
+    def examine(self, file: str | None) -> tuple[Finding, ...]:
+        """Find one thing."""
+        return (warning(Where(Path(file or "own.conf")), "x", why="why"),)
+
+    def run(self, line: str) -> Exit:
+        """Run a command."""
+        eyes = Eyes(
+            place=lambda: Place(
+                directory=Path("/run"),
+                groups=("w",),
+                doubt=self.doubt,
+                pool=self.pool,
+            ),
+            told=self.told,
+            history=self.history,
+            catches=lambda _pid, _name: self.caught,
+            examine=self.examine,
+            clock=lambda: self.now_s,
+        )
+        return run(Session(self, self, eyes), parse(line))
+
+    @property
+    def text(self) -> str:
+        """All that was shown."""
+        return "\n".join(self.lines)
