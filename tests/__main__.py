@@ -58,7 +58,7 @@ PARTS: Final = {  # the longest begin first
     "members": MEMBERS,
     "kafka": others("kafka", *SWARMS, *MEMBERS),
     "process": others("process", *SCENES, *TOOLS),
-    "rest": ["tests/unit", "tests/contract", "tests/chaos"],
+    "rest": ["tests/unit", "tests/golden", "tests/contract", "tests/chaos"],
 }
 AT_ONCE: Final = 5
 SOME_FAILED: Final = 1  # pytest's exit code
