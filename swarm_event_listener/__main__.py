@@ -11,7 +11,7 @@ def main() -> int:
     # Before anything is imported that might print: one stray byte on the channel makes
     # supervisord give up on this listener for good, silently.
     stdout = _take_stdout() if "SUPERVISOR_SERVER_URL" in os.environ else 1
-    from swarm_event_listener.start import start  # noqa: PLC0415 - see above
+    from swarm_event_listener.listener.main import start  # noqa: PLC0415 - see above
 
     return start(sys.argv[1:], os.environ, stdout=stdout)
 

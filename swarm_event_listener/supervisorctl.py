@@ -30,18 +30,18 @@ from typing import Any, Final
 
 from supervisor.supervisorctl import ControllerPluginBase
 
-from swarm_event_listener import doctor
-from swarm_event_listener.ctl_arguments import (
+from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.ctl.arguments import (
     COMMANDS,
     ArgumentsError,
     HelpAsked,
     help_text,
     parse,
 )
-from swarm_event_listener.ctl_commands import run
-from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
-from swarm_event_listener.ctl_signals import catches
-from swarm_event_listener.ctl_state import (
+from swarm_event_listener.ctl.commands import run
+from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl.signals import catches
+from swarm_event_listener.ctl.state import (
     Place,
     StateError,
     place_of,
@@ -49,10 +49,10 @@ from swarm_event_listener.ctl_state import (
     read_told,
     who_may,
 )
-from swarm_event_listener.ctl_view import Process
-from swarm_event_listener.doctor_finding import Finding
-from swarm_event_listener.events import ProcessState
-from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.doctor import doctor
+from swarm_event_listener.doctor.finding import Finding
+from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 KEYS: Final = ("config", "state_dir", "supervisord")
 HERE: Final = "%(here)s"

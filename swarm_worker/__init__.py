@@ -2,7 +2,7 @@
 
     from swarm_worker import App, Batch
 
-The names are loaded on first use, so that ``swarm_worker.report`` costs the event
+The names are loaded on first use, so that ``swarm_worker.shared.report`` costs the event
 listener neither a Kafka client nor its memory.
 """
 
@@ -12,14 +12,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from swarm_worker.app import App
-    from swarm_worker.batch import Batch
-    from swarm_worker.liveness import Liveness
+    from swarm_worker.app.app import App
+    from swarm_worker.app.batch import Batch
+    from swarm_worker.reporting.liveness import Liveness
 
 __all__ = ["App", "Batch", "Liveness"]
+
+
+_HOMES = {
+    "App": "swarm_worker.app.app",
+    "Batch": "swarm_worker.app.batch",
+    "Liveness": "swarm_worker.reporting.liveness",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{name.lower()}"), name)
+    return getattr(import_module(_HOMES[name]), name)

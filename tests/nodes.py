@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from swarm_worker.report import BEGIN, END, Report, State, decode
+from swarm_worker.shared.report import BEGIN, END, Report, State, decode
 from tests.eventually import eventually
 
 ROOT: Final = Path(__file__).resolve().parent.parent

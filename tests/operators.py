@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swarm_event_listener.ctl_arguments import parse
-from swarm_event_listener.ctl_commands import run
-from swarm_event_listener.ctl_session import CallRefused, Exit, Eyes, Session
-from swarm_event_listener.ctl_state import Place, StateError, Told
-from swarm_event_listener.ctl_view import Process
-from swarm_event_listener.doctor_finding import Finding, Where, warning
-from swarm_event_listener.events import ProcessState
-from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.ctl.arguments import parse
+from swarm_event_listener.ctl.commands import run
+from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl.state import Place, StateError, Told
+from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.doctor.finding import Finding, Where, warning
+from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 
 def process(

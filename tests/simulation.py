@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Action,
     Answer,
     Answered,
@@ -39,14 +39,14 @@ from swarm_event_listener.events import (
     Surveyed,
     Tick,
 )
-from swarm_event_listener.policy import Policy
-from swarm_event_listener.record import Record
-from swarm_event_listener.remembered import remembered
-from swarm_event_listener.restart import Patience
-from swarm_event_listener.restarts import Pace
-from swarm_event_listener.rules import Limits
-from swarm_event_listener.swarm import Swarm
-from swarm_worker.report import Report, State
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.rules import Limits
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import Patience
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.storage.restored_state import remembered
+from swarm_worker.shared.report import Report, State
 
 P = ProcessState
 

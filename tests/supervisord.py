@@ -19,7 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from swarm_event_listener.rpc import Supervisor, SupervisorFault, SupervisorUnreachable
+from swarm_event_listener.supervisord.rpc import (
+    Supervisor,
+    SupervisorFault,
+    SupervisorUnreachable,
+)
 from tests.eventually import eventually
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarm_worker import App, Batch
-from swarm_worker.report import BEGIN, END
+from swarm_worker.shared.report import BEGIN, END
 from tests.apps import standin
 
 for_ever = threading.Event()

@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from swarm_worker import Batch
-from swarm_worker.config import WorkerSettings
-from swarm_worker.processing import HandlerPool, HandlerThread
-from swarm_worker.progress import Progress
-from swarm_worker.routing import GroupPlan
-from swarm_worker.suspects import Suspect, Trace
+from swarm_worker.app.routing import GroupPlan
+from swarm_worker.config.config import WorkerSettings
+from swarm_worker.processing.handlers import HandlerPool, HandlerThread
+from swarm_worker.processing.poison import Suspect, Trace
+from swarm_worker.reporting.progress import Progress
 
 TICK_S = 0.05
 
@@ -24,7 +24,7 @@ fatal: Exception | None = None  # set by an app: the node is told of it
 
 
 class GroupConsumer:
-    """Polls nothing; the rest of the seam is as in `swarm_worker.consumer`."""
+    """Polls nothing; the rest of the seam is as in `swarm_worker.kafka.consumer`."""
 
     is_wary = False
     suspects = ()
@@ -125,9 +125,9 @@ class GroupConsumer:
 
 def install() -> None:
     """Have the node that imports an app find this consumer in place of the real one."""
-    module: Any = ModuleType("swarm_worker.consumer")
+    module: Any = ModuleType("swarm_worker.kafka.consumer")
     module.GroupConsumer = GroupConsumer
-    sys.modules["swarm_worker.consumer"] = module
+    sys.modules["swarm_worker.kafka.consumer"] = module
 
 
 install()

@@ -16,10 +16,10 @@ def main(bootstrap: str, *flags: str) -> None:
     """Consume until TERM."""
     parent_pid = os.getppid()
     if "--imports" in flags:
-        import swarm_worker.client
-        import swarm_worker.consumer
-        import swarm_worker.processing
-        import swarm_worker.start  # noqa: F401 - only what it costs
+        import swarm_worker.kafka.client
+        import swarm_worker.kafka.consumer
+        import swarm_worker.node.main  # noqa: F401 - only what it costs
+        import swarm_worker.processing.handlers
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     handled = Handled()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.start import COLLECT_AFTER
+from swarm_worker.node.main import COLLECT_AFTER
 from tests.benchmarks.bench import Bench
 from tests.eventually import eventually
 from tests.nodes import SUPERVISED

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.environments import PEERS
 from tests.benchmarks.usage import Cpu, cpu_of

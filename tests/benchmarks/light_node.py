@@ -5,7 +5,7 @@ small machine. Each second all three take some memory or give it back, so that n
 what watches finds the reading of before; and each five seconds
 
 * ``reports`` writes a report as a node does, at multiples of the interval; FILE has
-  one that `swarm_worker.report` encoded, with a 0 as seq and at_ms,
+  one that `swarm_worker.shared.report` encoded, with a 0 as seq and at_ms,
 * ``beats`` sends what circus' watchdog wants to hear, each process at a moment of its
   own: hundreds at once would not fit into the buffer of a UDP socket,
 * ``nothing`` does nothing.

@@ -16,8 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from swarm_event_listener.events import RollOrdered
-from swarm_event_listener.orders import encode_roll
+from swarm_event_listener.core.model.events import RollOrdered
+from swarm_event_listener.supervisord.operator_commands import encode_roll
 from tests.benchmarks import lone
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Figure, Goal, Pairs

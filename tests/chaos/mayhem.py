@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from swarm_event_listener.events import RollOrdered, Word
-from swarm_event_listener.orders import encode, encode_roll
-from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
+from swarm_event_listener.core.model.events import RollOrdered, Word
+from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
+from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.chaos import peace
 from tests.chaos.book import Book
 from tests.chaos.schedule import Fault, Kind

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.events import Word
+from swarm_event_listener.core.model.events import Word
 from tests.chaos import mayhem, stage
 from tests.chaos.mayhem import Mayhem
 from tests.chaos.sickness import REAL

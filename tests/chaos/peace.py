@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swarm_event_listener.events import ProcessInfo
+from swarm_event_listener.core.model.events import ProcessInfo
 from tests.chaos.book import Book
 from tests.chaos.verdict import Process
 from tests.process import scenes

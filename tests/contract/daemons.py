@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from swarm_event_listener.actions import Actions, WallClock
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Answered,
     Event,
     ProcessInfo,
@@ -24,8 +23,9 @@ from swarm_event_listener.events import (
     StateChanged,
     Stop,
 )
-from swarm_event_listener.journal import Journal
-from swarm_event_listener.protocol import parse_event
+from swarm_event_listener.listener.actions import Actions, WallClock
+from swarm_event_listener.storage.journal import Journal
+from swarm_event_listener.supervisord.protocol import parse_event
 from tests.eventually import eventually
 from tests.simulation import World
 from tests.supervisord import Supervisord

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 
 os.write(
     1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Answer,
     Answered,
     FaultCode,

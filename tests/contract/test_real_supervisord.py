@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from swarm_event_listener.events import GroupAdded, ProcessState, StateChanged
-from swarm_event_listener.protocol import Communication, RemoteCommand
-from swarm_event_listener.rpc import (
+from swarm_event_listener.core.model.events import (
+    GroupAdded,
+    ProcessState,
+    StateChanged,
+)
+from swarm_event_listener.supervisord.protocol import Communication, RemoteCommand
+from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
     SupervisorUnreachable,
 )
-from swarm_worker.report import Report, State, decode
+from swarm_worker.shared.report import Report, State, decode
 from tests.contract.daemons import recorded
 from tests.eventually import eventually
 from tests.supervisord import running_supervisord

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.report import BEGIN, END
+from swarm_worker.shared.report import BEGIN, END
 
 FILES: Final = Path(__file__).parent / "files"
 

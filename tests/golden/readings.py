@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from swarm_event_listener.ctl_state import read_history, read_told
-from swarm_event_listener.journal import COPY, JOURNAL, STATUS, Journal
-from swarm_event_listener.remembered import remembered
-from swarm_worker.report import BEGIN, END, ForeignReport, ReportError, decode
-from swarm_worker.traces import left_in
+from swarm_event_listener.ctl.state import read_history, read_told
+from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
+from swarm_event_listener.storage.restored_state import remembered
+from swarm_worker.node.crash_traces import left_in
+from swarm_worker.shared.report import BEGIN, END, ForeignReport, ReportError, decode
 from tests.golden import samples
 
 

@@ -17,22 +17,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from swarm_event_listener import events
-from swarm_event_listener.ctl_arguments import COMMANDS, HelpAsked, help_text, parse
-from swarm_event_listener.exposition import exposition
-from swarm_event_listener.health import Word
-from swarm_event_listener.journal import COPY, JOURNAL, Journal, StatusFile
-from swarm_event_listener.metrics import families
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.restart import Phase, Restart, published
-from swarm_event_listener.roll import Roll, Turned
-from swarm_event_listener.rpc import SupervisorIdentity
-from swarm_event_listener.status import Counters, head_of, nodes_of
-from swarm_event_listener.totals import Totals
-from swarm_worker.report import Report, State, encode
-from swarm_worker.settings import LISTENER, RULES, WORKER
-from swarm_worker.suspects import Trace
-from swarm_worker.traces import Traces
+from swarm_event_listener.core.health import Word
+from swarm_event_listener.core.model import events
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.restart.restart import Phase, Restart, published
+from swarm_event_listener.core.rolling_restart import Roll, Turned
+from swarm_event_listener.ctl.arguments import COMMANDS, HelpAsked, help_text, parse
+from swarm_event_listener.outlets.metrics.exposition import exposition
+from swarm_event_listener.outlets.metrics.metrics import families
+from swarm_event_listener.outlets.metrics.totals import Totals
+from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
+from swarm_event_listener.storage.journal import COPY, JOURNAL, Journal, StatusFile
+from swarm_event_listener.supervisord.rpc import SupervisorIdentity
+from swarm_worker.node.crash_traces import Traces
+from swarm_worker.processing.poison import Trace
+from swarm_worker.shared.report import Report, State, encode
+from swarm_worker.shared.settings import LISTENER, RULES, WORKER
 from tests import operators, simulation
 from tests.golden.log_events import log_events
 

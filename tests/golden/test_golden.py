@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.report import BEGIN, END, FRAME_MIN_BYTES
+from swarm_worker.shared.report import BEGIN, END, FRAME_MIN_BYTES
 from tests.golden.comparing import is_within, load, lost, lost_words
 from tests.golden.readings import READINGS, read
 from tests.golden.samples import SAMPLES

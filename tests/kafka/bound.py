@@ -1,4 +1,4 @@
-"""How much a process may leave to be done again: §8 of the design as a calculation.
+"""How much a process may leave to be done again: .8 of the design as a calculation.
 
 Pure. *A process that ended in order leaves nothing. One that was killed leaves, of each
 partition, at most one batch and what it did within the last second.* Of the ledger:

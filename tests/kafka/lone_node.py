@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
 from tests.kafka.nodes import QUICK, Node, settings
 
 NEVER = threading.Event()

@@ -11,15 +11,15 @@ from typing import Any, Protocol, Self
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
-from swarm_worker.config import WorkerSettings
-from swarm_worker.consumer import GroupConsumer
-from swarm_worker.processing import HandlerPool
-from swarm_worker.progress import Progress, Snapshot
-from swarm_worker.routing import plan
-from swarm_worker.troubles import FatalError
-from swarm_worker.watch import Watch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
+from swarm_worker.app.routing import plan
+from swarm_worker.config.config import WorkerSettings
+from swarm_worker.kafka.consumer import GroupConsumer
+from swarm_worker.kafka.errors import FatalError
+from swarm_worker.kafka.monitor import Watch
+from swarm_worker.processing.handlers import HandlerPool
+from swarm_worker.reporting.progress import Progress, Snapshot
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 

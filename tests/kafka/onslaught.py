@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
+from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.eventually import eventually
 from tests.kafka.blows import ENDS_A_NODE, Blow, Kind
 from tests.kafka.bound import Book, Charge, charges

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from swarm_worker.app import App
+from swarm_worker.app.app import App
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import Node, Seen, settings, unique
 from tests.kafka.witness import Ledger

@@ -5,9 +5,9 @@ import threading
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from swarm_worker import consumer
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
+from swarm_worker.kafka import consumer
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

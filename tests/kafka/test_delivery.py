@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer, Message, Producer
 
-from swarm_worker import lane
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
+from swarm_worker.processing import lane
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

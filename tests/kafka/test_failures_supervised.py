@@ -78,7 +78,10 @@ def test_deadly_message_with_a_dead_letter_topic_is_given_up(
     assert letter.value() == b"die"
     assert headers["swarm.origin.offset"] == b"3"
     assert headers["swarm.attempts"] == b"3"
-    assert headers["swarm.error.type"] == b"swarm_worker.suspects.ProcessDiedError"
+    assert (
+        headers["swarm.error.type"]
+        == b"swarm_worker.processing.poison.ProcessDiedError"
+    )
     assert kafka.end_offsets(letters) == {0: 1}
 
 

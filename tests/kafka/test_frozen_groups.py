@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.app import App
+from swarm_worker.app.app import App
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import Node, Seen, await_committed, produce, settings, unique

@@ -1,4 +1,4 @@
-"""§8 of the design on real Kafka, under a real supervisord and the real listener.
+""".8 of the design on real Kafka, under a real supervisord and the real listener.
 
 Another seed by ``SOAK_SEED=7 pytest tests/kafka/test_guarantee.py``; the long form is
 ``python -m tests.kafka.soak --seed S --kills N``.

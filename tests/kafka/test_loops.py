@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.report import State
+from swarm_worker.shared.report import State
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import await_committed, produce, unique

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from swarm_worker.app import App
+from swarm_worker.app.app import App
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer
 
-from swarm_worker.app import App
+from swarm_worker.app.app import App
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
-from swarm_worker.lanes import COMMIT_WITHIN_S
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
+from swarm_worker.processing.lanes import COMMIT_WITHIN_S
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

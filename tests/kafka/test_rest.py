@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Producer
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from swarm_worker.app import App
-from swarm_worker.batch import Batch
-from swarm_worker.progress import Snapshot
-from swarm_worker.watch import Watch
+from swarm_worker.app.app import App
+from swarm_worker.app.batch import Batch
+from swarm_worker.kafka.monitor import Watch
+from swarm_worker.reporting.progress import Snapshot
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (

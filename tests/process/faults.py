@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 
 SCRIPT: Final = Path(f"{os.environ.get('SUPERVISOR_PROCESS_NAME', 'w_00')}.json")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 from tests.kafka.leashed import leash_to
 
 EVERY_S: Final = 0.25

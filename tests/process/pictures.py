@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.metrics_server import MetricsServer, Snapshot
-from swarm_event_listener.page import html
-from swarm_event_listener.trends import POINTS
+from swarm_event_listener.outlets.metrics.page import html
+from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
+from swarm_event_listener.outlets.metrics.trends import POINTS
 from tests.eventually import eventually
 from tests.process.browser import Browser, browsing
 

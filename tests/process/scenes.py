@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.rpc import SupervisorFault, SupervisorUnreachable
+from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
 from tests.process.swarms import GROUP, LISTENER, Swarm

@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 from tests.kafka.leashed import leash_to
 
 EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 
-from swarm_worker.report import Report, State, encode
+from swarm_worker.shared.report import Report, State, encode
 from tests.kafka.leashed import leash_to
 
 GONE_AFTER_S = 0.2

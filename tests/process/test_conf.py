@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from swarm_event_listener.rpc import Supervisor, SupervisorUnreachable
+from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
 from swarm_worker.demo.broker import mock_broker
 from tests.eventually import eventually
 from tests.supervisord import LEASHED, ROOT, is_alive, kill

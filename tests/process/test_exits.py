@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from swarm_event_listener.exits import Exits
+from swarm_event_listener.supervisord.process_exits import Exits
 from tests.eventually import eventually
 from tests.process.scenes import scene
 from tests.process.slow_end import GONE_AFTER_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_worker.report import BEGIN, END
+from swarm_worker.shared.report import BEGIN, END
 from tests.eventually import eventually
 from tests.process import scenes
 

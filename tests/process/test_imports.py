@@ -15,9 +15,9 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize(
     "imported",
     [
-        "import swarm_worker.batch",  # handlers' tests
+        "import swarm_worker.app.batch",  # handlers' tests
         "from swarm_worker import Liveness",  # users of other clients
-        "import swarm_event_listener.start",
+        "import swarm_event_listener.listener.main",
     ],
 )
 def test_it_costs_no_kafka_client(imported: str) -> None:

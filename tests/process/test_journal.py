@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.journal import (
+from swarm_event_listener.storage.journal import (
     HISTORY_MAX,
     Journal,
     JournalTakenError,
     Memory,
     StatusFile,
 )
-from swarm_event_listener.rpc import SupervisorIdentity
+from swarm_event_listener.supervisord.rpc import SupervisorIdentity
 
 ME = SupervisorIdentity(pid=7, started_ticks=99, boot_id="b")
 

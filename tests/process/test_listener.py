@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.supervisord.protocol import RemoteCommand
 from tests.eventually import eventually
 from tests.process.swarms import LISTENER, Swarm
 from tests.supervisord import is_alive

@@ -13,8 +13,7 @@ from typing import cast
 
 import pytest
 
-from swarm_event_listener.actions import MARK, Actions
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Action,
     Answer,
     Answered,
@@ -32,15 +31,16 @@ from swarm_event_listener.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.journal import Journal, StatusFile
-from swarm_event_listener.loop import EXIT_FRESH, EXIT_OK, Listener
-from swarm_event_listener.memory import Gauge
-from swarm_event_listener.outlets import Outlets
-from swarm_event_listener.policy import Policy
-from swarm_event_listener.protocol import ProtocolError
-from swarm_event_listener.rpc import Supervisor, SupervisorUnreachable
-from swarm_event_listener.swarm import Swarm
-from swarm_worker.report import BEGIN, END, Report, State, encode
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.listener.actions import MARK, Actions
+from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
+from swarm_event_listener.outlets.outlets import Outlets
+from swarm_event_listener.storage.journal import Journal, StatusFile
+from swarm_event_listener.supervisord.memory import Gauge
+from swarm_event_listener.supervisord.protocol import ProtocolError
+from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
+from swarm_worker.shared.report import BEGIN, END, Report, State, encode
 
 INFO = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=os.getpid())
 

@@ -11,8 +11,8 @@ from typing import IO
 import psutil
 import pytest
 
-from swarm_event_listener import memory
-from swarm_event_listener.memory import (
+from swarm_event_listener.supervisord import memory
+from swarm_event_listener.supervisord.memory import (
     COSTLY_EVERY_S,
     Gauge,
     MemoryUnreadableError,

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from swarm_event_listener import metrics_server
-from swarm_event_listener.metrics_server import (
+from swarm_event_listener.outlets.metrics import server as metrics_server
+from swarm_event_listener.outlets.metrics.server import (
     CONNECTIONS_MAX,
     REQUEST_MAX_BYTES,
     STALE_S,

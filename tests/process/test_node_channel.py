@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.report import FRAME_MIN_BYTES, State
+from swarm_worker.shared.report import FRAME_MIN_BYTES, State
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, node
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.drain import DRAIN_MESSAGES
-from swarm_worker.report import State
-from swarm_worker.room import CAPACITY_MESSAGES
-from swarm_worker.start import COLLECT_AFTER
+from swarm_worker.kafka.poll_batches import DRAIN_MESSAGES
+from swarm_worker.node.main import COLLECT_AFTER
+from swarm_worker.processing.backpressure import CAPACITY_MESSAGES
+from swarm_worker.shared.report import State
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
 
@@ -246,7 +246,7 @@ def test_a_node_may_be_told_to_leave_before_it_can_listen(tmp_path: Path) -> Non
     code = (
         "import os, signal, sys; from swarm_worker import __main__ as first\n"
         "sys.argv = ['swarm-worker', 'moody:app']\n"
-        "import swarm_worker.start as start; run = start.main\n"
+        "import swarm_worker.node.main as start; run = start.main\n"
         "def main(*told): os.kill(os.getpid(), signal.SIGUSR1); return run(*told)\n"
         "start.main = main; first.main()"
     )

@@ -46,7 +46,7 @@ def can_start_a_node(python: str) -> bool:
     """Tell whether the user can: an interpreter in root's home is out of his reach."""
     try:
         done = subprocess.run(
-            [python, "-c", "import swarm_worker.node, swarm_worker.client"],
+            [python, "-c", "import swarm_worker.node.node, swarm_worker.kafka.client"],
             check=False,
             capture_output=True,
             cwd="/",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from swarm_worker.report import State
+from swarm_worker.shared.report import State
 from tests.eventually import eventually
 from tests.nodes import ROOT, SUPERVISED, Bare
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from swarm_event_listener.metrics_server import MetricsServer
+from swarm_event_listener.outlets.metrics.server import MetricsServer
 from tests.eventually import eventually
 from tests.process import pictures
 from tests.process.browser import ENTER, SHIFT, SPACE, TAB, Browser, browsing

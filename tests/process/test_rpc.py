@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.events import ProcessInfo, ProcessState
-from swarm_event_listener.rpc import (
+from swarm_event_listener.core.model.events import ProcessInfo, ProcessState
+from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
     SupervisorUnreachable,

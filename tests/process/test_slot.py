@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.settings import ConfigError
-from swarm_worker.slot import Slot, SlotHeldError, slot_key, slot_path
-from swarm_worker.suspects import Trace
-from swarm_worker.traces import left_in
+from swarm_worker.node.crash_traces import left_in
+from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.processing.poison import Trace
+from swarm_worker.shared.settings import ConfigError
 
 
 def test_a_slot_is_supervisords_name_or_the_node_id() -> None:
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_made_again_is_said_once(
 def test_a_slot_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
     """The kernel gives it back, whatever became of the holder."""
     code = (
-        "import sys; from pathlib import Path; from swarm_worker.slot import Slot;"
+        "import sys; from pathlib import Path; from swarm_worker.node.slot import Slot;"
         "slot = Slot.take(Path(sys.argv[1]), 's'); print('held', flush=True);"
         "sys.stdin.read()"
     )

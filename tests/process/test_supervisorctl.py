@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from swarm_event_listener.rpc import SupervisorFault
+from swarm_event_listener.supervisord.rpc import SupervisorFault
 from tests.eventually import eventually
 from tests.process.conftest import running_swarm
 from tests.process.swarms import LISTENER, Swarm

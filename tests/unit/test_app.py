@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.app import App, RoutingError
-from swarm_worker.batch import Batch
-from swarm_worker.routing import Selection, plan
+from swarm_worker.app.app import App, RoutingError
+from swarm_worker.app.batch import Batch
+from swarm_worker.app.routing import Selection, plan
 
 
 def handler(batch: Batch) -> None:

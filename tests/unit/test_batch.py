@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.batch import Batch, message
+from swarm_worker.app.batch import Batch, message
 
 
 def test_batch_is_a_sequence_of_messages() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.client import commit_early, properties_for, with_callbacks
-from swarm_worker.config import WorkerSettings
-from swarm_worker.routing import GroupPlan
-from swarm_worker.settings import ConfigError
+from swarm_worker.app.routing import GroupPlan
+from swarm_worker.config.config import WorkerSettings
+from swarm_worker.kafka.client import commit_early, properties_for, with_callbacks
+from swarm_worker.shared.settings import ConfigError
 
 
 def made(group: str = "g", hook: Any = dict, **kafka: Any) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker import config
-from swarm_worker.kafka_times import slips
-from swarm_worker.schedule import Limits
-from swarm_worker.settings import ConfigError
+from swarm_worker.config import config
+from swarm_worker.reporting.schedule import Limits
+from swarm_worker.shared.kafka_timeouts import slips
+from swarm_worker.shared.settings import ConfigError
 
 KAFKA = '[kafka]\n"bootstrap.servers" = "127.0.0.1:9092"\n'
 

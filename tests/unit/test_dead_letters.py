@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from swarm_worker.batch import message
-from swarm_worker.dead_letters import ERROR_TEXT_MAX, headers_of, producer_properties
-from swarm_worker.lane import Letter
+from swarm_worker.app.batch import message
+from swarm_worker.kafka.dead_letters import (
+    ERROR_TEXT_MAX,
+    headers_of,
+    producer_properties,
+)
+from swarm_worker.processing.lane import Letter
 
 ORIGIN = message(
     b"v", key=b"k", topic="orders", partition=3, offset=77, timestamp_ms=1_700_000

@@ -10,9 +10,9 @@ from typing import Final
 
 import pytest
 
-from swarm_event_listener.ctl_arguments import COMMANDS
-from swarm_worker.config import check_reserved
-from swarm_worker.settings import LISTENER, RULES, WORKER, load
+from swarm_event_listener.ctl.arguments import COMMANDS
+from swarm_worker.config.config import check_reserved
+from swarm_worker.shared.settings import LISTENER, RULES, WORKER, load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener import doctor, doctor_disk
-from swarm_event_listener.doctor import examine
-from swarm_event_listener.doctor_disk import hindrance, lack_of, uid_of
-from swarm_event_listener.doctor_finding import (
+from swarm_event_listener.doctor import check_disk as doctor_disk
+from swarm_event_listener.doctor import doctor
+from swarm_event_listener.doctor.check_disk import hindrance, lack_of, uid_of
+from swarm_event_listener.doctor.check_supervisord import SYSTEM_PATH
+from swarm_event_listener.doctor.doctor import examine
+from swarm_event_listener.doctor.finding import (
     EXIT_CLEAN,
     EXIT_ERRORS,
     EXIT_WARNINGS,
@@ -28,8 +30,7 @@ from swarm_event_listener.doctor_finding import (
     render,
     warning,
 )
-from swarm_event_listener.doctor_options import OPTIONS
-from swarm_event_listener.doctor_supervisord import SYSTEM_PATH
+from swarm_event_listener.doctor.options import OPTIONS
 from tests.operators import disk
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf"
@@ -763,7 +764,8 @@ def test_an_open_port_without_a_password_is_two_findings(look: Look) -> None:
 def open_look(look: Look, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Examine files that everybody can read, wherever the test's directory is."""
     monkeypatch.setattr(
-        "swarm_event_listener.doctor._reachable_mode", lambda path: path.stat().st_mode
+        "swarm_event_listener.doctor.doctor._reachable_mode",
+        lambda path: path.stat().st_mode,
     )
 
     def open_look(*conf: tuple[str, str], **options: object) -> tuple[Finding, ...]:

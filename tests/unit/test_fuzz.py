@@ -8,9 +8,9 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from swarm_event_listener.orders import OrderError
-from swarm_event_listener.orders import decode as decode_order
-from swarm_event_listener.protocol import (
+from swarm_event_listener.supervisord.operator_commands import OrderError
+from swarm_event_listener.supervisord.operator_commands import decode as decode_order
+from swarm_event_listener.supervisord.protocol import (
     HEADER_MAX_CHARS,
     PAYLOAD_MAX_CHARS,
     Communication,
@@ -19,8 +19,8 @@ from swarm_event_listener.protocol import (
     ProtocolError,
     RemoteCommand,
 )
-from swarm_worker.report import BEGIN, END, Report, ReportError, State, encode
-from swarm_worker.report import decode as decode_report
+from swarm_worker.shared.report import BEGIN, END, Report, ReportError, State, encode
+from swarm_worker.shared.report import decode as decode_report
 
 _REPORT: Final = (
     encode(Report(node=1, pid=7, state=State.RUNNING, in_flight=("a/0@1",)))

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener.events import ProcessState, Reported
-from swarm_event_listener.health import Health, Word, health_of
-from swarm_event_listener.node import Node, appeared, reported
-from swarm_event_listener.policy import Policy
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.restart import Phase, Restart
-from swarm_event_listener.restarts import Pace
-from swarm_event_listener.rules import Limits
-from swarm_event_listener.status import Counters, status_of
-from swarm_event_listener.swarm import Swarm
-from swarm_worker.report import ForeignReport, Report, State
+from swarm_event_listener.core.health import Health, Word, health_of
+from swarm_event_listener.core.model.events import ProcessState, Reported
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.model.rules import Limits
+from swarm_event_listener.core.node import Node, appeared, reported
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import Phase, Restart
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.status import Counters, status_of
+from swarm_worker.shared.report import ForeignReport, Report, State
 
 NOW_S = 1000.0
 POLICY = Policy(limits=Limits(polling_ttl_s=5.0), pace=Pace(gap_s=5.0))

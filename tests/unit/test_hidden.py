@@ -5,10 +5,10 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from swarm_worker.hidden import is_secret, without_secrets
-from swarm_worker.lanes import Lanes
-from swarm_worker.progress import Progress
-from swarm_worker.watch import Watch
+from swarm_worker.config.redaction import is_secret, without_secrets
+from swarm_worker.kafka.monitor import Watch
+from swarm_worker.processing.lanes import Lanes
+from swarm_worker.reporting.progress import Progress
 
 PROPERTIES = {
     "sasl.username": "orders",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Closed,
     Closing,
     GroupAdded,
@@ -26,8 +26,8 @@ from swarm_event_listener.events import (
     SupervisorChanged,
     Word,
 )
-from swarm_event_listener.record import Cause
-from swarm_event_listener.restarts import Pace
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Cause
 from tests.simulation import POLICY, World
 
 NODES = 4

@@ -8,11 +8,15 @@ from confluent_kafka import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_worker.app import Route
-from swarm_worker.batch import Batch, message
-from swarm_worker.lane import DEBT_STEP_S, Debt, Lane, Phase, backoff_s
-from swarm_worker.lanes import COMMIT_WITHIN_S, Lanes
-from swarm_worker.room import CAPACITY_BYTES, CAPACITY_MESSAGES, LANE_MESSAGES
+from swarm_worker.app.app import Route
+from swarm_worker.app.batch import Batch, message
+from swarm_worker.processing.backpressure import (
+    CAPACITY_BYTES,
+    CAPACITY_MESSAGES,
+    LANE_MESSAGES,
+)
+from swarm_worker.processing.lane import DEBT_STEP_S, Debt, Lane, Phase, backoff_s
+from swarm_worker.processing.lanes import COMMIT_WITHIN_S, Lanes
 
 NOW_S = 1000.0
 

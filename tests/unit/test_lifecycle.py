@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener import lifecycle, resuming, starting, stopping
-from swarm_event_listener.events import (
+from swarm_event_listener.core.health import Word as HealthWord
+from swarm_event_listener.core.health import health_by_state
+from swarm_event_listener.core.model.events import (
     Answer,
     Answered,
     Closed,
@@ -34,20 +35,19 @@ from swarm_event_listener.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.health import Word as HealthWord
-from swarm_event_listener.health import health_by_state
-from swarm_event_listener.node import (
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.model.rules import Status
+from swarm_event_listener.core.node import (
     Failure,
     appeared,
     is_failing,
     moved,
     reported,
 )
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.restart import Phase, Restart, Step
-from swarm_event_listener.restarts import Pace
-from swarm_event_listener.rules import Status
-from swarm_worker.report import State
+from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
+from swarm_event_listener.core.restart.restart import Phase, Restart, Step
+from swarm_worker.shared.report import State
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"

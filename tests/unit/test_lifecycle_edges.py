@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener import lifecycle, node, resuming, starting, stopping
-from swarm_event_listener.events import (
+from swarm_event_listener.core import node
+from swarm_event_listener.core.model.events import (
     Answer,
     Event,
     FaultCode,
@@ -24,10 +24,11 @@ from swarm_event_listener.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.record import Cause
-from swarm_event_listener.restart import Phase
-from swarm_event_listener.restarts import Pace
-from swarm_event_listener.rules import Status
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Cause
+from swarm_event_listener.core.model.rules import Status
+from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
+from swarm_event_listener.core.restart.restart import Phase
 from tests.simulation import POLICY, World, report
 from tests.unit.test_lifecycle import N0, STOP, hang, in_phase, kinds, said
 

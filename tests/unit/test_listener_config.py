@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from swarm_event_listener.config import (
+from swarm_event_listener.config.config import (
     ListenerSettings,
     complaints,
     fit,
     read_settings,
 )
-from swarm_event_listener.rpc import ProcessConfig
-from swarm_worker.settings import LISTENER, RULES, ConfigError
+from swarm_event_listener.supervisord.rpc import ProcessConfig
+from swarm_worker.shared.settings import LISTENER, RULES, ConfigError
 
 GROUPS = '[listener]\ngroups = ["w"]\n'
 

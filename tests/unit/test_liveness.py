@@ -3,8 +3,8 @@
 import pytest
 
 from swarm_worker import Liveness
-from swarm_worker.liveness import Activity, node_of
-from swarm_worker.report import State
+from swarm_worker.reporting.liveness import Activity, node_of
+from swarm_worker.shared.report import State
 
 
 def activity() -> Activity:

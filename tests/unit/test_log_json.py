@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener import actions
-from swarm_event_listener.events import Level, Say
-from swarm_worker.log_json import JsonFormatter
+from swarm_event_listener.core.model.events import Level, Say
+from swarm_event_listener.listener import actions
+from swarm_worker.shared.log_json import JsonFormatter
 
 
 def line(template: str, *args: object, **more: Any) -> dict[str, Any]:

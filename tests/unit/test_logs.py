@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from swarm_worker import logs
+from swarm_worker.shared import logs
 
 
 @pytest.fixture(autouse=True)

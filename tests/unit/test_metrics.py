@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Measured,
     ProcessInfo,
     ProcessState,
     Reported,
     Surveyed,
 )
-from swarm_event_listener.exposition import exposition
-from swarm_event_listener.family import Family
-from swarm_event_listener.metrics import families
-from swarm_event_listener.metrics_outlet import MetricsOutlet, writer
-from swarm_event_listener.metrics_server import MetricsServer, Snapshot, answer
-from swarm_event_listener.page import Page
-from swarm_event_listener.policy import Policy
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.rules import Limits
-from swarm_event_listener.status import Counters
-from swarm_event_listener.swarm import Swarm
-from swarm_event_listener.totals import Totals
-from swarm_worker.report import Report, State
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.model.rules import Limits
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.metrics.exposition import exposition
+from swarm_event_listener.outlets.metrics.family import Family
+from swarm_event_listener.outlets.metrics.metrics import families
+from swarm_event_listener.outlets.metrics.outlet import MetricsOutlet, writer
+from swarm_event_listener.outlets.metrics.page import Page
+from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot, answer
+from swarm_event_listener.outlets.metrics.totals import Totals
+from swarm_event_listener.outlets.status import Counters
+from swarm_worker.shared.report import Report, State
 
 if TYPE_CHECKING:
     import pytest
@@ -211,7 +211,7 @@ def test_without_its_library_it_is_said_and_the_rest_is_served(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A rebuilt environment without the extra costs the figures, not the swarm."""
-    monkeypatch.delitem(sys.modules, "swarm_event_listener.exposition")
+    monkeypatch.delitem(sys.modules, "swarm_event_listener.outlets.metrics.exposition")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     server = Server(("", 0))
     outlet = MetricsOutlet(server, Page([], wall=str), writer())

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from swarm_worker import offsets
-from swarm_worker.app import Route
-from swarm_worker.lane import Lane
+from swarm_worker.app.app import Route
+from swarm_worker.kafka import offsets
+from swarm_worker.processing.lane import Lane
 
 ROUTE = Route(
     topics=("t",), group="g", handler=lambda _: None, max_retries=None,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_event_listener.events import Ordered, RollCancelled, RollOrdered, Word
-from swarm_event_listener.orders import (
+from swarm_event_listener.core.model.events import (
+    Ordered,
+    RollCancelled,
+    RollOrdered,
+    Word,
+)
+from swarm_event_listener.supervisord.operator_commands import (
     OrderError,
     decode,
     encode,
     encode_roll,
     encode_roll_cancel,
 )
-from swarm_event_listener.protocol import RemoteCommand
+from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 
 def test_what_is_sent_is_what_arrives() -> None:

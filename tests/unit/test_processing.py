@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.app import Route
-from swarm_worker.batch import Batch
-from swarm_worker.lane import Lane
-from swarm_worker.logs import LineFormatter
-from swarm_worker.processing import HandlerPool, Processing
-from swarm_worker.progress import Progress
+from swarm_worker.app.app import Route
+from swarm_worker.app.batch import Batch
+from swarm_worker.processing.handlers import HandlerPool, Processing
+from swarm_worker.processing.lane import Lane
+from swarm_worker.reporting.progress import Progress
+from swarm_worker.shared.logs import LineFormatter
 from tests.eventually import eventually
 from tests.unit.test_lanes import messages
 

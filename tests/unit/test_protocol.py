@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from supervisor.events import RemoteCommunicationEvent
 from supervisor.process import EventListenerPool
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     GroupAdded,
     GroupRemoved,
     ProcessState,
     StateChanged,
     SupervisorChanged,
 )
-from swarm_event_listener.protocol import (
+from swarm_event_listener.supervisord.protocol import (
     HEADER_MAX_CHARS,
     PAYLOAD_MAX_CHARS,
     Beat,

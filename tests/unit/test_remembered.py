@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.node import Failure
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.remembered import remembered
-from swarm_event_listener.restart import Phase, Restart
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.node import Failure
+from swarm_event_listener.core.restart.restart import Phase, Restart
+from swarm_event_listener.storage.restored_state import remembered
 
 NODE = "w:w_00"
 RECORD = Record(

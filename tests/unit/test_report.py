@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.report import (
+from swarm_worker.shared.report import (
     BEGIN,
     END,
     FRAME_MAX_BYTES,

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.channel import Channel, ChannelGone
-from swarm_worker.clock import NodeClock
-from swarm_worker.leash import Leash
-from swarm_worker.report import BEGIN, END, Report, State, decode
-from swarm_worker.reporter import Reporter
-from swarm_worker.schedule import Crossings, Limits, Schedule
+from swarm_worker.process.parent_death import Leash
+from swarm_worker.reporting.channel import Channel, ChannelGone
+from swarm_worker.reporting.clock import NodeClock
+from swarm_worker.reporting.reporter import Reporter
+from swarm_worker.reporting.schedule import Crossings, Limits, Schedule
+from swarm_worker.shared.report import BEGIN, END, Report, State, decode
 
 
 @dataclass

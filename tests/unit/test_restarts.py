@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.restarts import Pace, suspect, unavailable_limit
+from swarm_event_listener.core.model.pacing import Pace, suspect, unavailable_limit
 
 PACE = Pace(gap_s=5.0, max_restarts=3, period_s=100.0, backoff_max_s=60.0)
 

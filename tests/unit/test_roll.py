@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Closing,
     GroupAdded,
     GroupRemoved,
@@ -21,11 +21,11 @@ from swarm_event_listener.events import (
     Stop,
     Word,
 )
-from swarm_event_listener.node import Failure, Node, appeared, reported
-from swarm_event_listener.record import Cause
-from swarm_event_listener.remembered import remembered
-from swarm_event_listener.roll import Roll, RollStep, Turned, advance
-from swarm_worker.report import ForeignReport, State
+from swarm_event_listener.core.model.record import Cause
+from swarm_event_listener.core.node import Failure, Node, appeared, reported
+from swarm_event_listener.core.rolling_restart import Roll, RollStep, Turned, advance
+from swarm_event_listener.storage.restored_state import remembered
+from swarm_worker.shared.report import ForeignReport, State
 from tests.simulation import POLICY, World, report
 
 ORDER = RollOrdered(group="swarm", timeout_s=20.0)

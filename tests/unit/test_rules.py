@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.rules import (
+from swarm_event_listener.core.model.rules import (
     Limits,
     Status,
     Violation,
@@ -18,7 +18,7 @@ from swarm_event_listener.rules import (
     silent,
     troubled,
 )
-from swarm_worker.report import State
+from swarm_worker.shared.report import State
 from tests.simulation import report
 
 LIMITS = Limits(

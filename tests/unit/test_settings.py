@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.settings import (
+from swarm_worker.shared.settings import (
     LISTENER,
     RULES,
     WORKER,

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from swarm_worker.statistics import Figures, Stalls, Steadiness, lag, read
+from swarm_worker.kafka.statistics import Figures, Stalls, Steadiness, lag, read
 
 KEY = ("t", 0)
 IDLE = [KEY]

@@ -11,26 +11,26 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.ctl_arguments import (
+from swarm_event_listener.core.model.events import Ordered, RollOrdered
+from swarm_event_listener.ctl.arguments import (
     COMMANDS,
     ArgumentsError,
     HelpAsked,
     parse,
 )
-from swarm_event_listener.ctl_log import NodeLog
-from swarm_event_listener.ctl_session import LATER, Exit
-from swarm_event_listener.ctl_signals import catches
-from swarm_event_listener.ctl_state import (
+from swarm_event_listener.ctl.node_log import NodeLog
+from swarm_event_listener.ctl.session import LATER, Exit
+from swarm_event_listener.ctl.signals import catches
+from swarm_event_listener.ctl.state import (
     Place,
     StateError,
     place_of,
     read_history,
     read_told,
 )
-from swarm_event_listener.events import Ordered, RollOrdered
-from swarm_event_listener.orders import decode
-from swarm_event_listener.protocol import RemoteCommand
 from swarm_event_listener.supervisorctl import SwarmPlugin, make_ctl
+from swarm_event_listener.supervisord.operator_commands import decode
+from swarm_event_listener.supervisord.protocol import RemoteCommand
 from tests.operators import FULL, LISTENER, World, disk, process, record, told_node
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.ctl_names import choose
-from swarm_event_listener.ctl_stacks import dumps
-from swarm_event_listener.ctl_state import Told
-from swarm_event_listener.ctl_story import history, recent, since, why
-from swarm_event_listener.ctl_view import (
+from swarm_event_listener.ctl.names import choose
+from swarm_event_listener.ctl.stacks import dumps
+from swarm_event_listener.ctl.state import Told
+from swarm_event_listener.ctl.story import history, recent, since, why
+from swarm_event_listener.ctl.table import (
     Row,
     duration,
     is_unknown,

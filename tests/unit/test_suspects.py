@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from swarm_worker.app import Route
-from swarm_worker.batch import Batch
-from swarm_worker.lane import Lane
-from swarm_worker.lanes import Lanes
-from swarm_worker.suspects import (
+from swarm_worker.app.app import Route
+from swarm_worker.app.batch import Batch
+from swarm_worker.processing.lane import Lane
+from swarm_worker.processing.lanes import Lanes
+from swarm_worker.processing.poison import (
     AHEAD_S,
     ProcessDiedError,
     Suspect,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Answer,
     Closed,
     Closing,
@@ -28,11 +28,11 @@ from swarm_event_listener.events import (
     Surveyed,
     Word,
 )
-from swarm_event_listener.record import Cause
-from swarm_event_listener.restarts import Pace
-from swarm_event_listener.rules import Limits, Status
-from swarm_event_listener.swarm import Swarm
-from swarm_worker.report import ForeignReport, Report, State
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.record import Cause
+from swarm_event_listener.core.model.rules import Limits, Status
+from swarm_event_listener.core.swarm import Swarm
+from swarm_worker.shared.report import ForeignReport, Report, State
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"

@@ -5,9 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.totals import COUNTED, REASONS, Totals, reason_of
-from swarm_worker.report import Report, State
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.outlets.metrics.totals import (
+    COUNTED,
+    REASONS,
+    Totals,
+    reason_of,
+)
+from swarm_worker.shared.report import Report, State
 
 NAME = "w:w_00"
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from swarm_event_listener import page
-from swarm_event_listener.events import (
+from swarm_event_listener.core.model.events import (
     Measured,
     ProcessInfo,
     ProcessState,
     Reported,
     Surveyed,
 )
-from swarm_event_listener.page import Page
-from swarm_event_listener.policy import Policy
-from swarm_event_listener.record import Cause, Record
-from swarm_event_listener.status import Counters
-from swarm_event_listener.swarm import Swarm
-from swarm_event_listener.trends import EVERY_S, POINTS, SERIES, Trends
-from swarm_worker.report import Report, State
+from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.metrics import page
+from swarm_event_listener.outlets.metrics.page import Page
+from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, SERIES, Trends
+from swarm_event_listener.outlets.status import Counters
+from swarm_worker.shared.report import Report, State
 
 NAME = "w:w_00"
 NOW_S = 1_000.0

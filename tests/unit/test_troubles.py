@@ -5,7 +5,14 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from swarm_worker.troubles import Kind, LibraryLog, Troubles, advice, kind_of, no_offset
+from swarm_worker.kafka.errors import (
+    Kind,
+    LibraryLog,
+    Troubles,
+    advice,
+    kind_of,
+    no_offset,
+)
 
 logger = logging.getLogger("tests.troubles")
 

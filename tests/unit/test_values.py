@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker import values
-from swarm_worker.values import Reader
+from swarm_worker.shared import parsers as values
+from swarm_worker.shared.parsers import Reader
 
 READERS: dict[str, Reader] = {
     "duration_ms": values.duration_ms,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from swarm_worker.app import Route
-from swarm_worker.batch import message
-from swarm_worker.lane import Lane
-from swarm_worker.lanes import Lanes
-from swarm_worker.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
-from swarm_worker.progress import Progress
-from swarm_worker.watch import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, Watch
+from swarm_worker.app.app import Route
+from swarm_worker.app.batch import message
+from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
+from swarm_worker.kafka.monitor import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, Watch
+from swarm_worker.processing.lane import Lane
+from swarm_worker.processing.lanes import Lanes
+from swarm_worker.reporting.progress import Progress
 
 
 class Clock:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_event_listener.watchdog import (
+from swarm_event_listener.outlets.systemd import (
     HEARD_MAX_S,
     Notifier,
     Watchdog,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.xml_rpc import (
+from swarm_event_listener.supervisord.transport import (
     AnswerError,
     Param,
     SupervisorFault,

@@ -1,0 +1,344 @@
+"""The settings of the event listener: the only reader of its flags and its file.
+
+A flag wins over ``[listener.group.NAME]``, that over ``[listener]``, that over the
+default. ``false`` turns a rule off.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn
+
+from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.rules import Limits
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import Patience
+from swarm_event_listener.supervisord.memory import Metric
+from swarm_event_listener.supervisord.rpc import ProcessConfig
+from swarm_worker.shared.parsers import STATUSES
+from swarm_worker.shared.settings import (
+    LISTENER,
+    RULES,
+    WORKER,
+    ConfigError,
+    Document,
+    Key,
+    load,
+    nearest,
+    read_value,
+)
+
+DEFAULT_FILE: Final = "swarm.toml"
+REPORTS_PER_TIMEOUT: Final = 3  # one late and one lost report are no silence
+METRICS_EXTRA: Final = "pip install 'kafka-consumer-swarm[metrics]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """What holds for the nodes of one group.
+
+    Attributes:
+        policy: How they are judged and treated.
+        memory_metric: What is read of their memory.
+        memory_children: Whether their child processes count.
+    """
+
+    policy: Policy
+    memory_metric: Metric
+    memory_children: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSettings:
+    """All that a user may choose.
+
+    Attributes:
+        groups: The groups to watch, by name.
+        state_dir: Directory of journal and status.
+        metrics: Address of the metrics endpoint; None without one.
+        log_level: Least level of what is logged.
+        log_format: ``text`` or ``json``.
+    """
+
+    groups: Mapping[str, GroupSettings]
+    state_dir: Path
+    metrics: tuple[str, int] | None
+    log_level: str
+    log_format: str
+
+
+# --- flags ----------------------------------------------------------------------------
+
+# Flags named as their key, and what stands for the value in --help.
+_FLAGS: Final = {
+    "groups": "A,B",
+    "memory_limit": "MB",
+    "consuming_ttl": "MS",
+    "polling_ttl": "MS",
+    "stability_ttl": "MS",
+    "node_report_timeout": "MS",
+    "node_restart_timeout": "MS",
+    "shutdown_timeout": "MS",
+    "metrics": "HOST:PORT",
+    "state_dir": "DIR",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="swarm-event-listener",
+        allow_abbrev=False,
+        description="Judge the reports of a swarm and restart what is unwell. Runs as "
+        "an [eventlistener:x] of supervisord.",
+        epilog='Times are whole milliseconds or texts such as "90s", memory is whole '
+        'MB or a text such as "2GB"; false turns a rule off. A flag wins over '
+        "[listener.group.NAME], that over [listener], that over the default in "
+        "parentheses.",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"the settings (./{DEFAULT_FILE})"
+    )
+    for key, metavar in _FLAGS.items():
+        flag = "--" + key.replace("_", "-")
+        parser.add_argument(flag, metavar=metavar, help=LISTENER[key].help)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="record what would be restarted, restart nothing",
+    )
+    return parser
+
+
+# --- reading --------------------------------------------------------------------------
+
+
+def read_settings(
+    argv: Sequence[str], environ: Mapping[str, str], *, cwd: Path
+) -> ListenerSettings:
+    """Read flags and file.
+
+    Args:
+        argv: The arguments without the program's name.
+        environ: Where ``${NAME}`` is looked up.
+        cwd: What relative flags are relative to.
+
+    Raises:
+        ConfigError: Something cannot be used; says what, where and what to change.
+        SystemExit: For ``--help``.
+    """
+    arguments = vars(_parser().parse_args(argv))
+    document = _document(arguments["config"], cwd)
+    flags = _read_flags(arguments, cwd)
+    section = document.section("listener", LISTENER, environ)
+    names = flags.get("groups") or section.get("groups") or ()
+    _check_groups(names, section.get("group", {}))
+    chosen = {**section, **flags}
+    settings = ListenerSettings(
+        groups={
+            name: _group_settings(
+                _layers(document, name, environ, flags=flags, section=section)
+            )
+            for name in names
+        },
+        state_dir=Path(chosen.get("state_dir") or document.path.parent / "run"),
+        metrics=chosen.get("metrics"),
+        log_level=chosen.get("log_level", LISTENER["log_level"].default),
+        log_format=chosen.get("log_format", LISTENER["log_format"].default),
+    )
+    _check_report_timeouts(settings, document, environ)
+    return settings
+
+
+def _document(given: str | None, cwd: Path) -> Document:
+    """Give the file; without ``--config`` there need not be one, flags can do."""
+    path = cwd / (given or DEFAULT_FILE)
+    if given is None and not path.exists():
+        return Document(path, {})
+    return load(path)
+
+
+def _read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
+    flags = {
+        key: _read_flag(key, LISTENER[key], arguments[key], cwd)
+        for key in _FLAGS
+        if arguments[key] is not None
+    }
+    if arguments["dry_run"]:
+        flags["dry_run"] = STATUSES
+    return flags
+
+
+def _read_flag(key: str, schema: Key, value: str, cwd: Path) -> Any:  # noqa: ANN401
+    flag = "--" + key.replace("_", "-")
+    read = read_value(flag, schema, False if value == "false" else value)
+    return str(cwd / read) if schema.is_path else read
+
+
+def _layers(
+    document: Document,
+    group: str,
+    environ: Mapping[str, str],
+    *,
+    flags: Mapping[str, Any],
+    section: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Give the rule keys of one group, each from the first layer that has it."""
+    own = document.section(f"listener.group.{group}", RULES, environ)
+    layers = (section, own, flags)
+    values = {key: schema.default for key, schema in RULES.items()}
+    for layer in layers:
+        values.update((key, layer[key]) for key in RULES if key in layer)
+    for key in ("consuming_ttl", "polling_ttl", "stability_ttl", "boot_ttl"):
+        if values[key] == 0:
+            raise ConfigError(
+                f"{key} of group {group!r}: expected more than 0 ms, got 0; "
+                "false turns the rule off"
+            )
+    return values
+
+
+def _group_settings(values: Mapping[str, Any]) -> GroupSettings:
+    return GroupSettings(
+        policy=_policy(values),
+        memory_metric=values["memory_metric"],
+        memory_children=values["memory_children"],
+    )
+
+
+def _policy(values: Mapping[str, Any]) -> Policy:
+    megabytes = values["memory_limit"]
+    return Policy(
+        limits=Limits(
+            report_timeout_s=_seconds(values["node_report_timeout"]),
+            boot_ttl_s=_seconds(values["boot_ttl"]),
+            polling_ttl_s=_ttl(values["polling_ttl"]),
+            consuming_ttl_s=_ttl(values["consuming_ttl"]),
+            memory_limit_bytes=None if megabytes is None else megabytes * 2**20,
+            memory_samples=values["memory_samples"],
+            stability_ttl_s=_ttl(values["stability_ttl"]),
+        ),
+        pace=Pace(
+            gap_s=values["node_restart_timeout"] / 1000,
+            max_restarts=values["max_restarts"],
+            period_s=values["restart_period"] / 1000,
+            backoff_max_s=values["restart_backoff_max"] / 1000,
+        ),
+        patience=Patience(shutdown_timeout_s=values["shutdown_timeout"] / 1000),
+        max_unavailable=values["max_unavailable"],
+        dry_run=frozenset(values["dry_run"]),
+    )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _ttl(value: int | Literal["node"] | None) -> float | Literal["node"] | None:
+    return "node" if value == "node" else _seconds(value)
+
+
+# --- checks ---------------------------------------------------------------------------
+
+
+def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
+    if not names:
+        raise ConfigError(
+            "no group to watch: name supervisord's groups with --groups A,B or "
+            "[listener] groups"
+        )
+    for name in tables:
+        if name not in names:
+            raise ConfigError(
+                f"[listener.group.{name}]: {name!r} is not in [listener] groups "
+                f"({', '.join(names)}){nearest(name, names)}"
+            )
+
+
+def _check_report_timeouts(
+    settings: ListenerSettings, document: Document, environ: Mapping[str, str]
+) -> None:
+    worker = document.section("worker", WORKER, environ, only=["liveness_interval"])
+    interval_ms = worker.get("liveness_interval", WORKER["liveness_interval"].default)
+    least_s = REPORTS_PER_TIMEOUT * interval_ms / 1000
+    for name, group in settings.groups.items():
+        timeout_s = group.policy.limits.report_timeout_s
+        if timeout_s is not None and timeout_s < least_s:
+            raise ConfigError(
+                f"node_report_timeout of group {name!r}: expected at least "
+                f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "
+                f"({REPORTS_PER_TIMEOUT} x {interval_ms} ms), got {timeout_s:g} s"
+            )
+
+
+def fit(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+) -> ListenerSettings:
+    """Give the settings with what supervisord's own configuration adds to them.
+
+    Raises:
+        ConfigError: A group is unknown, or supervisord would KILL too early.
+    """
+    groups = {
+        name: _fit_group(name, group, configs)
+        for name, group in settings.groups.items()
+    }
+    return replace(settings, groups=groups)
+
+
+def _fit_group(
+    name: str, group: GroupSettings, configs: Sequence[ProcessConfig]
+) -> GroupSettings:
+    own = [config for config in configs if config.group == name]
+    if not own:
+        known = sorted({config.group for config in configs})
+        raise ConfigError(
+            f"[listener] groups: supervisord has no group {name!r}, but "
+            f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
+        )
+    policy = group.policy
+    for config in own:
+        if policy.patience.shutdown_timeout_s > config.stop_wait_s:
+            raise ConfigError(
+                f"shutdown_timeout of {config.name}: its stopwaitsecs is "
+                f"{config.stop_wait_s:g} s, so supervisord would KILL it before the "
+                f"{policy.patience.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
+            )
+    longest_s = max(config.stop_wait_s for config in own)
+    patience = replace(policy.patience, stop_wait_s=longest_s)
+    return replace(group, policy=replace(policy, patience=patience))
+
+
+def complaints(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+) -> list[str]:
+    """Give what an operator must change although supervision can begin."""
+    return [
+        complaint
+        for name in settings.groups
+        for complaint in _complaints(name, [c for c in configs if c.group == name])
+    ]
+
+
+def _complaints(group: str, configs: Sequence[ProcessConfig]) -> list[str]:
+    found: list[str] = []
+    if any(config.capture_max_bytes == 0 for config in configs):
+        found.append(
+            f"group {group}: stdout_capture_maxbytes is 0, so no report can arrive; "
+            "set stdout_capture_maxbytes=64KB in its [program:x]"
+        )
+    if any(config.redirect_stderr for config in configs):
+        found.append(
+            f"group {group}: redirect_stderr=true lets prints forge reports; "
+            "set redirect_stderr=false in its [program:x]"
+        )
+    return found

@@ -1,0 +1,48 @@
+"""What is said, once, about a group as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.guards import in_outage, is_mute
+from swarm_event_listener.core.model.events import Level, Say
+from swarm_event_listener.core.node_table import Table
+
+
+class Herald:
+    """Says when a group's trouble begins, and when it has ended."""
+
+    def __init__(self, table: Table, reporting: set[str]) -> None:
+        """Look at the groups of a table; ``reporting`` are those that ever reported."""
+        self._table = table
+        self._reporting = reporting
+        self._said: set[tuple[str, str]] = set()
+
+    def look(self, *, now_s: float) -> Iterator[Say]:
+        """Look at each group."""
+        for group in self._table.policies:
+            yield from self._say(
+                group,
+                lines.outage(group),
+                while_true=in_outage(self._table, group),
+                ended="outage_over",
+            )
+            yield from self._say(
+                group,
+                lines.never_reported(group),
+                while_true=group not in self._reporting
+                and is_mute(self._table, group, now_s=now_s),
+                ended="group_reports",
+            )
+
+    def _say(
+        self, group: str, say: Say, *, while_true: bool, ended: str
+    ) -> Iterator[Say]:
+        key = (group, say.event)
+        if while_true and key not in self._said:
+            self._said.add(key)
+            yield say
+        elif not while_true and key in self._said:
+            self._said.remove(key)
+            yield Say(level=Level.INFO, event=ended, fields={"group": group})

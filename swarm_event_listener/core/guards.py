@@ -1,0 +1,42 @@
+"""What speaks against a restart that a rule asks for, seen over a whole group."""
+
+from __future__ import annotations
+
+from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.model.pacing import unavailable_limit
+from swarm_event_listener.core.model.rules import is_outage
+from swarm_event_listener.core.node_table import Group, Table
+from swarm_event_listener.core.restart import lifecycle
+
+
+def in_outage(table: Table, group: str) -> bool:
+    """Tell whether so many nodes have trouble with Kafka that it is Kafka's own."""
+    of = table.group(group)
+    return is_outage(len(of.troubled), len(of.names))
+
+
+def free_places(
+    table: Table, group: str, max_unavailable: int | None, *, now_s: float
+) -> int:
+    """Give how many more nodes of a group may be taken down by our hand."""
+    of = table.group(group)
+    moment = (now_s, of.change_count)
+    if of.counted is None or of.counted[0] != moment:
+        of.counted = (moment, _taken_count(table, of, now_s=now_s))
+    return unavailable_limit(max_unavailable, node_count=len(of.names)) - of.counted[1]
+
+
+def _taken_count(table: Table, of: Group, *, now_s: float) -> int:
+    return sum(
+        node.restart is not None and lifecycle.holds_place(node.restart, now_s=now_s)
+        for node in table.of(of.by_our_hand)
+    )
+
+
+def is_mute(table: Table, group: str, *, now_s: float) -> bool:
+    """Tell whether a group that never reported should have done so by now."""
+    timeout_s = table.policies[group].limits.report_timeout_s
+    return timeout_s is not None and any(
+        node.state is ProcessState.RUNNING and now_s - node.seen_at_s > timeout_s
+        for node in table.of(table.group(group).names)
+    )

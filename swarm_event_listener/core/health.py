@@ -1,0 +1,123 @@
+"""How a node is, in one word: what an operator reads, and a monitoring check asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.node import Node, has_recovered, violations
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import Phase, Restart
+from swarm_worker.shared.report import Report, State
+
+
+class Word(StrEnum):
+    """The words for a node's health. `HEALTHY` alone is well."""
+
+    HEALTHY = "healthy"
+    BOOTING = "booting"  # its process is there, and not in its group (yet)
+    UNHEALTHY = "unhealthy"  # it breaks a rule, or is down for good
+    WAITING = "waiting"  # a restart is due: for its turn, an outage's end, or the gap
+    STOPPING = "stopping"
+    BACKING_OFF = "backing off"  # down for longer, because it fails too often
+    QUIET = "quiet"  # takes no new work, by an operator's word
+    HELD = "held"  # out of the rules, by an operator's word
+    STOPPED = "stopped by operator"
+    UNKNOWN = "unknown"  # nobody has told lately
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A word, and what a person would ask next; empty where the word says all."""
+
+    word: Word
+    why: str = ""
+
+
+_BY_STATE: Final = {
+    ProcessState.STOPPED: Health(Word.STOPPED),
+    ProcessState.STOPPING: Health(Word.STOPPING),
+    ProcessState.BACKOFF: Health(
+        Word.BACKING_OFF, "its start failed; supervisord tries again"
+    ),
+    ProcessState.EXITED: Health(
+        Word.UNHEALTHY, "it exited, and supervisord leaves it down; see its log"
+    ),
+    ProcessState.FATAL: Health(Word.UNHEALTHY, "supervisord gave it up; see its log"),
+    ProcessState.UNKNOWN: Health(Word.UNHEALTHY, "supervisord lost track of it"),
+}
+
+
+def health_of(
+    node: Node, policy: Policy, *, now_s: float, silence_counts: bool
+) -> Health:
+    """Tell how a node is.
+
+    Args:
+        node: The node.
+        policy: That of its group.
+        now_s: Now.
+        silence_counts: False while no node of its group has ever reported.
+    """
+    if node.restart is not None:
+        return _in_restart(node.restart, gap_s=policy.pace.gap_s)
+    if node.state in _BY_STATE:
+        return _BY_STATE[node.state]
+    broken = violations(node, policy.limits, now_s=now_s, silence_counts=silence_counts)
+    reasons = "; ".join(violation.reason for violation in broken)
+    if node.is_held:
+        return Health(Word.HELD, reasons)
+    if broken and node.waiting_since_s is not None:
+        return Health(Word.WAITING, reasons)
+    if broken:
+        return Health(Word.UNHEALTHY, reasons)
+    return _unbroken(node)
+
+
+def health_by_state(state: ProcessState) -> Health:
+    """Tell how a node is of which nothing is known but its process's state."""
+    return _BY_STATE.get(state, Health(Word.BOOTING, "no report yet"))
+
+
+def _in_restart(restart: Restart, *, gap_s: float) -> Health:
+    why = restart.record.reason
+    match restart.phase:
+        case Phase.INTENDED | Phase.EVIDENCE | Phase.READY | Phase.STOPPING:
+            return Health(Word.STOPPING, why)
+        case Phase.DOWN if restart.record.pause_s > gap_s:
+            return Health(Word.BACKING_OFF, why)
+        case Phase.DOWN:
+            return Health(Word.WAITING, why)
+        case Phase.STARTING | Phase.RECOVERING:
+            return Health(Word.BOOTING, why)
+
+
+def _unbroken(node: Node) -> Health:
+    report = node.report
+    if report is None:
+        return _unheard(node)
+    if report.state is State.STOPPING:
+        return Health(Word.STOPPING)
+    why = _keeps_from_work(report)
+    if report.state is State.QUIET:
+        return Health(Word.QUIET, why)
+    if why or not has_recovered(node):
+        return Health(Word.BOOTING, why)
+    return Health(Word.HEALTHY)
+
+
+def _unheard(node: Node) -> Health:
+    """Tell of a node that has not told of itself, or not in our version."""
+    if has_recovered(node):
+        return Health(Word.HEALTHY)
+    return Health(Word.BOOTING, "" if node.is_known else "no report yet")
+
+
+def _keeps_from_work(report: Report) -> str:
+    if report.brokers_up == 0:
+        return "no broker answers"
+    if report.awaits_id:
+        return "Kafka holds its id for its predecessor"
+    return report.not_joined

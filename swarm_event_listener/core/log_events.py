@@ -1,0 +1,142 @@
+"""What the core says: the lines of the log, as events with their figures."""
+
+from __future__ import annotations
+
+from swarm_event_listener.core.model.events import Level, Say
+from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.rules import Violation
+from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.rolling_restart import Roll
+
+Found = tuple[Violation, ...]
+
+
+def left_down(name: str, pid: int | None) -> Say:
+    """A node exited with a code that is for a person to read."""
+    return Say(
+        level=Level.ERROR,
+        event="node_exited_for_good",
+        fields={
+            "node": name,
+            "pid": pid,
+            "do": "its exit code is one of the program's exitcodes, so supervisord"
+            " leaves it down; see its log, then supervisorctl start",
+        },
+    )
+
+
+def rolling(rolled: Roll, event: str) -> Say:
+    """A rolling restart moved on."""
+    return Say(
+        level=Level.ERROR if rolled.failure else Level.INFO,
+        event=event,
+        fields={
+            "group": rolled.group,
+            "waiting": len(rolled.waiting),
+            "turned": ",".join(turned.name for turned in rolled.turned),
+            "done": len(rolled.done),
+            "skipped": len(rolled.skipped),
+            "held": len(rolled.held),
+            "failure": rolled.failure,
+        },
+    )
+
+
+def reasons(found: Found) -> str:
+    """Give all that is wrong, in rank order."""
+    return "; ".join(violation.reason for violation in found)
+
+
+def begun(record: Record, event: str) -> Say:
+    """A restart begins, or would begin in a dry run."""
+    return Say(
+        level=Level.WARNING,
+        event=event,
+        fields={
+            "node": record.node,
+            "pid": record.pid,
+            "cause": record.cause.value,
+            "status": record.status,
+            "reason": record.reason,
+            "in_flight": ",".join(record.in_flight),
+            "suspect": record.suspect,
+            "rss_mb": record.rss_mb,
+            "pause_s": record.pause_s,
+        },
+    )
+
+
+def waits(node: Node, found: Found) -> Say:
+    """A restart has to wait, for the governor or the end of an outage."""
+    return Say(
+        level=Level.WARNING,
+        event="restart_waits",
+        fields={
+            "node": node.name,
+            "pid": node.pid,
+            "status": found[0].status.value,
+            "reason": reasons(found),
+        },
+    )
+
+
+def below_boot_size(node: Node, found: Found) -> Say:
+    """A node that never handled a message is over its memory limit."""
+    return Say(
+        level=Level.ERROR,
+        event="memory_limit_below_boot_size",
+        fields={"node": node.name, "pid": node.pid, "reason": reasons(found)},
+    )
+
+
+def suspected(node: Node, message: str | None) -> Say:
+    """A node died so many times with the same message in its hands."""
+    return Say(
+        level=Level.ERROR,
+        event="message_suspected",
+        fields={
+            "node": node.name,
+            "pid": node.pid,
+            "suspect": message,
+            "do": "look at this message: the node died each time while it was in"
+            " flight; dead_letter and max_retries do not help where a process dies",
+        },
+    )
+
+
+def held(node: Node) -> Say:
+    """An operator took a node out of the rules, or gave it back."""
+    return Say(
+        level=Level.INFO,
+        event="node_held" if node.is_held else "node_released",
+        fields={"node": node.name, "pid": node.pid},
+    )
+
+
+def roll_refused(group: str, why: str) -> Say:
+    """A rolling restart cannot begin."""
+    return Say(
+        level=Level.WARNING, event="roll_refused", fields={"group": group, "why": why}
+    )
+
+
+def outage(group: str) -> Say:
+    """Half of a group has trouble with Kafka."""
+    return Say(
+        level=Level.ERROR,
+        event="outage_guard_holds_fire",
+        fields={"group": group, "held_statuses": "1,2,4"},
+    )
+
+
+def never_reported(group: str) -> Say:
+    """No node of a group has ever reported, though it should have."""
+    return Say(
+        level=Level.ERROR,
+        event="group_never_reported",
+        fields={
+            "group": group,
+            "do": "check stdout_capture_maxbytes and that its nodes report;"
+            " silence is not acted on before the first report",
+        },
+    )

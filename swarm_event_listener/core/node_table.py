@@ -1,0 +1,122 @@
+"""The nodes of all watched groups, and their restarts' steps.
+
+It keeps count while nodes are put, so that what is asked at each report, tick and turn
+of the listener does not cost a look at every node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from swarm_event_listener.core.model.events import Action, ProcessState
+from swarm_event_listener.core.model.rules import troubled
+from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
+
+
+class Group:
+    """Which nodes of a group are what, by name."""
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self.names: set[str] = set()
+        self.troubled: set[str] = set()  # with Kafka, as they last told
+        self.by_our_hand: set[str] = set()  # in a restart that may need a place
+        self.change_count = 0  # grows whenever nodes or their restarts change
+        self.counted: tuple[tuple[float, int], int] | None = None  # places taken
+
+
+class Table:
+    """All nodes by name, and the policy of each."""
+
+    def __init__(self, policies: Mapping[str, Policy]) -> None:
+        """Start without nodes."""
+        self.policies = policies
+        self.nodes: dict[str, Node] = {}
+        self.failure_count = 0  # grows whenever a node's failures change
+        self._groups = {group: Group() for group in policies}
+        self._pressing: set[str] = set()
+
+    def __iter__(self) -> Iterator[Node]:
+        """Give the nodes of this moment: they may be put while one looks at them."""
+        return iter(list(self.nodes.values()))
+
+    def put(self, node: Node) -> None:
+        """Keep a node as it is now."""
+        name, old = node.name, self.nodes.get(node.name)
+        self.nodes[name] = node
+        if old is None or old.failures is not node.failures:
+            self.failure_count += 1
+        restart, group = node.restart, self._groups[node.group]
+        group.names.add(name)
+        _keep(
+            self._pressing,
+            name,
+            is_in=restart is not None or node.silent_since_s is not None,
+        )
+        if old is None or old.restart is not restart:
+            group.change_count += 1
+            is_ours = restart is not None and restart.record.cause in BY_OUR_HAND
+            _keep(group.by_our_hand, name, is_in=is_ours)
+        if old is None or old.report is not node.report or old.state != node.state:
+            _keep(group.troubled, name, is_in=self._is_troubled(node))
+
+    def _is_troubled(self, node: Node) -> bool:
+        limits = self.policies[node.group].limits
+        return (
+            node.report is not None
+            and node.state is ProcessState.RUNNING
+            and troubled(node.report, limits)
+        )
+
+    def pop(self, name: str) -> Node:
+        """Forget a node; give it as it was."""
+        node = self.nodes.pop(name)
+        group = self._groups[node.group]
+        for names in (
+            self._pressing,
+            group.names,
+            group.troubled,
+            group.by_our_hand,
+        ):
+            names.discard(name)
+        group.change_count += 1
+        return node
+
+    def group(self, group: str) -> Group:
+        """Give which nodes of a group are what."""
+        return self._groups[group]
+
+    def of(self, names: AbstractSet[str]) -> list[Node]:
+        """Give these nodes."""
+        return [self.nodes[name] for name in names]
+
+    def pressing(self) -> list[Node]:
+        """Give the nodes that are in a restart or found silent."""
+        return self.of(self._pressing)
+
+    def policy(self, node: Node) -> Policy:
+        """Give the policy of a node's group."""
+        return self.policies[node.group]
+
+    def step(self, name: str, advance: Callable[[Restart], Step]) -> Iterable[Action]:
+        """Let the restart of a node, if there is one, take a step."""
+        node = self.nodes.get(name)
+        if node is None or node.restart is None:
+            return ()
+        return self.take(node, advance(node.restart))
+
+    def take(self, node: Node, step: Step) -> Iterable[Action]:
+        """Keep what a restart came to; give what is to be done."""
+        self.put(replace(node, restart=step.restart))
+        return step.actions
+
+
+def _keep(names: set[str], name: str, *, is_in: bool) -> None:
+    if is_in:
+        names.add(name)
+    else:
+        names.discard(name)

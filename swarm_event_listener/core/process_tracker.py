@@ -1,0 +1,183 @@
+"""What supervisord says of the nodes' processes: each change, and whole surveys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.healing import Healing
+from swarm_event_listener.core.model.events import (
+    Action,
+    ProcessInfo,
+    ProcessState,
+    StateChanged,
+    Surveyed,
+    group_of,
+)
+from swarm_event_listener.core.model.record import Cause
+from swarm_event_listener.core.node import (
+    Failure,
+    Node,
+    appeared,
+    failed,
+    moved,
+    suspect_of,
+)
+from swarm_event_listener.core.node_table import Table
+from swarm_event_listener.core.restart import lifecycle, resuming
+from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
+
+# A node's exit codes that supervisord is told to leave alone: configuration, fenced.
+FOR_A_PERSON: Final = frozenset({78, 5})
+
+
+@dataclass(slots=True, kw_only=True)
+class Inheritance:
+    """What is still to be taken over from an earlier listener.
+
+    Attributes:
+        intents: Restarts that it had begun, by node.
+        failures: Recent failures, by node.
+        held: Names of nodes that an operator took out of the rules, known or not: a
+            hold outlives the removal of its group.
+    """
+
+    intents: dict[str, Restart] = field(default_factory=dict)
+    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+
+class Processes:
+    """Follows the nodes into their states."""
+
+    def __init__(self, table: Table, healing: Healing, left: Inheritance) -> None:
+        """Start without nodes."""
+        self._table = table
+        self._healing = healing
+        self._left = left
+
+    def changed(self, event: StateChanged, *, now_s: float) -> Iterator[Action]:
+        """A process changed its state."""
+        if group_of(event.name) not in self._table.policies:
+            return
+        node = self._table.nodes.get(event.name)
+        if node is None:
+            self._appeared(event.name, event.state, event.pid, now_s=now_s)
+            return
+        if _is_late(node, event):
+            return
+        yield from self._moved(node, event.state, event.pid, now_s=now_s)
+        if event.state is ProcessState.EXITED and event.expected:
+            yield lines.left_down(event.name, event.pid)
+
+    def surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
+        """All processes were listed: those that are missing are no more."""
+        watched = {
+            info.name: info
+            for info in event.processes
+            if group_of(info.name) in self._table.policies
+        }
+        for name in self._table.nodes.keys() - watched.keys():
+            yield from self._removed(name)
+        for name, info in watched.items():
+            known = self._table.nodes.get(name)
+            if known is None:
+                yield from self._found(info, now_s=now_s)
+            elif (known.state, known.pid) != (info.state, info.pid):
+                yield from self._moved(known, info.state, info.pid, now_s=now_s)
+            else:
+                yield from self._saw(name, info.state, info.pid, now_s=now_s)
+        while self._left.intents:  # of nodes that are no more
+            _, intent = self._left.intents.popitem()
+            yield from lifecycle.removed(intent).actions
+
+    def group_removed(self, group: str) -> list[Action]:
+        """A group went: its nodes are forgotten."""
+        names = [name for name in self._table.nodes if group_of(name) == group]
+        return [action for name in names for action in self._removed(name)]
+
+    def _appeared(
+        self, name: str, state: ProcessState, pid: int | None, *, now_s: float
+    ) -> Node:
+        node = replace(
+            appeared(name, state, pid, now_s=now_s),
+            is_held=name in self._left.held,
+            failures=self._left.failures.pop(name, ()),
+        )
+        self._table.put(node)
+        return node
+
+    def _found(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
+        """Take in a node, and what an earlier listener had begun with it."""
+        node = self._appeared(info.name, info.state, info.pid, now_s=now_s)
+        intent = self._left.intents.pop(info.name, None)
+        if intent is not None:
+            yield from self._resumed(node, intent, info, now_s=now_s)
+        if info.state is ProcessState.EXITED and info.exit_code in FOR_A_PERSON:
+            yield lines.left_down(info.name, info.pid)  # before we could hear of it
+        yield from self._healing.take_over(self._table.nodes[info.name], now_s=now_s)
+
+    def _resumed(
+        self, node: Node, intent: Restart, info: ProcessInfo, *, now_s: float
+    ) -> Iterator[Action]:
+        policy = self._table.policy(node)
+        step = resuming.resume(intent, info, patience=policy.patience, now_s=now_s)
+        is_to_stop = step.restart is not None and step.restart.phase is Phase.READY
+        if policy.only_watches and is_to_stop:  # what is down comes up all the same
+            step = dropped(intent, "the listener only watches (dry run)")
+        yield from self._table.take(node, step)
+        if node.is_held:
+            yield from self._table.step(
+                node.name, partial(lifecycle.held, is_held=True)
+            )
+
+    def _moved(
+        self, node: Node, state: ProcessState, pid: int | None, *, now_s: float
+    ) -> Iterator[Action]:
+        """Follow a node into its state, and take over where supervisord would fail."""
+        if _is_own_death(node, state):
+            pace = self._table.policy(node).pace
+            suspect, node = suspect_of(node, pace), failed(node, pace, now_s=now_s)
+            if suspect_of(node, pace) not in {None, suspect}:
+                yield lines.suspected(node, suspect_of(node, pace))
+        self._table.put(moved(node, state, pid, now_s=now_s))
+        yield from self._saw(node.name, state, pid, now_s=now_s)
+        yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
+
+    def _removed(self, name: str) -> Iterator[Action]:
+        node = self._table.pop(name)
+        if node.restart:
+            yield from lifecycle.removed(node.restart).actions
+
+    def _saw(
+        self, name: str, state: ProcessState, pid: int | None, *, now_s: float
+    ) -> Iterable[Action]:
+        """Tell a restart under way what its process is doing."""
+        patience = self._table.policy(self._table.nodes[name]).patience
+        return self._table.step(
+            name,
+            partial(
+                lifecycle.seen, state=state, pid=pid, patience=patience, now_s=now_s
+            ),
+        )
+
+
+def _is_late(node: Node, event: StateChanged) -> bool:
+    """An event about a former process, delivered after a survey told of the present."""
+    is_end = event.state not in {ProcessState.STARTING, ProcessState.RUNNING}
+    return is_end and bool(event.pid and node.pid and event.pid != node.pid)
+
+
+def _is_own_death(node: Node, state: ProcessState) -> bool:
+    """Tell whether a node died by itself, not in a stop of ours, and is not counted."""
+    if state not in {ProcessState.EXITED, ProcessState.BACKOFF} or node.state is state:
+        return False
+    if node.restart is None:
+        return True
+    phase, cause = node.restart.phase, node.restart.record.cause
+    if phase in {Phase.INTENDED, Phase.EVIDENCE, Phase.READY}:
+        return cause is not Cause.RULE  # whose restart counted it when it began
+    return phase not in {Phase.STOPPING, Phase.DOWN}

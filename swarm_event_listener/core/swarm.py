@@ -1,0 +1,365 @@
+"""The swarm as one state machine: what happened and ``now_s`` in, what to do out.
+
+It follows all nodes of the watched groups, lets their restarts take their steps
+(`lifecycle`), begins new ones where rules are broken (`healing`) and where an operator
+wants a group restarted (`rolling`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, assert_never
+
+from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.group_alerts import Herald
+from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
+from swarm_event_listener.core.model.events import (
+    Action,
+    Answered,
+    Closed,
+    Closing,
+    Event,
+    GroupAdded,
+    GroupRemoved,
+    Journaled,
+    Level,
+    Lost,
+    Measured,
+    Note,
+    Ordered,
+    ProcessState,
+    Reported,
+    RollCancelled,
+    RollOrdered,
+    Say,
+    Stalled,
+    StateChanged,
+    SupervisorChanged,
+    Survey,
+    Surveyed,
+    Tick,
+    Word,
+)
+from swarm_event_listener.core.node import (
+    Failure,
+    Node,
+    has_recovered,
+    is_of_this_process,
+    measured,
+    reported,
+    suspect_of,
+)
+from swarm_event_listener.core.node_table import Table
+from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.process_tracker import Inheritance, Processes
+from swarm_event_listener.core.restart import lifecycle, stopping
+from swarm_event_listener.core.restart.restart import Restart
+from swarm_event_listener.core.rolling_restart import Roll
+from swarm_event_listener.core.rolls import Rolling
+
+SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What an earlier listener of the same supervisord left behind.
+
+    Attributes:
+        intents: Restarts that it had begun.
+        failures: Per node, its recent failures, oldest first.
+        held: Nodes that an operator took out of the rules.
+        reporting_groups: Groups whose nodes have ever reported.
+        rolls: Rolling restarts under way.
+    """
+
+    intents: tuple[Restart, ...] = ()
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    reporting_groups: frozenset[str] = frozenset()
+    rolls: tuple[Roll, ...] = ()
+
+
+class Swarm:
+    """All watched nodes. Every method is a decision: nothing here waits or acts."""
+
+    def __init__(
+        self, policies: Mapping[str, Policy], remembered: Remembered | None = None
+    ) -> None:
+        """Start without nodes; the first `Surveyed` brings them.
+
+        Args:
+            policies: One for each watched group.
+            remembered: What is left of an earlier listener.
+        """
+        left = remembered or Remembered()
+        reporting = set(left.reporting_groups)
+        self._held = set(left.held)
+        self._table = Table(policies)
+        self._healing = Healing(self._table, reporting)
+        self._rolling = Rolling(self._table, self._healing, left.rolls)
+        self._herald = Herald(self._table, reporting)
+        self._processes = Processes(
+            self._table,
+            self._healing,
+            Inheritance(
+                intents={intent.name: intent for intent in left.intents},
+                failures=dict(left.failures),
+                held=self._held,
+            ),
+        )
+        self._noted = self._note()
+        self._told_of = self._pressing_facts()
+        self._failures_told_of = self._table.failure_count
+        self._asked_at_s: float | None = None  # the last survey
+        self._ticked_at_s = 0.0
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes by name, to look at."""
+        return self._table.nodes
+
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        """How each watched group is judged."""
+        return self._table.policies
+
+    @property
+    def reporting_groups(self) -> frozenset[str]:
+        """The groups whose nodes have ever reported."""
+        return frozenset(self._healing.reporting)
+
+    @property
+    def rolls(self) -> Mapping[str, Roll]:
+        """The rolling restarts by group, under way or how the last one ended."""
+        return self._rolling.rolls
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a closing listener leaves no node down behind it."""
+        return not any(
+            node.restart and lifecycle.is_unsettled(node.restart)
+            for node in self._table
+        )
+
+    def wake_at_s(self) -> float | None:
+        """Give when a `Tick` is due at the latest; None: whenever the next one is."""
+        due = [at_s for n in self._table.pressing() for at_s in self._due_at_s(n)]
+        return min(due, default=None)
+
+    def _due_at_s(self, node: Node) -> Iterator[float]:
+        if node.restart:
+            patience = self._table.policy(node).patience
+            at_s = lifecycle.wake_at_s(node.restart, patience=patience)
+            if at_s is not None:
+                yield at_s
+        else:
+            confirmed_at_s = (node.silent_since_s or 0.0) + SILENCE_CONFIRMED_S
+            if confirmed_at_s > self._ticked_at_s:
+                yield confirmed_at_s
+
+    def handle(self, event: Event, *, now_s: float) -> list[Action]:
+        """Decide what follows from an event.
+
+        What must survive the listener is noted before anything that follows from it.
+
+        Args:
+            event: What happened.
+            now_s: CLOCK_MONOTONIC; never less than in the call before.
+        """
+        actions = list(self._decide(event, now_s=now_s))
+        if self._has_news(is_tick=isinstance(event, Tick)):
+            note = self._note()
+            if note != self._noted:
+                self._noted = note
+                actions.insert(0, note)
+        return actions
+
+    def _has_news(self, *, is_tick: bool) -> bool:
+        """Tell whether there may be something to note; deaths wait for the tick.
+
+        A hundred nodes that die at once are then one write, not a hundred.
+        """
+        told_of = self._pressing_facts()
+        failure_count = self._table.failure_count if is_tick else self._failures_told_of
+        if (told_of, failure_count) == (self._told_of, self._failures_told_of):
+            return False
+        self._told_of, self._failures_told_of = told_of, failure_count
+        return True
+
+    def _pressing_facts(self) -> tuple[object, ...]:
+        return (
+            frozenset(self._held),
+            len(self._healing.reporting),
+            self._rolling.under_way,
+        )
+
+    def _decide(  # noqa: C901, PLR0912, PLR0915 - one verb for each event
+        self, event: Event, *, now_s: float
+    ) -> Iterator[Action]:
+        match event:
+            case StateChanged():
+                yield from self._processes.changed(event, now_s=now_s)
+            case Reported():
+                yield from self._reported(event, now_s=now_s)
+            case Measured():
+                yield from self._measured(event, now_s=now_s)
+            case Tick():
+                yield from self._tick(now_s=now_s)
+            case Surveyed():
+                self._asked_at_s = self._healing.answered_at_s = now_s
+                yield from self._processes.surveyed(event, now_s=now_s)
+            case Answered(action=action):
+                yield from self._table.step(
+                    action.name, partial(lifecycle.answered, said=event, now_s=now_s)
+                )
+            case Journaled(name=name, ok=ok):
+                yield from self._table.step(
+                    name, partial(stopping.journaled, ok=ok, now_s=now_s)
+                )
+            case Ordered():
+                yield from self._ordered(event)
+            case RollOrdered():
+                yield from self._rolling.order(event)
+            case RollCancelled(group=group):
+                yield from self._rolling.cancel(group)
+            case Lost() | GroupAdded():
+                yield Survey()
+            case GroupRemoved(group=group):
+                yield from self._processes.group_removed(group)
+                yield from self._rolling.group_removed(group)
+            case SupervisorChanged(state=state):
+                self._healing.supervisor_ends = state == "STOPPING"
+            case Stalled():
+                yield from self._stalled(now_s=now_s)
+            case Closing():
+                yield from self._closing(now_s=now_s)
+            case Closed():
+                yield from self._closed()
+            case _:
+                assert_never(event)
+
+    # --- what happened ----------------------------------------------------------------
+
+    def _reported(self, event: Reported, *, now_s: float) -> Iterator[Action]:
+        node = self._table.nodes.get(event.name)
+        if node is None or not is_of_this_process(node, event.pid):
+            return
+        before, node = node, reported(node, event, now_s=now_s)
+        self._table.put(node)
+        if node.failures is not before.failures:
+            yield from self._suspected(before, node)
+            node = self._table.nodes[node.name]
+        self._healing.reporting.add(node.group)
+        if has_recovered(node):
+            yield from self._table.step(
+                node.name, partial(lifecycle.recovered, pid=event.pid, now_s=now_s)
+            )
+        yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
+        yield from self._healing.consider(
+            self._table.nodes[node.name], now_s=now_s, is_tick=False
+        )
+        if self._rolling.has_turn(node.name):  # it may be idle until the next step
+            yield from self._advance_rolls(now_s=now_s)
+
+    def _suspected(self, before: Node, node: Node) -> Iterator[Action]:
+        """Name a message that is known to have killed only by what it left."""
+        pace = self._table.policy(node).pace
+        message = suspect_of(node, pace)
+        if message is None:
+            return
+        until_then = replace(before, failures=before.failures[:-1])
+        if message != suspect_of(until_then, pace):
+            yield lines.suspected(node, message)
+        if node.restart and node.restart.record.suspect is None:
+            record = replace(node.restart.record, suspect=message)
+            restart = replace(node.restart, record=record)
+            self._table.put(replace(node, restart=restart))
+
+    def _measured(self, event: Measured, *, now_s: float) -> Iterator[Action]:
+        node = self._table.nodes.get(event.name)
+        if node is None or node.pid != event.pid:
+            return
+        node = measured(node, event.memory_bytes, self._table.policy(node).limits)
+        self._table.put(node)
+        if node.over_count:
+            yield from self._healing.consider(node, now_s=now_s, is_tick=False)
+
+    def _tick(self, *, now_s: float) -> Iterator[Action]:
+        self._ticked_at_s = now_s
+        for node in self._table.pressing():
+            patience = self._table.policy(node).patience
+            yield from self._table.step(
+                node.name, partial(lifecycle.elapsed, patience=patience, now_s=now_s)
+            )
+        yield from self._herald.look(now_s=now_s)
+        waiting_longest_first = sorted(
+            self._table, key=lambda node: node.waiting_since_s or now_s
+        )
+        for node in waiting_longest_first:
+            if node.state is ProcessState.FATAL:  # also when it was held, or unheard
+                yield from self._healing.take_over(node, now_s=now_s)
+            yield from self._healing.consider(node, now_s=now_s, is_tick=True)
+        yield from self._advance_rolls(now_s=now_s)
+        if self._must_survey(now_s=now_s):
+            self._asked_at_s = now_s
+            yield Survey()
+
+    def _advance_rolls(self, *, now_s: float) -> Iterator[Action]:
+        if not self._healing.is_closing:
+            yield from self._rolling.advance(now_s=now_s)
+
+    def _must_survey(self, *, now_s: float) -> bool:
+        if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:
+            return True
+        return any(
+            node.silent_since_s is not None
+            and (self._healing.answered_at_s or 0.0) < node.silent_since_s
+            for node in self._table.pressing()
+        )
+
+    def _stalled(self, *, now_s: float) -> list[Action]:
+        for node in self._table:
+            self._table.put(
+                replace(
+                    node, seen_at_s=now_s, booting_since_s=now_s, silent_since_s=None
+                )
+            )
+        return [Say(level=Level.WARNING, event="listener_stalled")]
+
+    def _ordered(self, event: Ordered) -> Iterator[Action]:
+        is_held = event.word is Word.HOLD
+        for node in self._table:
+            if {node.name, f"{node.group}:*", node.group} & set(event.names):
+                told = replace(node, is_held=is_held)
+                self._table.put(told)
+                (self._held.add if is_held else self._held.discard)(node.name)
+                yield lines.held(told)
+                yield from self._table.step(
+                    node.name, partial(lifecycle.held, is_held=is_held)
+                )
+
+    def _closing(self, *, now_s: float) -> Iterator[Action]:
+        self._healing.ends = True
+        for name in list(self._table.nodes):
+            yield from self._table.step(name, partial(lifecycle.hurry, now_s=now_s))
+
+    def _closed(self) -> Iterator[Action]:
+        for node in self._table:
+            if node.restart:
+                yield from self._table.take(node, lifecycle.give_up(node.restart))
+
+    # --- small ------------------------------------------------------------------------
+
+    def _note(self) -> Note:
+        return Note(
+            held=tuple(sorted(self._held)),
+            reporting_groups=tuple(sorted(self._healing.reporting)),
+            rolls=tuple(roll.as_json() for roll in self._rolling.under_way),
+            failures={
+                node.name: tuple((f.at_s, f.oldest_in_flight) for f in node.failures)
+                for node in self._table
+                if node.failures
+            },
+        )

@@ -1,0 +1,59 @@
+"""A node's stderr log: from the file where that can be read, else from supervisord."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from swarm_event_listener.ctl.table import Process
+
+TAIL_BYTES: Final = 256 * 1024
+_OVERLAP: Final = 500  # characters that tell where one tail goes on in the next
+
+
+class NodeLog:
+    """The log of one node."""
+
+    def __init__(self, process: Process, remote_tail: Callable[[str], str]) -> None:
+        """Take a process and what reads its log where the file cannot be."""
+        self._name = process.name
+        self._path = Path(process.stderr_log)
+        self._remote_tail = remote_tail
+
+    def tail(self) -> str:
+        """Give the end of the log; empty where it cannot be read at all."""
+        size = self._size()
+        if size is None:
+            return self._remote_tail(self._name)
+        return self._read(max(0, size - TAIL_BYTES))
+
+    def mark(self) -> int | str:
+        """Give a mark of where the log ends now."""
+        size = self._size()
+        return self._remote_tail(self._name) if size is None else size
+
+    def since(self, mark: int | str) -> str:
+        """Give what came after a mark; all of a file that was begun anew."""
+        if isinstance(mark, int):
+            return self._read(mark if (self._size() or 0) >= mark else 0)
+        now = self._remote_tail(self._name)
+        if now.startswith(mark):
+            return now[len(mark) :]
+        return now.rpartition(mark[-_OVERLAP:])[2]
+
+    def _size(self) -> int | None:
+        """Give the size of the file; None where it cannot be read."""
+        try:
+            with self._path.open("rb") as file:
+                return file.seek(0, 2)
+        except OSError:
+            return None
+
+    def _read(self, start: int) -> str:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(TAIL_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""

@@ -1,0 +1,260 @@
+"""The command ``roll``: the listener does it, this shows it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from swarm_event_listener.core.health import Word
+from swarm_event_listener.core.model.events import RollOrdered
+from swarm_event_listener.ctl import roll_view as ctl_roll_view
+from swarm_event_listener.ctl import table as ctl_view
+from swarm_event_listener.ctl.session import (
+    CONFIRMED_WITHIN_S,
+    LATER,
+    LOOK_EVERY_S,
+    SETTLED_WITHIN_S,
+    Exit,
+    Session,
+)
+from swarm_event_listener.ctl.state import Plain, StateError, Told
+from swarm_event_listener.supervisord.operator_commands import (
+    encode_roll,
+    encode_roll_cancel,
+)
+
+_OTHER_CODE: Final = (
+    "a roll is under way, but the listener runs other code than this command and does "
+    "not tell how far it is: restart it, and the roll goes on: supervisorctl restart "
+    "swarm_event_listener; see swarm status"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """The roll that a command is about.
+
+    Attributes:
+        group: Its group.
+        is_it: Tells it from another roll of the group.
+        within_s: When the listener tells of it at the latest.
+        missing: What to say when it does not.
+        aloud: Whether its progress is shown.
+    """
+
+    group: str
+    is_it: Callable[[Plain], bool]
+    within_s: float
+    missing: str
+    aloud: bool
+
+
+def roll(session: Session, arguments: argparse.Namespace) -> Exit:
+    """Restart the nodes of a group, one after the other; or end that early."""
+    group = arguments.group.removesuffix(":*").removesuffix(":")
+    is_cancel: bool = arguments.cancel
+    told = _asked(session, group, is_cancel=is_cancel)
+    if group not in told.groups:
+        watched = ", ".join(told.groups)
+        raise StateError(
+            f"{group}: ERROR (no group that the listener watches: {watched})"
+        )
+    begin = _begun_cancel if is_cancel else _begun
+    followed = begin(session, group, arguments, told)
+    ended = _follow(session, followed, is_cancelled=is_cancel)
+    if arguments.json:
+        session.json(ended)
+    else:
+        session.say(ctl_roll_view.ended(ended, width=session.screen.width))
+    is_complete = is_cancel or not ended["held"]
+    if is_complete and ended["is_cancelled"] is is_cancel and not ended["failure"]:
+        return Exit.OK
+    if not arguments.json:
+        _show_ill(session, group)
+    return Exit.FAILED
+
+
+def _asked(session: Session, group: str, *, is_cancel: bool) -> Told:
+    """Give what the listener says now; it is told to cancel even if it cannot answer.
+
+    Raises:
+        StateError: There is none to be told anything, or none that could answer.
+    """
+    told, doubt = session.hearing()
+    if doubt is None:
+        return told
+    if not is_cancel:
+        raise StateError(f"ERROR ({doubt.text})")
+    session.calls.send(encode_roll_cancel(group))
+    raise StateError(
+        f"{group}: ERROR (the listener is told, but cannot confirm it; see its log. "
+        f"{doubt.text})"
+    )
+
+
+def _begun(
+    session: Session, group: str, arguments: argparse.Namespace, told: Told
+) -> _Followed:
+    """Order a roll.
+
+    Raises:
+        StateError: Why it cannot begin.
+    """
+    _refuse_a_second(session, told.rolls.get(group))
+    _check_can_be_quiet(session, group, told)
+    ordered_at_s = session.eyes.clock()
+    order = RollOrdered(
+        group=group,
+        max_unavailable=arguments.max_unavailable,
+        timeout_s=arguments.timeout,
+        ordered_at_s=ordered_at_s,
+    )
+    session.calls.send(encode_roll(order))
+
+    def is_ours(now: Plain) -> bool:
+        if "ordered_at_s" not in now:
+            raise StateError(f"{group}: ERROR ({_OTHER_CODE})")
+        is_ours = bool(now["ordered_at_s"] == ordered_at_s)
+        if not is_ours:  # it began before the listener had our order
+            _refuse_a_second(session, now)
+        return is_ours
+
+    return _Followed(
+        group=group,
+        is_it=is_ours,
+        within_s=CONFIRMED_WITHIN_S,
+        missing=f"the listener has not begun it; {LATER}",
+        aloud=not arguments.json,
+    )
+
+
+def _refuse_a_second(session: Session, other: Plain | None) -> None:
+    """Refuse to roll a group that is being rolled.
+
+    Raises:
+        StateError: Says how far that is, and how to end it.
+    """
+    if other is not None and not other["is_over"]:
+        how_far = ctl_roll_view.how_far(other, now_s=session.eyes.clock())
+        group = other["group"]
+        raise StateError(
+            f"{group}: ERROR ({how_far}; swarm roll {group} --cancel ends it)"
+        )
+
+
+def _begun_cancel(
+    session: Session, group: str, arguments: argparse.Namespace, told: Told
+) -> _Followed:
+    """End the roll that is under way, also one that has begun since ``told``."""
+    before = told.rolls.get(group)
+    session.calls.send(encode_roll_cancel(group))
+    return _Followed(
+        group=group,
+        is_it=lambda now: not now["is_over"] or now != before,
+        within_s=SETTLED_WITHIN_S,
+        missing="no roll is under way",
+        aloud=not arguments.json,
+    )
+
+
+def _show_ill(session: Session, group: str) -> None:
+    """Show how the nodes of a group are that are not healthy after their roll."""
+    nodes = [p for p in session.calls.processes() if p.group == group]
+    ill = [row for row in session.rows(nodes)[0] if row.health != Word.HEALTHY]
+    if ill:
+        session.screen.say(ctl_view.render(ill, width=session.screen.width))
+
+
+def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
+    """Refuse nodes that TSTP would suspend: loops of their own need not handle it.
+
+    Raises:
+        StateError: Names the first of them.
+    """
+    for process in session.calls.processes():
+        is_known = bool(told.nodes.get(process.name, {}).get("known"))
+        if process.group != group or process.pid is None or not is_known:
+            continue  # not to be told, or not before it has reported
+        if session.eyes.catches(process.pid, "TSTP") is False:
+            raise StateError(
+                f"{process.name}: ERROR (its process has no handler for SIGTSTP: a "
+                "roll cannot quiet it; use supervisorctl restart, one by one)"
+            )
+
+
+def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Plain:
+    """Show a roll's progress until it is over; Ctrl-C lets it end early.
+
+    Args:
+        session: The operator's.
+        followed: The roll.
+        is_cancelled: By this operator: the listener's own word comes later.
+
+    Raises:
+        StateError: The listener tells of no such roll, or nothing any more.
+        KeyboardInterrupt: The operator has pressed Ctrl-C when it was cancelled.
+    """
+    last: Plain | None = None
+    begun_by_s = session.eyes.clock() + followed.within_s
+    while True:
+        now = _look(session, followed, was_there=last is not None)
+        if now is not None and followed.aloud and now != last:
+            session.say(ctl_roll_view.progress(last, now))
+        if now is not None and now["is_over"]:
+            return now
+        if now is None and session.eyes.clock() > begun_by_s:
+            raise StateError(f"{followed.group}: ERROR ({followed.missing})")
+        last = now
+        try:
+            session.screen.wait(LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            if is_cancelled:
+                raise
+            is_cancelled = True
+            _cancel(session, followed.group)
+
+
+def _look(session: Session, followed: _Followed, *, was_there: bool) -> Plain | None:
+    """Give the roll as the listener tells of it; None while it does not yet.
+
+    Raises:
+        StateError: It tells of it no more, or of nothing.
+    """
+    group = followed.group
+    now = _heard(session, group).rolls.get(group)
+    if now is not None and followed.is_it(now):
+        return now
+    if was_there:
+        raise StateError(
+            f"{group}: ERROR (the listener was restarted and knows of no roll under "
+            "way: see its log, and swarm history)"
+        )
+    return None
+
+
+def _heard(session: Session, group: str) -> Told:
+    """Give what the listener says now.
+
+    Raises:
+        StateError: It says nothing any more.
+    """
+    told, _ = session.told()
+    if told is None or told.is_stale:
+        doubt = None if told is None else session.doubt(told)
+        if doubt is not None and doubt.hears:
+            raise StateError(f"{group}: ERROR (it goes on, unseen. {doubt.text})")
+        raise StateError(
+            f"{group}: ERROR (the listener tells nothing any more: see its log; the "
+            "next one goes on with the roll)"
+        )
+    return told
+
+
+def _cancel(session: Session, group: str) -> None:
+    """End a roll after the nodes whose turn it is."""
+    session.calls.send(encode_roll_cancel(group))
+    session.screen.say(
+        "the listener is told: no further node; Ctrl-C again leaves it unwatched"
+    )

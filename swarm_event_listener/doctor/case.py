@@ -1,0 +1,288 @@
+"""What the doctor looks at: both configurations put together, and file modes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.doctor.finding import Finding, Where, error
+from swarm_event_listener.doctor.ini import Ini
+from swarm_event_listener.doctor.supervisord_conf import Program, Programs, flags
+from swarm_worker.shared.kafka_timeouts import kafka_ms
+from swarm_worker.shared.settings import (
+    LISTENER,
+    RULES,
+    WORKER,
+    ConfigError,
+    Document,
+    Key,
+    expand,
+    read_value,
+)
+
+DEFAULT_FILE: Final = "swarm.toml"
+BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value in force, and where it is written or would be."""
+
+    value: Any
+    where: Where
+    is_flag: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One watched group.
+
+    Attributes:
+        group: Its name.
+        rules: The listener's rules for it.
+        worker: The ``[worker]`` settings of its nodes.
+        kafka: Their librdkafka properties, as they are written.
+        toml: The file of its nodes.
+        programs: The programs in it.
+    """
+
+    group: str
+    rules: Mapping[str, Setting]
+    worker: Mapping[str, Setting]
+    kafka: Mapping[str, Any]
+    toml: Path
+    programs: tuple[Program, ...]
+
+    @property
+    def node_count(self) -> int:
+        """How many processes it has."""
+        return sum(program.numprocs for program in self.programs)
+
+    def kafka_ms(self, name: str, default: int) -> int:
+        """Give a time of librdkafka; the default where it cannot be told."""
+        return kafka_ms(self.kafka, name, default)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDir:
+    """A directory that a program keeps its state in.
+
+    Attributes:
+        path: The directory.
+        where: What names it.
+        section: ``listener`` or ``worker``: whose it is.
+        user: As whom supervisord runs the program; empty where it does not change it.
+    """
+
+    path: Path
+    where: Where
+    section: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that the checks look at.
+
+    Attributes:
+        ini: supervisord's configuration.
+        programs: What it describes.
+        watches: The groups that the listener watches and that there are.
+        named_groups: The groups that it is told to watch.
+        toml: The listener's file.
+        documents: All files of the swarm, by path.
+        modes: Permissions of the files read, where they could be told.
+        metrics: Where the listener is told to serve metrics.
+        has_metrics_extra: Whether what writes them is installed.
+        hindrances: Why state directories cannot be written to, those that cannot.
+        boot_s: What a node takes from its start to its first poll.
+    """
+
+    ini: Ini
+    programs: Programs
+    watches: tuple[Watch, ...]
+    named_groups: tuple[str, ...]
+    toml: Path
+    metrics: Setting
+    has_metrics_extra: bool = True
+    documents: Mapping[Path, Document] = field(default_factory=dict)
+    modes: Mapping[Path, int] = field(default_factory=dict)
+    hindrances: Mapping[StateDir, str] = field(default_factory=dict)
+    boot_s: float = BOOT_S
+
+    @property
+    def listeners(self) -> tuple[Program, ...]:
+        """The listeners of swarms."""
+        return tuple(pool for pool in self.programs.listeners if pool.is_listener)
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes are watched."""
+        return sum(watch.node_count for watch in self.watches)
+
+    def nodes(self) -> Iterator[tuple[Watch, Program]]:
+        """Give each program of each watched group."""
+        for watch in self.watches:
+            for program in watch.programs:
+                yield watch, program
+
+
+# --- from files to a case -------------------------------------------------------------
+
+
+def toml_of(program: Program, ini: Ini) -> Path:
+    """Give the ``swarm.toml`` of a program; where it would start is a guess."""
+    folder = Path(program.directory or ini.path.parent)
+    return folder / flags(program.command, ["config"]).get("config", DEFAULT_FILE)
+
+
+def toml_files(ini: Ini, programs: Programs) -> tuple[Path, ...]:
+    """Give all files that the programs of swarms read, the listener's first."""
+    readers = [pool for pool in programs.listeners if pool.is_listener]
+    readers += [program for program in programs.programs if program.is_node]
+    found = dict.fromkeys(toml_of(reader, ini) for reader in readers)
+    return tuple(found) or (ini.path.parent / DEFAULT_FILE,)
+
+
+def put_together(
+    ini: Ini,
+    programs: Programs,
+    documents: Mapping[Path, Document],
+    environ: Mapping[str, str],
+    *,
+    modes: Mapping[Path, int],
+    has_metrics_extra: bool = True,
+) -> tuple[Case, tuple[Finding, ...]]:
+    """Give the case, and what was found while reading the settings."""
+    toml = toml_files(ini, programs)[0]
+    listener = next((pool for pool in programs.listeners if pool.is_listener), None)
+    reader = _Reader(environ, [])
+    document = documents.get(toml, Document(toml, {}))
+    flag_settings = reader.flags(listener)
+    section = reader.section(document, "listener", LISTENER) | flag_settings
+    named = tuple(section["groups"].value)
+    watches = [
+        Watch(
+            group=group,
+            rules=reader.section(document, "listener", RULES)
+            | reader.section(document, f"listener.group.{group}", RULES, own=True)
+            | {key: flag for key, flag in flag_settings.items() if key in RULES},
+            programs=programs.of(group),
+            **_worker(reader, programs.of(group), document, documents, ini),
+        )
+        for group in named
+        if programs.of(group)
+    ]
+    case = Case(
+        ini=ini,
+        programs=programs,
+        watches=tuple(watches),
+        named_groups=named,
+        toml=toml,
+        metrics=section["metrics"],
+        has_metrics_extra=has_metrics_extra,
+        documents=documents,
+        modes=modes,
+    )
+    return case, tuple(dict.fromkeys(reader.findings))
+
+
+def _worker(
+    reader: _Reader,
+    programs: tuple[Program, ...],
+    document: Document,
+    documents: Mapping[Path, Document],
+    ini: Ini,
+) -> dict[str, Any]:
+    """Give the settings of a group's nodes, from their own file if they have one."""
+    own = [
+        documents.get(toml_of(program, ini)) for program in programs if program.is_node
+    ]
+    used = next((found for found in own if found), document)
+    kafka = used.tables.get("kafka", {})
+    return {
+        "worker": reader.section(used, "worker", WORKER),
+        "kafka": kafka if isinstance(kafka, dict) else {},
+        "toml": used.path,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads settings one by one: one that cannot be read is a finding, not the end."""
+
+    environ: Mapping[str, str]
+    findings: list[Finding]
+
+    def section(
+        self,
+        document: Document,
+        name: str,
+        keys: Mapping[str, Key],
+        *,
+        own: bool = False,
+    ) -> dict[str, Setting]:
+        """Give a section's settings, with the defaults unless only its ``own``."""
+        where = Where(document.path, name)
+        table: Any = document.tables
+        for part in name.split(".", 2):
+            table = table.get(part, {})
+        found = {}
+        for key, schema in keys.items():
+            if key in table and not unset_variables(table[key], self.environ):
+                value = expand(table[key], self.environ, where=key)
+                found[key] = self._read(where, key, schema, value)
+            elif not own:
+                found[key] = Setting(schema.default, where)
+        return found
+
+    def flags(self, listener: Program | None) -> dict[str, Setting]:
+        """Give the settings that are flags of the listener's command."""
+        if listener is None:
+            return {}
+        spelled = {key.replace("_", "-"): key for key in LISTENER}
+        where = listener.section.where
+        return {
+            spelled[flag]: self._read(
+                where,
+                spelled[flag],
+                LISTENER[spelled[flag]],
+                False if value == "false" else value,
+                is_flag=True,
+            )
+            for flag, value in flags(listener.command, list(spelled)).items()
+        }
+
+    def _read(
+        self,
+        where: Where,
+        key: str,
+        schema: Key,
+        value: object,
+        *,
+        is_flag: bool = False,
+    ) -> Setting:
+        name = f"--{key.replace('_', '-')}" if is_flag else key
+        try:
+            return Setting(read_value(name, schema, value), where, is_flag)
+        except ConfigError as refusal:
+            self.findings.append(
+                error(where, "unreadable", why=f"{refusal}: the program exits 78")
+            )
+            return Setting(schema.default, where, is_flag)
+
+
+def unset_variables(value: object, environ: Mapping[str, str]) -> set[str]:
+    """Give the variables that a value needs and that only supervisord may have."""
+    return set(_VARIABLE.findall(str(value))) - environ.keys()
+
+
+def setting_line(name: str, setting: Setting, value: object) -> str:
+    """Give the line that sets a value where this one is set."""
+    if setting.is_flag:
+        return f"command=... --{name.replace('_', '-')} {value}"
+    return f"{name} = {value}"

@@ -1,0 +1,164 @@
+"""Whether a state directory can be written to, as far as that is to be seen.
+
+`hindrance` looks, `state_dirs` and `check` decide.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from swarm_event_listener.doctor.case import Case, StateDir, toml_of, unset_variables
+from swarm_event_listener.doctor.finding import Finding, Where, error
+from swarm_event_listener.doctor.supervisord_conf import Program, flags
+from swarm_worker.shared.settings import LISTENER, WORKER, expand
+
+_ACL: Final = "system.posix_acl_access"
+_WHAT_COMES: Final[Mapping[str, str]] = {
+    "listener": "the listener restarts nodes all the same, but swarm status cannot "
+    "tell how they are, restarts are not on record, and a hold does not outlive it",
+    "worker": "a node that has no slot file there yet does not start",
+}
+
+
+# --- a directory ----------------------------------------------------------------------
+
+
+def hindrance(directory: Path, uid: int | None, names: Iterable[str] = ()) -> str:
+    """Tell why files cannot be replaced in a directory; empty where none is seen.
+
+    A quota is not seen, nor is what only the kernel knows.
+
+    Args:
+        directory: Where it is missing, what would hold it is looked at.
+        uid: Whose files; None where that is not known.
+        names: The files: there has to be room for another one of the longest.
+    """
+    folders = (directory.absolute(), *directory.absolute().parents)
+    try:
+        there = next(folder for folder in folders if folder.exists())
+        disk = os.statvfs(there)
+        longest_bytes = max(
+            (_size_bytes(directory / name) for name in names), default=0
+        )
+        if not (uid is None or _may_write(there, uid)):
+            return f"{owner_name(uid)} may not write to {there}"
+    except (OSError, ValueError):  # no name of a file, too
+        return ""
+    lack = lack_of(disk, is_root=uid == 0, needed_bytes=longest_bytes)
+    return f"the file system of {directory} {lack}" if lack else ""
+
+
+def lack_of(disk: os.statvfs_result, *, is_root: bool, needed_bytes: int) -> str:
+    """Tell what a file system lacks for one more file; empty where nothing.
+
+    Those without a fixed size say 0 of 0 blocks, or inodes.
+    """
+    if disk.f_flag & os.ST_RDONLY:
+        return "is mounted read-only"
+    blocks = disk.f_bfree if is_root else disk.f_bavail  # some are kept for root
+    room_bytes = blocks * disk.f_frsize
+    if disk.f_blocks and (not blocks or room_bytes < needed_bytes):
+        return f"is full ({room_bytes // 1024} KB left)"
+    if disk.f_files and not (disk.f_ffree if is_root else disk.f_favail):
+        return "is full (no inodes left)"
+    return ""
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _may_write(folder: Path, uid: int) -> bool:
+    groups = _groups_of(uid)
+    return _allows(folder, uid, groups, 0o3) and all(
+        _allows(above, uid, groups, 0o1) for above in folder.parents
+    )
+
+
+def _allows(folder: Path, uid: int, groups: Iterable[int], bits: int) -> bool:
+    """Tell whether the permissions let a user in; access lists are believed to."""
+    facts = folder.stat()
+    if uid == 0 or _ACL in os.listxattr(folder):
+        return True
+    if facts.st_uid == uid:
+        bits <<= 6
+    elif facts.st_gid in groups:
+        bits <<= 3
+    return stat.S_IMODE(facts.st_mode) & bits == bits
+
+
+def _groups_of(uid: int) -> list[int]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return []
+    return os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def owner_name(uid: int) -> str:
+    """Name a user for people."""
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"uid {uid}"
+
+
+# --- those of a swarm -----------------------------------------------------------------
+
+
+def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:
+    """Give where listeners and nodes keep their state, as far as the files tell."""
+    for pool in case.listeners:
+        yield from _state_dir(case, pool, "listener", environ)
+    for program in case.programs.programs:
+        if program.is_node:
+            yield from _state_dir(case, program, "worker", environ)
+
+
+def _state_dir(
+    case: Case, program: Program, section: str, environ: Mapping[str, str]
+) -> Iterator[StateDir]:
+    toml = toml_of(program, case.ini)
+    known = {**environ, **program.environment}
+    supervisord = case.ini.section("supervisord")
+    user = program.section.values.get("user") or (
+        supervisord.values.get("user", "") if supervisord else ""
+    )
+    flag = flags(program.command, ["state-dir"]).get("state-dir")
+    if flag:
+        folder = Path(program.directory or case.ini.path.parent)
+        where = program.section.where
+        yield StateDir(path=folder / flag, where=where, section=section, user=user)
+    elif toml in case.documents:
+        default = {"listener": LISTENER, "worker": WORKER}[section]["state_dir"].default
+        raw = case.documents[toml].tables.get(section, {}).get("state_dir", default)
+        if isinstance(raw, str) and not unset_variables(raw, known):
+            path = toml.parent / str(expand(raw, known, where="state_dir"))
+            where = Where(toml, section)
+            yield StateDir(path=path, where=where, section=section, user=user)
+
+
+def uid_of(user: str) -> int | None:
+    """Give the id of a user, as supervisord reads it; None for none that is known."""
+    try:
+        return int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """What is to be written has to have a place."""
+    for state_dir, why in case.hindrances.items():
+        yield error(
+            state_dir.where,
+            "state-dir",
+            why=f"{why}: {_WHAT_COMES[state_dir.section]}",
+        )

@@ -1,0 +1,382 @@
+"""Checks of supervisord itself, of its listeners and of its doors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from swarm_event_listener.doctor.case import Case
+from swarm_event_listener.doctor.check_nodes import Check, respawns, too_few_retries
+from swarm_event_listener.doctor.finding import Finding, Where, error, warning
+from swarm_event_listener.doctor.ini import Section, Unexpandable, variables
+from swarm_event_listener.doctor.options import misspelled
+from swarm_event_listener.doctor.supervisord_conf import (
+    boolean,
+    flags,
+    size_bytes,
+    whole,
+)
+
+EVENTS_PER_NODE: Final = 50  # memory only; the default of 10 overflows at the start
+EVENTS_PER_START: Final = 2  # STARTING and RUNNING of each, before a listener is ready
+LISTENER_STOP_S: Final = 10  # it finishes restarts under way for up to 8 s
+SOCKET_PATH_MAX: Final = 100  # sun_path has 108 bytes, supervisord adds ".<pid>"
+LOOPBACK: Final = ("127.", "localhost", "::1", "[::1]")
+SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_STATES: Final = (
+    "STARTING",
+    "RUNNING",
+    "BACKOFF",
+    "STOPPING",
+    "EXITED",
+    "STOPPED",
+    "FATAL",
+    "UNKNOWN",
+)
+
+# What the listener needs to hear, what each word of `events` covers, and whether it is
+# of no use without.
+_NEEDED: Final = (
+    ("PROCESS_STATE", frozenset(f"PROCESS_STATE_{state}" for state in _STATES), True),
+    ("PROCESS_COMMUNICATION", frozenset({"PROCESS_COMMUNICATION_STDOUT"}), True),
+    ("TICK_5", frozenset({"TICK_5"}), True),
+    (
+        "SUPERVISOR_STATE_CHANGE",
+        frozenset({"SUPERVISOR_STATE_CHANGE_STOPPING"}),
+        False,
+    ),
+    (
+        "PROCESS_GROUP",
+        frozenset({"PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED"}),
+        False,
+    ),
+    ("REMOTE_COMMUNICATION", frozenset({"REMOTE_COMMUNICATION"}), False),
+)
+_WIDER: Final = {"TICK_5": "TICK"}
+EVENTS_LINE: Final = "events=" + ",".join(name for name, _, _ in _NEEDED)
+
+
+# --- the listener ---------------------------------------------------------------------
+
+
+def one_listener(case: Case) -> Iterator[Finding]:
+    """One listener watches a group, and hears of every event."""
+    if not case.listeners:
+        yield error(
+            Where(case.ini.path),
+            "listener",
+            line="[eventlistener:swarm_event_listener]\n"
+            'command=swarm-event-listener --config "%(here)s/swarm.toml"\n'
+            + EVENTS_LINE,
+            why="no [eventlistener:x] runs swarm-event-listener: nobody watches",
+        )
+    for pool in case.listeners:
+        if pool.numprocs != 1:
+            yield error(
+                pool.section.where,
+                "listener-pool",
+                line="numprocs=1",
+                why=f"a pool of {pool.numprocs}: each event goes to one of them only, "
+                "so none knows how the nodes are",
+            )
+    configs = [flags(pool.command, ["config", "state-dir"]) for pool in case.listeners]
+    for number, pool in enumerate(case.listeners):
+        if configs[number] in configs[:number]:
+            yield error(
+                pool.section.where,
+                "listener",
+                why="another listener has the same configuration: it holds the "
+                "journal, and this one exits 78; remove one of the two",
+            )
+
+
+def buffer(case: Case) -> Iterator[Finding]:
+    """Events must not be dropped while the listener starts or is busy."""
+    least = EVENTS_PER_NODE * case.node_count
+    for pool in case.listeners:
+        size = _number(pool.section, "buffer_size", 10)
+        if size < least:
+            is_hopeless = size < EVENTS_PER_START * case.node_count
+            finding = error if is_hopeless else warning
+            yield finding(
+                pool.section.where,
+                "buffer-size",
+                line=f"buffer_size={max(1000, least)}",
+                why=f"buffer_size is {size} for {case.node_count} nodes: supervisord "
+                f"drops the oldest events; {EVENTS_PER_NODE} a node ({least}) at least",
+            )
+
+
+def events(case: Case) -> Iterator[Finding]:
+    """The listener has to hear of all that it decides on."""
+    for pool in case.listeners:
+        words = pool.section.values.get("events", "").upper().split(",")
+        heard = {word.strip() for word in words}
+        missing = [need for need in _NEEDED if not _hears(heard, need[0], need[1])]
+        if missing:
+            finding = error if any(need[2] for need in missing) else warning
+            yield finding(
+                pool.section.where,
+                "events",
+                line=EVENTS_LINE,
+                why="the listener does not hear of "
+                + ", ".join(need[0] for need in missing),
+            )
+
+
+def _hears(heard: set[str], word: str, parts: frozenset[str]) -> bool:
+    wide = {"EVENT", word, _WIDER.get(word, word)}
+    return bool(heard & wide) or parts <= heard
+
+
+def listener_restarts(case: Case) -> Iterator[Finding]:
+    """The listener itself has to come back, and to have time to finish."""
+    for pool in case.listeners:
+        yield from respawns(pool, "listener", frozenset({78}))
+        yield from too_few_retries(pool)
+        if pool.stop_wait_s < LISTENER_STOP_S:
+            yield warning(
+                pool.section.where,
+                "stopwaitsecs",
+                line=f"stopwaitsecs={LISTENER_STOP_S}",
+                why=f"the listener finishes restarts under way before it ends; after "
+                f"{pool.stop_wait_s} s it would be KILLed meanwhile",
+            )
+
+
+def credentials(case: Case) -> Iterator[Finding]:
+    """supervisord tells its children the address of its door, but not the key."""
+    section = case.ini.section("unix_http_server") or case.ini.section(
+        "inet_http_server"
+    )
+    if section is None or not section.values.get("password"):
+        return
+    daemon = case.ini.section("supervisord")
+    common = daemon.values.get("environment", "") if daemon else ""
+    for pool in case.listeners:
+        names = {"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"} - pool.environment.keys()
+        missing = sorted(name for name in names if name not in common)
+        if missing:
+            yield error(
+                pool.section.where,
+                "credentials",
+                line='environment=SUPERVISOR_USERNAME="...",SUPERVISOR_PASSWORD="..."',
+                why=f"[{section.name}] asks for a password, which supervisord does not "
+                f"pass on: the listener needs {' and '.join(missing)}",
+            )
+
+
+# --- supervisord ----------------------------------------------------------------------
+
+
+def descriptors(case: Case) -> Iterator[Finding]:
+    """supervisord needs descriptors for each process."""
+    section = _daemon(case)
+    everyone = (*case.programs.programs, *case.programs.listeners)
+    count = sum(program.numprocs for program in everyone)
+    least = 6 * count + 200
+    minfds = _number(section, "minfds", 1024)
+    if minfds < least:
+        yield error(
+            section.where,
+            "minfds",
+            line=f"minfds={least}",
+            why=f"minfds is {minfds} for {count} processes: supervisord runs out of "
+            "file descriptors, and nodes become FATAL; 6 a process and 200 at least",
+        )
+
+
+def log_rotation(case: Case) -> Iterator[Finding]:
+    """A rotation that fails ends supervisord."""
+    section = _daemon(case)
+    if _bytes(section, "logfile_maxbytes", "50MB") > 0:
+        yield warning(
+            section.where,
+            "log-rotation",
+            line="logfile_maxbytes=0",
+            why="supervisord rotates its own log: should that fail (a full disk, a "
+            "directory that is gone), supervisord ends and all nodes with it. Rotate "
+            "it from outside, then send supervisord USR2",
+        )
+
+
+def growth(case: Case) -> Iterator[Finding]:
+    """A reread has to find what the one before it found."""
+    section = _daemon(case)
+    line = section.values.get("environment", "")
+    try:
+        names = variables(line)
+    except ValueError:
+        return  # supervisord says so
+    own = [name for name in names if f"%(ENV_{name})s" in line]
+    for name in own:
+        known = SYSTEM_PATH if name == "PATH" else "..."
+        line = line.replace(f"%(ENV_{name})s", known)
+    if own:
+        yield warning(
+            section.where,
+            "environment-grows",
+            line=f"environment={line}",
+            why=f"environment sets {' and '.join(own)} and refers to it: each reread "
+            "expands what the last one made of it, so that every program counts as "
+            "changed, and supervisorctl update restarts all; write the whole value",
+        )
+
+
+def ansi(case: Case) -> Iterator[Finding]:
+    """Reports have to arrive as they were sent."""
+    section = _daemon(case)
+    try:
+        strips = boolean(section.values.get("strip_ansi", "false"))
+    except ValueError:
+        strips = False  # supervisord says so
+    if strips:
+        yield warning(
+            section.where,
+            "strip-ansi",
+            line="strip_ansi=false",
+            why="strip_ansi changes captured output, reports among it",
+        )
+
+
+def doors(case: Case) -> Iterator[Finding]:
+    """The listener needs a door to supervisord."""
+    path = case.ini.path
+    if not (
+        case.ini.section("unix_http_server") or case.ini.section("inet_http_server")
+    ):
+        yield error(
+            Where(path),
+            "no-server",
+            line="[unix_http_server]\nfile=%(here)s/supervisor.sock",
+            why="supervisord has no socket: the listener cannot restart anything",
+        )
+    if not case.ini.section("rpcinterface:supervisor"):
+        yield error(
+            Where(path),
+            "no-rpc",
+            line="[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory="
+            "supervisor.rpcinterface:make_main_rpcinterface",
+            why="supervisord answers no calls: the listener cannot restart anything",
+        )
+
+
+def inet_door(case: Case) -> Iterator[Finding]:
+    """Whoever reaches supervisord's port can run anything as its user."""
+    section = case.ini.section("inet_http_server")
+    if section is None:
+        return
+    port = section.values.get("port", "")
+    has_password = bool(section.values.get("password"))
+    if not port.startswith(LOOPBACK):
+        finding = warning if has_password else error
+        yield finding(
+            section.where,
+            "inet-server",
+            line="port=127.0.0.1:9001",
+            why=f"port={port} is open to other machines"
+            + (", and sends its password in clear" if has_password else "")
+            + "; a [unix_http_server] is enough for the swarm",
+        )
+    if not has_password:
+        yield warning(
+            section.where,
+            "inet-password",
+            line="username=...\npassword=%(ENV_SUPERVISOR_PASSWORD)s",
+            why="without a password every process that reaches the port, nodes among "
+            "them, can stop and start everything; a [unix_http_server] is enough",
+        )
+
+
+def unix_door(case: Case) -> Iterator[Finding]:
+    """Whoever may open the socket can run anything as supervisord's user."""
+    section = case.ini.section("unix_http_server")
+    if section is None:
+        return
+    mode = _octal(section.values.get("chmod", "0700"))
+    has_password = bool(section.values.get("password"))
+    if mode & 0o007:
+        finding = error if mode & 0o002 and not has_password else warning
+        yield finding(
+            section.where,
+            "socket-mode",
+            line="chmod=0700",
+            why=f"chmod={mode:04o} opens the socket to every user of the machine; "
+            "0770 and chown=user:group for a group of operators",
+        )
+    path = _text(section, "file", "")
+    if len(path) > SOCKET_PATH_MAX:
+        yield error(
+            section.where,
+            "socket-path",
+            line="file=/run/swarm/supervisor.sock",
+            why=f"the path has {len(path)} characters; a socket's has "
+            f"{SOCKET_PATH_MAX} at most",
+        )
+
+
+def spelling(case: Case) -> Iterator[Finding]:
+    """supervisord passes over an option that it does not know, without a word."""
+    for section in case.ini.sections.values():
+        for option, meant in misspelled(section.name, section.values):
+            yield warning(
+                section.where,
+                "misspelled",
+                line=f"{meant}={section.values[option]}",
+                why=f"supervisord knows no {option} and passes over it silently",
+            )
+
+
+# --- small ----------------------------------------------------------------------------
+
+
+def _daemon(case: Case) -> Section:
+    found = case.ini.section("supervisord")
+    return found or Section(name="supervisord", file=case.ini.path)
+
+
+def _text(section: Section, option: str, default: str) -> str:
+    try:
+        return section.get(option, default)
+    except Unexpandable:
+        return default  # a finding of its own, or supervisord's
+
+
+def _number(section: Section, option: str, default: int) -> int:
+    try:
+        return whole(_text(section, option, str(default)))
+    except ValueError:
+        return default
+
+
+def _bytes(section: Section, option: str, default: str) -> int:
+    try:
+        return size_bytes(_text(section, option, default))
+    except ValueError:
+        return size_bytes(default)
+
+
+def _octal(text: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        return 0o700
+
+
+def checks() -> Iterable[Check]:
+    """Give all checks of this module."""
+    return (
+        one_listener,
+        buffer,
+        events,
+        listener_restarts,
+        credentials,
+        descriptors,
+        log_rotation,
+        growth,
+        ansi,
+        doors,
+        inet_door,
+        unix_door,
+        spelling,
+    )

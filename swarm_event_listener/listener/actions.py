@@ -1,0 +1,252 @@
+"""Carries out what the core decided: supervisord's calls, the journal, the log."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, assert_never
+
+from swarm_event_listener.core.model.events import (
+    Action,
+    Answer,
+    Answered,
+    Event,
+    Forget,
+    Intend,
+    Journaled,
+    Note,
+    Publish,
+    Remember,
+    Say,
+    Signal,
+    Start,
+    Stop,
+    Survey,
+    Surveyed,
+)
+from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.storage.journal import Journal
+from swarm_event_listener.supervisord.rpc import (
+    Supervisor,
+    SupervisorFault,
+    SupervisorUnreachable,
+)
+
+logger = logging.getLogger(__name__)
+
+
+# supervisord queues its events, so an answer by RPC is ahead of the stream: it would be
+# taken for the past by every event still queued before it. A survey therefore sends an
+# event of its own, and is told to the core when that comes out of the queue.
+MARK: Final = "swarm.mark"
+
+
+class WallClock:
+    """Gives the wall-clock text of a monotonic moment, for people."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def __call__(self, moment_s: float) -> str:
+        """Give ISO 8601 in UTC."""
+        ago = timedelta(seconds=self._clock() - moment_s)
+        return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
+
+
+class Actions:
+    """The hands of the listener. Each call to supervisord blocks for 2 s at most."""
+
+    def __init__(
+        self, supervisor: Supervisor, journal: Journal, *, wall: Callable[[float], str]
+    ) -> None:
+        self._supervisor = supervisor
+        self._journal = journal
+        self._wall = wall
+        self._is_reachable = True
+        self._marks = itertools.count()
+        self._survey: tuple[str, Surveyed] | None = None
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether supervisord answered the last call."""
+        return self._is_reachable
+
+    def carry_out(  # noqa: C901 - one verb for each action
+        self, action: Action
+    ) -> Event | None:
+        """Carry out an action; give what became of it, where the core wants to know."""
+        match action:
+            case Survey():
+                self._begin_survey()
+            case Intend():
+                ok = self._journal.intend(action.name, action.intent)
+                return Journaled(name=action.name, ok=ok)
+            case Forget():
+                self._journal.forget(action.name)
+            case Remember():
+                self._remember(action.name, action.record)
+            case Note():
+                self._note(action)
+            case Signal() | Stop() | Start():
+                return self._call(action)
+            case Publish():
+                self._publish(action)
+            case Say():
+                say(action)
+            case _:
+                assert_never(action)
+        return None
+
+    # --- supervisord ----------------------------------------------------------------
+
+    def wake_supervisor(self) -> None:
+        """Have supervisord take a turn of its loop, in which it reaps its children."""
+        try:
+            self._supervisor.wake()
+        except SupervisorFault:
+            pass  # it ends: that is a turn, too
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return
+        self._answer()
+
+    def surveyed(self, mark: str) -> Surveyed | None:
+        """Give the survey that a mark belongs to, once; None for any other mark."""
+        if self._survey is None or self._survey[0] != mark:
+            return None
+        surveyed = self._survey[1]
+        self._survey = None
+        return surveyed
+
+    def survey_now(self) -> Surveyed | None:
+        """Survey without a mark, where none comes; None without an answer."""
+        self._survey = None
+        try:
+            surveyed = Surveyed(processes=self._supervisor.processes())
+        except SupervisorFault as fault:
+            logger.info("survey_failed why=%r", str(fault))
+            return None
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return None
+        self._answer()
+        return surveyed
+
+    def _begin_survey(self) -> None:
+        # The mark first: what happens between the two calls is then told twice, which
+        # does no harm; the other way round it would be missed.
+        mark = f"{os.getpid()}.{next(self._marks)}"
+        if not self._send(MARK, mark):
+            return
+        surveyed = self.survey_now()
+        if surveyed is not None:
+            self._survey = (mark, surveyed)
+
+    def _call(self, action: Signal | Stop | Start) -> Answered:
+        try:
+            answer = self._attempt(action)
+        except SupervisorFault as fault:
+            self._answer()
+            return Answered(action=action, answer=Answer.FAULT, fault=fault.code)
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return Answered(action=action, answer=Answer.UNREACHABLE)
+        self._answer()
+        return Answered(action=action, answer=answer)
+
+    def _attempt(self, action: Signal | Stop | Start) -> Answer:
+        if isinstance(action, Start):
+            self._supervisor.start(action.name)
+            return Answer.DONE
+        # supervisord cannot compare and signal in one call: what is left between the
+        # two is a millisecond in which the process would have to be replaced.
+        if self._supervisor.process(action.name).pid != action.pid:
+            return Answer.OTHER_PID
+        if isinstance(action, Stop):
+            self._supervisor.stop(action.name)
+        else:
+            self._supervisor.signal(action.name, action.signal)
+        return Answer.DONE
+
+    def _publish(self, action: Publish) -> None:
+        self._send(action.type, json.dumps(dict(action.payload)))
+
+    def _send(self, event_type: str, data: str) -> bool:
+        """Send an event; tell whether supervisord answered at all."""
+        try:
+            self._supervisor.send_event(event_type, data)
+        except SupervisorFault as fault:
+            logger.info("event_not_sent type=%s why=%r", event_type, str(fault))
+        except SupervisorUnreachable as error:
+            self._no_answer(error)
+            return False
+        return True
+
+    def _no_answer(self, error: SupervisorUnreachable) -> None:
+        if self._is_reachable:
+            logger.warning("supervisor_unreachable why=%r", str(error))
+        self._is_reachable = False
+
+    def _answer(self) -> None:
+        if not self._is_reachable:
+            logger.info("supervisor_answers_again")
+        self._is_reachable = True
+
+    # --- journal --------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """See that what must survive is still on the disk.
+
+        Raises:
+            JournalTakenError: Another listener has taken the state directory.
+        """
+        self._journal.keep()
+
+    def _remember(self, name: str, record: Record) -> None:
+        self._journal.remember(name, record.as_json(self._wall))
+
+    def _note(self, note: Note) -> None:
+        self._journal.note(
+            {
+                **self._journal.notes,
+                "held": list(note.held),
+                "reporting_groups": list(note.reporting_groups),
+                "rolls": list(note.rolls),
+                "failures": note.failures,
+            }
+        )
+        self._journal.save()
+
+
+def needs_supervisor(action: Action) -> bool:
+    """Tell whether an action waits for supervisord."""
+    return isinstance(action, Survey | Signal | Stop | Start | Publish)
+
+
+def say(action: Say) -> None:
+    """Log one line."""
+    logger.log(
+        action.level,
+        "%s",
+        f"{action.event} {_fields(action.fields)}".rstrip(),
+        extra={"figures": {"event": action.event, **action.fields}},
+    )
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    text = str(value)
+    return repr(text) if isinstance(value, str) and not _is_plain(text) else text
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not set(text) & set(" '\"=")

@@ -1,0 +1,399 @@
+"""The listener's one thread: supervisord's events, a timer, and what follows of them.
+
+An event is acknowledged as soon as it has been read as a whole, before anything is done
+about it: while the listener is busy supervisord keeps the next ones. (An earlier
+acknowledgement would make supervisord write into a full pipe, which ends it.)
+
+What the core decides is carried out in order, a little in each turn, so that a
+supervisord that answers slowly does not keep its own events from being read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from swarm_event_listener.core.model.events import (
+    Action,
+    Closed,
+    Closing,
+    Event,
+    GroupAdded,
+    GroupRemoved,
+    Lost,
+    Remember,
+    Reported,
+    Signal,
+    Stalled,
+    StateChanged,
+    Stop,
+    SupervisorChanged,
+    Survey,
+    Surveyed,
+    Tick,
+    group_of,
+)
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.listener.actions import MARK, Actions, needs_supervisor
+from swarm_event_listener.outlets.outlets import Outlets
+from swarm_event_listener.outlets.status import Counters
+from swarm_event_listener.outlets.systemd import HEARD_MAX_S
+from swarm_event_listener.supervisord.log_throttle import Rarely
+from swarm_event_listener.supervisord.memory import Gauge
+from swarm_event_listener.supervisord.memory_sampler import Scales
+from swarm_event_listener.supervisord.operator_commands import OrderError
+from swarm_event_listener.supervisord.operator_commands import decode as decode_order
+from swarm_event_listener.supervisord.process_exits import Exits
+from swarm_event_listener.supervisord.protocol import (
+    ACKNOWLEDGED,
+    READY,
+    Communication,
+    Envelope,
+    EventStream,
+    Heard,
+    RemoteCommand,
+    lost_between,
+)
+from swarm_event_listener.supervisord.rpc import TIMEOUT_S
+from swarm_worker.shared.report import ReportError
+from swarm_worker.shared.report import decode as decode_report
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+LEAST_WAIT_S: Final = 0.01  # whatever is due, the listener never spins
+STALL_S: Final = 3.0  # the clock is looked at each TICK_S and after each action
+CALLS_S: Final = 2 * TIMEOUT_S  # the calls of one action
+WORK_S: Final = 0.5  # of a turn for what the core decided
+MARK_WAIT_S: Final = 10.0
+STATUS_EVERY_S: Final = 2.0
+ORDERS_MAX: Final = 100
+SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
+CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
+
+EXIT_OK: Final = 0
+EXIT_FRESH: Final = 1  # supervisord shall start the listener afresh
+
+
+class Listener:
+    """Reads, lets the core decide, acts; until it is told to end."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        actions: Actions,
+        *,
+        gauges: Mapping[str, Gauge],
+        outlets: Outlets,
+        stdin: int,
+        stdout: int,
+        wake: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take all that it works with; nothing is read yet.
+
+        Args:
+            swarm: The core.
+            actions: What carries out its decisions.
+            gauges: One for each watched group.
+            outlets: Where others see how the swarm is.
+            stdin: Descriptor of supervisord's events.
+            stdout: Descriptor for the answers; nothing else may be written there.
+            wake: Descriptor that becomes readable when the listener is to end.
+            clock: CLOCK_MONOTONIC, seconds.
+        """
+        self._swarm = swarm
+        self._actions = actions
+        self._gauges = gauges
+        self._outlets = outlets
+        self._stdin, self._stdout, self._wake = stdin, stdout, wake
+        self._clock = clock
+        self._stream = EventStream()
+        self._pending: deque[Action] = deque()
+        self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
+        self._counters = Counters()
+        self._pool_serial: int | None = None
+        self._rarely = Rarely()
+        self._scales = Scales(gauges, self._rarely)
+        self._exits = Exits()
+        self._looked_at_s = self._heard_at_s = clock()
+        self._tick_at_s = self._status_at_s = self._looked_at_s
+        self._closing_since_s: float | None = None
+        self._is_seeded = False
+        self._survey_due_at_s: float | None = None
+
+    def run(self) -> int:
+        """Work until supervisord or the listener ends; give the exit code.
+
+        Raises:
+            ProtocolError: The events cannot be read.
+        """
+        self._pending.append(Survey())
+        self._work()
+        self._answer(READY)
+        while True:
+            ready = self._wait()
+            if self._stdin in ready and not self._read():
+                logger.info("listener_ends why=%r", "supervisord closed the events")
+                return EXIT_OK
+            if self._wake in ready:
+                self._begin_closing()
+            if self._exits.take(ready):
+                self._actions.wake_supervisor()
+                self._now(waited_s=CALLS_S)
+            self._work()
+            self._tick()
+            exit_code = self._exit_code()
+            if exit_code is not None:
+                return exit_code
+
+    # --- turns ------------------------------------------------------------------------
+
+    def _wait(self) -> list[int]:
+        """Wait for events, but not beyond what is due."""
+        readers = [self._stdin, *self._exits.descriptors]
+        if self._closing_since_s is None:
+            readers.append(self._wake)
+        ready, _, _ = select.select(readers, [], [], self._wait_s())
+        return ready
+
+    def _now(self, *, waited_s: float = 0.0) -> float:
+        """Look at the clock, and notice if time was lost since the last look.
+
+        Whatever is judged after a freeze, wherever in a turn that came, is judged by
+        a core that knows of it. ``waited_s`` may have been spent on an answer: not
+        lost, and a supervisord that gives none must not pass for a freeze.
+        """
+        now_s, looked_at_s = self._clock(), self._looked_at_s
+        self._looked_at_s = now_s
+        if now_s - looked_at_s > STALL_S + waited_s:
+            logger.warning("listener_stood_still s=%.1f", now_s - looked_at_s)
+            self._counters.stalls += 1
+            self._heard_at_s = now_s
+            self._handle(Stalled())
+            self._pending.append(Survey())
+        return now_s
+
+    def _wait_s(self) -> float:
+        if self._pending:
+            return 0.0
+        if not self._is_seeded:
+            return TICK_S
+        due_at_s = self._tick_at_s
+        wake_at_s = self._swarm.wake_at_s()
+        if wake_at_s is not None:
+            due_at_s = min(due_at_s, wake_at_s)
+        return max(LEAST_WAIT_S, due_at_s - self._now())
+
+    def _work(self) -> None:
+        """Carry out what is pending, for `WORK_S` at most, one action at least."""
+        give_up_at_s = self._now() + WORK_S
+        while self._pending:
+            action = self._pending.popleft()
+            became = self._actions.carry_out(action)
+            if isinstance(action, Stop | Signal):
+                self._exits.await_end(action.pid)
+            self._now(waited_s=CALLS_S if needs_supervisor(action) else 0.0)
+            if isinstance(action, Remember):
+                self._outlets.restarted(action.record)
+            if isinstance(action, Survey):
+                self._survey_due_at_s = self._now() + MARK_WAIT_S
+            if became is not None:
+                self._handle(became)
+            if needs_supervisor(action) and self._now() >= give_up_at_s:
+                return
+
+    def _tick(self) -> None:
+        now_s = self._now()
+        if not self._is_seeded:
+            self._seek_survey(now_s)
+            return
+        wake_at_s = self._swarm.wake_at_s()
+        if now_s >= self._tick_at_s:
+            self._tick_at_s = now_s + TICK_S
+            self._beat(now_s)
+            if self._closing_since_s is None:
+                self._seek_survey(now_s)
+            else:
+                self._look()
+            for measured in self._scales.measure(self._swarm.nodes, now_s=now_s):
+                self._handle(measured)
+        elif wake_at_s is None or now_s < wake_at_s:
+            return
+        self._handle(Tick())
+        if now_s >= self._status_at_s:
+            self._status_at_s = now_s + STATUS_EVERY_S
+            self._actions.keep()
+            self._show(now_s)
+
+    def _beat(self, now_s: float) -> None:
+        if self._closing_since_s is None:
+            heard_at_s = None if self._pool_serial is None else self._heard_at_s
+            self._outlets.beat(now_s=now_s, heard_at_s=heard_at_s)
+
+    def _show(self, now_s: float) -> None:
+        trouble = self._trouble(now_s)
+        self._outlets.show(self._swarm, self._counters, now_s=now_s, trouble=trouble)
+
+    def _trouble(self, now_s: float) -> str:
+        """Tell why the listener does not see events or control nodes, if so."""
+        if now_s - self._heard_at_s > HEARD_MAX_S:
+            return f"no event from supervisord for {now_s - self._heard_at_s:.0f} s"
+        return "" if self._actions.is_reachable else "supervisord gives no answer"
+
+    def _exit_code(self) -> int | None:
+        now_s = self._now()
+        if self._closing_since_s is not None:
+            is_over = now_s - self._closing_since_s > CLOSING_MAX_S
+            if is_over or (self._swarm.is_settled and not self._pending):
+                self._close(now_s)
+                return EXIT_OK
+        if now_s - self._heard_at_s > SILENCE_MAX_S:
+            logger.error(
+                "listener_unheard s=%.0f do=%r",
+                now_s - self._heard_at_s,
+                "supervisord hangs, or TICK_5 is not among the events= of this "
+                "listener; it starts afresh",
+            )
+            return EXIT_FRESH
+        return None
+
+    def _begin_closing(self) -> None:
+        logger.info("listener_closing")
+        self._outlets.rest()
+        self._closing_since_s = self._now()
+        self._handle(Closing())
+
+    def _close(self, now_s: float) -> None:
+        self._handle(Closed())
+        self._work()
+        self._show(now_s)
+        logger.info("listener_ends why=%r", "asked to")
+
+    # --- what comes in ----------------------------------------------------------------
+
+    def _read(self) -> bool:
+        """Take in what supervisord wrote; False when it will write no more."""
+        data = os.read(self._stdin, 65_536)
+        if not data:
+            return False
+        for envelope in self._stream.feed(data):
+            self._answer(ACKNOWLEDGED + READY)
+            self._heard_at_s = self._now()
+            self._counters.events += 1
+            self._take(envelope)
+        return True
+
+    def _answer(self, text: bytes) -> None:
+        os.write(self._stdout, text)
+
+    def _take(self, envelope: Envelope) -> None:
+        if self._pool_serial is not None and envelope.pool_serial <= self._pool_serial:
+            # When any listener dies while busy, supervisord repeats its event to all
+            # of equal priority, behind later ones (process.py, handle_rejected:
+            # "process in procs" compares priorities).
+            return
+        lost_count = lost_between(self._pool_serial, envelope.pool_serial)
+        self._pool_serial = envelope.pool_serial
+        if lost_count:
+            self._counters.lost_events += lost_count
+            logger.warning(
+                "events_lost count=%d do=%r",
+                lost_count,
+                "raise buffer_size in [eventlistener:x]",
+            )
+            self._handle(Lost())
+        if isinstance(envelope.event, RemoteCommand):
+            self._take_command(envelope.event)
+        elif self._is_seeded or isinstance(envelope.event, SupervisorChanged):
+            self._take_event(envelope.event)  # the past before a survey is in that
+
+    def _take_event(self, heard: Heard) -> None:
+        match heard:
+            case StateChanged():
+                logger.debug(
+                    "process_state node=%s state=%s pid=%s",
+                    heard.name, heard.state, heard.pid,
+                )  # fmt: skip
+                self._handle(heard)
+            case GroupAdded() | GroupRemoved() | SupervisorChanged():
+                self._handle(heard)
+            case Communication():
+                self._take_report(heard)
+            case _:
+                pass  # a beat, or nothing to us
+
+    def _take_report(self, said: Communication) -> None:
+        if group_of(said.name) not in self._gauges:
+            return
+        logger.debug("report node=%s pid=%s text=%r", said.name, said.pid, said.text)
+        try:
+            report = decode_report(said.text)
+        except ReportError as error:
+            self._counters.bad_reports += 1
+            self._rarely.say(
+                "report_rejected", said.name, said.pid, str(error), now_s=self._now()
+            )
+            return
+        self._counters.reports += 1
+        reported = Reported(name=said.name, pid=said.pid, report=report)
+        self._handle(reported)
+        self._outlets.reported(self._swarm, reported)
+
+    def _take_command(self, command: RemoteCommand) -> None:
+        if command.type == MARK:
+            surveyed = self._actions.surveyed(command.data)
+            if surveyed is not None:
+                self._take_survey(surveyed)
+            return
+        try:
+            orders = decode_order(command)
+        except OrderError as error:
+            self._counters.bad_orders += 1
+            logger.warning("order_rejected type=%s why=%r", command.type, str(error))
+            return
+        self._orders.extend(orders)
+        if self._is_seeded:
+            self._give_orders()
+
+    def _give_orders(self) -> None:
+        while self._orders:
+            self._handle(self._orders.popleft())
+
+    def _take_survey(self, surveyed: Surveyed) -> None:
+        self._is_seeded = True
+        self._survey_due_at_s = None
+        self._handle(surveyed)
+        self._give_orders()
+
+    def _seek_survey(self, now_s: float) -> None:
+        """Survey without a mark where none comes: not subscribed to, or lost.
+
+        A listener hears nothing at all for its first ``startsecs``.
+        """
+        due_at_s = self._survey_due_at_s
+        if due_at_s is None or now_s < due_at_s or self._pool_serial is None:
+            return
+        self._rarely.say(
+            "survey_unmarked",
+            "all",
+            os.getpid(),
+            "REMOTE_COMMUNICATION must be among the events= of this listener",
+            now_s=now_s,
+        )
+        self._survey_due_at_s = now_s + MARK_WAIT_S
+        self._look()
+
+    def _look(self) -> None:
+        """Survey at once. While it ends, a listener is sent no events any more."""
+        surveyed = self._actions.survey_now()
+        self._now(waited_s=CALLS_S)
+        if surveyed is not None:
+            self._take_survey(surveyed)
+
+    def _handle(self, event: Event) -> None:
+        self._pending.extend(self._swarm.handle(event, now_s=self._now()))

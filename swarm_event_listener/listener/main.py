@@ -1,0 +1,201 @@
+"""From flags, file and supervisord's own configuration to a running listener."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from swarm_event_listener.config.config import (
+    ListenerSettings,
+    complaints,
+    fit,
+    read_settings,
+)
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.listener.actions import Actions, WallClock
+from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
+from swarm_event_listener.outlets.outlets import Outlets
+from swarm_event_listener.outlets.systemd import Notifier, Watchdog, watchdog_from
+from swarm_event_listener.storage.journal import Journal, JournalTakenError, StatusFile
+from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.supervisord.memory import Gauge
+from swarm_event_listener.supervisord.protocol import ProtocolError
+from swarm_event_listener.supervisord.rpc import (
+    Supervisor,
+    SupervisorFault,
+    SupervisorUnreachable,
+)
+from swarm_worker.shared.logs import LineFormatter, formatter, one_line
+from swarm_worker.shared.settings import EXIT_CONFIG, ConfigError
+
+if TYPE_CHECKING:
+    from swarm_event_listener.outlets.metrics.outlet import MetricsOutlet
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 5  # at supervisord's first answer; each takes 2 s at most
+ATTEMPT_EVERY_S: Final = 1.0
+
+
+def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> int:
+    """Run the listener; give its exit code.
+
+    Args:
+        argv: The arguments without the program's name.
+        environ: The environment.
+        stdout: Descriptor of the protocol's answers.
+    """
+    _log_to_stderr()
+    notifier = Notifier.from_environment(environ)
+    try:
+        settings = read_settings(argv, environ, cwd=Path.cwd())
+        _log_as(settings)
+        supervisor = _supervisor(environ)
+        watchdog = watchdog_from(notifier, environ) if notifier else None
+        return _run(settings, supervisor, watchdog, stdout=stdout)
+    except (ConfigError, JournalTakenError) as error:
+        sys.stderr.write(f"swarm-event-listener: {error}\n")
+        if notifier is not None:  # `systemctl start` waits for READY, and says why
+            notifier.send(f"STATUS=swarm-event-listener: {one_line(str(error))}")
+        return EXIT_CONFIG
+    except (SupervisorFault, SupervisorUnreachable, ProtocolError) as error:
+        logger.error("listener_ends why=%r", str(error))  # noqa: TRY400 - no surprise
+        return EXIT_FRESH
+    except BrokenPipeError:
+        logger.info("listener_ends why=%r", "supervisord closed the answers")
+        return EXIT_OK
+    except Exception:
+        logger.exception("listener_crashed")
+        return EXIT_FRESH
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a reader that is gone is no reason to end
+
+
+def _log_as(settings: ListenerSettings) -> None:
+    root = logging.getLogger()
+    root.setLevel(settings.log_level.upper())
+    for handler in root.handlers:
+        handler.setFormatter(formatter(settings.log_format))
+
+
+def _supervisor(environ: Mapping[str, str]) -> Supervisor:
+    try:
+        return Supervisor.from_environment(environ)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _run(
+    settings: ListenerSettings,
+    supervisor: Supervisor,
+    watchdog: Watchdog | None,
+    *,
+    stdout: int,
+) -> int:
+    configs = _first_answer(supervisor.configs)
+    settings = fit(settings, configs)
+    for complaint in complaints(settings, configs):
+        logger.error("supervisord_misconfigured why=%r", complaint)
+    journal = Journal(settings.state_dir)
+    identity = _first_answer(supervisor.identity)
+    clock = time.monotonic
+    wall = WallClock(clock)
+    left = remembered(journal.adopt(identity), journal.notes, now_s=clock())
+    swarm = Swarm({n: g.policy for n, g in settings.groups.items()}, left)
+    logger.info(
+        "listener_started pid=%d groups=%s supervisord=%d state_dir=%s",
+        os.getpid(),
+        ",".join(settings.groups),
+        identity.pid,
+        settings.state_dir,
+    )
+    listener = Listener(
+        swarm,
+        Actions(supervisor, journal, wall=wall),
+        gauges=_gauges(settings),
+        outlets=Outlets(
+            StatusFile(settings.state_dir),
+            wall=wall,
+            watchdog=watchdog,
+            metrics=_metrics(settings.metrics, journal, wall),
+        ),
+        stdin=0,
+        stdout=stdout,
+        wake=_wake_on_signals(),
+        clock=clock,
+    )
+    return listener.run()
+
+
+def _metrics(
+    address: tuple[str, int] | None, journal: Journal, wall: Callable[[float], str]
+) -> MetricsOutlet | None:
+    if address is None:
+        return None
+    # Here, since a listener without metrics can do without the memory.
+    from swarm_event_listener.outlets.metrics.outlet import (  # noqa: PLC0415
+        MetricsOutlet,
+        writer,
+    )
+    from swarm_event_listener.outlets.metrics.page import RESTARTS_MAX, Page, html  # noqa: PLC0415
+    from swarm_event_listener.outlets.metrics.server import MetricsServer  # noqa: PLC0415
+
+    server = MetricsServer(address, page=html())
+    server.start()
+    page = Page(journal.recent(RESTARTS_MAX), wall=wall)
+    return MetricsOutlet(server, page, writer())
+
+
+def _first_answer(ask: Callable[[], T]) -> T:
+    """Ask supervisord, which may be busy with its own start, a few times."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return ask()
+        except SupervisorUnreachable as error:
+            logger.warning("supervisor_unreachable why=%r", str(error))
+            select.select([], [], [], ATTEMPT_EVERY_S)
+    return ask()
+
+
+def _gauges(settings: ListenerSettings) -> dict[str, Gauge]:
+    return {
+        name: Gauge(
+            group.memory_metric,
+            with_children=group.memory_children,
+            limit_bytes=group.policy.limits.memory_limit_bytes,
+        )
+        for name, group in settings.groups.items()
+    }
+
+
+def _wake_on_signals() -> int:
+    """Give a descriptor that becomes readable with TERM, INT or QUIT."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def wake(_number: int, _frame: FrameType | None) -> None:
+        try:
+            os.write(writer, b"!")
+        except BlockingIOError:
+            return  # it is readable already
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, wake)
+    return reader

@@ -1,0 +1,326 @@
+"""The swarm as Prometheus' metrics: what there is to see, under which name.
+
+Units are base units and end the name; the only labels are the group and the node.
+`NODE_METRICS` is the list that README, alerts and dashboard go by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+from swarm_event_listener.core.health import Health, Word, health_of
+from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.metrics.family import Family, Labels, Value
+from swarm_event_listener.outlets.metrics.totals import REASONS, RULES, Totals
+from swarm_event_listener.outlets.status import Counters
+from swarm_worker.shared.report import Report
+
+PREFIX: Final = "kafka_swarm_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One node at one moment.
+
+    Attributes:
+        node: What the core knows.
+        health: How it is.
+        limit_bytes: Its memory limit; None without one.
+        totals: The sums of all nodes.
+        now_s: The moment.
+    """
+
+    node: Node
+    health: Health
+    limit_bytes: int | None
+    totals: Totals
+    now_s: float
+
+    @property
+    def report(self) -> Report | None:
+        """The report of its process; None without one: a former one's is past."""
+        return None if self.node.pid is None else self.node.report
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of its samples."""
+        group, _, name = self.node.name.partition(":")
+        return (("group", group), ("node", name))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of each node; None where there is nothing to tell."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    read: Callable[[Look], Value | None]
+
+
+def _seconds(name: str, *, idle: float | None = None) -> Callable[[Look], Value | None]:
+    """Read an age of the report; ``idle`` stands for one that the node has not."""
+
+    def read(look: Look) -> Value | None:
+        if look.report is None:
+            return None
+        age_ms: int | None = getattr(look.report, name)
+        return idle if age_ms is None else age_ms / 1000
+
+    return read
+
+
+def _of_report(name: str) -> Callable[[Look], Value | None]:
+    def read(look: Look) -> Value | None:
+        value: int | None = getattr(look.report, name, None)
+        return value
+
+    return read
+
+
+def _total(name: str) -> Callable[[Look], Value | None]:
+    return lambda look: look.totals.of(look.node.name).get(name, 0)
+
+
+def _report_age_s(look: Look) -> Value | None:
+    at_s = look.node.reported_at_s
+    if at_s is None or look.node.pid is None:
+        return None
+    return round(look.now_s - at_s, 3)
+
+
+def _restarts(look: Look, reason: str) -> int:
+    return look.totals.restarts[look.node.name, reason]
+
+
+def _dry_runs(look: Look, rule: str) -> int:
+    return look.totals.dry_runs[look.node.name, rule]
+
+
+_REASONS: Final = {
+    "silent": "it did not report (status -1)",
+    "polling": "it polled too rarely (status 1)",
+    "consuming": "a batch took too long (status 2)",
+    "memory": "it took too much memory (status 3)",
+    "unsteady": "its group was frozen (status 4)",
+    "exited": "it died too often",
+    "fatal": "supervisord had given it up",
+    "roll": "an operator rolls the group",
+}
+
+
+NODE_METRICS: Final = (
+    Metric(
+        "node_running",
+        "gauge",
+        "1 while supervisord has the node RUNNING, else 0.",
+        lambda look: int(look.node.state is ProcessState.RUNNING),
+    ),
+    Metric(
+        "node_healthy",
+        "gauge",
+        "1 while the node runs, polls and breaks no rule, else 0.",
+        lambda look: int(look.health.word is Word.HEALTHY),
+    ),
+    Metric(
+        "node_backing_off",
+        "gauge",
+        "1 while the node is down because it failed again and again, else 0.",
+        lambda look: int(look.health.word is Word.BACKING_OFF),
+    ),
+    Metric(
+        "node_held",
+        "gauge",
+        "1 while an operator holds the node out of the rules, else 0.",
+        lambda look: int(look.node.is_held),
+    ),
+    Metric(
+        "node_report_age_seconds",
+        "gauge",
+        "Seconds since the node's last report (status -1).",
+        _report_age_s,
+    ),
+    Metric(
+        "node_poll_age_seconds",
+        "gauge",
+        "Seconds since the oldest last poll, as last reported (status 1).",
+        _seconds("poll_age_ms"),
+    ),
+    Metric(
+        "node_consume_age_seconds",
+        "gauge",
+        "Seconds that the oldest batch is in flight, 0 when idle (status 2).",
+        _seconds("consume_age_ms", idle=0.0),
+    ),
+    Metric(
+        "node_stalled_seconds",
+        "gauge",
+        "Seconds that a partition with data has not moved, 0 if none (status 2).",
+        _seconds("stalled_ms", idle=0.0),
+    ),
+    Metric(
+        "node_unsteady_seconds",
+        "gauge",
+        "Seconds that a group is frozen in a rebalance, 0 if none (status 4).",
+        _seconds("unsteady_ms", idle=0.0),
+    ),
+    Metric(
+        "node_memory_bytes",
+        "gauge",
+        "Memory of the node's process in bytes, by memory_metric (status 3).",
+        lambda look: None if look.node.pid is None else look.node.memory_bytes,
+    ),
+    Metric(
+        "node_memory_limit_bytes",
+        "gauge",
+        "The node's memory_limit in bytes; absent without one.",
+        lambda look: look.limit_bytes,
+    ),
+    Metric(
+        "node_assigned_partitions",
+        "gauge",
+        "Partitions that the node holds.",
+        _of_report("assigned"),
+    ),
+    Metric(
+        "node_lag_messages",
+        "gauge",
+        "Messages between the node's offsets and the ends of its partitions.",
+        _of_report("lag"),
+    ),
+    Metric(
+        "node_connected_brokers",
+        "gauge",
+        "Brokers that the node has a live connection to.",
+        _of_report("brokers_up"),
+    ),
+    Metric(
+        "node_messages_total",
+        "counter",
+        "Messages that the node's processes handled.",
+        _total("messages"),
+    ),
+    Metric(
+        "node_batches_total",
+        "counter",
+        "Batches that the node's processes handled.",
+        _total("batches"),
+    ),
+    Metric(
+        "node_errors_total",
+        "counter",
+        "Handler calls that failed in the node's processes.",
+        _total("errors"),
+    ),
+    Metric(
+        "node_retries_total",
+        "counter",
+        "Handler calls that were repeated after a failure.",
+        _total("retries"),
+    ),
+    Metric(
+        "node_dead_letters_total",
+        "counter",
+        "Messages that were given to a dead-letter topic.",
+        _total("dead_letters"),
+    ),
+    Metric(
+        "node_restarts_total",
+        "counter",
+        "Restarts of the node by the listener.",
+        lambda look: sum(_restarts(look, reason) for reason in REASONS),
+    ),
+    *(
+        Metric(
+            f"node_{reason}_restarts_total",
+            "counter",
+            "Restarts of the node by the listener for this reason: "
+            f"{_REASONS[reason]}.",
+            partial(_restarts, reason=reason),
+        )
+        for reason in REASONS
+    ),
+    *(
+        Metric(
+            f"node_{rule}_dry_runs_total",
+            "counter",
+            f"Restarts that dry_run left out, for this reason: {_REASONS[rule]}.",
+            partial(_dry_runs, rule=rule),
+        )
+        for rule in RULES
+    ),
+)
+
+_LISTENER: Final = {
+    "events": "Events that the listener heard from supervisord.",
+    "reports": "Reports of nodes that the listener took in.",
+    "bad_reports": "Reports that could not be read.",
+    "lost_events": "Events that supervisord dropped from the listener's full buffer.",
+    "bad_orders": "Commands that could not be read.",
+    "stalls": "Times that the listener itself stood still for over 3 seconds.",
+}
+
+
+def families(
+    swarm: Swarm, counters: Counters, totals: Totals, *, now_s: float, is_well: bool
+) -> Iterator[Family]:
+    """Give all metrics.
+
+    Args:
+        swarm: The core.
+        counters: The listener's own.
+        totals: What the nodes counted, over all their lives.
+        now_s: Now.
+        is_well: Whether the listener sees events and controls nodes.
+    """
+    looks = [
+        _look(swarm, node, totals, now_s=now_s)
+        for _, node in sorted(swarm.nodes.items())
+    ]
+    for metric in NODE_METRICS:
+        read = ((look.labels, metric.read(look)) for look in looks)
+        yield Family(
+            name=PREFIX + metric.name,
+            kind=metric.kind,
+            help=metric.help,
+            samples=[(labels, value) for labels, value in read if value is not None],
+        )
+    yield from _listener(counters, is_well=is_well)
+
+
+def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
+    policy = swarm.policies[node.group]
+    return Look(
+        node=node,
+        health=health_of(
+            node,
+            policy,
+            now_s=now_s,
+            silence_counts=node.group in swarm.reporting_groups,
+        ),
+        limit_bytes=policy.limits.memory_limit_bytes,
+        totals=totals,
+        now_s=now_s,
+    )
+
+
+def _listener(counters: Counters, *, is_well: bool) -> Iterator[Family]:
+    for name, value in dataclasses.asdict(counters).items():
+        yield Family(
+            name=f"{PREFIX}listener_{name}_total",
+            kind="counter",
+            help=_LISTENER[name],
+            samples=[((), value)],
+        )
+    yield Family(
+        name=f"{PREFIX}listener_healthy",
+        kind="gauge",
+        help="1 while the listener hears events and supervisord answers it, else 0.",
+        samples=[((), int(is_well))],
+    )

@@ -1,0 +1,76 @@
+"""What the page at ``/`` shows, as plain data; the page itself is page.html."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends
+from swarm_event_listener.outlets.status import Counters, status_of
+
+RESTARTS_MAX: Final = 200
+WATCHED_S: Final = 60.0  # data is made while somebody looks
+
+_SHOWN: Final = (
+    *("node", "health", "why", "state", "pid", "memory_limit_bytes", "failures"),
+    *("held", "restart", "report_age_s"),
+)
+
+
+def html() -> bytes:
+    """Give the page."""
+    return Path(__file__).with_name("page.html").read_bytes()
+
+
+class Page:
+    """Collects what the page shows."""
+
+    def __init__(
+        self, history: Iterable[dict[str, Any]], *, wall: Callable[[float], str]
+    ) -> None:
+        """Begin with the restarts on record.
+
+        Args:
+            history: Plain records, oldest first.
+            wall: Wall-clock text of a monotonic moment.
+        """
+        self._restarts = deque(history, maxlen=RESTARTS_MAX)
+        self._trends = Trends()
+        self._wall = wall
+
+    def restarted(self, record: Record) -> None:
+        """Take in a restart that has ended."""
+        self._restarts.append(record.as_json(self._wall))
+
+    def look(self, swarm: Swarm, *, now_s: float) -> None:
+        """Take in how the nodes are."""
+        self._trends.look(swarm.nodes, now_s=now_s)
+
+    def data(
+        self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
+    ) -> bytes:
+        """Give all that is shown, as JSON."""
+        at = self._wall(now_s)
+        status = status_of(swarm, counters, now_s=now_s, at=at, pid=0)
+        nodes = [
+            {
+                **{key: node[key] for key in _SHOWN},
+                "assigned": node["pid"] and (node["report"] or {}).get("assigned"),
+                "trends": self._trends.of(node["node"]),
+            }
+            for node in status["nodes"]
+        ]
+        shown = {
+            "at": at,
+            "trouble": trouble,
+            "minutes": round(POINTS * EVERY_S / 60),
+            "points": POINTS,
+            "nodes": nodes,
+            "restarts": list(self._restarts),
+        }
+        return json.dumps(shown).encode()

@@ -1,0 +1,86 @@
+"""Where others see how the swarm is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from swarm_event_listener.core.model.events import Reported
+from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
+from swarm_event_listener.outlets.systemd import Watchdog
+from swarm_event_listener.storage.journal import StatusFile
+
+if TYPE_CHECKING:  # 1 MB that a listener without metrics has no use for
+    from swarm_event_listener.outlets.metrics.outlet import MetricsOutlet
+
+
+class Outlets:
+    """Shows the swarm to whoever is there to look."""
+
+    def __init__(
+        self,
+        status_file: StatusFile,
+        *,
+        wall: Callable[[float], str],
+        watchdog: Watchdog | None = None,
+        metrics: MetricsOutlet | None = None,
+    ) -> None:
+        """Take the outlets that there are.
+
+        Args:
+            status_file: Read by ``supervisorctl swarm``.
+            wall: Wall-clock text of a monotonic moment.
+            watchdog: Where systemd is told; None outside of it.
+            metrics: The endpoint; None without one.
+        """
+        self._status_file = status_file
+        self._wall = wall
+        self._watchdog = watchdog
+        self._metrics = metrics
+
+    def reported(self, swarm: Swarm, event: Reported) -> None:
+        """Take note of a report that the core has heard."""
+        if self._metrics is not None:
+            self._metrics.reported(swarm, event)
+
+    def restarted(self, record: Record) -> None:
+        """Take note of a restart that has ended."""
+        if self._metrics is not None:
+            self._metrics.restarted(record)
+
+    def beat(self, *, now_s: float, heard_at_s: float | None) -> None:
+        """Show that the listener is at work; each second.
+
+        Args:
+            now_s: Now.
+            heard_at_s: When supervisord last sent an event; None before the first.
+        """
+        if self._watchdog is not None:
+            self._watchdog.beat(now_s=now_s, heard_at_s=heard_at_s)
+
+    def rest(self) -> None:
+        """Show that the listener ends because it was asked to."""
+        if self._watchdog is not None:
+            self._watchdog.rest()
+
+    def show(
+        self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
+    ) -> None:
+        """Show how the swarm is now.
+
+        Args:
+            swarm: The core.
+            counters: The listener's own.
+            now_s: Now.
+            trouble: Why the listener itself is not well; empty while it is.
+        """
+        at = self._wall(now_s)
+        self._status_file.write(
+            head_of(swarm, counters, now_s=now_s, at=at, pid=os.getpid()),
+            nodes_of(swarm, now_s=now_s),
+        )
+        if self._metrics is not None:
+            self._metrics.show(swarm, counters, now_s=now_s, trouble=trouble)

@@ -1,0 +1,379 @@
+"""What must survive the listener: intents, notes and the history of restarts.
+
+One JSON file, replaced as a whole, so that it is either the old or the new one. Nothing
+here ends supervision: a journal that cannot be read is put aside, one that cannot be
+written is said once and tried again with the next write. A copy without the history
+stands beside it: with the journal alone the word of an operator would be lost, and a
+node that is down by our hand would look like one that he has stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.storage.atomic_files import (
+    is_at,
+    is_open_to_others,
+    is_there,
+    make_directory,
+    read_own_file,
+    replace_file,
+)
+from swarm_event_listener.supervisord.rpc import SupervisorIdentity
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = 1
+HISTORY_MAX: Final = 1_000
+LOCK_WAIT_S: Final = 3.0  # an orphaned predecessor needs up to one RPC timeout to end
+KEEP_WAIT_S: Final = 0.5  # as little as keeps a turn of the listener short
+
+JOURNAL: Final = "journal.json"
+COPY: Final = "journal.copy.json"
+LOCK: Final = "journal.lock"
+STATUS: Final = "status.json"
+
+GOES_ON: Final = "goes on; nodes are restarted by TERM until it can be written"
+BLIND: Final = (
+    "make room there, or let it be written; nodes are supervised all the same, but "
+    "swarm status cannot tell how they are"
+)
+
+Plain = Mapping[str, Any]
+
+
+class JournalTakenError(Exception):
+    """Another listener works on this journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the journal held when it was opened.
+
+    Attributes:
+        supervisor: The supervisord whose intents these are; None in a new journal.
+        intents: Restarts under way, by node.
+        notes: Other facts that must survive.
+        history: Records of restarts, oldest first.
+    """
+
+    supervisor: Plain | None = None
+    intents: Mapping[str, Plain] = field(default_factory=dict)
+    notes: Plain = field(default_factory=dict)
+    history: tuple[Plain, ...] = ()
+
+
+class Journal:
+    """The journal of one state directory; held by one listener at a time."""
+
+    def __init__(self, state_dir: Path, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+        """Take the directory and read what is there.
+
+        Blocks for up to ``lock_wait_s`` while another listener holds it.
+
+        Raises:
+            JournalTakenError: It still does after that.
+        """
+        self._path = state_dir / JOURNAL
+        self._copy = state_dir / COPY
+        self._lock: int | None = None
+        self._is_failing = False
+        _prepare(state_dir)
+        self._take_lock(lock_wait_s)
+        memory = _load(self._path, self._copy)
+        self._supervisor = memory.supervisor
+        self._intents = dict(memory.intents)
+        self._notes = dict(memory.notes)
+        self._history = deque(map(_dump, memory.history), maxlen=HISTORY_MAX)
+        self.memory = memory
+        if memory != Memory() and not self._path.exists():
+            self._write()  # the copy may be lost, too
+
+    def recent(self, count: int) -> list[Any]:
+        """Give the last records of restarts, oldest first."""
+        return [json.loads(text) for text in list(self._history)[-count:]]
+
+    def adopt(self, identity: SupervisorIdentity) -> Mapping[str, Plain]:
+        """Bind the journal to this supervisord; give the intents that still hold.
+
+        Those of another supervisord, or of the machine before it was started again, are
+        void: their processes and their clock are gone.
+        """
+        mine = {
+            "pid": identity.pid,
+            "started_ticks": identity.started_ticks,
+            "boot_id": identity.boot_id,
+        }
+        if self._supervisor != mine:
+            if self._intents:
+                logger.info("intents_void nodes=%s", ",".join(sorted(self._intents)))
+            self._supervisor = mine
+            self._intents.clear()
+            self._write()
+        return dict(self._intents)
+
+    def intend(self, name: str, intent: Plain) -> bool:
+        """Keep an intent; tell whether it is durable."""
+        self._intents[name] = intent
+        return self._write()
+
+    def forget(self, name: str) -> None:
+        """Drop an intent."""
+        if self._intents.pop(name, None) is not None:
+            self._write()
+
+    def remember(self, name: str, record: Plain) -> None:
+        """Drop an intent and keep the record of what came of it."""
+        self._intents.pop(name, None)
+        self._history.append(_dump(record))
+        self._write()
+
+    @property
+    def notes(self) -> Plain:
+        """The facts noted last."""
+        return self._notes
+
+    def note(self, notes: Plain) -> None:
+        """Keep facts in the place of those noted before; durable with the next write.
+
+        `save` writes at once.
+        """
+        self._notes = dict(notes)
+
+    def save(self) -> bool:
+        """Write the journal; tell whether it is durable."""
+        return self._write()
+
+    def keep(self) -> None:
+        """Write all from memory where somebody has removed the files.
+
+        Blocks for up to `KEEP_WAIT_S` while another listener holds a new lock.
+
+        Raises:
+            JournalTakenError: It still does after that.
+        """
+        is_held = self._lock is not None and is_at(self._lock_path, self._lock)
+        if is_held and is_there(self._path):
+            return
+        if not self._is_failing:
+            logger.error(
+                "state_dir_lost path=%s do=%r",
+                self._path.parent,
+                "find out who removed its files; they are written anew from memory",
+            )
+        if not is_held:
+            self._take_lock(KEEP_WAIT_S)
+        self._write()
+
+    def close(self) -> None:
+        """Let another listener have the journal."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(LOCK)
+
+    def _take_lock(self, wait_s: float) -> None:
+        try:
+            make_directory(self._path.parent)
+            taken = _take_lock(self._lock_path, wait_s=wait_s)
+        except OSError as error:
+            self._fail(self._lock_path, error)
+            return
+        self.close()
+        self._lock = taken
+
+    def _fail(self, path: Path, error: OSError) -> None:
+        if not self._is_failing:
+            logger.warning(
+                "journal_unwritable path=%s why=%r supervision=%r",
+                path,
+                str(error),
+                GOES_ON,
+            )
+        self._is_failing = True
+
+    def _write(self) -> bool:
+        head = self._head()
+        try:
+            replace_file(self._path, self._whole(head), mode=0o600, durable=True)
+        except OSError as error:
+            self._fail(self._path, error)
+            return False
+        if self._is_failing:
+            logger.info("journal_written_again path=%s", self._path)
+        self._is_failing = False
+        # Not durable: it is for the next listener of this run of the machine.
+        try:
+            replace_file(self._copy, head, mode=0o600, durable=False)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._copy.unlink()  # it would bring back a hold that was lifted
+        return True
+
+    def _head(self) -> bytes:
+        head = {
+            "version": VERSION,
+            "supervisor": self._supervisor,
+            "intents": self._intents,
+            "notes": self._notes,
+        }
+        return _dump(head).encode("ascii")
+
+    def _whole(self, head: bytes) -> bytes:
+        # The records are kept encoded: a thousand of them would cost 5 ms each time.
+        history = ",\n".join(self._history).encode("ascii")
+        return _with_lines(head, b"history", history)
+
+
+def _dump(plain: Plain) -> str:
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def _with_lines(head: bytes, name: bytes, lines: bytes) -> bytes:
+    """Add a list to an encoded object: its items are encoded, one a line."""
+    return b'%s,"%s":[\n%s\n]}\n' % (head[:-1], name, lines)
+
+
+# --- opening --------------------------------------------------------------------------
+
+
+def _prepare(state_dir: Path) -> None:
+    try:
+        make_directory(state_dir)
+        if is_open_to_others(state_dir):
+            logger.warning(
+                "state_dir_open_to_others path=%s do=%r",
+                state_dir,
+                f"chmod o-w {state_dir}",
+            )
+    except OSError:
+        return  # taking the lock fails, too, and says so
+
+
+def _take_lock(path: Path, *, wait_s: float) -> int:
+    """Give the descriptor that holds the lock."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    if _lock_within(descriptor, wait_s):
+        return descriptor
+    os.close(descriptor)
+    raise JournalTakenError(
+        f"another listener holds {path}: stop it, or give this one a [listener] "
+        "state_dir of its own"
+    )
+
+
+def _lock_within(
+    descriptor: int, wait_s: float, clock: Callable[[], float] = time.monotonic
+) -> bool:
+    give_up_at_s = clock() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock() >= give_up_at_s:
+                return False
+            select.select([], [], [], 0.05)
+        else:
+            return True
+
+
+def _load(path: Path, copy: Path) -> Memory:
+    try:
+        return _parse(read_own_file(path))
+    except (FileNotFoundError, NotADirectoryError):
+        logger.info("journal_new path=%s", path)
+    except (OSError, ValueError, RecursionError) as error:
+        _put_aside(path, why=str(error))
+    try:
+        memory = _parse(read_own_file(copy))
+    except (OSError, ValueError, RecursionError):
+        return Memory()
+    logger.info("journal_restored from=%s lost='the history'", copy)
+    return memory
+
+
+def _put_aside(path: Path, *, why: str) -> None:
+    """Keep what could not be read for whoever wants to look, one file of it."""
+    aside = path.with_name(path.name + ".corrupt")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        why = f"{why}; cannot be put aside: {error}"
+    logger.warning("journal_unreadable path=%s kept_as=%s why=%r", path, aside, why)
+
+
+def _parse(data: bytes) -> Memory:
+    plain = json.loads(data)
+    if not isinstance(plain, dict):
+        raise ValueError(f"expected an object, got {data[:80]!r}")
+    if plain.get("version") != VERSION:
+        raise ValueError(f"expected version {VERSION}, got {plain.get('version')!r}")
+    intents = _table(plain, "intents")
+    history = plain.get("history", [])
+    if not isinstance(history, list):
+        raise ValueError(f"expected a list as history, got {history!r:.80}")
+    return Memory(
+        supervisor=plain.get("supervisor"),
+        intents={k: v for k, v in intents.items() if isinstance(v, dict)},
+        notes=_table(plain, "notes"),
+        history=tuple(r for r in history if isinstance(r, dict))[-HISTORY_MAX:],
+    )
+
+
+def _table(plain: Plain, key: str) -> dict[str, Any]:
+    value = plain.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a table as {key}, got {value!r:.80}")
+    return value
+
+
+# --- for other eyes -------------------------------------------------------------------
+
+
+class StatusFile:
+    """What ``supervisorctl swarm status`` shows: whole, but not durable."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / STATUS
+        self._is_failing = False
+
+    def write(self, head: Plain, nodes: Iterable[Plain] = ()) -> None:
+        """Replace the file, readable by the group.
+
+        A failure is said once, and so is its end.
+
+        Each of ``nodes`` is encoded before the next is made: hundreds of them at once
+        would cost the listener a megabyte for good.
+        """
+        encoded = b",\n".join(_dump(node).encode("ascii") for node in nodes)
+        data = _with_lines(_dump(head).encode("ascii"), b"nodes", encoded)
+        try:
+            replace_file(self._path, data, mode=0o640, durable=False)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning(
+                    "status_not_written path=%s why=%r do=%r",
+                    self._path,
+                    str(error),
+                    BLIND,
+                )
+            self._is_failing = True
+            return
+        if self._is_failing:
+            logger.info("status_written_again path=%s", self._path)
+        self._is_failing = False

@@ -1,0 +1,73 @@
+"""Importing the user's app."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from swarm_worker.app.app import App
+from swarm_worker.shared.settings import ConfigError, nearest
+
+
+def load_app(path: str) -> App:
+    """Import ``module:attribute``, looked up in the working directory first.
+
+    What the app's own import raises is not caught.
+
+    Raises:
+        ConfigError: There is no such module or attribute, or it is no `App`.
+    """
+    module_name, colon, attributes = path.partition(":")
+    if not (module_name and colon and attributes):
+        raise ConfigError(
+            f"expected APP as module:attribute, such as orders:app, got {path!r}"
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module = _module(module_name)
+    found: object = module
+    for name in attributes.split("."):
+        if not hasattr(found, name):
+            raise ConfigError(
+                f"module {module_name!r} has no attribute {attributes!r}"
+                f"{nearest(name, _apps(module))}{_known(module)}"
+            )
+        found = getattr(found, name)
+    if not isinstance(found, App):
+        raise ConfigError(
+            f"expected {path} to be a swarm_worker.App, got {type(found).__name__}"
+            f"{_known(module)}"
+        )
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        # A module that the app itself imports and lacks is the app's crash.
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise ConfigError(
+                f"no module {missing!r} in {Path.cwd()} or on the Python path; "
+                "start in the app's directory (directory= in supervisord.conf)"
+            ) from None
+        raise
+    except (TypeError, ValueError) as error:
+        if name.startswith(".") or not name.replace(".", "").isidentifier():
+            raise ConfigError(
+                f"expected the name of a module, got {name!r}: {error}"
+            ) from None
+        raise
+
+
+def _apps(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, App)]
+
+
+def _known(module: ModuleType) -> str:
+    names = _apps(module)
+    return f"; it has the apps {', '.join(names)}" if names else ""

@@ -1,0 +1,320 @@
+"""The node's settings, from flags, environment and file to one frozen object.
+
+Precedence: flag > file > default. Paths given as flags are relative to the working
+directory, paths in the file to the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_worker.app.routing import Selection
+from swarm_worker.config.arguments import DEFAULT_FILE, parser
+from swarm_worker.reporting.schedule import Limits
+from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
+from swarm_worker.shared.parsers import count
+from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
+from swarm_worker.shared.settings import (
+    LISTENER,
+    RULES,
+    WORKER,
+    ConfigError,
+    Document,
+    load,
+    nearest,
+    type_name,
+)
+
+# supervisord's cost per event is O(nodes): at most two reports a second from each.
+LIVENESS_INTERVAL_LEAST_MS: Final = 500
+COMMIT_INTERVAL_MS: Final = 1_000  # bounds what a killed node repeats
+
+# 1000 by librdkafka's default, which stalls a consumer that drains a backlog
+# whenever its local queue is full (measured: 2.2 to 2.8 times slower).
+FETCH_QUEUE_BACKOFF_MS: Final = 10
+
+_RESERVED: Final[Mapping[str, str]] = {
+    "group.id": 'write @app.topic(..., group="name") in the app',
+    "group.instance.id": "set [worker] static_membership and instance_prefix",
+    "enable.auto.commit": "offsets are committed each second, after their handler; "
+    "leave it out",
+    "enable.auto.offset.store": "an offset is stored after its handler; leave it out",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """All that a node is told, checked.
+
+    Attributes:
+        node: Node id, from 0.
+        nodes: Number of nodes of the swarm.
+        kafka: librdkafka properties as the user wrote them; none is reserved.
+        concurrency: Partitions processed at once.
+        max_messages: Most messages in a batch.
+        max_wait_s: Longest poll.
+        shutdown_timeout_s: What a stopping node gives its handlers.
+        liveness_interval_s: Between reports.
+        static_membership: Join with a ``group.instance.id``.
+        instance_prefix: Its first part, unique among the machines of a group.
+        state_dir: Directory of the slot locks.
+        max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
+        session_timeout_ms: As in ``kafka``, or librdkafka's default.
+        limits: At what ages the listener acts, as the file has it.
+        selection: Topics and groups picked by flags.
+        log_level: Least level of what is logged.
+        log_format: ``text`` or ``json``.
+    """
+
+    node: int
+    nodes: int
+    kafka: Mapping[str, Any] = field(repr=False)  # there are secrets in it
+    concurrency: int
+    max_messages: int
+    max_wait_s: float
+    shutdown_timeout_s: float
+    liveness_interval_s: float
+    static_membership: bool
+    instance_prefix: str
+    state_dir: Path
+    max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
+    session_timeout_ms: int = SESSION_TIMEOUT_MS
+    limits: Limits = field(default_factory=Limits)
+    selection: Selection = field(default_factory=Selection)
+    log_level: str = "info"
+    log_format: str = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What one start of ``swarm-worker`` asks for.
+
+    Attributes:
+        app: ``module:attribute``.
+        check_only: Tell whether it could run, and do not.
+        every_node: No node id was given: a check is about all of them.
+        document: The configuration file.
+        settings: The settings in force.
+    """
+
+    app: str
+    check_only: bool
+    every_node: bool
+    document: Document
+    settings: WorkerSettings
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str]) -> Invocation:
+    """Read flags, file and environment.
+
+    Raises:
+        ConfigError: Something is missing or cannot be used.
+        SystemExit: ``--help`` was asked for, and printed.
+    """
+    flags = parser().parse_args(list(argv))
+    document = load(_file(flags.config))
+    return Invocation(
+        app=flags.app,
+        check_only=flags.check,
+        every_node=flags.node is None,
+        document=document,
+        settings=_settings(flags, document, environ),
+    )
+
+
+def _file(flag: str | None) -> Path:
+    if flag is not None:
+        return Path(flag)
+    if not Path(DEFAULT_FILE).exists():
+        raise ConfigError(
+            f"no --config given and no {DEFAULT_FILE} in {Path.cwd()}; name the file "
+            "with --config FILE (echo_swarm_conf prints a sample)"
+        )
+    return Path(DEFAULT_FILE)
+
+
+# --- settings -------------------------------------------------------------------------
+
+
+def _settings(
+    flags: argparse.Namespace, document: Document, environ: Mapping[str, str]
+) -> WorkerSettings:
+    worker = {name: key.default for name, key in WORKER.items()}
+    worker["state_dir"] = document.path.parent / WORKER["state_dir"].default
+    worker |= document.section("worker", WORKER, environ)
+    kafka = document.kafka(environ)
+    _check_kafka(document.path, kafka)
+    settings = WorkerSettings(
+        node=flags.node or 0,
+        nodes=flags.nodes or 1,
+        kafka=kafka,
+        concurrency=worker["concurrency"],
+        max_messages=worker["max_messages"],
+        max_wait_s=worker["max_wait_time"] / 1000,
+        shutdown_timeout_s=worker["shutdown_timeout"] / 1000,
+        liveness_interval_s=worker["liveness_interval"] / 1000,
+        static_membership=worker["static_membership"],
+        instance_prefix=worker["instance_prefix"] or socket.gethostname(),
+        state_dir=Path(flags.state_dir or worker["state_dir"]).absolute(),
+        max_poll_interval_ms=_kafka_ms(
+            kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS
+        ),
+        session_timeout_ms=_kafka_ms(kafka, "session.timeout.ms", SESSION_TIMEOUT_MS),
+        limits=_limits(
+            document,
+            environ,
+            _kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS),
+        ),
+        selection=Selection(
+            include_topics=frozenset(flags.include_topics),
+            exclude_topics=frozenset(flags.exclude_topics),
+            include_groups=frozenset(flags.include_groups),
+            exclude_groups=frozenset(flags.exclude_groups),
+        ),
+        log_level=flags.log_level or worker["log_level"],
+        log_format=flags.log_format or worker["log_format"],
+    )
+    _check_times(settings)
+    return settings
+
+
+def _limits(
+    document: Document, environ: Mapping[str, str], max_poll_interval_ms: int
+) -> Limits:
+    """Give the limits that the listener reads from the same file.
+
+    A value that cannot be read is the listener's to refuse; its flags are not known
+    here. Either way the node's regular reports are judged by what holds.
+    """
+    keys = ("polling_ttl", "consuming_ttl", "stability_ttl")
+    group = environ.get("SUPERVISOR_GROUP_NAME", "")
+    told: dict[str, Any] = {}
+    try:
+        told |= document.section("listener", LISTENER, environ, only=keys)
+        told |= document.section(f"listener.group.{group}", RULES, environ, only=keys)
+    except ConfigError:
+        told = {}
+    own = (max_poll_interval_ms, max_poll_interval_ms, 2 * max_poll_interval_ms)
+    polling_ms, consuming_ms, stability_ms = map(told.get, keys, own)
+    return Limits(
+        polling_ms=polling_ms, consuming_ms=consuming_ms, stability_ms=stability_ms
+    )
+
+
+def _check_times(settings: WorkerSettings) -> None:
+    if settings.liveness_interval_s * 1000 < LIVENESS_INTERVAL_LEAST_MS:
+        raise ConfigError(
+            f"[worker] liveness_interval: expected at least "
+            f"{LIVENESS_INTERVAL_LEAST_MS} ms, "
+            f"got {settings.liveness_interval_s * 1000:.0f}; supervisord pays for each "
+            "report"
+        )
+    if not 0 < settings.max_wait_s * 1000 < settings.max_poll_interval_ms:
+        raise ConfigError(
+            "[worker] max_wait_time: expected more than 0 ms and less than "
+            f"max.poll.interval.ms ({settings.max_poll_interval_ms}), "
+            f"got {settings.max_wait_s * 1000:.0f}"
+        )
+
+
+def check_reserved(where: str, properties: Iterable[str]) -> None:
+    """Refuse properties on which the guarantees of the node stand.
+
+    Raises:
+        ConfigError: Names ``where``, the property and what to do instead.
+    """
+    for name in properties:
+        remedy = _RESERVED.get(name)
+        if remedy is None and name.startswith("enable.auto."):
+            remedy = _RESERVED["enable.auto.commit"]
+        if remedy is not None:
+            raise ConfigError(f"{where} {name} is set by the node itself: {remedy}")
+
+
+def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
+    check_reserved("[kafka]", kafka)
+    servers = ("bootstrap.servers", "metadata.broker.list", "test.mock.num.brokers")
+    if not any(kafka.get(name) for name in servers):
+        raise ConfigError(
+            f"[kafka] bootstrap.servers is missing in {path}"
+            f"{nearest('bootstrap.servers', kafka)}; "
+            'write "bootstrap.servers" = "HOST:PORT"'
+        )
+    if _kafka_ms(kafka, "statistics.interval.ms", 1) == 0:
+        raise ConfigError(
+            "[kafka] statistics.interval.ms: 0 would blind the rule on frozen groups; "
+            "leave it out, and turn the rule off by [listener] stability_ttl = false"
+        )
+    for slip in slips(kafka):
+        if slip.is_refused:
+            raise ConfigError(f"[kafka] {slip.why}; write {slip.line}")
+
+
+def _kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
+    written = kafka.get(name, default)
+    try:
+        value: int = count(0)(written)
+    except ValueError:  # its text has the value, which may be a misplaced secret
+        raise ConfigError(
+            f"[kafka] {name}: expected a whole number from 0, got {type_name(written)}"
+        ) from None
+    return value
+
+
+def check_report_timeout(
+    document: Document, settings: WorkerSettings, environ: Mapping[str, str]
+) -> None:
+    """Refuse a ``node_report_timeout`` that a few late reports would exceed.
+
+    Raises:
+        ConfigError: It is shorter than three liveness intervals, for all or a group.
+    """
+    groups = document.tables.get("listener", {}).get("group", {})
+    least_ms = round(3 * settings.liveness_interval_s * 1000)
+    for section in ("listener", *(f"listener.group.{name}" for name in groups)):
+        key = RULES["node_report_timeout"]
+        read = document.section(section, {"node_report_timeout": key}, environ)
+        timeout_ms = read.get("node_report_timeout", key.default)
+        if timeout_ms is not None and timeout_ms < least_ms:
+            raise ConfigError(
+                f"[{section}] node_report_timeout: expected at least {least_ms} ms, "
+                f"three times liveness_interval, got {timeout_ms}; "
+                "raise it or lower [worker] liveness_interval"
+            )
+
+
+# --- what Kafka is told ---------------------------------------------------------------
+
+
+def instance_id(settings: WorkerSettings, group: str) -> str:
+    """Give the node's id in a group: stable over restarts, unique over machines."""
+    return f"{settings.instance_prefix}-{group}-{settings.node}"
+
+
+def consumer_properties(settings: WorkerSettings, group: str) -> dict[str, Any]:
+    """Give the properties of a group's consumer: ours, under what the user set.
+
+    Statistics come as often as reports, so that each report has fresh figures and the
+    rule on frozen groups is never silently off.
+    """
+    name = instance_id(settings, group)
+    properties: dict[str, Any] = {
+        "client.id": name,
+        "statistics.interval.ms": round(settings.liveness_interval_s * 1000),
+        "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
+        # Neither jump over data nor read it again unless the user says which.
+        "auto.offset.reset": "error",
+        "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
+        **settings.kafka,
+        "group.id": group,
+        "enable.auto.commit": True,
+        "enable.auto.offset.store": False,
+    }
+    if settings.static_membership:
+        properties["group.instance.id"] = name
+    return properties

@@ -1,0 +1,242 @@
+"""Which partitions a client holds: subscribed or assigned directly, and how it changes.
+
+The callbacks run inside polls, on the poll thread, also while handlers are at work on
+the partitions in question.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from swarm_worker.kafka import offsets
+from swarm_worker.kafka.dead_letters import DeadLetters
+from swarm_worker.kafka.errors import FatalError, Kind
+from swarm_worker.process import exit_codes as exits
+
+if TYPE_CHECKING:
+    from swarm_worker.app.routing import GroupPlan
+    from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.processing.lane import Lane
+    from swarm_worker.processing.lanes import Lanes
+
+logger = logging.getLogger(__name__)
+
+# A revoke waits for batches in flight, but must be over before the group gives up on
+# this member, which it does after max.poll.interval.ms.
+REVOKE_SHARE: Final = 0.8
+LETTERS_EVERY_S: Final = 0.05
+# Meanwhile nobody else commits the work of other partitions, which are to go on.
+COMMIT_EVERY_S: Final = 0.5
+
+METADATA_S: Final = 1.0  # the longest a question for metadata may block the thread
+TOPICS_EVERY_S: Final = 5.0  # between such questions while a topic is missing
+LOOK_EVERY_S: Final = 0.1
+
+LISTED_MAX: Final = 20
+
+Key = tuple[str, int]  # topic, partition
+
+
+class Assignment:
+    """The partitions that one client holds.
+
+    Attributes:
+        has_joined: The group has told what is ours, be it nothing.
+    """
+
+    def __init__(
+        self,
+        client: Consumer,
+        plan: GroupPlan,
+        *,
+        settings: WorkerSettings,
+        lanes: Lanes,
+        letters: DeadLetters,
+        watch: Watch,
+        clock: Callable[[], float],
+    ) -> None:
+        """Hold nothing yet; see `join`."""
+        self.has_joined = False
+        self._client = client
+        self._plan = plan
+        self._lanes = lanes
+        self._letters = letters
+        self._watch = watch
+        self._troubles = watch.troubles
+        self._clock = clock
+        self._routes = {topic: route for route in plan.routes for topic in route.topics}
+        # Beyond what an operator gives handlers at a stop nothing is waited for.
+        self._revoke_wait_s = min(
+            settings.shutdown_timeout_s,
+            REVOKE_SHARE * settings.max_poll_interval_ms / 1000,
+        )
+        self._topics_at_s = clock()
+        self._looks_for_topics = watch.is_consumer_protocol and bool(plan.topics)
+
+    # --- to hold ----------------------------------------------------------------------
+
+    def join(self, stopping: threading.Event) -> bool:
+        """Subscribe, or assign directly; tell whether there is something to poll.
+
+        A direct assignment waits, polling, until its topics exist.
+
+        Raises:
+            FatalError: Partitions that no topic has are assigned directly.
+        """
+        if self._plan.topics:
+            self._client.subscribe(
+                list(self._plan.topics),
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            return True
+        missing = {topic for topic, _ in self._plan.assignments}
+        while missing and not (stopping.is_set() or self._watch.failure):
+            self._client.poll(0)
+            self._watch.polled()
+            missing -= {topic for topic in sorted(missing) if self._is_there(topic)}
+            if missing:
+                stopping.wait(LOOK_EVERY_S)
+        if not missing:
+            wanted = [TopicPartition(t, p) for t, p in self._plan.assignments]
+            self._client.assign(wanted)
+            self._on_assign(self._client, wanted)
+        return not missing
+
+    def _is_there(self, topic: str) -> bool:
+        """Tell whether a topic has what is assigned of it.
+
+        Raises:
+            FatalError: It exists, and does not.
+        """
+        count = self._partition_count(topic)
+        wanted = [p for t, p in self._plan.assignments if t == topic]
+        if count and max(wanted) >= count:
+            raise FatalError(
+                f"handler {self._routes[topic].name}: partitions= claims partition "
+                f"{max(wanted)} of topic {topic}, which has {count} (0 to {count - 1});"
+                " name others, or add partitions to the topic",
+                exit_code=exits.CONFIG,
+            )
+        return bool(count)
+
+    def _partition_count(self, topic: str) -> int:
+        """Ask for a topic; 0 when it does not exist or nobody answers."""
+        try:
+            told = self._client.list_topics(topic, timeout=METADATA_S).topics[topic]
+        except KafkaException:
+            return 0  # that no broker answers is told by the error callback
+        if told.error is not None:
+            text = f"{topic}: {told.error.str()}; waiting for it"
+            self._troubles.begin(Kind.TOPIC, text, subject=topic)
+            return 0
+        self._troubles.end(Kind.TOPIC, having=topic.__eq__)
+        return len(told.partitions)
+
+    def look_for_topics(self) -> None:
+        """Ask for topics until all exist: in the consumer protocol nobody tells."""
+        if not self._looks_for_topics or self._clock() < self._topics_at_s:
+            return
+        self._topics_at_s = self._clock() + TOPICS_EVERY_S
+        counts = [self._partition_count(topic) for topic in self._plan.topics]
+        self._looks_for_topics = not all(counts)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.has_joined = True
+        now_s = self._clock()
+        for at in partitions:
+            self._lanes.open(
+                at.topic, at.partition, self._routes[at.topic], now_s=now_s
+            )
+        topics = {at.topic for at in partitions}
+        self._troubles.end(Kind.TOPIC, having=topics.__contains__)
+        self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
+        self._watch.rejoined()
+        if partitions:
+            self._watch.accepted()
+        self._tell("assigned", partitions)
+
+    # --- to let go --------------------------------------------------------------------
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        keys = [(at.topic, at.partition) for at in partitions]
+        if late := self._retire(keys):
+            logger.warning(
+                "revoked_in_flight group=%s partitions=%s consequence=%r",
+                self._plan.group, ",".join(lane.name for lane in late),
+                "their batches outlived the wait; the next owner repeats them",
+            )  # fmt: skip
+        self._lanes.rest()
+        offsets.store(self._client, self._lanes, group=self._plan.group)
+        lanes = self._leave(keys)
+        offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
+        self._tell("revoked", partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.has_joined = False
+        self._leave([(at.topic, at.partition) for at in partitions])
+        self._watch.lost()
+        self._tell("lost", partitions)
+
+    def lose_all(self) -> None:
+        """Let go of everything without a commit: it is another's by now."""
+        self._leave([(lane.topic, lane.partition) for lane in self._lanes.all()])
+        self._watch.assigned(0)
+
+    def _retire(self, keys: Sequence[Key]) -> list[Lane]:
+        """Wait for what is under way of partitions; give what was not over in time."""
+        give_up_at_s = time.monotonic() + self._revoke_wait_s
+        commit_at_s = time.monotonic() + COMMIT_EVERY_S
+        while True:
+            left_s = max(0.0, give_up_at_s - time.monotonic())
+            slice_s = LETTERS_EVERY_S if self._letters.outstanding else COMMIT_EVERY_S
+            late = self._lanes.retire(keys, within_s=min(slice_s, left_s))
+            if not late or left_s <= 0:
+                return late
+            self._letters.serve()
+            if time.monotonic() >= commit_at_s:
+                takes = self._commit_meanwhile()
+                commit_at_s = time.monotonic() + COMMIT_EVERY_S if takes else inf
+
+    def _commit_meanwhile(self) -> bool:
+        """Commit what is done so far; False if Kafka takes none, so not to try again.
+
+        librdkafka's timer does not in a rebalance, and nobody polls for its answers.
+        """
+        lanes = self._lanes.uncommitted(now_s=self._clock())
+        if not lanes:
+            return True
+        group = self._plan.group
+        offsets.store(self._client, self._lanes, group=group)
+        taken = offsets.commit(self._client, lanes, group=group, wait=True)
+        self._lanes.committed(taken, now_s=self._clock())
+        return bool(taken)
+
+    def _leave(self, keys: Sequence[Key]) -> list[Lane]:
+        lanes = [lane for key in keys if (lane := self._lanes.get(*key)) is not None]
+        # librdkafka may keep a pause over assignments: undo ours.
+        if paused := [lane for lane in lanes if lane.paused]:
+            self._client.resume(offsets.partitions_of(paused))
+        self._lanes.close(keys)
+        self._watch.left(lanes)
+        return lanes
+
+    def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
+        held = len(self._lanes.all())
+        self._watch.assigned(held)
+        names = [f"{at.topic}/{at.partition}" for at in partitions]
+        more = len(names) - LISTED_MAX
+        logger.info(
+            "partitions_%s group=%s count=%s held=%s partitions=%s%s",
+            what, self._plan.group, len(names), held,
+            ",".join(names[:LISTED_MAX]), f",+{more}" if more > 0 else "",
+        )  # fmt: skip

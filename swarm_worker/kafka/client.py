@@ -1,0 +1,126 @@
+"""Making the Kafka client of a group, with its complaints as configuration errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException
+
+from swarm_worker.app.routing import GroupPlan
+from swarm_worker.config.config import (
+    WorkerSettings,
+    check_reserved,
+    consumer_properties,
+)
+from swarm_worker.config.redaction import without_secrets
+from swarm_worker.processing.lanes import COMMIT_WITHIN_S
+from swarm_worker.shared.settings import ConfigError
+
+# An offset is stored up to a poll after its handler returned, and told to be committed
+# up to a poll after Kafka has answered. The rest of the interval is for that: a lane
+# that works steadily never owes for the whole of it.
+COMMIT_SHARE: Final = 0.6
+
+# librdkafka takes their values in any case and with blanks around; we compare them.
+_COMPARED: Final = ("group.protocol", "isolation.level")
+
+# librdkafka writes client.id as it is into the statistics' JSON, cut at 128 bytes with
+# what it appends; half a character at the end crashes confluent-kafka (2.16, tried).
+CLIENT_ID_MAX_BYTES: Final = 100
+
+
+def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
+    """Give the properties of a group's consumer, with what the app's hooks add.
+
+    Raises:
+        ConfigError: A hook sets what the node itself sets, or ``client.id`` is one that
+            librdkafka cannot write in its statistics.
+    """
+    properties = consumer_properties(settings, plan.group)
+    for hook in plan.configure_consumer:
+        extra = hook()
+        check_reserved("app.configure_consumer", extra)
+        properties |= extra
+    for name in _COMPARED:
+        if name in properties:
+            properties[name] = str(properties[name]).strip().lower()
+    properties["enable.partition.eof"] = True  # `Lanes.rest` goes by it
+    _check_client_id(str(properties["client.id"]))
+    return properties
+
+
+def _check_client_id(told: str) -> None:
+    is_plain = told.isprintable() and not {'"', "\\"} & set(told)
+    if not is_plain or (
+        not told.isascii() and len(told.encode()) > CLIENT_ID_MAX_BYTES
+    ):
+        raise ConfigError(
+            f"[kafka] client.id: expected a text without quotation mark, backslash and "
+            f"control characters, of {CLIENT_ID_MAX_BYTES} bytes at most where it is "
+            f"not ASCII, got {told!r}; by default it is made of [worker] "
+            "instance_prefix, the group and the node: the group may stay as it is, "
+            'write "client.id" = "NAME"'
+        )
+
+
+def commit_early(properties: dict[str, Any]) -> float:
+    """Set a group's commits well within their interval; give that, in seconds.
+
+    It is a second at least: what the guarantee promises.
+    """
+    interval_ms = int(properties["auto.commit.interval.ms"])
+    properties["auto.commit.interval.ms"] = max(1, round(COMMIT_SHARE * interval_ms))
+    return max(COMMIT_WITHIN_S, interval_ms / 1000)
+
+
+def with_callbacks(
+    properties: Mapping[str, Any], ours: Mapping[str, Callable[..., None]]
+) -> dict[str, Any]:
+    """Add callbacks to the properties; one that an app has brought is called after."""
+    return {
+        **properties,
+        **{name: _both(own, properties.get(name)) for name, own in ours.items()},
+    }
+
+
+def _both(
+    own: Callable[..., None], brought: Callable[..., None] | None
+) -> Callable[..., None]:
+    if brought is None:
+        return own
+
+    def call_both(*facts: object) -> None:
+        own(*facts)
+        brought(*facts)
+
+    return call_both
+
+
+def make_consumer(properties: Mapping[str, Any]) -> Consumer:
+    """Make a consumer that has joined nothing.
+
+    It starts librdkafka's threads, which connect to the brokers; it does not block.
+
+    Raises:
+        ConfigError: librdkafka does not know a property or refuses its value; in its
+            own words, which name the property.
+    """
+    try:
+        return Consumer(dict(properties))
+    except KafkaException as error:
+        told = without_secrets(error.args[0].str().strip(), properties)
+        raise ConfigError(f"[kafka] {told}") from None
+    except (TypeError, ValueError) as error:
+        told = without_secrets(str(error), properties)
+        raise ConfigError(f"[kafka] {told}") from None
+
+
+def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
+    """Have librdkafka judge the properties of a group, and join nothing.
+
+    Raises:
+        ConfigError: It does not take them.
+    """
+    # It begins to connect; what it would log of that is not what is tried.
+    make_consumer({"log_level": 0, **properties_for(plan, settings)}).close()

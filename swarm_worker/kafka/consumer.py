@@ -1,0 +1,425 @@
+"""One Kafka group of a node: its client and the thread that polls it.
+
+The poll thread runs no handler. It polls, hands messages over, and does all that talks
+to the client, storing offsets too: since confluent-kafka 2.16 a client lets one thread
+in at a time, and a call from another waits until the poll is over. So whether a
+partition is ours cannot change between that question and the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+
+from swarm_worker.config.redaction import without_secrets
+from swarm_worker.kafka import leave_group as departure
+from swarm_worker.kafka import offsets
+from swarm_worker.kafka.assignment import Assignment
+from swarm_worker.kafka.client import commit_early, properties_for, with_callbacks
+from swarm_worker.kafka.dead_letters import DeadLetters
+from swarm_worker.kafka.errors import (
+    FatalError,
+    Kind,
+    fatal_reason,
+    is_fenced,
+    kind_of,
+    library_logger,
+    text_of,
+)
+from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.poll_batches import (
+    DRAIN_MESSAGES,
+    by_partition,
+    next_drain,
+    split,
+)
+from swarm_worker.process import exit_codes as exits
+from swarm_worker.processing.handlers import HandlerPool, Processing
+from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
+from swarm_worker.processing.lanes import Key
+from swarm_worker.processing.poison import Suspect
+
+if TYPE_CHECKING:
+    from swarm_worker.app.routing import GroupPlan
+    from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.reporting.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+# The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten
+# wake-ups a second cost nothing that can be measured.
+POLL_MAX_S: Final = 0.1
+LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
+
+MARKS_EVERY_S: Final = 1.0  # what is marked done is told to Kafka with the rest
+
+JOIN_AGAIN_S: Final = 1.0
+
+# At the end of shutdown_timeout the process is ended. A coroutine that is cancelled
+# still needs a moment before that, and so does the close.
+CANCEL_BEFORE_S: Final = 1.0
+CLOSE_BEFORE_S: Final = 0.5
+CLOSE_MAX_S: Final = 10.0
+LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
+FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
+FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
+
+_GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
+
+
+class End(Enum):
+    """Why the life of a client ended."""
+
+    STOPPED = auto()
+    AGAIN = auto()
+
+
+class GroupConsumer:
+    """The consumer of one Kafka group, on a thread of its own."""
+
+    def __init__(
+        self,
+        plan: GroupPlan,
+        *,
+        settings: WorkerSettings,
+        progress: Progress,
+        pool: HandlerPool,
+        on_fatal: Callable[[FatalError], None],
+        suspects: Iterable[Suspect] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is joined before `start`.
+
+        Args:
+            plan: What to consume.
+            settings: The node's.
+            progress: Is told how it goes.
+            pool: Runs the handlers.
+            on_fatal: Called from the poll thread when the node cannot go on.
+            suspects: What was in flight of this group as the last process died.
+            clock: Seconds, as the one that reads ``progress`` has them.
+        """
+        self._plan = plan
+        self._settings = settings
+        self._pool = pool
+        self._on_fatal = on_fatal
+        self._clock = clock
+        self._has_one_topic = sum(len(route.topics) for route in plan.routes) == 1
+        self._properties = properties_for(plan, settings)
+        self._processing = Processing(
+            node=settings.node,
+            max_messages=settings.max_messages,
+            pool=pool,
+            progress=progress,
+            before_store=plan.before_store,
+            commit_within_s=commit_early(self._properties),
+            suspects=suspects,
+            clock=clock,
+        )
+        self._lanes = self._processing.lanes
+        self._letters = DeadLetters(self._properties, self._processing.lettered)
+        self.watch = Watch(
+            plan.group,
+            self._properties,
+            progress=progress.add_consumer(),
+            lanes=self._lanes,
+            clock=clock,
+        )
+        self._stopping = threading.Event()
+        self._resumed = False
+        self._leaves = False
+        self._marks_at_s = clock()
+        self._drain = DRAIN_MESSAGES
+        self._thread = threading.Thread(
+            target=self._run, name=f"swarm-poll-{plan.group}", daemon=True
+        )
+
+    # --- for the node -----------------------------------------------------------------
+
+    @property
+    def is_wary(self) -> bool:
+        """See `Lanes`."""
+        return self._lanes.is_wary(now_s=self._clock())
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """See `Lanes`."""
+        return self._lanes.suspects(now_s=self._clock())
+
+    def start(self) -> None:
+        """Start the poll thread; does not wait until the group is joined."""
+        self._thread.start()
+
+    def quiet(self) -> None:
+        """Begin no new batch; those in flight go on, membership stays. At once."""
+        self._lanes.is_held = True
+
+    def resume(self) -> None:
+        """Undo `quiet`; does nothing while stopping."""
+        if not self._stopping.is_set():
+            self._lanes.is_held = False
+            self._resumed = True
+
+    def stop(self, *, leave: bool = False) -> None:
+        """Begin no new batch, let those in flight end, commit, close. At once.
+
+        Coroutine handlers that have not ended shortly before ``shutdown_timeout`` are
+        cancelled. `join` waits for the end.
+
+        Args:
+            leave: The node does not come back: its partitions go to others now. A
+                static member else keeps them until its session ends; in the consumer
+                protocol it does so in any case (librdkafka always leaves with epoch
+                -2 there; tried).
+        """
+        self._leaves = leave
+        self._lanes.is_held = True
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread; tell whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the poll thread runs."""
+        return self._thread.is_alive()
+
+    # --- lives of a client ------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._live() is End.AGAIN:
+                if self._stopping.wait(JOIN_AGAIN_S):
+                    if self._leaves:
+                        departure.tell(self._plan.group, why_not=departure.NOT_JOINED)
+                    return
+        except FatalError as error:
+            self._on_fatal(error)
+        # A consumer that failed is no dead thread: the node was told why, and stops it.
+        self._stopping.wait()
+
+    def _live(self) -> End:
+        """Live the life of one client.
+
+        Raises:
+            FatalError: Another life would end like this one.
+        """
+        callbacks: dict[str, Callable[..., None]] = {
+            "error_cb": self.watch.on_error,
+            "stats_cb": self.watch.on_statistics,
+            "on_commit": self.watch.on_commit,
+        }
+        properties = with_callbacks(self._properties, callbacks)
+        try:
+            client = Consumer(properties, logger=library_logger)
+        except (KafkaException, TypeError, ValueError) as error:
+            told = without_secrets(text_of(error), self._properties)
+            raise FatalError(f"[kafka] {told}", exit_code=exits.CONFIG) from None
+        self.watch.begin(client, is_subscribed=bool(self._plan.topics))
+        assignment = self._assignment(client)
+        try:
+            if assignment.join(self._stopping):
+                self._poll(client, assignment)
+        except KafkaException as error:
+            self.watch.on_error(error.args[0])
+            if self.watch.failure is None:
+                raise
+        if (failure := self.watch.failure) is not None:
+            return self._bury(client, assignment, failure)
+        self._let_end(client, assignment)
+        return End.STOPPED
+
+    def _assignment(self, client: Consumer) -> Assignment:
+        return Assignment(
+            client,
+            self._plan,
+            settings=self._settings,
+            lanes=self._lanes,
+            letters=self._letters,
+            watch=self.watch,
+            clock=self._clock,
+        )
+
+    # --- polls ------------------------------------------------------------------------
+
+    def _poll(self, client: Consumer, assignment: Assignment) -> None:
+        while not (self.watch.failure or self._stopping.is_set()):
+            self._tend(client)
+            assignment.look_for_topics()
+            if not self._lanes.wait_for_room(within_s=KEEP_ALIVE_S):
+                full = self._lanes.to_pause(now_s=self._clock(), make_room=True)
+                self._pause(client, full)
+            message = self._next(client)
+            self.watch.polled()
+            if message is not None:
+                # No waiting for a fuller batch. A copy would cost 9 ns a message.
+                messages = client.consume(self._drain, 0)
+                messages.insert(0, message)
+                self._hand_over(messages)
+
+    def _next(self, client: Consumer) -> Message | None:
+        """Poll. A quiet node gets nothing: it waits where a stop can wake it."""
+        if not self._lanes.is_held:
+            return client.poll(self._patience_s())
+        self._stopping.wait(self._patience_s())
+        return client.poll(0)
+
+    def _patience_s(self) -> float:
+        if self._letters.outstanding:
+            return LETTER_POLL_S
+        return min(POLL_MAX_S, self._settings.max_wait_s)
+
+    def _hand_over(self, messages: list[Message]) -> None:
+        ends: Mapping[Key, int] = {}
+        if any(map(Message.error, messages)):
+            self._tell_errors(messages)
+            messages, ends = split(messages)
+        if messages:
+            grouped = by_partition(messages, has_one_topic=self._has_one_topic)
+            for key, run in grouped:
+                # None: revoked in a callback of the very call that gave the messages.
+                if (lane := self._lanes.get(*key)) is not None:
+                    self._lanes.add(lane, run)
+            self._drain = next_drain(messages)
+        for key, offset in ends.items():
+            if (lane := self._lanes.get(*key)) is not None:
+                self._lanes.reach_end(lane, offset)
+
+    def _tell_errors(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if (error := message.error()) is not None:
+                self.watch.on_message_error(message, error)
+
+    def _tend(self, client: Consumer) -> None:
+        """Do what has come due since the last poll."""
+        now_s, lanes = self._clock(), self._lanes
+        if self._resumed:
+            self._resumed = False
+            lanes.offer_all()
+        for lane in lanes.due(now_s=now_s):
+            self._letters.send(lane)
+        if self._letters.outstanding:
+            self._letters.serve()
+        self._pause(client, lanes.to_pause(now_s=now_s))
+        if resuming := lanes.to_resume():
+            client.resume(offsets.partitions_of(resuming))
+            lanes.resumed(resuming)
+        if now_s - self._marks_at_s > MARKS_EVERY_S:
+            self._marks_at_s = now_s
+            self._processing.count_marks()
+        offsets.store(client, lanes, group=self._plan.group)
+
+    def _pause(self, client: Consumer, lanes: Iterable[Lane]) -> None:
+        if lanes := list(lanes):
+            client.pause(offsets.partitions_of(lanes))
+            self._lanes.paused(lanes)
+
+    # --- ends -------------------------------------------------------------------------
+
+    def _bury(
+        self, client: Consumer, assignment: Assignment, failure: KafkaError
+    ) -> End:
+        """End a client that librdkafka has given up: its partitions are others'.
+
+        Raises:
+            FatalError: The failure is not one to wait for its end.
+        """
+        assignment.lose_all()
+        client.close()
+        if is_fenced(failure) and self.watch.fenced_itself:
+            logger.warning(
+                "fenced_by_own_session group=%s consequence=%r reason=%r",
+                self._plan.group, "joining again", failure.str(),
+            )  # fmt: skip
+            return End.AGAIN
+        if kind_of(failure) is not Kind.HELD_ID:
+            instance_id = self._properties.get("group.instance.id")
+            reason = fatal_reason(failure, instance_id=instance_id)
+            raise FatalError(f"group {self._plan.group}: {reason}")
+        self.watch.refused()
+        return End.AGAIN
+
+    def _let_end(self, client: Consumer, assignment: Assignment) -> None:
+        """Let batches in flight end while polls go on; commit and close."""
+        timeout_s, began_s = self._settings.shutdown_timeout_s, time.monotonic()
+        cancel_at_s = began_s + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
+        give_up_at_s = began_s + max(timeout_s / 2, timeout_s - CLOSE_BEFORE_S)
+        while not self._lanes.wait_idle(within_s=LET_END_EVERY_S):
+            if time.monotonic() > began_s + timeout_s / 2:
+                self._leave_letters()  # the rest of the time is for the close
+            self._tend(client)  # pauses all: handing out is held
+            client.poll(0)  # dropped: nothing of it was stored
+            self.watch.polled()
+            if time.monotonic() > cancel_at_s:
+                self._pool.cancel()
+        self._lanes.rest()
+        offsets.store(client, self._lanes, group=self._plan.group)
+        # Others are removed from their groups by a mere close.
+        is_static = "group.instance.id" in self._properties
+        leaves = self._leaves and self._plan.topics and is_static
+        why_not: str | None = departure.NOT_CLOSED
+        if leaves and not self.watch.is_consumer_protocol:
+            why_not = departure.leave(
+                client,
+                is_member=lambda: assignment.has_joined,
+                holds=self._lanes.all,
+                within_s=(give_up_at_s - time.monotonic()) / 2,  # the rest: the close
+            )
+        is_closed = self._close(client, within_s=give_up_at_s - time.monotonic())
+        if leaves and self.watch.is_consumer_protocol and is_closed:
+            why_not = departure.give_up_id(
+                self._properties,
+                self._plan.topics,
+                within_s=give_up_at_s - time.monotonic(),
+            )
+        if leaves:
+            departure.tell(self._plan.group, why_not=why_not)
+
+    def _leave_letters(self) -> None:
+        """Wait no longer for dead letters that Kafka does not answer."""
+        for lane, letter in self._lanes.leave_letters(now_s=self._clock()):
+            logger.warning(
+                "dead_letter_left at=%s@%s topic=%s consequence=%r",
+                lane.name, letter.message.offset(), lane.route.dead_letter,
+                "it may be written once more",
+            )  # fmt: skip
+
+    def _close(self, client: Consumer, *, within_s: float) -> bool:
+        """Commit and close; tell whether it was over within that or `CLOSE_MAX_S`.
+
+        Without an answer from the broker a close takes minutes. It has a thread of
+        its own, which is left behind then.
+        """
+        group, lanes = self._plan.group, self._lanes.all()
+
+        def follow() -> list[Lane]:
+            client.poll(FOLLOW_S)  # dropped: nothing of it was stored
+            return self._lanes.all()
+
+        def close() -> None:
+            # Not left to the revoke that a close begins with: a client that closes
+            # does not follow a rebalance to its end, and where the callback of one
+            # comes in a close, librdkafka may never answer it; Python is locked then.
+            offsets.commit(
+                client, lanes, group=group, wait=True,
+                patience_s=CLOSE_MAX_S / 2, follow=follow,
+            )  # fmt: skip
+            for _ in range(FOLLOW_POLLS):
+                client.poll(0)
+            client.close()
+
+        within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))
+        is_closed = departure.ends_within(within_s, close, name="swarm-close")
+        if is_closed:
+            logger.info("consumer_closed group=%s", group)
+        else:
+            logger.warning("close_gave_up group=%s consequence=%r", group, _GAVE_UP)
+        return is_closed

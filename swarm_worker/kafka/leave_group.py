@@ -1,0 +1,179 @@
+"""Leaving a group for good.
+
+A close alone does not: a static member keeps its partitions until its session ends, so
+that a restart gets them back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from swarm_worker.kafka.errors import library_logger
+
+LEAVE_MAX_S: Final = 5.0  # a join, in a group that rebalances just then, included
+POLL_S: Final = 0.05
+
+# LeaveGroup is sent by a thread of librdkafka's, a moment after unsubscribe().
+SENT_WITHIN_S: Final = 0.2
+
+LEAST_S: Final = 0.5
+
+# Errors of a join that no waiting cures, each with what it means here.
+_REFUSALS: Final[Mapping[int, str]] = {
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: (
+        "the broker's group.consumer.migration.policy is disabled"
+    ),
+    KafkaError._FATAL: "its instance id is in use",  # noqa: SLF001 - librdkafka's own code
+}
+_NOT_LEFT: Final = (
+    "its partitions wait until its session ends (session.timeout.ms, with "
+    "group.protocol=consumer the group's consumer.session.timeout.ms; 45 s by default)"
+)
+NOT_JOINED: Final = "it has not joined in this life"
+NOT_CLOSED: Final = "its client did not close in time"
+_LATE: Final = "the group did not answer in time"
+
+logger = logging.getLogger(__name__)
+
+# Of no use in the classic protocol: librdkafka refuses them there.
+_CONSUMER_PROTOCOL_ONLY: Final = ("group.protocol", "group.remote.assignor")
+
+
+def leave(
+    client: Consumer,
+    *,
+    is_member: Callable[[], bool],
+    holds: Callable[[], object],
+    within_s: float,
+) -> str | None:
+    """Leave, in the classic protocol; give why that was not possible, or None.
+
+    Blocks, polling. `close` must follow: right after `unsubscribe` it would keep the
+    request back (tried on librdkafka 2.16).
+
+    Args:
+        client: The client.
+        is_member: Whether it has joined: before that there is nothing it could leave.
+        holds: Whether it still has partitions.
+        within_s: When to give up; after `LEAVE_MAX_S` at the latest.
+    """
+
+    def go(until_s: float) -> str | None:
+        why_not = _poll_until(client, is_member, until_s)
+        if why_not is None:
+            client.unsubscribe()
+            why_not = _poll_until(client, lambda: not holds(), until_s)
+            _poll_until(client, lambda: False, time.monotonic() + SENT_WITHIN_S)
+        return why_not
+
+    return _bounded(go, within_s)
+
+
+def give_up_id(
+    properties: Mapping[str, Any], topics: Sequence[str], *, within_s: float
+) -> str | None:
+    """Leave for a closed member of the consumer protocol; give why not, or None.
+
+    There librdkafka closes a static member with epoch -2, "back soon", whatever one
+    does. A classic member with the same id takes its place, and can leave, unless
+    ``group.consumer.migration.policy`` is ``disabled`` (tried on Kafka 4.3 with all
+    four). Blocks; what is polled is dropped, and nothing is committed.
+
+    Args:
+        properties: Of the closed client.
+        topics: What it was subscribed to.
+        within_s: When to give up; after `LEAVE_MAX_S` at the latest.
+    """
+
+    def go(until_s: float) -> str | None:
+        return _join_and_leave(_classic(properties), topics, until_s)
+
+    return _bounded(go, within_s)
+
+
+def tell(group: str, *, why_not: str | None) -> None:
+    """Log how it went."""
+    if why_not is None:
+        logger.info("group_left group=%s", group)
+    else:
+        logger.warning(
+            "group_not_left group=%s reason=%r consequence=%r",
+            group, why_not, _NOT_LEFT,
+        )  # fmt: skip
+
+
+def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool:
+    """Call on a thread of its own, left behind when it takes longer; tell which."""
+    thread = threading.Thread(target=call, name=name, daemon=True)
+    thread.start()
+    thread.join(within_s)
+    return not thread.is_alive()
+
+
+def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:
+    """Give what a call gives that is told when to end, even if it does not.
+
+    The commit of a revoke waits for a broker that is frozen, as does a close.
+    """
+    within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
+    until_s = time.monotonic() + within_s
+    outcome: list[str | None] = []
+    ends_within(
+        within_s + LEAST_S, lambda: outcome.append(go(until_s)), name="swarm-leave"
+    )
+    return outcome[0] if outcome else _LATE
+
+
+def _join_and_leave(
+    properties: dict[str, Any], topics: Sequence[str], until_s: float
+) -> str | None:
+    joined, left = threading.Event(), threading.Event()
+
+    def on_assign(_: Consumer, partitions: list[TopicPartition]) -> None:
+        del partitions
+        joined.set()
+
+    def on_revoke(_: Consumer, partitions: list[TopicPartition]) -> None:
+        del partitions
+        left.set()
+
+    client = Consumer(properties, logger=library_logger)
+    try:
+        client.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke)
+        why_not = _poll_until(client, joined.is_set, until_s)
+        if why_not is None:
+            client.unsubscribe()
+            why_not = _poll_until(client, left.is_set, until_s)
+        return why_not
+    finally:
+        client.close()
+
+
+def _classic(properties: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in properties.items() if k not in _CONSUMER_PROTOCOL_ONLY}
+    return {
+        **kept,
+        "group.protocol": "classic",
+        "enable.auto.commit": False,
+        "statistics.interval.ms": 0,
+    }
+
+
+def _poll_until(
+    client: Consumer, is_so: Callable[[], bool], until_s: float
+) -> str | None:
+    """Poll until something is so; give why it did not come about, or None."""
+    while not is_so():
+        if time.monotonic() > until_s:
+            return _LATE
+        message = client.poll(POLL_S)
+        error = message.error() if message else None
+        if error is not None and error.code() in _REFUSALS:
+            return _REFUSALS[error.code()]
+    return None

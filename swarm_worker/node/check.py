@@ -1,0 +1,76 @@
+"""``swarm-worker --check``: everything but joining, and a summary for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from swarm_worker.app.loading import load_app
+from swarm_worker.app.routing import GroupPlan, plan
+from swarm_worker.config.config import Invocation, WorkerSettings, check_report_timeout
+from swarm_worker.config.redaction import HIDDEN, is_secret
+from swarm_worker.shared.kafka_timeouts import slips
+
+
+def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
+    """Try settings, app, routes and librdkafka's properties; give the summary.
+
+    All nodes are planned, unless a node id was given. What the app's import raises is
+    not caught.
+
+    Raises:
+        ConfigError: Something cannot work.
+    """
+    from swarm_worker.kafka.client import try_out  # noqa: PLC0415 - loads the Kafka client
+
+    settings = invocation.settings
+    check_report_timeout(invocation.document, settings, environ)
+    app = load_app(invocation.app)
+    ids = range(settings.nodes) if invocation.every_node else (settings.node,)
+    plans = {
+        node: plan(app, node=node, nodes=settings.nodes, selection=settings.selection)
+        for node in ids
+    }
+    for group in {g.group: g for groups in plans.values() for g in groups}.values():
+        try_out(group, settings)
+    return "\n".join(_summary(invocation, plans)) + "\n"
+
+
+def _summary(
+    invocation: Invocation, plans: Mapping[int, Sequence[GroupPlan]]
+) -> Iterator[str]:
+    settings = invocation.settings
+    yield f"{invocation.app} with {invocation.document.path}: ok"
+    for slip in slips(settings.kafka):
+        yield f"warning: [kafka] {slip.why}; write {slip.line}"
+    for node, groups in plans.items():
+        yield f"node {node} of {settings.nodes}"
+        for group in groups:
+            yield f"  group {group.group}"
+            for route in group.routes:
+                yield f"    {', '.join(route.topics)} -> {route.name}"
+            for topic, partition in group.assignments:
+                yield f"    assigned directly: {topic}/{partition}"
+    yield "settings"
+    yield from (f"  {name} = {value}" for name, value in _in_force(settings))
+    yield "kafka"
+    # As written: what comes from the environment may well be a secret.
+    written = invocation.document.tables.get("kafka", {})
+    yield from (
+        f"  {name} = {HIDDEN if is_secret(name) else written.get(name)}"
+        for name in settings.kafka
+    )
+
+
+def _in_force(settings: WorkerSettings) -> Iterator[tuple[str, object]]:
+    yield "concurrency", settings.concurrency
+    yield "max_messages", settings.max_messages
+    yield "max_wait_time", _ms(settings.max_wait_s)
+    yield "shutdown_timeout", _ms(settings.shutdown_timeout_s)
+    yield "liveness_interval", _ms(settings.liveness_interval_s)
+    yield "static_membership", str(settings.static_membership).lower()
+    yield "instance_prefix", settings.instance_prefix
+    yield "state_dir", settings.state_dir
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,86 @@
+"""The start of a node: wiring, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from swarm_worker.config import config
+from swarm_worker.node import check
+from swarm_worker.node.node import Failed, Node
+from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.parent_death import Leash
+from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
+from swarm_worker.process.signals import Inbox, StopAsked
+from swarm_worker.reporting.channel import Channel
+from swarm_worker.reporting.reporter import Reporter
+from swarm_worker.shared import logs
+from swarm_worker.shared.settings import ConfigError
+
+LEFT_BEHIND_S: Final = 2.0
+
+# To the garbage collector each message is a container, and a consumer holds up to
+# 16,000 of small ones between poll and handler. At the interpreter's default, 700 new
+# ones, it would look through them over and over: a sixth of what a message costs.
+COLLECT_AFTER: Final = 20_000
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a node; give the exit code, with which the process ends soon after."""
+    inbox: Inbox[Failed] = Inbox()
+    inbox.install()
+    logs.begin()
+    gc.set_threshold(COLLECT_AFTER)  # before the app's import: its own would stand
+    # What is imported so far stays: to look through it at the end of the process takes
+    # 15 ms, for which a restart would keep its partitions waiting.
+    gc.freeze()
+    code = run(argv, environ, inbox)
+    inbox.ignore()
+    # The interpreter would wait for threads that a handler left behind.
+    Deadline(LEFT_BEHIND_S, code=code, describe=threads_left_behind)
+    return code
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -> int:
+    """Run a node, or check that it could run; give the exit code."""
+    try:
+        invocation = config.read(argv, environ)
+        settings = invocation.settings
+        logs.configure(level=settings.log_level, log_format=settings.log_format)
+        if invocation.check_only:
+            inbox.interrupt(lambda: None)
+            sys.stdout.write(check.check(invocation, environ))
+            return exits.STOPPED
+        supervised = environ.get("SUPERVISOR_ENABLED") == "1"
+        channel = Channel.take_stdout() if supervised else None
+        node = Node(invocation, environ, inbox)
+        reporter = _reporter(channel, node, settings) if channel else None
+        return node.run(reporter)
+    except SystemExit:  # --help
+        raise
+    except ConfigError as error:
+        sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
+        return exits.CONFIG
+    except StopAsked:  # in a check, whose answer is not known
+        return exits.CRASHED
+    except BaseException:
+        logger.exception("node_crashed")
+        return exits.CRASHED
+
+
+def _reporter(
+    channel: Channel, node: Node, settings: config.WorkerSettings
+) -> Reporter:
+    return Reporter(
+        channel=channel,
+        leash=Leash(),
+        describe=node.describe,
+        interval_s=settings.liveness_interval_s,
+        clock=node.clock,
+        limits=settings.limits,
+    )

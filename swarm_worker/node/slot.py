@@ -1,0 +1,220 @@
+"""The lock that keeps two processes from being the same node."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from swarm_worker.node.crash_traces import Traces
+from swarm_worker.process import exit_codes as exits
+from swarm_worker.shared.settings import ConfigError
+
+logger = logging.getLogger(__name__)
+
+WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
+_KEEP_WAIT_S: Final = 1.0  # whoever only looks has let go of it by then
+_RETRY_S: Final = 0.1
+
+_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+# What may be over at the next start: a crash, not a mistake in the configuration.
+_PASSING: Final = frozenset(
+    (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+)
+
+
+class SlotHeldError(Exception):
+    """Another live process is this node."""
+
+    exit_code = exits.SLOT_HELD
+
+
+def slot_key(environ: Mapping[str, str], *, node: int) -> str:
+    """Name a slot: supervisord's ``group:name``, or the node id outside of it."""
+    group = environ.get("SUPERVISOR_GROUP_NAME")
+    name = environ.get("SUPERVISOR_PROCESS_NAME")
+    return f"{group}:{name}" if group and name else f"node-{node}"
+
+
+def slot_path(directory: Path, key: str) -> Path:
+    """Give the file of a slot."""
+    return directory / f"{quote(key, safe='')}.slot"
+
+
+class Slot:
+    """A slot that is held until the process ends, however that happens.
+
+    The file is never deleted: two processes could then hold two files of one name.
+    Where somebody else deletes it, `keep` notices.
+
+    Attributes:
+        traces: What this process has in flight, for the next one of the slot.
+    """
+
+    def __init__(self, fd: int, path: Path) -> None:
+        """Own a locked descriptor; children get it neither by fork nor by exec."""
+        self._fd: int | None = fd
+        self._path = path
+        self._is_failing = False
+        self.traces = Traces(fd)
+        os.register_at_fork(after_in_child=self.close)
+
+    @classmethod
+    def take(cls, directory: Path, key: str, *, wait_s: float = WAIT_S) -> Slot:
+        """Take a slot, waiting up to ``wait_s`` seconds for its holder to end.
+
+        Args:
+            directory: Where slot files are; made when absent.
+            key: The slot's name.
+            wait_s: How long a live holder is waited for.
+
+        Raises:
+            SlotHeldError: The holder lives on.
+            ConfigError: The directory or the file cannot be used.
+            OSError: The system lacks something for now, such as space.
+        """
+        path = slot_path(directory, key)
+        try:
+            fd = _take(path, wait_s)
+        except OSError as error:
+            if error.errno in _PASSING or _turned_read_only(path.parent, error):
+                raise
+            raise _unusable(path, error) from None
+        return cls(fd, path)
+
+    def keep(self) -> None:
+        """Take the slot anew if its file is no longer the one that is locked.
+
+        Whoever removed it has made room for a second process of this node. A file that
+        cannot be made is said once and tried again with the next call.
+
+        Raises:
+            SlotHeldError: Another process has taken it meanwhile.
+        """
+        if self._fd is None or _is_at(self._path, self._fd):
+            return
+        try:
+            fd = _take(self._path, _KEEP_WAIT_S)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("slot_lost path=%s why=%r", self._path, str(error))
+            self._is_failing = True
+            return
+        os.dup2(fd, self._fd, inheritable=False)  # the traces go on in the new file
+        os.close(fd)
+        self._is_failing = False
+        logger.warning(
+            "slot_taken_again path=%s reason=%r",
+            self._path,
+            "somebody removed its file",
+        )
+
+    def close(self) -> None:
+        """Close the descriptor; the slot is free when no process has it open."""
+        self.traces.close()
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _take(path: Path, wait_s: float) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = _open(path)
+    try:
+        _lock(fd, path, wait_s)
+        _sign(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(fd))
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> int:
+    """Open a slot file, made when absent.
+
+    Another user's is opened for reading, and so is one on a file system that has turned
+    read-only: it can be locked all the same, and the node works on.
+
+    Without O_CREAT where the file exists: Linux refuses it for another user's file in
+    a sticky directory (fs.protected_regular).
+    """
+    for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY):
+        try:
+            fd = os.open(path, flags | _FLAGS, 0o644)
+        except (FileNotFoundError, FileExistsError, PermissionError):
+            if flags == os.O_RDONLY:
+                raise
+            continue
+        except OSError as error:
+            if error.errno != errno.EROFS or flags & os.O_CREAT:
+                raise
+            continue
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return fd
+    raise AssertionError("unreachable: the last attempt raises")
+
+
+def _lock(fd: int, path: Path, wait_s: float) -> None:
+    pause = threading.Event()
+    for _ in range(max(1, round(wait_s / _RETRY_S))):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause.wait(_RETRY_S)
+        else:
+            return
+    raise SlotHeldError(
+        f"slot {path} is held by {_holder(fd)} after {wait_s:g} s of waiting: another "
+        "live process is this node; stop it, or give this one another --state-dir"
+    )
+
+
+def _sign(fd: int) -> None:
+    """Leave the pid for people; the lock alone counts."""
+    # Another user's file is read-only, and the disk may be full.
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def _holder(fd: int) -> str:
+    signed = os.pread(fd, 20, 0).partition(b"\n")[0].decode("ascii", "replace")
+    return f"pid {signed}" if signed.isdigit() else "a process that left no pid"
+
+
+def _turned_read_only(directory: Path, error: OSError) -> bool:
+    """Tell whether a file system was writable before: it may be so again.
+
+    Linux makes one read-only when its disk fails, and after the repair nobody would
+    start each node. One without any slot never was: a mistake in the configuration.
+    """
+    return error.errno == errno.EROFS and any(directory.glob("*.slot"))
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    if error.errno == errno.ELOOP:
+        return ConfigError(f"slot {path} is a symbolic link; remove it")
+    return ConfigError(
+        f"cannot use slot {path} as uid {os.geteuid()}: {error.strerror}; let the "
+        "node's user write in that directory, or name another with [worker] state_dir "
+        "or --state-dir"
+    )

@@ -1,0 +1,54 @@
+"""The end of what does not end by itself."""
+
+from __future__ import annotations
+
+import faulthandler
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from swarm_worker.process import exit_codes as exits
+
+_C_LEVEL_LATER_S: Final = 0.5
+
+
+class Deadline:
+    """Ends the process after a time, with the stacks of all threads.
+
+    A thread does it, with the exit code. A thread needs the GIL, though: where a
+    handler holds that for good, a timer of faulthandler's, in C, follows half a second
+    later. It prints the stacks and can only exit 1; still better than to wait for
+    supervisord's KILL, which tells nothing. There is one such timer in a process: the
+    last deadline has it.
+    """
+
+    def __init__(
+        self, after_s: float, *, code: int, describe: Callable[[], str]
+    ) -> None:
+        """Arm it.
+
+        Args:
+            after_s: Seconds from now.
+            code: The exit code.
+            describe: Gives the last line, when the time has come.
+        """
+        self._disarmed = threading.Event()
+        faulthandler.dump_traceback_later(after_s + _C_LEVEL_LATER_S, exit=True, file=2)
+
+        def end() -> None:
+            if not self._disarmed.wait(after_s):
+                faulthandler.dump_traceback(file=2, all_threads=True)
+                exits.leave(code, describe())
+
+        threading.Thread(target=end, name="swarm-deadline", daemon=True).start()
+
+    def disarm(self) -> None:
+        """Let the process live on."""
+        self._disarmed.set()
+        faulthandler.cancel_dump_traceback_later()
+
+
+def threads_left_behind() -> str:
+    """Name the threads that the interpreter waits for at its end."""
+    left = [t.name for t in threading.enumerate() if not t.daemon and t.is_alive()]
+    return f"threads_left_behind names={','.join(left)}"

@@ -1,0 +1,105 @@
+"""Room for messages between poll and handler: how much waits, and which lanes pause.
+
+A lane that is paused gets no more messages; what it has does not count, so that one
+slow partition leaves the room to the others. Pure; guarded by the lock of `Lanes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from swarm_worker.processing.lane import Lane
+
+# What one consumer holds in Python, beside librdkafka's own queue: two or three drains,
+# since the poll thread waits up to 5 ms for the GIL whenever handlers are at work.
+CAPACITY_MESSAGES: Final = 12_000
+CAPACITY_BYTES: Final = 64 * 2**20  # Source: librdkafka's queued.max.messages.kbytes
+LANE_MESSAGES: Final = 4_000
+LANE_BYTES_LEAST: Final = 2**20
+
+
+class Room:
+    """What the lanes of one consumer hold.
+
+    Attributes:
+        crowded: Lanes that have more than their share and are not paused.
+        paused: Lanes that get no more messages.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.crowded: set[Lane] = set()
+        self.paused: set[Lane] = set()
+        self._messages = 0  # of lanes that are not paused
+        self._bytes = 0
+
+    def count(
+        self, lane: Lane, messages: int, size_bytes: int, *, lane_count: int
+    ) -> None:
+        """So much has come to a lane, or, below zero, has left it."""
+        lane.backlog += messages
+        lane.backlog_bytes += size_bytes
+        if lane.paused:
+            return
+        self._messages += messages
+        self._bytes += size_bytes
+        if _has_more_than_its_share(lane, lane_count):
+            self.crowded.add(lane)
+        else:
+            self.crowded.discard(lane)
+
+    def forget(self, lane: Lane) -> None:
+        """A lane whose backlog was counted off is no more."""
+        self.paused.discard(lane)
+
+    def is_full(self, fraction: int = 1) -> bool:
+        """Tell whether the capacity, or that fraction of it, is used up."""
+        return (
+            self._messages >= CAPACITY_MESSAGES // fraction
+            or self._bytes >= CAPACITY_BYTES // fraction
+        )
+
+    def fullest(self, lanes: Iterable[Lane]) -> set[Lane]:
+        """Give the lanes that make up the upper half of the capacity."""
+        messages, size_bytes = self._messages, self._bytes
+        fullest = set()
+        for lane in sorted(lanes, key=lambda lane: -lane.backlog_bytes):
+            if messages < CAPACITY_MESSAGES // 2 and size_bytes < CAPACITY_BYTES // 2:
+                break
+            if not lane.paused:
+                fullest.add(lane)
+                messages -= lane.backlog
+                size_bytes -= lane.backlog_bytes
+        return fullest
+
+    def pause(self, lane: Lane) -> None:
+        """A lane gets no more messages from now on."""
+        if lane.closed or lane.paused:
+            return
+        self._messages -= lane.backlog
+        self._bytes -= lane.backlog_bytes
+        lane.paused = True
+        # Resumed in time for the fetch, but not over and over.
+        lane.resume_below = min(lane.backlog // 2, LANE_MESSAGES // 4)
+        self.crowded.discard(lane)
+        self.paused.add(lane)
+
+    def to_resume(self) -> list[Lane]:
+        """Give the paused lanes that have room again."""
+        return [lane for lane in self.paused if lane.backlog <= lane.resume_below]
+
+    def resume(self, lane: Lane) -> None:
+        """A lane gets messages again."""
+        if lane.paused and not lane.closed:
+            lane.paused = False
+            self.paused.discard(lane)
+            self._messages += lane.backlog
+            self._bytes += lane.backlog_bytes
+
+
+def _has_more_than_its_share(lane: Lane, lane_count: int) -> bool:
+    share_bytes = CAPACITY_BYTES // max(1, lane_count)
+    return lane.backlog > LANE_MESSAGES or lane.backlog_bytes > max(
+        LANE_BYTES_LEAST, share_bytes
+    )

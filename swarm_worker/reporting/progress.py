@@ -1,0 +1,217 @@
+"""How the node is doing: ages, counters, what stands still. The report's source.
+
+Written to by poll and handler threads, read by the reporter. It has no clock: whoever
+writes or reads says what time it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from swarm_worker.app.batch import Batch
+    from swarm_worker.processing.poison import Trace
+
+LISTED_MAX: Final = 3
+MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The node's progress at one moment; the fields are those of a report.
+
+    Attributes:
+        joined: Every consumer has polled, and none waits for its instance id.
+        awaits_id: A consumer was told that its instance id is still held.
+        not_joined: Why a group has not let its consumer in; empty when all have.
+    """
+
+    max_poll_interval_ms: int
+    joined: bool
+    awaits_id: bool
+    not_joined: str
+    poll_age_ms: int | None
+    consume_age_ms: int | None
+    in_flight: tuple[str, ...]
+    unsteady_ms: int | None
+    stalled_ms: int | None
+    stalled: tuple[str, ...]
+    assigned: int
+    messages: int
+    batches: int
+    errors: int
+    retries: int
+    dead_letters: int
+    lag: int | None
+    brokers_up: int | None
+
+
+@dataclass(slots=True)
+class ConsumerProgress:
+    """One consumer's part; its poll thread alone writes, by plain assignment.
+
+    Attributes:
+        polled_at_s: When it last called poll; None before the first time.
+        awaits_id: Its instance id is still held by another; it waits.
+        not_joined: Why its group has not let it in; empty when it has.
+        assigned: Partitions held.
+        unsteady_since_s: Since when its group is not steady and gives no assignment.
+        stalled_since_s: ``topic/partition`` that stands still, by since when.
+        blocked: ``topic/partition`` that stands still for a reason that no restart
+            cures, such as an offset that is out of range. Shown, not judged.
+        lag: Messages behind the ends of the partitions; None when unknown.
+        brokers_up: Brokers with a live connection; None when unknown.
+    """
+
+    polled_at_s: float | None = None
+    awaits_id: bool = False
+    not_joined: str = ""
+    assigned: int = 0
+    unsteady_since_s: float | None = None
+    stalled_since_s: Mapping[str, float] = field(default_factory=dict)
+    blocked: tuple[str, ...] = ()
+    lag: int | None = None
+    brokers_up: int | None = None
+
+
+class Witness(Protocol):
+    """Is told of each batch; neither blocks nor raises."""
+
+    def began(self, key: int, trace: Trace, *, now_s: float) -> None:
+        """A batch is in flight; no other has its key as long as it is."""
+
+    def ended(self, key: int) -> None:
+        """It is no longer."""
+
+
+class Progress:
+    """What the node has done and is doing. Thread-safe.
+
+    Attributes:
+        witness: Is told of each batch, for whoever comes after this process.
+    """
+
+    def __init__(self, *, max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS) -> None:
+        """Start with nothing done.
+
+        Args:
+            max_poll_interval_ms: The largest in force among the node's consumers.
+        """
+        self._max_poll_interval_ms = max_poll_interval_ms
+        self.witness: Witness | None = None
+        self._lock = threading.Lock()
+        self._consumers: list[ConsumerProgress] = []
+        # By the identity of the batch: it is in flight once, and lives that long.
+        self._in_flight: dict[int, tuple[float, Batch]] = {}
+        self._messages = 0
+        self._batches = 0
+        self._errors = 0
+        self._retries = 0
+        self._dead_letters = 0
+
+    def add_consumer(self) -> ConsumerProgress:
+        """Give the part that one more consumer writes to."""
+        consumer = ConsumerProgress()
+        with self._lock:
+            self._consumers.append(consumer)
+        return consumer
+
+    def began(
+        self,
+        batch: Batch,
+        *,
+        trace: Trace | None = None,
+        retry: bool = False,
+        now_s: float,
+    ) -> None:
+        """A handler got a batch; the witness is told if there is a trace to leave."""
+        with self._lock:
+            self._in_flight[id(batch)] = (now_s, batch)
+            self._retries += retry
+        if self.witness and trace:  # not under the lock: it writes to a file
+            self.witness.began(id(batch), trace, now_s=now_s)
+
+    def ended(self, batch: Batch, *, done_count: int, failed: bool) -> None:
+        """The handler returned or raised, with so many of its messages done."""
+        with self._lock:
+            self._in_flight.pop(id(batch), None)
+            self._messages += done_count
+            self._batches += not failed
+            self._errors += failed
+        if self.witness is not None:
+            self.witness.ended(id(batch))
+
+    def spare(self, *, since_s: float) -> None:
+        """Have the witness forget batches that began after a moment: none hangs yet."""
+        with self._lock:
+            in_flight = self._in_flight.items()
+            young = [key for key, (began_s, _) in in_flight if began_s > since_s]
+        if self.witness is not None:
+            for key in young:
+                self.witness.ended(key)
+
+    def dead_lettered(self) -> None:
+        """A message was given up, and its copy acknowledged."""
+        with self._lock:
+            self._dead_letters += 1
+
+    def snapshot(self, *, now_s: float) -> Snapshot:
+        """Give the progress as of ``now_s``."""
+        with self._lock:
+            consumers = list(self._consumers)
+            in_flight = sorted(self._in_flight.values(), key=lambda entry: entry[0])
+            counters = {
+                "messages": self._messages,
+                "batches": self._batches,
+                "errors": self._errors,
+                "retries": self._retries,
+                "dead_letters": self._dead_letters,
+            }
+        stalled = _oldest_first(consumers)
+        blocked = [name for consumer in consumers for name in consumer.blocked]
+        return Snapshot(
+            max_poll_interval_ms=self._max_poll_interval_ms,
+            joined=bool(consumers) and all(map(_has_joined, consumers)),
+            awaits_id=any(consumer.awaits_id for consumer in consumers),
+            not_joined=next((c.not_joined for c in consumers if c.not_joined), ""),
+            poll_age_ms=_age_ms((c.polled_at_s for c in consumers), now_s),
+            consume_age_ms=_age_ms((began_s for began_s, _ in in_flight), now_s),
+            in_flight=tuple(batch.position for _, batch in in_flight[:LISTED_MAX]),
+            unsteady_ms=_age_ms((c.unsteady_since_s for c in consumers), now_s),
+            stalled_ms=_age_ms((since_s for since_s, _ in stalled), now_s),
+            stalled=tuple([*(name for _, name in stalled), *blocked][:LISTED_MAX]),
+            assigned=sum(consumer.assigned for consumer in consumers),
+            lag=_sum(consumer.lag for consumer in consumers),
+            brokers_up=_largest(consumer.brokers_up for consumer in consumers),
+            **counters,
+        )
+
+
+def _has_joined(consumer: ConsumerProgress) -> bool:
+    return consumer.polled_at_s is not None and not consumer.awaits_id
+
+
+def _oldest_first(consumers: Iterable[ConsumerProgress]) -> list[tuple[float, str]]:
+    return sorted(
+        (since_s, name)
+        for consumer in consumers
+        for name, since_s in consumer.stalled_since_s.items()
+    )
+
+
+def _age_ms(moments_s: Iterable[float | None], now_s: float) -> int | None:
+    """Age of the oldest moment; a clock read by another thread may be ahead."""
+    known = [moment_s for moment_s in moments_s if moment_s is not None]
+    return max(0, round((now_s - min(known)) * 1000)) if known else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _largest(counts: Iterable[int | None]) -> int | None:
+    return max((count for count in counts if count is not None), default=None)

@@ -1,0 +1,320 @@
+"""The schema of ``swarm.toml``: which keys there are, what they hold and default to.
+
+Both programs read the same file. Each reads the values of its own sections only, but
+the names of all of them, so that a typing error is found by whichever starts first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_worker.shared.parsers import (
+    Reader,
+    address,
+    choice,
+    count,
+    duration_ms,
+    flag,
+    memory_mb,
+    rule,
+    statuses,
+    table,
+    text,
+    texts,
+)
+
+EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
+CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used; the message says which, why and what to change."""
+
+
+# --- keys -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a section.
+
+    Attributes:
+        read: Turns the written value into the one to work with, or raises ValueError.
+        default: The value when the key is absent, as `read` would give it.
+        help: Meaning, unit and default for people.
+        is_path: A relative text is relative to the file.
+    """
+
+    read: Reader
+    default: Any
+    help: str
+    is_path: bool = False
+
+
+_LOGS: Final[Mapping[str, Key]] = {
+    "log_level": Key(
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "debug, info, warning or error (info)",
+    ),
+    "log_format": Key(choice("text", "json"), "text", "text or json (text)"),
+}
+
+WORKER: Final[Mapping[str, Key]] = {
+    "concurrency": Key(
+        count(1, CONCURRENCY_MOST, why="each is a thread; more nodes do more"),
+        1,
+        "partitions processed at once in a node (1)",
+    ),
+    "max_messages": Key(count(1), 500, "most messages in a batch (500)"),
+    "max_wait_time": Key(duration_ms, 1_000, "longest poll, ms (1000)"),
+    "shutdown_timeout": Key(
+        duration_ms, 60_000, "ms a stopping node gives its handlers (60000)"
+    ),
+    "liveness_interval": Key(duration_ms, 5_000, "ms between reports (5000)"),
+    "static_membership": Key(
+        flag,
+        default=True,
+        help="join with group.instance.id <prefix>-<group>-<node> (true)",
+    ),
+    "instance_prefix": Key(text, None, "prefix of group.instance.id (hostname)"),
+    "state_dir": Key(text, "run", "directory of the slot locks (run)", is_path=True),
+    **_LOGS,
+}
+
+_OPTIONAL_TTL: Final = rule(duration_ms)
+
+RULES: Final[Mapping[str, Key]] = {
+    "memory_limit": Key(rule(memory_mb), None, "MB of memory, status 3 (off)"),
+    "memory_metric": Key(choice("rss", "pss", "uss"), "rss", "rss, pss or uss (rss)"),
+    "memory_children": Key(flag, default=False, help="count children too (false)"),
+    "memory_samples": Key(count(1), 1, "consecutive readings over the limit (1)"),
+    "consuming_ttl": Key(
+        _OPTIONAL_TTL,
+        "node",
+        "ms a batch may take, status 2 (the node's max.poll.interval.ms)",
+    ),
+    "polling_ttl": Key(
+        _OPTIONAL_TTL,
+        "node",
+        "ms between polls, status 1 (the node's max.poll.interval.ms)",
+    ),
+    "stability_ttl": Key(
+        _OPTIONAL_TTL,
+        "node",
+        "ms out of a steady group, status 4 (twice max.poll.interval.ms)",
+    ),
+    "boot_ttl": Key(
+        _OPTIONAL_TTL, 600_000, "ms a node may take to boot, status -1 (600000)"
+    ),
+    "node_report_timeout": Key(
+        _OPTIONAL_TTL, 60_000, "ms without a report, status -1 (60000)"
+    ),
+    "node_restart_timeout": Key(
+        duration_ms, 5_000, "least ms between a node's exit and its next start (5000)"
+    ),
+    "shutdown_timeout": Key(
+        duration_ms, 60_000, "ms a node gets between TERM and KILL (60000)"
+    ),
+    "max_restarts": Key(
+        count(1), 5, "restarts within restart_period at the normal pace (5)"
+    ),
+    "restart_period": Key(duration_ms, 600_000, "ms that max_restarts counts (600000)"),
+    "restart_backoff_max": Key(duration_ms, 300_000, "longest back-off, ms (300000)"),
+    "max_unavailable": Key(
+        count(1), None, "nodes down at once by our hand (a quarter, at least 1)"
+    ),
+    "dry_run": Key(statuses, (), "statuses to record but not to act on ([])"),
+}
+
+LISTENER: Final[Mapping[str, Key]] = {
+    "groups": Key(texts, (), "supervisord groups to watch; required"),
+    **RULES,
+    "state_dir": Key(
+        text, "run", "directory of journal and status (run)", is_path=True
+    ),
+    "metrics": Key(address, None, "HOST:PORT of the metrics endpoint (off)"),
+    **_LOGS,
+    "group": Key(table, {}, "[listener.group.NAME]: rules for one group"),
+}
+
+_SECTIONS: Final[Mapping[str, Mapping[str, Key] | None]] = {
+    "kafka": None,  # any librdkafka property; librdkafka knows them
+    "worker": WORKER,
+    "listener": LISTENER,
+}
+
+
+# --- the file -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed ``swarm.toml`` whose key names were checked.
+
+    Attributes:
+        path: Where it was read, for messages and as base of relative paths.
+        tables: The raw tables.
+    """
+
+    path: Path
+    tables: Mapping[str, Any]
+
+    def kafka(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """Give the librdkafka properties, ``${NAME}`` expanded.
+
+        Raises:
+            ConfigError: A value is no scalar, or a name is not in ``environ``.
+        """
+        return {
+            name: _property(expand(value, environ, where=f"[kafka] {name}"), name)
+            for name, value in self.tables.get("kafka", {}).items()
+        }
+
+    def section(
+        self,
+        name: str,
+        keys: Mapping[str, Key],
+        environ: Mapping[str, str],
+        *,
+        only: Iterable[str] | None = None,
+    ) -> dict[str, Any]:
+        """Give the values of a section, named as ``worker`` or ``listener.group.x``.
+
+        Absent keys are absent in the result: defaults are the caller's, since a
+        group's section falls back on the listener's.
+
+        Args:
+            name: The section.
+            keys: What it may hold.
+            environ: Where ``${NAME}`` is looked up.
+            only: Read these keys only; all by default.
+
+        Raises:
+            ConfigError: A value cannot be read, or a name is not in ``environ``.
+        """
+        table = self.tables
+        for part in name.split(".", 2):
+            table = table.get(part, {})
+        wanted = set(keys if only is None else only)
+        return {
+            key: self._read(f"[{name}] {key}", keys[key], value, environ)
+            for key, value in table.items()
+            if key in wanted
+        }
+
+    def _read(
+        self, where: str, key: Key, value: object, environ: Mapping[str, str]
+    ) -> Any:  # noqa: ANN401 - each key has its own type
+        read = read_value(where, key, expand(value, environ, where=where))
+        return str(self.path.parent / read) if key.is_path else read
+
+
+def read_value(where: str, key: Key, value: object) -> Any:  # noqa: ANN401 - as above
+    """Read one value, from a file or a flag.
+
+    Raises:
+        ConfigError: Names ``where`` and what was expected.
+    """
+    try:
+        return key.read(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def load(path: Path) -> Document:
+    """Read ``swarm.toml`` and check the names of its sections and keys.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, or holds an unknown key.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}; name the file with --config"
+        ) from None
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+        raise ConfigError(f"{path} is no TOML: {error}") from None
+    _check_names(path, tables)
+    return Document(path, tables)
+
+
+def _check_names(path: Path, tables: Mapping[str, Any]) -> None:
+    _check_table(path, "", tables, _SECTIONS)
+    for section, keys in _SECTIONS.items():
+        table = tables.get(section, {})
+        _check_table(path, section, table, keys)
+    groups = tables.get("listener", {}).get("group", {})
+    _check_table(path, "listener.group", groups, None)
+    for group, table in groups.items():
+        _check_table(path, f"listener.group.{group}", table, RULES)
+
+
+def _check_table(
+    path: Path, section: str, table: object, known: Mapping[str, object] | None
+) -> None:
+    where = f"[{section}]" if section else "the top level"
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{path}: expected a table for {where}, got {type_name(table)}"
+        )
+    for name in table if known is not None else ():
+        if known is not None and name not in known:
+            raise ConfigError(
+                f"{path}: unknown key {name!r} in {where}{nearest(name, known)}"
+            )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give "; did you mean 'x'?" for the nearest known name, or nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def expand(value: object, environ: Mapping[str, str], *, where: str) -> object:
+    """Put the environment's values for each ``${NAME}`` in the texts of a value.
+
+    Raises:
+        ConfigError: Names the key and the variable that is not set.
+    """
+
+    def variable(match: re.Match[str]) -> str:
+        try:
+            return environ[match[1]]
+        except KeyError:
+            raise ConfigError(
+                f"{where}: the environment variable {match[1]} is not set; set it "
+                "where supervisord starts, or in the program's environment="
+            ) from None
+
+    if isinstance(value, str):
+        return _VARIABLE.sub(variable, value)
+    if isinstance(value, list):
+        return [expand(item, environ, where=where) for item in value]
+    return value
+
+
+def _property(value: object, name: str) -> str | int | float | bool:
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise ConfigError(
+        f"[kafka] {name}: expected a text, number or true/false, "
+        f"got {type_name(value)}; "
+        f'a property with dots is written in quotes: "{name}.x" = ...'
+    )
+
+
+def type_name(value: object) -> str:
+    """Name the kind of a value. Not the value: it may be a secret."""
+    kinds = {str: "a text", list: "a list", dict: "a table", bool: "true or false"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
