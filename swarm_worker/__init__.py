@@ -2,8 +2,8 @@
 
     from swarm_worker import App, Batch
 
-The names are loaded on first use, so that ``swarm_worker.shared.report`` costs the event
-listener neither a Kafka client nor its memory.
+The names are loaded on first use, so that the event listener, which needs only
+``swarm_worker.shared``, pays neither for a Kafka client nor for its memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from swarm_worker.reporting.liveness import Liveness
 
 __all__ = ["App", "Batch", "Liveness"]
-
 
 _HOMES = {
     "App": "swarm_worker.app.app",

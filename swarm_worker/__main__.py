@@ -17,7 +17,7 @@ def main() -> None:
     # In C: it prints although an import hangs, or a handler holds the GIL.
     faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
     # A stop is obeyed while this is imported.
-    from swarm_worker.node import main as start
+    from swarm_worker.node import main as start  # noqa: PLC0415
 
     sys.exit(start.main(sys.argv[1:], os.environ))
 

@@ -1,1 +1,1 @@
-"""Doctor."""
+"""What is wrong in a configuration, and the line to change."""

@@ -1,1 +1,1 @@
-"""Listener."""
+"""The running listener: one loop, and the hands of the core."""

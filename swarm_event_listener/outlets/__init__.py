@@ -1,1 +1,1 @@
-"""Outlets."""
+"""Where others look: the status file, metrics and page, systemd."""

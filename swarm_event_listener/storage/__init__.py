@@ -1,1 +1,1 @@
-"""Storage."""
+"""What outlives a listener: its journal, and what the next one restores of it."""

@@ -1,1 +1,1 @@
-"""App."""
+"""What a user writes: the App, its handlers, their batches; which node gets what."""

@@ -1,1 +1,1 @@
-"""Config."""
+"""Flags and ``swarm.toml`` to the settings of a node; secrets are never shown."""

@@ -1,1 +1,1 @@
-"""Kafka."""
+"""One consumer group: client, assignment, offsets, statistics, errors, leaving."""

@@ -1,1 +1,1 @@
-"""Node."""
+"""One process: boot, work, quiet, stop; its slot, its crash traces, ``--check``."""

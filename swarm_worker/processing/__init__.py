@@ -1,1 +1,1 @@
-"""Processing."""
+"""Whose turn it is: partitions, handlers, commits owed, poison messages."""

@@ -18,8 +18,8 @@ def main(bootstrap: str, *flags: str) -> None:
     if "--imports" in flags:
         import swarm_worker.kafka.client
         import swarm_worker.kafka.consumer
-        import swarm_worker.node.main  # noqa: F401 - only what it costs
-        import swarm_worker.processing.handlers
+        import swarm_worker.node.main
+        import swarm_worker.processing.handlers  # noqa: F401 - only what it costs
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     handled = Handled()

@@ -190,7 +190,8 @@ def test_a_state_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     """The message says who may not write where, and which setting names another."""
     (tmp_path / "run").mkdir(mode=0o755)
     code = (
-        "import os, sys; from pathlib import Path; from swarm_worker.node.slot import Slot\n"
+        "import os, sys; from pathlib import Path\n"
+        "from swarm_worker.node.slot import Slot\n"
         "os.setuid(65534)\n"
         "try: Slot.take(Path(sys.argv[1]), 's')\n"
         "except Exception as error: print(type(error).__name__, error)"
