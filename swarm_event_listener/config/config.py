@@ -6,32 +6,27 @@ default. ``false`` turns a rule off.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal
 
+from swarm_event_listener.config.arguments import DEFAULT_FILE, parser, read_flags
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Patience
 from swarm_event_listener.supervisord.memory import Metric
-from swarm_event_listener.supervisord.rpc import ProcessConfig
-from swarm_worker.shared.parsers import STATUSES
 from swarm_worker.shared.settings import (
     LISTENER,
     RULES,
     WORKER,
     ConfigError,
     Document,
-    Key,
     load,
     nearest,
-    read_value,
 )
 
-DEFAULT_FILE: Final = "swarm.toml"
 REPORTS_PER_TIMEOUT: Final = 3  # one late and one lost report are no silence
 METRICS_EXTRA: Final = "pip install 'kafka-consumer-swarm[metrics]'"
 
@@ -70,55 +65,6 @@ class ListenerSettings:
     log_format: str
 
 
-# --- flags ----------------------------------------------------------------------------
-
-# Flags named as their key, and what stands for the value in --help.
-_FLAGS: Final = {
-    "groups": "A,B",
-    "memory_limit": "MB",
-    "consuming_ttl": "MS",
-    "polling_ttl": "MS",
-    "stability_ttl": "MS",
-    "node_report_timeout": "MS",
-    "node_restart_timeout": "MS",
-    "shutdown_timeout": "MS",
-    "metrics": "HOST:PORT",
-    "state_dir": "DIR",
-    "log_level": "LEVEL",
-    "log_format": "FORMAT",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="swarm-event-listener",
-        allow_abbrev=False,
-        description="Judge the reports of a swarm and restart what is unwell. Runs as "
-        "an [eventlistener:x] of supervisord.",
-        epilog='Times are whole milliseconds or texts such as "90s", memory is whole '
-        'MB or a text such as "2GB"; false turns a rule off. A flag wins over '
-        "[listener.group.NAME], that over [listener], that over the default in "
-        "parentheses.",
-    )
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"the settings (./{DEFAULT_FILE})"
-    )
-    for key, metavar in _FLAGS.items():
-        flag = "--" + key.replace("_", "-")
-        parser.add_argument(flag, metavar=metavar, help=LISTENER[key].help)
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="record what would be restarted, restart nothing",
-    )
-    return parser
-
-
 # --- reading --------------------------------------------------------------------------
 
 
@@ -136,9 +82,9 @@ def read_settings(
         ConfigError: Something cannot be used; says what, where and what to change.
         SystemExit: For ``--help``.
     """
-    arguments = vars(_parser().parse_args(argv))
+    arguments = vars(parser().parse_args(argv))
     document = _document(arguments["config"], cwd)
-    flags = _read_flags(arguments, cwd)
+    flags = read_flags(arguments, cwd)
     section = document.section("listener", LISTENER, environ)
     names = flags.get("groups") or section.get("groups") or ()
     _check_groups(names, section.get("group", {}))
@@ -165,23 +111,6 @@ def _document(given: str | None, cwd: Path) -> Document:
     if given is None and not path.exists():
         return Document(path, {})
     return load(path)
-
-
-def _read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
-    flags = {
-        key: _read_flag(key, LISTENER[key], arguments[key], cwd)
-        for key in _FLAGS
-        if arguments[key] is not None
-    }
-    if arguments["dry_run"]:
-        flags["dry_run"] = STATUSES
-    return flags
-
-
-def _read_flag(key: str, schema: Key, value: str, cwd: Path) -> Any:  # noqa: ANN401
-    flag = "--" + key.replace("_", "-")
-    read = read_value(flag, schema, False if value == "false" else value)
-    return str(cwd / read) if schema.is_path else read
 
 
 def _layers(
@@ -278,67 +207,3 @@ def _check_report_timeouts(
                 f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "
                 f"({REPORTS_PER_TIMEOUT} x {interval_ms} ms), got {timeout_s:g} s"
             )
-
-
-def fit(
-    settings: ListenerSettings, configs: Sequence[ProcessConfig]
-) -> ListenerSettings:
-    """Give the settings with what supervisord's own configuration adds to them.
-
-    Raises:
-        ConfigError: A group is unknown, or supervisord would KILL too early.
-    """
-    groups = {
-        name: _fit_group(name, group, configs)
-        for name, group in settings.groups.items()
-    }
-    return replace(settings, groups=groups)
-
-
-def _fit_group(
-    name: str, group: GroupSettings, configs: Sequence[ProcessConfig]
-) -> GroupSettings:
-    own = [config for config in configs if config.group == name]
-    if not own:
-        known = sorted({config.group for config in configs})
-        raise ConfigError(
-            f"[listener] groups: supervisord has no group {name!r}, but "
-            f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
-        )
-    policy = group.policy
-    for config in own:
-        if policy.patience.shutdown_timeout_s > config.stop_wait_s:
-            raise ConfigError(
-                f"shutdown_timeout of {config.name}: its stopwaitsecs is "
-                f"{config.stop_wait_s:g} s, so supervisord would KILL it before the "
-                f"{policy.patience.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
-            )
-    longest_s = max(config.stop_wait_s for config in own)
-    patience = replace(policy.patience, stop_wait_s=longest_s)
-    return replace(group, policy=replace(policy, patience=patience))
-
-
-def complaints(
-    settings: ListenerSettings, configs: Sequence[ProcessConfig]
-) -> list[str]:
-    """Give what an operator must change although supervision can begin."""
-    return [
-        complaint
-        for name in settings.groups
-        for complaint in _complaints(name, [c for c in configs if c.group == name])
-    ]
-
-
-def _complaints(group: str, configs: Sequence[ProcessConfig]) -> list[str]:
-    found: list[str] = []
-    if any(config.capture_max_bytes == 0 for config in configs):
-        found.append(
-            f"group {group}: stdout_capture_maxbytes is 0, so no report can arrive; "
-            "set stdout_capture_maxbytes=64KB in its [program:x]"
-        )
-    if any(config.redirect_stderr for config in configs):
-        found.append(
-            f"group {group}: redirect_stderr=true lets prints forge reports; "
-            "set redirect_stderr=false in its [program:x]"
-        )
-    return found

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarm_event_listener.config.config import (
     ListenerSettings,
-    complaints,
-    fit,
     read_settings,
 )
+from swarm_event_listener.config.fit import complaints, fit
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.listener.actions import Actions, WallClock
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from swarm_worker.processing.poison import Trace
+from swarm_worker.reporting.trace import Trace
 
 # Whoever cannot clear a file does not believe it: what it says would stay for ever.
 READ_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

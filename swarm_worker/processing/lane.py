@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from swarm_worker.processing.poison import ProcessDiedError, Suspect, Trace
+from swarm_worker.processing.poison import ProcessDiedError, Suspect
+from swarm_worker.reporting.trace import Trace
 
 if TYPE_CHECKING:
     from confluent_kafka import Message

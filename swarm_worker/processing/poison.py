@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from swarm_worker.reporting.trace import Trace
+
 DEATHS_BY_CHANCE: Final = 1  # a KILL by hand, a machine that went down
 # What killed the last process comes by then, or went to another node. An instance id
 # that a killed process held may take 45 s to be free.
@@ -29,36 +31,6 @@ class ProcessDiedError(Exception):
             f"the process died in the handler, {deaths} times in a row: it was killed, "
             "or did not end when told to stop"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """A batch in flight.
-
-    Attributes:
-        group: The Kafka group whose handler has it.
-        topic: Of its messages.
-        partition: The same.
-        offset: Of its first message.
-        end: The offset after its last one.
-        deaths: Processes that died before, one after the other, with it in flight.
-        is_ahead: It was not in flight this time: a suspect that had not come yet.
-        was_alone: Of such a one, `Suspect.is_alone`.
-    """
-
-    group: str
-    topic: str
-    partition: int
-    offset: int
-    end: int
-    deaths: int = 0
-    is_ahead: bool = False
-    was_alone: bool = False
-
-    @property
-    def position(self) -> str:
-        """``topic/partition@offset``, as in the reports."""
-        return f"{self.topic}/{self.partition}@{self.offset}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

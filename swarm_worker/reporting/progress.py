@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from swarm_worker.app.batch import Batch
-    from swarm_worker.processing.poison import Trace
+    from swarm_worker.reporting.trace import Trace
 
 LISTED_MAX: Final = 3
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default

@@ -14,8 +14,9 @@ from swarm_worker import Batch
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import WorkerSettings
 from swarm_worker.processing.handlers import HandlerPool, HandlerThread
-from swarm_worker.processing.poison import Suspect, Trace
+from swarm_worker.processing.poison import Suspect
 from swarm_worker.reporting.progress import Progress
+from swarm_worker.reporting.trace import Trace
 
 TICK_S = 0.05
 

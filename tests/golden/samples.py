@@ -30,7 +30,7 @@ from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
 from swarm_event_listener.storage.journal import COPY, JOURNAL, Journal, StatusFile
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
 from swarm_worker.node.crash_traces import Traces
-from swarm_worker.processing.poison import Trace
+from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, encode
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER
 from tests import operators, simulation

@@ -12,7 +12,7 @@ import pytest
 
 from swarm_worker.node.crash_traces import left_in
 from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
-from swarm_worker.processing.poison import Trace
+from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.settings import ConfigError
 
 

@@ -8,10 +8,9 @@ import pytest
 
 from swarm_event_listener.config.config import (
     ListenerSettings,
-    complaints,
-    fit,
     read_settings,
 )
+from swarm_event_listener.config.fit import complaints, fit
 from swarm_event_listener.supervisord.rpc import ProcessConfig
 from swarm_worker.shared.settings import LISTENER, RULES, ConfigError
 

@@ -1,8 +1,8 @@
 """Progress: what a report says of the data path."""
 
 from swarm_worker.app.batch import Batch
-from swarm_worker.processing.poison import Trace
 from swarm_worker.reporting.progress import Progress, Snapshot
+from swarm_worker.reporting.trace import Trace
 
 
 def snapshot(progress: Progress, now_s: float) -> Snapshot:

@@ -14,10 +14,10 @@ from swarm_worker.processing.poison import (
     ProcessDiedError,
     Suspect,
     Suspects,
-    Trace,
     of_group,
     suspects_of,
 )
+from swarm_worker.reporting.trace import Trace
 from tests.unit.test_lanes import messages
 
 NOW_S = 1000.0

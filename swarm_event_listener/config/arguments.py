@@ -1,0 +1,86 @@
+"""The command line of ``swarm-event-listener``: its flags, and their values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from swarm_worker.shared.parsers import STATUSES
+from swarm_worker.shared.settings import LISTENER, ConfigError, Key, read_value
+
+DEFAULT_FILE: Final = "swarm.toml"
+
+# Flags named as their key, and what stands for the value in --help.
+_FLAGS: Final = {
+    "groups": "A,B",
+    "memory_limit": "MB",
+    "consuming_ttl": "MS",
+    "polling_ttl": "MS",
+    "stability_ttl": "MS",
+    "node_report_timeout": "MS",
+    "node_restart_timeout": "MS",
+    "shutdown_timeout": "MS",
+    "metrics": "HOST:PORT",
+    "state_dir": "DIR",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the flags; what is wrong is a ConfigError, not an exit."""
+    made = _Parser(
+        prog="swarm-event-listener",
+        allow_abbrev=False,
+        description="Judge the reports of a swarm and restart what is unwell. Runs as "
+        "an [eventlistener:x] of supervisord.",
+        epilog='Times are whole milliseconds or texts such as "90s", memory is whole '
+        'MB or a text such as "2GB"; false turns a rule off. A flag wins over '
+        "[listener.group.NAME], that over [listener], that over the default in "
+        "parentheses.",
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help=f"the settings (./{DEFAULT_FILE})"
+    )
+    for key, metavar in _FLAGS.items():
+        flag = "--" + key.replace("_", "-")
+        made.add_argument(flag, metavar=metavar, help=LISTENER[key].help)
+    made.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="record what would be restarted, restart nothing",
+    )
+    return made
+
+
+def read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
+    """Return the values of the flags that were given, by key.
+
+    Args:
+        arguments: What the parser read.
+        cwd: What relative paths are relative to.
+
+    Raises:
+        ConfigError: A value cannot be used.
+    """
+    flags = {
+        key: _read_flag(key, LISTENER[key], arguments[key], cwd)
+        for key in _FLAGS
+        if arguments[key] is not None
+    }
+    if arguments["dry_run"]:
+        flags["dry_run"] = STATUSES
+    return flags
+
+
+def _read_flag(key: str, schema: Key, value: str, cwd: Path) -> Any:  # noqa: ANN401
+    flag = "--" + key.replace("_", "-")
+    read = read_value(flag, schema, False if value == "false" else value)
+    return str(cwd / read) if schema.is_path else read

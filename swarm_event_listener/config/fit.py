@@ -1,0 +1,74 @@
+"""How the settings fit what supervisord itself is told of the programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from swarm_event_listener.config.config import GroupSettings, ListenerSettings
+from swarm_event_listener.supervisord.rpc import ProcessConfig
+from swarm_worker.shared.settings import ConfigError, nearest
+
+
+def fit(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+) -> ListenerSettings:
+    """Give the settings with what supervisord's own configuration adds to them.
+
+    Raises:
+        ConfigError: A group is unknown, or supervisord would KILL too early.
+    """
+    groups = {
+        name: _fit_group(name, group, configs)
+        for name, group in settings.groups.items()
+    }
+    return replace(settings, groups=groups)
+
+
+def _fit_group(
+    name: str, group: GroupSettings, configs: Sequence[ProcessConfig]
+) -> GroupSettings:
+    own = [config for config in configs if config.group == name]
+    if not own:
+        known = sorted({config.group for config in configs})
+        raise ConfigError(
+            f"[listener] groups: supervisord has no group {name!r}, but "
+            f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
+        )
+    policy = group.policy
+    for config in own:
+        if policy.patience.shutdown_timeout_s > config.stop_wait_s:
+            raise ConfigError(
+                f"shutdown_timeout of {config.name}: its stopwaitsecs is "
+                f"{config.stop_wait_s:g} s, so supervisord would KILL it before the "
+                f"{policy.patience.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
+            )
+    longest_s = max(config.stop_wait_s for config in own)
+    patience = replace(policy.patience, stop_wait_s=longest_s)
+    return replace(group, policy=replace(policy, patience=patience))
+
+
+def complaints(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+) -> list[str]:
+    """Give what an operator must change although supervision can begin."""
+    return [
+        complaint
+        for name in settings.groups
+        for complaint in _complaints(name, [c for c in configs if c.group == name])
+    ]
+
+
+def _complaints(group: str, configs: Sequence[ProcessConfig]) -> list[str]:
+    found: list[str] = []
+    if any(config.capture_max_bytes == 0 for config in configs):
+        found.append(
+            f"group {group}: stdout_capture_maxbytes is 0, so no report can arrive; "
+            "set stdout_capture_maxbytes=64KB in its [program:x]"
+        )
+    if any(config.redirect_stderr for config in configs):
+        found.append(
+            f"group {group}: redirect_stderr=true lets prints forge reports; "
+            "set redirect_stderr=false in its [program:x]"
+        )
+    return found
