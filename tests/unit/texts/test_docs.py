@@ -14,7 +14,7 @@ from swarm_event_listener.ctl.arguments import COMMANDS
 from swarm_worker.config.config import check_reserved
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER, load
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[3]
 TEXTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES: Final = [path.name for path in TEXTS]
 ENVIRON: Final = {"MACHINE": "m"}

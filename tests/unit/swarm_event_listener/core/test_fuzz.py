@@ -1,6 +1,8 @@
 """Spoiled envelopes and reports by the thousand: no error, no action, bounded memory.
 
-A million of them: ``python -c "from tests.unit.test_fuzz import fuzz; fuzz(7, 10**6)"``
+A million of them::
+
+    from tests.unit.swarm_event_listener.core.test_fuzz import fuzz; fuzz(7, 10**6)
 """
 
 from __future__ import annotations

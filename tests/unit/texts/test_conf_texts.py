@@ -15,7 +15,7 @@ from supervisor.options import ServerOptions
 from swarm_worker.echo_conf import both, conf_directory, main, text
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER, Key, load
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Shown with a value for an example, since the default is another setting's, the

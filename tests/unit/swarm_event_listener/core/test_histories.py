@@ -1,6 +1,8 @@
 """What holds for every history, whatever happens to nodes, listener and disk.
 
-More of them: ``python -c "from tests.unit.test_histories import many; many(3000)"``
+More of them::
+
+    from tests.unit.swarm_event_listener.core.test_histories import many; many(3000)
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from swarm_worker.processing.lane import Lane
 from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.logs import LineFormatter
 from tests.eventually import eventually
-from tests.unit.test_lanes import messages
+from tests.unit.swarm_worker.processing.test_lanes import messages
 
 NOW_S = 1000.0
 

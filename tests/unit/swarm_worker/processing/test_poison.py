@@ -18,7 +18,7 @@ from swarm_worker.processing.poison import (
     suspects_of,
 )
 from swarm_worker.reporting.trace import Trace
-from tests.unit.test_lanes import messages
+from tests.unit.swarm_worker.processing.test_lanes import messages
 
 NOW_S = 1000.0
 COUNT = 10  # messages of a partition

@@ -30,7 +30,14 @@ from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
 from swarm_event_listener.core.restart.restart import Phase
 from tests.simulation import POLICY, World, report
-from tests.unit.test_lifecycle import N0, STOP, hang, in_phase, kinds, said
+from tests.unit.swarm_event_listener.core.test_lifecycle import (
+    N0,
+    STOP,
+    hang,
+    in_phase,
+    kinds,
+    said,
+)
 
 
 def test_a_stop_that_supervisord_took_is_on_record_whatever_follows() -> None:

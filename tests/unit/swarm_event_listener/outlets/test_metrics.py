@@ -35,7 +35,7 @@ from swarm_worker.shared.report import Report, State
 if TYPE_CHECKING:
     import pytest
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[4] / "conf"
 NOW_S = 1_000.0
 BUSY = Report(
     node=0,

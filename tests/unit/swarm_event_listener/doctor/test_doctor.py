@@ -33,7 +33,7 @@ from swarm_event_listener.doctor.finding import (
 from swarm_event_listener.doctor.options import OPTIONS
 from tests.operators import disk
 
-SHIPPED = Path(__file__).resolve().parents[2] / "conf"
+SHIPPED = Path(__file__).resolve().parents[4] / "conf"
 ENVIRON = {"PATH": "/usr/bin"}
 
 CONF = """\
