@@ -39,6 +39,8 @@ def test_a_handler_stays_what_it_was() -> None:
     assert app.on_start(print) is print
     assert app.on_stop(print) is print
     assert app.before_store(print) is print
+    assert app.configure_consumer(dict) is dict
+    assert app.hooks.configure_consumer == [dict]
     assert (app.hooks.on_start, app.hooks.before_store) == ([print], [print])
 
 

@@ -45,6 +45,17 @@ def test_marks_in_order_move_the_position() -> None:
     assert (batch.done_count, batch.position) == (1, "t/0@11")
 
 
+def test_marks_beyond_a_gap_count_once_it_is_closed() -> None:
+    """A handler that works on messages side by side may finish them in any order."""
+    batch = Batch.of("a", "b", "c", "d", topic="t", first_offset=10)
+
+    batch.mark_done(batch[1])
+    batch.mark_done(batch[2])
+    assert (batch.done_count, batch.position) == (0, "t/0@10")
+    batch.mark_done(batch[0])
+    assert (batch.done_count, batch.position) == (3, "t/0@13")
+
+
 def test_message_of_another_batch_is_refused() -> None:
     """Whatever differs: offset, partition or topic."""
     batch = Batch.of("a", "b", topic="t", first_offset=10)

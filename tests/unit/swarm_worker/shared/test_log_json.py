@@ -77,6 +77,16 @@ def test_a_traceback_is_in_the_line() -> None:
     assert "ZeroDivisionError" in told["traceback"]
 
 
+def test_a_stack_is_in_the_line() -> None:
+    """Where an app asks for it."""
+    assert line("here", stack_info="Stack:\n  File x")["stack"] == "Stack:\n  File x"
+
+
+def test_a_template_with_named_arguments_is_a_message() -> None:
+    """No event of ours is written so."""
+    assert line("took %(s)s", {"s": 3}) == {"message": "took 3"}
+
+
 @given(st.text(), st.text())
 def test_no_value_can_forge_a_line(one: str, other: str) -> None:
     """Whatever is in a topic's name or an error."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.config
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -84,6 +85,48 @@ def test_a_thread_that_crashes_is_logged(capsys: pytest.CaptureFixture[str]) -> 
     told = capsys.readouterr().err
     assert "thread_crashed thread=mine" in told
     assert "ZeroDivisionError" in told
+
+
+def test_a_thread_that_leaves_by_sys_exit_has_not_crashed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It said itself that it ends; Python takes it so, too."""
+    begin()
+
+    thread = threading.Thread(target=sys.exit)
+    thread.start()
+    thread.join()
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stack_that_an_app_asks_for_cannot_be_taken_for_events(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each of its lines is indented."""
+    begin()
+    logs.hand_over()
+
+    logging.getLogger("theirs").warning("here", stack_info=True)
+
+    first, *stack = capsys.readouterr().err.splitlines()
+    assert first.endswith("WARNING here")
+    assert stack
+    assert all(line.startswith(" ") for line in stack)
+
+
+def test_a_level_that_the_app_has_set_stays(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has no handler, but it has said how much it wants to hear."""
+    begin()
+    logging.getLogger().setLevel(logging.ERROR)
+    logs.hand_over()
+
+    logging.getLogger("theirs").warning("not heard")
+    logging.getLogger("theirs").error("heard")
+
+    assert capsys.readouterr().err.splitlines()[0].endswith("ERROR heard")
 
 
 def test_without_logging_of_its_own_the_app_logs_to_stderr(
