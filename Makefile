@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check cover chaos soak bench kafka clean help
+.PHONY: demo test check cover chaos soak bench figures kafka clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 M
 bench: $(DEV)  ## speed and cost, side by side with peers, under 30 minutes: make bench QUICK=1 ONLY=1,6
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(OUT),--out $(OUT))
+
+figures: $(DEV)  ## size and shape of the code: lines, rooms, lengths, imports: make figures OF=DIR
+	@$(BIN)/python -m tests.figures $(OF)
 
 kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
 	@$(BIN)/python -m tests.kafka.broker $(ARGS)
