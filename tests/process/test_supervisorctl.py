@@ -327,7 +327,11 @@ class Terminal:
         def found() -> re.Match[str] | None:
             ready, _, _ = select.select([self.descriptor], [], [], 0.1)
             if ready:
-                self.shown += os.read(self.descriptor, 65_536).decode()
+                try:
+                    self.shown += os.read(self.descriptor, 65_536).decode()
+                except OSError:  # the program has ended, and said no more
+                    match = re.search(pattern, self.shown)
+                    assert match, f"expected {pattern!r}, got {self.shown!r}"
             return re.search(pattern, self.shown)
 
         match = eventually(found, within_s=20.0, describe=f"{pattern!r} on the screen")
