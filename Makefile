@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check cover chaos soak bench figures kafka clean help
+.PHONY: demo test check cover chaos soak compat bench figures kafka clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ soak: $(DEV)  ## a long run on Kafka with a ledger: make soak SEED=1 KILLS=500 M
 	  $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(PROTOCOL),--protocol $(PROTOCOL))
 
+compat: $(DEV)  ## exchange a swarm's programs for an older version's, and back: make compat OLD=6cee99e
+	@$(BIN)/python -m tests.compat $(if $(OLD),--old $(OLD))
+
 bench: $(DEV)  ## speed and cost, side by side with peers, under 30 minutes: make bench QUICK=1 ONLY=1,6
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(OUT),--out $(OUT))
@@ -56,5 +59,5 @@ kafka: $(DEV)  ## Apache Kafka on 127.0.0.1:9092 for trials by hand
 
 clean:  ## remove what the other commands left in this folder
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-	  .import_linter_cache .coverage* .bench
+	  .import_linter_cache .coverage* .bench .compat
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
