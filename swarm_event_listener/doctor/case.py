@@ -99,6 +99,7 @@ class Case:
         metrics: Where the listener is told to serve metrics.
         has_metrics_extra: Whether what writes them is installed.
         hindrances: Why state directories cannot be written to, those that cannot.
+        claims: By state directory of nodes, the files of ids in Kafka that are owned.
         boot_s: What a node takes from its start to its first poll.
     """
 
@@ -112,6 +113,7 @@ class Case:
     documents: Mapping[Path, Document] = field(default_factory=dict)
     modes: Mapping[Path, int] = field(default_factory=dict)
     hindrances: Mapping[StateDir, str] = field(default_factory=dict)
+    claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
     boot_s: float = BOOT_S
 
     @property

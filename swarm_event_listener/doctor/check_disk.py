@@ -9,12 +9,16 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from swarm_event_listener.doctor.case import Case, StateDir, toml_of, unset_variables
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
+from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand
 
 _ACL: Final = "system.posix_acl_access"
@@ -154,11 +158,40 @@ def uid_of(user: str) -> int | None:
         return None
 
 
+def claims_in(directory: Path, *, now_s: float) -> frozenset[str]:
+    """Return the files of ids in Kafka that nodes own there since the machine runs."""
+    found = set()
+    for path in directory.glob(f"*{SUFFIX}"):
+        with suppress(OSError):
+            told = signature(path.read_text("utf-8", "replace")[:FILE_MAX])
+            if told is not None and told.at_s <= now_s:
+                found.add(path.name)
+    return frozenset(found)
+
+
 def check(case: Case) -> Iterator[Finding]:
-    """What is to be written has to have a place."""
+    """What is to be written has to have a place, and each id in Kafka one owner."""
+    yield from _owned_twice(case)
     for state_dir, why in case.hindrances.items():
         yield error(
             state_dir.where,
             "state-dir",
             why=f"{why}: {_WHAT_COMES[state_dir.section]}",
         )
+
+
+def _owned_twice(case: Case) -> Iterator[Finding]:
+    """Programs of one state_dir see each other's ids, and take others."""
+    for one, other in combinations(case.claims, 2):
+        twice = sorted(case.claims[one] & case.claims[other])
+        if twice and one.path.resolve() != other.path.resolve():
+            name = unquote(twice[0].removesuffix(SUFFIX))
+            yield error(
+                other.where,
+                "instance-id",
+                why=f"nodes with their state in {one.path} and in {other.path} join a "
+                f"Kafka group as {name}: each throws the other out (exit 5); give "
+                "both one state_dir, where each takes an id that is free, or a "
+                "swarm.toml of its own with another instance_prefix; where that is "
+                f"over, remove {other.path / twice[0]}",
+            )

@@ -240,38 +240,37 @@ def _collapse(program: Program, what: str) -> Finding:
 
 
 def node_ids(case: Case) -> Iterator[Finding]:
-    """Each process of a group is a node of its own, and knows how many there are."""
+    """Each process of a program is a node of its own, and knows how many there are."""
     for watch in case.watches:
-        taken: set[str] = set()
         for program in watch.programs:
             if program.is_node:
                 ids = [_flag(command, "node", "0") for command in program.commands]
-                yield from _own_ids(program, ids, taken)
+                yield from _own_ids(program, ids)
                 yield from _known_count(watch, program)
-                taken.update(ids)
 
 
-def _own_ids(program: Program, ids: list[str], taken: set[str]) -> Iterator[Finding]:
-    twice = [node for node in ids if ids.count(node) > 1 or node in taken]
+def _own_ids(program: Program, ids: list[str]) -> Iterator[Finding]:
+    twice = [node for node in ids if ids.count(node) > 1]
     if twice:
         yield error(
             program.section.where,
             "node-id",
             line="command=swarm-worker ... --node %(process_num)d",
-            why=f"more than one process of its group is node {twice[0]}: they take "
-            "each other's place in Kafka",
+            why=f"more than one of its processes is node {twice[0]}: they are given "
+            "the same partitions, and nobody is given the others",
         )
 
 
 def _known_count(watch: Watch, program: Program) -> Iterator[Finding]:
+    """A program may be all of a swarm, or one of several that are one together."""
     told = {_flag(command, "nodes", "1") for command in program.commands}
-    if told - {str(watch.node_count)}:
+    if told not in ({str(program.numprocs)}, {str(watch.node_count)}):
         yield error(
             program.section.where,
             "node-count",
             line="command=swarm-worker ... --nodes %(numprocs)d",
-            why=f"its nodes are told of {', '.join(sorted(told))} nodes, but the group "
-            f"{watch.group} has {watch.node_count}",
+            why=f"its nodes are told of {', '.join(sorted(told))} nodes, but it has "
+            f"{program.numprocs} processes",
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -78,7 +79,15 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
         modes=_modes([*ini.files, *documents]),
         has_metrics_extra=find_spec("prometheus_client") is not None,
     )
-    case = replace(case, hindrances=_hindrances(case, environ))
+    case = replace(
+        case,
+        hindrances=_hindrances(case, environ),
+        claims={
+            place: doctor_disk.claims_in(place.path, now_s=time.monotonic())
+            for place in doctor_disk.state_dirs(case, environ)
+            if place.section == "worker"
+        },
+    )
     unread = {finding.where.file for finding in unreadable}
     found = (
         *(*programs.findings, *unreadable, *unusable),

@@ -62,6 +62,7 @@ class WorkerSettings:
         liveness_interval_s: Between reports.
         static_membership: Join with a ``group.instance.id``.
         instance_prefix: Its first part, unique among the machines of a group.
+        instance_ids: By group, where the usual one belongs to another program's node.
         state_dir: Directory of the slot locks.
         max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
         session_timeout_ms: As in ``kafka``, or librdkafka's default.
@@ -82,6 +83,7 @@ class WorkerSettings:
     static_membership: bool
     instance_prefix: str
     state_dir: Path
+    instance_ids: Mapping[str, str] = field(default_factory=dict)
     max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
     session_timeout_ms: int = SESSION_TIMEOUT_MS
     limits: Limits = field(default_factory=Limits)
@@ -292,7 +294,7 @@ def check_report_timeout(
 
 
 def instance_id(settings: WorkerSettings, group: str) -> str:
-    """Give the node's id in a group: stable over restarts, unique over machines."""
+    """Return the node's usual id: stable over restarts, unique over machines."""
     return f"{settings.instance_prefix}-{group}-{settings.node}"
 
 
@@ -302,7 +304,7 @@ def consumer_properties(settings: WorkerSettings, group: str) -> dict[str, Any]:
     Statistics come as often as reports, so that each report has fresh figures and the
     rule on frozen groups is never silently off.
     """
-    name = instance_id(settings, group)
+    name = settings.instance_ids.get(group) or instance_id(settings, group)
     properties: dict[str, Any] = {
         "client.id": name,
         "statistics.interval.ms": round(settings.liveness_interval_s * 1000),

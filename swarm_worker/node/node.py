@@ -12,8 +12,9 @@ import inspect
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ from swarm_worker.app.loading import load_app
 from swarm_worker.app.routing import plan
 from swarm_worker.config.config import Invocation
 from swarm_worker.node.crash_traces import left_in
+from swarm_worker.node.identity import Identity
 from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.shutdown_deadline import Deadline
@@ -82,6 +84,8 @@ class Node:
         self._reporter: Reporter | None = None
         self._slot_key = slot_key(environ, node=invocation.settings.node)
         self._slot: Slot | None = None
+        self._environ = environ
+        self._identity: Identity | None = None
         path = slot_path(invocation.settings.state_dir, self._slot_key)
         self._left = left_in(path)
         self._suspects = suspects_of(self._left)
@@ -186,6 +190,13 @@ class Node:
             nodes=settings.nodes,
             selection=settings.selection,
         )
+        self._identity = Identity.take(
+            settings,
+            [group.group for group in plans],
+            self._environ,
+            now_s=time.monotonic(),
+        )
+        settings = replace(settings, instance_ids=self._identity.ids)
         for group in plans:
             try_out(group, settings)
         self._pool = HandlerPool(settings.concurrency)
@@ -264,6 +275,8 @@ class Node:
         try:
             if self._slot:
                 self._slot.keep()
+            if self._identity:
+                self._identity.keep(now_s=time.monotonic())
         except SlotHeldError as error:
             self._inbox.put(Failed(error))  # the file decides who this node is
 

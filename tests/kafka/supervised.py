@@ -15,7 +15,7 @@ from tests.process.scenes import scene
 from tests.process.swarms import Swarm
 from tests.supervisord import ROOT, SUPERVISORD
 
-_COMMAND: Final = (
+COMMAND: Final = (
     "{python} -m swarm_worker tests.apps.deadly:app --config {folder}/swarm.toml "
     "--state-dir {folder}/slots --node %(process_num)d --nodes %(numprocs)d"
 )
@@ -34,6 +34,7 @@ def deadly_swarm(
     concurrency: int = 1,
     own: Mapping[str, Any] = QUICK,
     limits: Mapping[str, Any] = MappingProxyType({}),
+    more: str = "",
     **environ: str,
 ) -> Iterator[Swarm]:
     """Run a swarm of `tests.apps.deadly`, which reads topic as group of that name.
@@ -45,6 +46,7 @@ def deadly_swarm(
         concurrency: Batches in flight in a node.
         own: Properties of the consumers.
         limits: Keys of ``[listener]`` other than those of `scene`.
+        more: Further sections, such as those of another program.
         **environ: ``AFTER``, ``BY``, ``EACH`` and ``LETTERS`` of the app.
     """
     told = {"TOPIC": topic, "PATH": "{folder}/handled", **environ}
@@ -60,12 +62,12 @@ def deadly_swarm(
 
     with scene(
         nodes=nodes,
-        command=_COMMAND,
+        command=COMMAND,
         limits=limits,
         program={
             "environment": ",".join(f'DEADLY_{k}="{v}"' for k, v in told.items()),
         },
-        more=_PLUGIN,
+        more=f"{_PLUGIN}\n{more}",
         prepare=use_kafka,
     ) as swarm:
         yield swarm

@@ -681,8 +681,8 @@ def test_short_times_and_small_nodes_are_left_alone(look: Look) -> None:
     assert look(toml=(("[worker]", kafka), ("groups", f"{rules}\ngroups"))) == ()
 
 
-def test_two_programs_of_a_group_share_its_names_and_ids(look: Look) -> None:
-    """A [group:x] of two programs has node ids and process names of one space."""
+def test_two_programs_of_a_group_share_its_names_and_not_its_ids(look: Look) -> None:
+    """A node's id is Kafka's: each takes one that is free. Process names are shared."""
     second = (
         "[group:g]\nprograms=w,v\n[program:v]\n"
         'command=swarm-worker app:app --config "%(here)s/swarm.toml" --nodes 5\n'
@@ -699,8 +699,67 @@ def test_two_programs_of_a_group_share_its_names_and_ids(look: Look) -> None:
 
     assert shown(findings) == [
         ("error", "equal-names", "program:w"),
-        ("error", "node-id", "program:w"),
     ]
+
+
+SECOND = (
+    "[group:g]\nprograms=w,v\n[program:v]\n"
+    'command=swarm-worker app:app --config "%(here)s/swarm.toml" '
+    "--node %(process_num)d --nodes %(numprocs)d\nnumprocs=2\n"
+    "process_name=%(program_name)s_%(process_num)02d\nstartsecs=0\n"
+    "autorestart=true\nstopwaitsecs=70\nstdout_capture_maxbytes=64KB\n[supervisord]"
+)
+OF_THE_GROUP = (
+    ("[supervisord]", SECOND),
+    ("buffer_size=1000", "buffer_size=300"),
+)
+WATCHED = (('groups = ["w"]', 'groups = ["g"]'),)
+
+
+def test_a_group_of_two_programs_is_two_swarms(look: Look) -> None:
+    """Each has its nodes from 0, and knows its own number of them."""
+    assert look(*OF_THE_GROUP, toml=WATCHED) == ()
+
+
+def test_programs_that_are_one_swarm_together_know_its_number(look: Look) -> None:
+    """Their nodes may also be told of all that are in the group."""
+    one_swarm = (
+        (SECOND, SECOND.replace("--nodes %(numprocs)d", "--nodes 6")),
+        ("--nodes %(numprocs)d", "--nodes 6"),
+    )
+
+    assert look(*OF_THE_GROUP, *one_swarm, toml=WATCHED) == ()
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "of_each", "found"),
+    [
+        ("--state-dir run", ("host-g-0.id", "host-g-0.id"), []),
+        ("--state-dir other", ("host-g-0.id", "host-h-0.id"), []),
+        (
+            "--state-dir other",
+            ("host-g-0.id", "host-g-0.id"),
+            [("error", "instance-id", "worker")],
+        ),
+    ],
+    ids=["one directory", "two groups", "twice"],
+)
+def test_an_id_in_kafka_that_two_programs_own_is_named(
+    look: Look,
+    tmp_path: Path,
+    state_dir: str,
+    of_each: tuple[str, str],
+    found: list[tuple[str, str, str]],
+) -> None:
+    """Those of one state directory see each other; those of two cannot."""
+    for folder, name in zip(("run", state_dir.split()[1]), of_each, strict=True):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text("g:x_00\n1\n")
+    apart = (SECOND, SECOND.replace("--node ", f"{state_dir} --node "))
+
+    findings = look(*OF_THE_GROUP, apart, toml=WATCHED)
+
+    assert shown(findings) == found
 
 
 def test_two_listeners_of_one_configuration_are_one_too_many(look: Look) -> None:
