@@ -1,22 +1,21 @@
 """The app that the nodes of the demo run: ``swarm_worker.demo.app:app``.
 
-A handler as anybody would write it, but for one line: `misbehave`.
+Handler and callback are as anybody would write them, but for the faults that they have
+when the demo orders one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from swarm_worker import App, Batch
-from swarm_worker.demo import faults, ledger
-from swarm_worker.demo.faults import Kind
 
-FOLDER: Final = Path(os.environ["SWARM_DEMO_DIR"])
 TOPIC: Final = os.environ["SWARM_DEMO_TOPIC"]
-PROCESSED: Final = FOLDER / "processed"
 NODE: Final = int(os.environ["SUPERVISOR_PROCESS_NAME"].rpartition("_")[2])
 
 app = App(group=TOPIC)
@@ -25,34 +24,63 @@ app = App(group=TOPIC)
 @app.topic(TOPIC)
 def note(batch: Batch) -> None:
     """Write each message into the ledger."""
-    misbehave()
-    for message in batch:
-        number = int(message.value() or b"")
-        ledger.append(PROCESSED, ledger.Processed(batch.node, os.getpid(), number))
-        batch.mark_done(message)
-
-
-def misbehave() -> None:
-    """Do what the demo has ordered, if it has."""
-    if faults.take(FOLDER, Kind.HANGS, NODE):
-        faults.wait_for_ever()
-    if faults.take(FOLDER, Kind.LEAKS, NODE):
-        faults.leak()
-    if faults.take(FOLDER, Kind.SILENT, NODE):
-        faults.hold_the_gil()
+    if is_ordered("hangs"):
+        wait_for_ever()
+    if is_ordered("leaks"):
+        threading.Thread(target=leak, daemon=True).start()
+    if is_ordered("silent"):
+        hold_the_gil()
+    with Path("processed").open("ab", buffering=0) as ledger:
+        for message in batch:
+            number = int(message.value() or b"")
+            ledger.write(f"{NODE} {os.getpid()} {number}\n".encode("ascii"))
+            batch.mark_done(message)
 
 
 @app.configure_consumer
 def with_callback() -> Mapping[str, Any]:
-    """Add a callback of the app to the consumer.
-
-    The poll loop runs no code of the app, except for what the app itself hangs into
-    the client: librdkafka calls it from within ``poll``.
-    """
+    """Add the only code of an app that runs in the poll loop: a client's callback."""
     return {"on_commit": committed}
 
 
 def committed(*_: object) -> None:
     """Hear of a commit; or be the callback that does not return."""
-    if faults.take(FOLDER, Kind.DEAF, NODE):
-        faults.wait_for_ever()
+    if is_ordered("deaf"):
+        wait_for_ever()
+
+
+def is_ordered(fault: str) -> bool:
+    """Whether this node shall misbehave now; only once for each order."""
+    try:
+        Path(f"{NODE}.{fault}").unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def wait_for_ever() -> NoReturn:
+    """Block this thread; the others of the process go on."""
+    while True:
+        threading.Event().wait()
+
+
+def leak() -> None:
+    """Fill the memory, step by step, while the node goes on consuming."""
+    kept = []
+    pause = threading.Event()
+    for _ in range(128):  # 1 GB at most: nobody's machine is to suffer
+        kept.append(b"x" * 8 * 2**20)  # written to: zeros cost no memory
+        pause.wait(0.1)
+    wait_for_ever()
+
+
+def hold_the_gil() -> None:
+    """Block the interpreter for ever: no thread of this process runs Python again.
+
+    A mutex locked twice, through a library handle that does not release the GIL. A
+    sleep would not do: the first signal ends it.
+    """
+    python = ctypes.PyDLL(None)
+    mutex = ctypes.create_string_buffer(128)  # zeros are an unlocked pthread_mutex_t
+    python.pthread_mutex_lock(mutex)
+    python.pthread_mutex_lock(mutex)

@@ -1,116 +1,68 @@
-"""Where the audience looks: a live table in a terminal, plain lines elsewhere."""
+"""Where the audience looks: sentences, and below them the operator's own table."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TextIO
-
-from swarm_worker.demo.table import Row, cut, render
-
-PLAIN_EVERY_S: Final = 5.0
-LIVE_EVERY_S: Final = 0.25
-
-_MARGIN: Final = " " * 10
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
 
-class Screen(Protocol):
-    """What the demo shows itself on."""
+class Screen:
+    """A table that is drawn over itself in a terminal, plain lines elsewhere."""
 
-    def say(self, text: str, *, at_s: float) -> None:
-        """Tell one sentence; ``at_s`` is seconds since the start."""
-
-    def show(self, rows: Sequence[Row], foot: str, *, at_s: float) -> None:
-        """Show how things stand; may be called more often than it shows."""
-
-    def close(self) -> None:
-        """Leave the cursor on a line of its own."""
-
-
-def screen(out: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ) -> Screen:
-    """Give the screen that suits an output."""
-    if out.isatty() and environ.get("TERM", "dumb") != "dumb":
-        return LiveScreen(out, colour=not environ.get("NO_COLOR"))
-    return PlainScreen(out)
-
-
-def _columns() -> int:
-    """Give the width to use: a full line would wrap in some terminals."""
-    return shutil.get_terminal_size().columns - 1
-
-
-def _sentence(text: str, *, at_s: float) -> list[str]:
-    """Give the lines of a sentence, the moment in the margin."""
-    return textwrap.wrap(
-        text,
-        width=max(_columns(), len(_MARGIN) + 20),
-        initial_indent=f"{at_s:6.1f} s  ",
-        subsequent_indent=_MARGIN,
-    )
-
-
-class PlainScreen:
-    """Lines for a log: what is said, and the foot of the table now and then."""
-
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, is_plain: bool = False) -> None:
+        is_terminal = out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._is_live = is_terminal and not is_plain
+        self._every_s = 1.0 if self._is_live else 5.0
         self._out = out
-        self._shown_at_s = 0.0
-
-    def say(self, text: str, *, at_s: float) -> None:
-        """Write one line."""
-        self._write(text, at_s=at_s)
-
-    def show(self, rows: Sequence[Row], foot: str, *, at_s: float) -> None:
-        """Write one line, every `PLAIN_EVERY_S` at most."""
-        if at_s - self._shown_at_s >= PLAIN_EVERY_S:
-            self._shown_at_s = at_s
-            states = " ".join(f"{row.node}:{row.state}" for row in rows)
-            self._write(f"  {foot}; {states or 'no node yet'}", at_s=at_s)
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-    def _write(self, text: str, *, at_s: float) -> None:
-        self._out.write(f"{at_s:6.1f} s  {text}\n")
-        self._out.flush()
-
-
-class LiveScreen:
-    """A table that is drawn over itself, below the sentences that were said."""
-
-    def __init__(self, out: TextIO, *, colour: bool) -> None:
-        self._out = out
-        self._colour = colour
+        self._begun_at_s = time.monotonic()
+        self._table = self._shown = ["no node yet"]
         self._drawn: list[str] = []
-        self._shown_at_s = float("-inf")
 
-    def say(self, text: str, *, at_s: float) -> None:
-        """Put a sentence above the table."""
-        table = self._drawn
-        self._erase()
-        self._out.write("".join(f"{line}\n" for line in _sentence(text, at_s=at_s)))
-        self._draw(table)
+    @contextmanager
+    def following(self, status: Callable[[], str]) -> Iterator[None]:
+        """Ask for the table again and again; an empty answer is none."""
+        over = threading.Event()
 
-    def show(self, rows: Sequence[Row], foot: str, *, at_s: float) -> None:
-        """Draw the table anew, every `LIVE_EVERY_S` at most."""
-        if at_s - self._shown_at_s >= LIVE_EVERY_S:
-            self._shown_at_s = at_s
-            self._erase()
-            self._draw(["", *render(rows, foot, colour=self._colour)])
+        def follow() -> None:
+            while not over.wait(self._every_s):
+                self._table = status().splitlines() or self._table
 
-    def close(self) -> None:
-        """Leave the last table where it is."""
-        self._drawn = []
+        threading.Thread(target=follow).start()
+        try:
+            yield
+        finally:
+            over.set()  # a last answer may come later; Python waits for it at its end
 
-    def _draw(self, lines: Sequence[str]) -> None:
-        self._drawn = cut(lines, _columns())
-        self._out.write("".join(f"{line}\n" for line in self._drawn))
+    def say(self, text: str) -> None:
+        """Tell one sentence, with the seconds since the start before it."""
+        line = f"{time.monotonic() - self._begun_at_s:6.1f} s  {text}"
+        lines = [line]
+        if self._is_live:
+            lines = textwrap.wrap(line, self._columns, subsequent_indent=" " * 10)
+        self._write(lines, self._drawn)
+
+    def show(self, foot: str) -> None:
+        """Show how things stand; may be called more often than it shows."""
+        if self._is_live:
+            title = "$ supervisorctl swarm status"
+            self._write([], ["", title, *self._table, "", foot])
+        elif self._table is not self._shown:
+            self._shown = self._table
+            self.say(f"  {foot}; {self._table[0]}")
+
+    def _write(self, lines: Sequence[str], below: Sequence[str]) -> None:
+        erase = f"\x1b[{len(self._drawn)}F\x1b[J" if self._drawn else ""
+        # A line that the terminal wraps would not be erased.
+        self._drawn = [line[: self._columns] for line in below]
+        self._out.write(erase + "".join(f"{line}\n" for line in (*lines, *self._drawn)))
         self._out.flush()
 
-    def _erase(self) -> None:
-        if self._drawn:
-            self._out.write(f"\x1b[{len(self._drawn)}F\x1b[J")
-            self._drawn = []
+    @property
+    def _columns(self) -> int:
+        return max(30, shutil.get_terminal_size().columns - 1)

@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Producer
 
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
-from swarm_worker.demo.broker import mock_broker
+from swarm_worker.demo.stage import mock_broker
 from tests.eventually import eventually
 from tests.supervisord import LEASHED, ROOT, is_alive, kill
 
@@ -164,9 +164,7 @@ def test_with_two_edits_it_runs_and_obeys_supervisorctl(
 ) -> None:
     """Four nodes consume; status, stop, start, restart and shutdown as ever."""
     numbers = [f"{n:03}" for n in range(200)]
-    with mock_broker(
-        "orders", partitions=8, initial_rebalance_delay_ms=6_000
-    ) as bootstrap:
+    with mock_broker("orders") as bootstrap:
         producer = Producer({"bootstrap.servers": bootstrap})
         for number in numbers:
             producer.produce("orders", number)
