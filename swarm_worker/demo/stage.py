@@ -96,7 +96,8 @@ class Stage:
             "SWARM_DEMO_TOPIC": topic,
             "SWARM_DEMO_SESSION_TIMEOUT_MS": str(session_ms),
         }
-        shutil.copytree(conf_directory() / "demo", folder, dirs_exist_ok=True)
+        for name in ("supervisord.conf", "swarm.toml"):
+            shutil.copy(conf_directory() / "demo" / name, folder)
         self.keeper = subprocess.Popen(
             [sys.executable, "-m", "swarm_worker.demo.keeper"],
             cwd=folder,
