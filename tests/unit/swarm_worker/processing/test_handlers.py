@@ -20,15 +20,32 @@ from tests.eventually import eventually
 from tests.unit.swarm_worker.processing.test_lanes import messages
 
 NOW_S = 1000.0
+THREADS = 2
+HANGS_AFTER_S = 30.0  # no limit of ours: a machine under load has all the time it needs
 
 
 @pytest.fixture
 def pool() -> Iterator[HandlerPool]:
     """Two handler threads."""
-    pool = HandlerPool(2)
+    pool = HandlerPool(THREADS)
     pool.start()
     yield pool
     pool.stop()
+
+
+def settle(pool: HandlerPool) -> None:
+    """Return when all that was submitted has ended, with the last line that it logs.
+
+    All handler threads meet here: none is busy then, and none is dead.
+    """
+    meeting = threading.Barrier(THREADS + 1, timeout=HANGS_AFTER_S)
+
+    def meet(_: object) -> None:
+        meeting.wait()
+
+    for _ in range(THREADS):
+        pool.submit(meet)
+    meeting.wait()
 
 
 class Work:
@@ -40,6 +57,7 @@ class Work:
         handler: Callable[[Batch], Any],
         *hooks: Callable[[], object],
     ) -> None:
+        self.pool = pool
         self.progress = Progress()
         self.processing = Processing(
             node=0, max_messages=10, pool=pool, progress=self.progress,
@@ -57,17 +75,11 @@ class Work:
         return lane
 
     def give(self, count: int) -> None:
-        """Give messages to the handler; return when it has ended."""
+        """Give messages to the handler; return when all that follows has ended."""
         self.lanes.add(self.lane, messages(count))
-        eventually(
-            lambda: (
-                self.progress.snapshot(now_s=NOW_S).batches
-                or self.progress.snapshot(now_s=NOW_S).errors
-            ),
-            every_s=0.005,
-            describe="the handler ends",
-        )
-        assert self.lanes.wait_idle(within_s=5.0)
+        settle(self.pool)
+        seen = self.progress.snapshot(now_s=NOW_S)
+        assert seen.batches + seen.errors == 1
 
 
 def test_handler_that_returns_moves_the_offset(pool: HandlerPool) -> None:
@@ -96,7 +108,6 @@ def test_whatever_is_raised_moves_nothing(
     work.give(3)
 
     assert work.lane.next_offset == -1
-    assert pool.alive
     (line,) = [r.getMessage() for r in caplog.records]
     assert line.startswith("handler_failed at=t/0@0 attempts=1 retry_in_s=1.0")
 
@@ -127,8 +138,6 @@ def test_no_exception_harms_whoever_logs_it(
 
     Work(pool, handler).give(1)
 
-    eventually(lambda: len(caplog.records) == 1, describe="it is logged")
-    assert pool.alive
     (line,) = [r.getMessage() for r in caplog.records]
     assert f"error={told}" in line
     assert len(line) < 2_000
@@ -168,7 +177,7 @@ def wait_for(child: int) -> int:
     try:
         eventually(
             lambda: os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT),
-            within_s=5.0,
+            within_s=HANGS_AFTER_S,
             describe="the child ends",
         )
     except AssertionError:
@@ -215,18 +224,18 @@ def test_marks_wait_for_the_flush(pool: HandlerPool) -> None:
     def handler(batch: Batch) -> None:
         batch.mark_done(batch[0])
         inside.set()
-        assert go.wait(5.0)
+        assert go.wait(HANGS_AFTER_S)
 
     for hooks, expected in (((), 1), ((lambda: None,), -1)):
         work = Work(pool, handler, *hooks)
         go.clear()
         inside.clear()
         work.lanes.add(work.lane, messages(3))
-        assert inside.wait(5.0)
+        assert inside.wait(HANGS_AFTER_S)
         work.processing.count_marks()
         assert work.lane.next_offset == expected
         go.set()
-        assert work.lanes.wait_idle(within_s=5.0)
+        assert work.lanes.wait_idle(within_s=HANGS_AFTER_S)
 
 
 def test_coroutines_run_on_one_loop_a_thread(pool: HandlerPool) -> None:
@@ -254,10 +263,10 @@ def test_cancelled_coroutine_moves_nothing(pool: HandlerPool) -> None:
 
     work = Work(pool, handler)
     work.lanes.add(work.lane, messages(1))
-    assert inside.wait(5.0)
+    assert inside.wait(HANGS_AFTER_S)
     pool.cancel()
 
-    assert work.lanes.wait_idle(within_s=5.0)
+    assert work.lanes.wait_idle(within_s=HANGS_AFTER_S)
     assert work.lane.next_offset == -1
 
 
