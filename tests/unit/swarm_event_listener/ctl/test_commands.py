@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -322,10 +323,24 @@ def test_what_is_still_stopping_is_not_retired() -> None:
     assert "still stopping" in world.text
 
 
-def test_this_process_catches_what_it_catches() -> None:
-    """As /proc tells; CONT does no harm to anybody."""
-    assert catches(os.getpid(), "INT") is True
-    assert catches(os.getpid(), "USR1") is False
+@pytest.mark.parametrize(
+    ("handler", "is_caught"),
+    [(lambda *_: None, True), (signal.SIG_IGN, False), (signal.SIG_DFL, False)],
+    ids=["handled", "ignored", "default"],
+)
+def test_this_process_catches_what_it_catches(
+    handler: Callable[..., None] | signal.Handlers, *, is_caught: bool
+) -> None:
+    """As /proc tells, whatever it was started with."""
+    before = signal.signal(signal.SIGUSR2, handler)
+    try:
+        assert catches(os.getpid(), "USR2") is is_caught
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_signal_that_harms_nobody_may_be_sent_to_all() -> None:
+    """CONT; of a process that is not there nothing else is known."""
     assert catches(os.getpid(), "CONT") is True
     assert catches(2**22 + 1, "USR1") is None
 

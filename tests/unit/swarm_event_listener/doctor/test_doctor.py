@@ -1111,6 +1111,7 @@ def test_a_file_system_may_lack_room(
 
 def test_a_directory_may_be_anothers() -> None:
     """Told from permissions, of the folders above, too; root may do all."""
+    other = pwd.getpwnam("daemon" if os.geteuid() == NOBODY else "nobody")
     with tempfile.TemporaryDirectory() as name:  # pytest's own are shut
         folder = Path(name)
         folder.chmod(0o755)
@@ -1122,14 +1123,14 @@ def test_a_directory_may_be_anothers() -> None:
             path.chmod(0o777)
 
         for path in (folder, shut, shut / "free"):
-            why = hindrance(path, NOBODY)
-            assert why == f"user nobody may not write to {path}"
+            why = hindrance(path, other.pw_uid)
+            assert why == f"user {other.pw_name} may not write to {path}"
             assert hindrance(path, 0) == ""
             assert hindrance(path, None) == ""
         assert hindrance(folder, os.geteuid()) == ""
-        assert hindrance(free, NOBODY) == ""
-        assert hindrance(free / "to/come", NOBODY) == ""
-        assert "may not write to" in hindrance(folder / "to/come", NOBODY)
+        assert hindrance(free, other.pw_uid) == ""
+        assert hindrance(free / "to/come", other.pw_uid) == ""
+        assert "may not write to" in hindrance(folder / "to/come", other.pw_uid)
 
 
 @pytest.mark.parametrize("field", ["f_bavail", "f_favail"])
