@@ -5,20 +5,23 @@ time, on two cores, too. Each part is one pytest of its own, its lines marked wi
 name. With arguments there is one part, which they are for.
 
 Now and then a part starves a test of another one of its time. What failed is therefore
-tried a second time, with nothing beside it. A test that fails by itself is a failure;
-one that then passes is told of at the end, for somebody to look at.
+tried a second time, with nothing beside it, but for the unit tests, which need no time.
+The last line counts and names what passed only then, for somebody to look at, and says
+what was not run, and why. The line before it has the counts that build servers read.
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
+
+from tests.results import Results, read, summary, together, with_second_try
+from tests.signals import take_none_as_ignored
 
 
 def files(folder: str, *names: str) -> list[str]:
@@ -58,76 +61,65 @@ PARTS: Final = {  # the longest begin first
     "members": MEMBERS,
     "kafka": others("kafka", *SWARMS, *MEMBERS),
     "process": others("process", *SCENES, *TOOLS),
-    "rest": ["tests/unit", "tests/golden", "tests/contract", "tests/chaos"],
+    "rest": ["tests/contract", "tests/chaos"],
+    "unit": ["tests/unit", "tests/golden"],
 }
+LAST_FAILED: Final = ("--last-failed", "--last-failed-no-failures=none")
+# In these nothing waits for the machine: what fails there once is a failure.
+ONCE: Final = frozenset({"unit"})
 AT_ONCE: Final = 5
 SOME_FAILED: Final = 1  # pytest's exit code
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a part ended."""
-
-    name: str
-    exit_code: int
-    counts: Counter[str]
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run; give 0 when all parts passed."""
+    """Run; return 0 when all parts passed."""
+    take_none_as_ignored()
     if arguments:
         return subprocess.call([sys.executable, "-m", "pytest", *arguments])
+    return run_all(PARTS)
+
+
+def run_all(parts: Mapping[str, Sequence[str]]) -> int:
+    """Run the parts, sum up what became of them; return 0 when all passed."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(run, PARTS))
-    outcomes = [
-        again(outcome) if outcome.exit_code else outcome for outcome in outcomes
-    ]
-    total: Counter[str] = sum((outcome.counts for outcome in outcomes), Counter())
-    broken = sum(outcome.exit_code != 0 for outcome in outcomes)
-    failed = total["failed"] + total["error"] + total["errors"]
-    sys.stdout.write(
-        f"{total['passed']} passed, {failed or broken} failed, "
-        f"{total['skipped']} skipped\n"
-    )
-    return int(broken > 0)
+        results = dict(zip(parts, pool.map(run, parts, parts.values()), strict=True))
+    for name, first in results.items():
+        if first.failed and not first.broken and name not in ONCE:
+            second = run(name, [*parts[name], *LAST_FAILED])
+            results[name] = with_second_try(first, second)
+    total = together(results.values())
+    sys.stdout.write(summary(total))
+    return 0 if total.is_success else 1
 
 
-def again(outcome: Outcome) -> Outcome:
-    """Try what failed in a part by itself; give the part as it ended then."""
-    if outcome.exit_code != SOME_FAILED:
-        return outcome  # it was interrupted, or broke down as a whole
-    second = run(outcome.name, "--last-failed", "--last-failed-no-failures=none")
-    if second.exit_code:
-        return outcome
-    passed = second.counts["passed"]
-    sys.stdout.write(
-        f"{outcome.name}: {passed} passed only by itself, see FAILED above\n"
-    )
-    counted = outcome.counts + Counter(passed=passed)
-    del counted["failed"], counted["error"], counted["errors"]
-    return Outcome(outcome.name, 0, counted)
-
-
-def run(name: str, *arguments: str) -> Outcome:
+def run(name: str, arguments: Sequence[str]) -> Results:
     """Run one part and pass on what it prints, as it comes."""
+    file = Path(".pytest_cache", f"{name}.xml")
+    file.unlink(missing_ok=True)
     cache = f"cache_dir=.pytest_cache/{name}"
-    pytest = [sys.executable, "-m", "pytest", "-o", cache, *PARTS[name], *arguments]
-    last = ""
+    pytest = [sys.executable, "-m", "pytest", "-o", cache, f"--junitxml={file}"]
     with subprocess.Popen(
-        pytest, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*pytest, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            last = line
-            sys.stdout.write(f"{name:8}{line}")
-            sys.stdout.flush()
-    return Outcome(name, process.returncode, counts(last))
+            sys.stdout.buffer.write(f"{name:8}".encode() + line)
+            sys.stdout.buffer.flush()
+    return judge(name, process.returncode, read(file))
 
 
-def counts(summary: str) -> Counter[str]:
-    """Read pytest's last line, such as ``= 1 failed, 7 passed in 2.1s =``."""
-    found = re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", summary)
-    return Counter({what: int(number) for number, what in found})
+def judge(name: str, exit_code: int, told: Results | None) -> Results:
+    """Return what a part told of its tests, with what is wrong beyond that.
+
+    All is told only by a part that ended with a code that suits it: of a process that
+    was killed, or that a test has ended, nothing is known.
+    """
+    if told is None:
+        return Results(broken=(f"{name}: no results, exit code {exit_code}",))
+    suits = SOME_FAILED if told.failed else 0
+    if exit_code == suits and (told.passed or told.failed or told.skipped):
+        return told
+    return replace(told, broken=(f"{name}: exit code {exit_code}",))
 
 
 if __name__ == "__main__":
