@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from tests.eventually import eventually
+from tests.tools import tool
 
 Plain = dict[str, Any]
 
@@ -86,14 +84,9 @@ class Browser:
 
 @contextmanager
 def browsing(profile: Path) -> Iterator[Browser]:
-    """Give a browser of one's own; skips where there is none."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip(
-            "chromium or chromedriver is not here: apt-get install chromium "
-            "chromium-driver"
-        )
+    """Give a browser of one's own."""
+    chromium = tool("chromium", "chromium-browser", package="chromium")
+    driver = tool("chromedriver", package="chromium-driver")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from tests.eventually import eventually
 from tests.process.swarms import Swarm, free_port
 from tests.supervisord import ROOT
+from tests.tools import tool
 
 pytestmark = pytest.mark.process
 
@@ -23,11 +23,8 @@ SCENES = Path(__file__).with_name("alerts.test.yml")
 
 @pytest.fixture
 def promtool() -> str:
-    """Give its path; skip where it is not installed."""
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not here: apt-get install prometheus")
-    return path
+    """Its path."""
+    return tool("promtool", package="prometheus")
 
 
 def test_promtool_finds_no_fault(
