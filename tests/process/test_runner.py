@@ -9,7 +9,7 @@ import pytest
 
 from tests.__main__ import ONCE, run_all
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 PASSES = "def test_passes(): pass\n"
 FAILS = "def test_fails(): assert False\n"
