@@ -11,7 +11,7 @@ from tests.__main__ import PARTS, judge
 from tests.results import Results, read, summary, together, with_second_try
 from tests.tools import excuse_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 FILE = """\
 <testsuites><testsuite>
