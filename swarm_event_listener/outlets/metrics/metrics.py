@@ -1,7 +1,7 @@
 """The swarm as Prometheus' metrics: what there is to see, under which name.
 
 Units are base units and end the name; the only labels are the group and the node.
-`NODE_METRICS` is the list that README, alerts and dashboard go by.
+`NODE_METRICS` is the list that alerts and dashboard go by.
 """
 
 from __future__ import annotations
