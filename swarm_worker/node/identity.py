@@ -9,6 +9,7 @@ Kafka may still know it by that: a restart of all in another order changes no id
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_S: Final = 300.0  # sessions are shorter: 45 s by default
 SIGNED_EVERY_S: Final = 60.0
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TAKEN: Final = "a node of another program is in the group by that id"
 
 
@@ -64,12 +65,13 @@ class Claim:
             OSError: The file cannot be used.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, _FLAGS, 0o644)
+        fd = _opened(path)
         try:
             if not _locked(fd) or _is_others(fd, owner, now_s=now_s):
                 os.close(fd)
                 return None
-            _sign(fd, owner, now_s=now_s)
+            with suppress(OSError):  # another user's, or no space: the lock counts
+                _sign(fd, owner, now_s=now_s)
         except OSError:
             os.close(fd)
             raise
@@ -91,7 +93,8 @@ class Claim:
                 _sign(self._fd, self._owner, now_s=now_s)
 
     def _make_anew(self) -> None:
-        fd = os.open(self._path, _FLAGS | os.O_EXCL, 0o644)
+        flags = _FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL
+        fd = os.open(self._path, flags, 0o644)
         try:
             if self._fd is not None and _locked(fd):
                 os.dup2(fd, self._fd, inheritable=False)
@@ -103,6 +106,16 @@ class Claim:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    """Open a file, made when absent; for reading where it is another user's."""
+    try:
+        return os.open(path, _FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EROFS}:
+            raise
+        return os.open(path, _FLAGS | os.O_RDONLY)
 
 
 def _locked(fd: int) -> bool:

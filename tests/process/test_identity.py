@@ -13,6 +13,7 @@ import pytest
 from swarm_worker.config.config import WorkerSettings, consumer_properties
 from swarm_worker.node.identity import KEPT_S, SIGNED_EVERY_S, Claim, Identity
 from swarm_worker.shared.instance_claims import Signature, file_name, signature
+from tests.supervisord import ROOT
 
 NOW_S = 1000.0
 ORDERS = {"SUPERVISOR_GROUP_NAME": "orders", "SUPERVISOR_PROCESS_NAME": "orders_00"}
@@ -171,6 +172,35 @@ def test_a_directory_that_cannot_be_used_costs_a_warning(
 
     assert ids(settings, ORDERS)[1] == "host-billing-0"
     assert "instance_id_unclaimed" in caplog.text
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_the_file_of_another_user_is_believed(settings: WorkerSettings) -> None:
+    """Two programs of different users in one directory, as with ``user=``."""
+    owner, _ = ids(settings, ORDERS)
+    (path,) = settings.state_dir.glob("*.id")
+    path.chmod(0o444)
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from swarm_worker.node.identity import Claim\n"
+        "os.setuid(65534)\n"
+        "claim = Claim.take(Path(sys.argv[1]), 'refunds:refunds_00', now_s=1010.0)\n"
+        "print(claim)\n"
+    )
+
+    def asked_by_nobody() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, path.name],
+            cwd=settings.state_dir,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert asked_by_nobody() == "None\n"  # locked
+    end(owner)
+    assert asked_by_nobody() == "None\n"  # signed a moment ago
 
 
 @pytest.mark.parametrize("text", ["", "x", "x\n", "\n7", "x\nseven", "\udc80"])
