@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 
-from tests.chaos.run import run, run_on_kafka
+from tests.faults.run import run, run_on_kafka
 
 
 def main() -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import schedule
-from tests.chaos.run import run
-from tests.chaos.verdict import Evidence, complaints
+from tests.faults import schedule
+from tests.faults.run import run
+from tests.faults.verdict import Evidence, complaints
 from tests.process.lives import Life
 
 FAULTS = 100

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kafka import onslaught
-from tests.kafka.blows import draw
+from tests.faults import onslaught
+from tests.faults.blows import draw
+from tests.faults.onslaught import BATCH, SLEEP_MS, Outcome, complaints
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import CLASSIC, KIP_848, NODES, SESSION_MS, supervised
-from tests.kafka.onslaught import BATCH, SLEEP_MS, Outcome, complaints
 
 PROTOCOLS = {"classic": CLASSIC, "consumer": KIP_848}
 # Classic: the default. A client ends its own session when the broker is away for so

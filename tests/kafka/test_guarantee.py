@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.eventually import eventually
-from tests.kafka.blows import ENDS_A_NODE
-from tests.kafka.bound import Book, charges
+from tests.faults.blows import ENDS_A_NODE
+from tests.faults.bound import Book, charges
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES, KafkaSwarm, supervised
 from tests.kafka.soak import soak

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 
 from tests.apps.processed import Life, Processed
-from tests.kafka.blows import Kind, draw
-from tests.kafka.bound import COMMIT_S, LATE_S, Book, Charge, charges
+from tests.faults.blows import Kind, draw
+from tests.faults.bound import COMMIT_S, LATE_S, Book, Charge, charges
 from tests.ledger import Produced, judge
 
 FIRST, SECOND = Life(0, 11, 1.0), Life(0, 12, 50.0)

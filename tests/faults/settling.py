@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from swarm_event_listener.core.model.events import ProcessInfo
-from tests.chaos.book import Book
-from tests.chaos.verdict import Process
+from tests.faults.book import Book
+from tests.faults.verdict import Process
 from tests.process import scenes
 from tests.process.swarms import GROUP, LISTENER, Swarm
 

@@ -1,4 +1,4 @@
-"""The app of the ledger, whose handler may fall ill: ``tests.chaos.ledger_app:app``.
+"""The app of the ledger, whose handler may fall ill: ``tests.faults.ledger_app:app``.
 
 The file ``<process name>.json`` in the working directory may hold ``pid`` (for that
 process only) and ``fault``: one of `FAULTS`, done once in the life of a process.

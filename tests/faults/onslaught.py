@@ -12,8 +12,8 @@ from typing import Final
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.eventually import eventually
-from tests.kafka.blows import ENDS_A_NODE, Blow, Kind
-from tests.kafka.bound import Book, Charge, charges
+from tests.faults.blows import ENDS_A_NODE, Blow, Kind
+from tests.faults.bound import Book, Charge, charges
 from tests.kafka.ledgered import NODES, PARTITIONS, KafkaSwarm, answers
 from tests.ledger import Verdict
 from tests.process import scenes

@@ -15,13 +15,13 @@ from typing import Final
 from swarm_event_listener.core.model.events import RollOrdered, Word
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
 from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
-from tests.chaos import peace
-from tests.chaos.book import Book
-from tests.chaos.schedule import Fault, Kind
-from tests.chaos.sickness import REPORTED, Illnesses
-from tests.chaos.state_disk import StateDisk
-from tests.chaos.verdict import Evidence, Process
 from tests.eventually import eventually
+from tests.faults import settling
+from tests.faults.book import Book
+from tests.faults.schedule import Fault, Kind
+from tests.faults.sickness import REPORTED, Illnesses
+from tests.faults.state_disk import StateDisk
+from tests.faults.verdict import Evidence, Process
 from tests.process import scenes
 from tests.process.lives import Lives
 from tests.process.proxy import Blow, Proxy
@@ -226,7 +226,7 @@ class Mayhem:
 
     def _excuse_all(self) -> None:
         """Take note that whatever is under way now ends without a record."""
-        self.book.excuse_all(peace.stopped(self.swarm) | self._present())
+        self.book.excuse_all(settling.stopped(self.swarm) | self._present())
 
     def _present(self, *, since_s: float = inf) -> set[Process]:
         """Give the processes that are there now, or were since a moment."""
@@ -340,8 +340,8 @@ class Mayhem:
     # --- the end ----------------------------------------------------------------------
 
     def at_peace(self) -> bool:
-        """Tell whether each node is as it should be; see `tests.chaos.peace`."""
-        return peace.at_peace(self.swarm, self.book)
+        """Tell whether each node is as it should be; see `tests.faults.settling`."""
+        return settling.at_peace(self.swarm, self.book)
 
     def evidence(self) -> Evidence:
         """Give what the witnesses saw."""
@@ -352,7 +352,7 @@ class Mayhem:
             },
             overlaps=self.lives.overlaps,
             records=[*self.book.kept, *self.swarm.records()],
-            stopped=peace.stopped(self.swarm),
+            stopped=settling.stopped(self.swarm),
             excused=self.book.excused,
             explained=self.book.explained,
             operator_downs=self.book.downs,

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.chaos import mayhem, schedule, stage
-from tests.chaos.mayhem import Mayhem
-from tests.chaos.verdict import complaints
 from tests.eventually import eventually
+from tests.faults import mayhem, schedule, stage
+from tests.faults.mayhem import Mayhem
+from tests.faults.verdict import complaints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def run_on_kafka(*, seed: int, faults: int) -> tuple[Outcome, str]:
     Raises:
         AssertionError: As in `run`, and for what the ledger tells.
     """
-    from tests.chaos import on_kafka
+    from tests.faults import on_kafka
 
     with on_kafka.mayhem_on_kafka() as (swarm, ledger):
         arguments = f"--seed {seed} --faults {faults} --kafka"

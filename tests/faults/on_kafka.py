@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.core.model.events import Word
-from tests.chaos import mayhem, stage
-from tests.chaos.mayhem import Mayhem
-from tests.chaos.sickness import REAL
 from tests.eventually import eventually
+from tests.faults import mayhem, stage
+from tests.faults.mayhem import Mayhem
+from tests.faults.sickness import REAL
 from tests.kafka import ledgered
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import unique
@@ -39,7 +39,7 @@ LIMITS: Final[dict[str, Any]] = {
     "stability_ttl": 600_000,
 }
 COMMAND: Final = scenes.NODE.replace(
-    "tests.process.faulty_app:app", "tests.chaos.ledger_app:app"
+    "tests.process.faulty_app:app", "tests.faults.ledger_app:app"
 )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.verdict import Process, Span
+from tests.faults.verdict import Process, Span
 
 
 @dataclass
 class Book:
-    """What the faults explain and excuse; see `tests.chaos.verdict.Evidence`.
+    """What the faults explain and excuse; see `tests.faults.verdict.Evidence`.
 
     Attributes:
         stopped_at_s: Slots that an operator has down now, and since when.

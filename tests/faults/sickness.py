@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.chaos.schedule import Kind
+from tests.faults.schedule import Kind
 
 Illnesses = Mapping[Kind, tuple[dict[str, Any], set[int]]]
 
@@ -23,7 +23,7 @@ REPORTED: Final[Illnesses] = {
     Kind.NODE_EXITS: ({"exit": 1}, set()),
 }
 
-# What a handler can do to its node; see `tests.chaos.ledger_app`.
+# What a handler can do to its node; see `tests.faults.ledger_app`.
 REAL: Final[Illnesses] = {
     Kind.NODE_SILENT: ({"fault": "hold_gil"}, {-1}),
     Kind.NODE_RAVES: ({"fault": "forge"}, set()),

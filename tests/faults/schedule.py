@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from tests.chaos import state_disk
+from tests.faults import state_disk
 
 
 class Kind(StrEnum):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.mayhem import NODES, Mayhem
-from tests.chaos.sickness import REPORTED, Illnesses
-from tests.chaos.state_disk import StateDisk
+from tests.faults.mayhem import NODES, Mayhem
+from tests.faults.sickness import REPORTED, Illnesses
+from tests.faults.state_disk import StateDisk
 from tests.process import scenes
 from tests.process.proxy import Proxy
 
