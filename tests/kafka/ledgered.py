@@ -7,7 +7,6 @@ message that a node has processed is a line of the ledger; each process is seen 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -71,12 +70,14 @@ class KafkaSwarm:
         lives: All processes that the slots ever had.
         ledger: What was produced, processed and committed.
         kafka: The broker.
+        nodes: How many.
     """
 
     swarm: Swarm
     lives: Lives
     ledger: Ledger
     kafka: KafkaBroker
+    nodes: int = NODES
 
     def name(self, node: int) -> str:
         """Give supervisord's full name of a node."""
@@ -84,7 +85,7 @@ class KafkaSwarm:
 
     def pids(self) -> dict[int, int | None]:
         """Give the pid of each node."""
-        return scenes.pids(self.swarm, NODES)
+        return scenes.pids(self.swarm, self.nodes)
 
     def signal(self, node: int, number: signal.Signals) -> int:
         """Signal a node; give its pid."""
@@ -123,10 +124,11 @@ class KafkaSwarm:
 
     def await_settled(self, *, within_s: float = 40.0) -> None:
         """Wait until each node's present process runs and holds its share."""
+        share = PARTITIONS // self.nodes
         eventually(
-            lambda: all(self.holds(node) == SHARE for node in range(NODES)),
+            lambda: all(self.holds(node) == share for node in range(self.nodes)),
             within_s=within_s,
-            describe=f"{NODES} nodes hold {SHARE} partitions each",
+            describe=f"{self.nodes} nodes hold {share} partitions each",
         )
 
     def await_back(self, node: int, *, than: int | None, share: int = SHARE) -> int:
@@ -181,8 +183,10 @@ def supervised(
     sleep_ms: float = 1.0,
     max_messages: int = 500,
     concurrency: int = 3,
-    prepare: Callable[[Path], None] | None = None,
+    nodes: int = NODES,
+    limits: Mapping[str, Any] = LIMITS,
     absent: Callable[[], None] | None = None,
+    **options: Any,
 ) -> Iterator[KafkaSwarm]:
     """Run a swarm on a topic of its own; waits for nothing.
 
@@ -195,8 +199,10 @@ def supervised(
         sleep_ms: What a message takes.
         max_messages: Most messages in a batch.
         concurrency: Batches in flight in a node.
-        prepare: May put files into supervisord's folder.
+        nodes: How many.
+        limits: Keys of ``[listener]``.
         absent: Called when the topic is there and the swarm is not.
+        **options: Of `tests.process.scenes.scene`; mappings add to what is used here.
     """
     name = kafka.create_topic(unique("swarm"), PARTITIONS)
     own = dict(properties)
@@ -209,15 +215,6 @@ def supervised(
             own |= {"session.timeout.ms": session_ms, "heartbeat.interval.ms": 1_000}
     if absent is not None:
         absent()
-    worker = {"max_messages": max_messages, "concurrency": concurrency}
-
-    def put_files(folder: Path) -> None:
-        told = (folder / "swarm.toml").read_text("utf-8")
-        own["bootstrap.servers"] = kafka.bootstrap
-        (folder / "swarm.toml").write_text(_toml(told, own, worker), "utf-8")
-        if prepare is not None:
-            prepare(folder)
-
     environment = {
         "LEDGER_PATH": "{folder}/processed",
         "LEDGER_TOPICS": name,
@@ -228,14 +225,22 @@ def supervised(
     program = {
         "directory": "{folder}",
         "environment": ",".join(f'{k}="{v}"' for k, v in environment.items()),
+        **options.pop("program", {}),
+    }
+    worker = {
+        "max_messages": max_messages,
+        "concurrency": concurrency,
+        **options.pop("worker", {}),
     }
     with scenes.watched_scene(
-        nodes=NODES,
+        nodes=nodes,
         command=scenes.NODE.replace("tests.process.faulty_app:app", app),
-        limits=LIMITS,
+        limits=limits,
+        worker=worker,
+        kafka={**own, "bootstrap.servers": kafka.bootstrap},
         program=program,
         more=PLUGIN,
-        prepare=put_files,
+        **options,
     ) as (swarm, lives):
         ledger = Ledger(
             bootstrap=kafka.bootstrap,
@@ -244,15 +249,9 @@ def supervised(
             group=name,
             path=swarm.daemon.folder / "processed",
         )
-        yield KafkaSwarm(swarm=swarm, lives=lives, ledger=ledger, kafka=kafka)
-
-
-def _toml(text: str, kafka: Mapping[str, Any], worker: Mapping[str, Any]) -> str:
-    """Give the swarm.toml of a scene, with what concerns Kafka put in."""
-    _, _, rest = text.partition("[worker]\n")
-    lines = [f'"{key}" = {json.dumps(value)}' for key, value in kafka.items()]
-    keys = [f"{key} = {json.dumps(value)}" for key, value in worker.items()]
-    return "\n".join(["[kafka]", *lines, "[worker]", *keys, rest])
+        yield KafkaSwarm(
+            swarm=swarm, lives=lives, ledger=ledger, kafka=kafka, nodes=nodes
+        )
 
 
 def answers(kafka: KafkaBroker, group: str, topic: str) -> bool:

@@ -1,11 +1,9 @@
 """Nodes as in production: under supervisord and the listener, on real Kafka."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -50,25 +48,16 @@ def deadly_swarm(
         **environ: ``AFTER``, ``BY``, ``EACH`` and ``LETTERS`` of the app.
     """
     told = {"TOPIC": topic, "PATH": "{folder}/handled", **environ}
-    properties = {"bootstrap.servers": kafka.bootstrap, **own}
-
-    def use_kafka(folder: Path) -> None:
-        path = folder / "swarm.toml"
-        lines = [f'"{name}" = {json.dumps(v)}' for name, v in properties.items()]
-        text = path.read_text()
-        text = text.replace('"bootstrap.servers" = "127.0.0.1:1"', "\n".join(lines))
-        own_lines = f"[worker]\nconcurrency = {concurrency}\n"
-        path.write_text(text.replace("[worker]\n", own_lines))
-
     with scene(
         nodes=nodes,
         command=COMMAND,
         limits=limits,
+        worker={"concurrency": concurrency},
+        kafka={"bootstrap.servers": kafka.bootstrap, **own},
         program={
             "environment": ",".join(f'DEADLY_{k}="{v}"' for k, v in told.items()),
         },
         more=f"{_PLUGIN}\n{more}",
-        prepare=use_kafka,
     ) as swarm:
         yield swarm
 

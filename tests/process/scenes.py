@@ -75,6 +75,11 @@ LIMITS: Final[Mapping[str, Any]] = {
     "shutdown_timeout": 4_000,
     "node_restart_timeout": 1_000,
 }
+USUAL: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kafka": {"bootstrap.servers": "127.0.0.1:1"},
+    "worker": {"liveness_interval": 500, "shutdown_timeout": 4_000},
+    "listener": LIMITS,
+}
 
 
 @contextmanager
@@ -83,6 +88,8 @@ def scene(
     nodes: int = 2,
     command: str = SCRIPTED,
     limits: Mapping[str, Any] | None = None,
+    worker: Mapping[str, Any] | None = None,
+    kafka: Mapping[str, Any] | None = None,
     program: Mapping[str, str] | None = None,
     listener: Mapping[str, str] | None = None,
     more: str = "",
@@ -94,6 +101,8 @@ def scene(
         nodes: How many.
         command: What a node is.
         limits: Keys of ``[listener]`` other than the usual.
+        worker: Keys of ``[worker]`` other than the usual.
+        kafka: Keys of ``[kafka]`` other than the usual.
         program: Lines of the nodes' section other than the usual.
         listener: Lines of our listener's section other than the usual.
         more: Further sections.
@@ -113,7 +122,7 @@ def scene(
     )
 
     def put_files(folder: Path) -> None:
-        text = toml({**LIMITS, **(limits or {})})
+        text = toml(kafka=kafka or {}, worker=worker or {}, listener=limits or {})
         (folder / "swarm.toml").write_text(text, "utf-8")
         if prepare is not None:
             prepare(folder)
@@ -133,14 +142,19 @@ def watched_scene(**options: Any) -> Iterator[tuple[Swarm, Lives]]:
         yield swarm, lives
 
 
-def toml(limits: Mapping[str, Any]) -> str:
-    """Give a ``swarm.toml`` for both programs; JSON's values are TOML's too."""
-    keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in limits.items())
-    return (
-        f'[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
-        "[worker]\nliveness_interval = 500\nshutdown_timeout = 4000\n"
-        f"[listener]\n{keys}\n"
-    )
+def toml(**changed: Mapping[str, Any]) -> str:
+    """Return a ``swarm.toml`` for both programs; JSON's values are TOML's, too.
+
+    Args:
+        **changed: Of sections, keys other than the usual.
+    """
+    lines = []
+    for section, usual in USUAL.items():
+        keys = {**usual, **changed.get(section, {})}
+        names = {key: key if key.isidentifier() else f'"{key}"' for key in keys}
+        lines.append(f"[{section}]")
+        lines += [f"{names[key]} = {json.dumps(keys[key])}" for key in keys]
+    return "\n".join(lines) + "\n"
 
 
 def program_section(name: str, **lines: str) -> str:
