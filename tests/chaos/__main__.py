@@ -1,35 +1,26 @@
 """``python -m tests.chaos --seed S --faults N [--kafka]``: the long form.
 
-It ends with one line of figures. On Kafka (Java 17 and Maven) nodes are real ones, and
-a ledger tells of what was produced, processed and committed.
+It prints a line for each fault, then the figures. On Kafka (Java 17 and Maven) nodes
+are real ones, and a ledger tells what was produced, processed and committed.
 """
 
 from __future__ import annotations
 
-import argparse
-import random
 import sys
 
-from tests.faults.run import run, run_on_kafka
+from tests.faults import command
+from tests.faults.run import Length
+from tests.faults.scenarios import CHAOS, CHAOS_ON_KAFKA
 
 
 def main() -> int:
-    """Run; give 0 when everything held."""
-    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    """Run; return 0 when everything held."""
+    parser = command.parser("tests.chaos", __doc__)
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--kafka", action="store_true", help="real nodes, a ledger")
-    arguments = parser.parse_args()
-    chosen = {"seed": arguments.seed, "faults": arguments.faults}
-    sys.stdout.write(f"seed={arguments.seed} faults={arguments.faults}\n")
-    sys.stdout.flush()
-    try:
-        held = run_on_kafka(**chosen) if arguments.kafka else (run(**chosen), "")
-    except AssertionError as error:
-        sys.stdout.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"everything held: {held[0]} {held[1]}".rstrip() + "\n")
-    return 0
+    told = parser.parse_args()
+    scenario = CHAOS_ON_KAFKA if told.kafka else CHAOS
+    return command.main(scenario, seed=told.seed, length=Length(faults=told.faults))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
 
-from tests.faults import schedule
-from tests.faults.run import run
+from tests.apps.processed import Life as Worker
+from tests.faults.book import Process
+from tests.faults.bound import Charge
+from tests.faults.node_faults import STEPS
+from tests.faults.run import Length, run
+from tests.faults.scenarios import CHAOS, SOAKS
+from tests.faults.schedule import Fault, draw
+from tests.faults.stage import Scenario
 from tests.faults.verdict import Evidence, complaints
+from tests.ledger import Committed, Produced, judge
 from tests.process.lives import Life
 
 FAULTS = 100
 SLOT = "w:w_00"
+ONE = Process(SLOT, 1)
 
 
 @pytest.mark.chaos
@@ -28,21 +37,35 @@ def test_a_hundred_faults_leave_each_node_running_once_and_each_restart_explaine
     None
 ):
     """Nodes, listener, supervisord and operator, in the order of a seed."""
-    outcome = run(seed=int(os.environ.get("CHAOS_SEED", "1")), faults=FAULTS)
+    seed = int(os.environ.get("CHAOS_SEED", "1"))
+    outcome = run(CHAOS, seed=seed, length=Length(faults=FAULTS))
 
-    assert outcome.done > FAULTS // 2
-    assert outcome.records > 0
+    assert outcome.done.total() > FAULTS // 2
+    assert outcome.evidence.records
 
 
-def test_a_seed_is_a_schedule() -> None:
+def drawn(scenario: Scenario, seed: int) -> list[Fault]:
+    """Return a thousand faults of a seed."""
+    faults = draw(
+        seed,
+        scenario.weights,
+        nodes=scenario.nodes,
+        pause_s=scenario.pause_s,
+        lasts_s=scenario.lasts_s,
+    )
+    return list(islice(faults, 1_000))
+
+
+@pytest.mark.parametrize("scenario", [CHAOS, SOAKS["classic"]])
+def test_a_seed_is_a_schedule(scenario: Scenario) -> None:
     """The same for the same seed, another for another; all kinds come up."""
-    drawn = schedule.draw(5, count=1_000, nodes=6)
+    faults = drawn(scenario, 5)
 
-    assert drawn == schedule.draw(5, count=1_000, nodes=6)
-    assert drawn != schedule.draw(6, count=1_000, nodes=6)
-    assert {fault.kind for fault in drawn} == set(schedule.Kind)
-    assert {fault.step for fault in drawn} == set(schedule.STEPS)
-    assert {fault.damage for fault in drawn} == set(schedule.DAMAGES)
+    assert faults == drawn(scenario, 5)
+    assert faults != drawn(scenario, 6)
+    assert {fault.kind for fault in faults} == scenario.weights.keys()
+    assert {fault.node for fault in faults} == set(range(scenario.nodes))
+    assert {fault.pick(STEPS) for fault in faults} == set(STEPS)
 
 
 # --- the verdict: what it must not let pass -------------------------------------------
@@ -70,11 +93,22 @@ def good() -> Evidence:
         lives={SLOT: [life(1, seen_at_s=0, gone_at_s=5), life(2, seen_at_s=6)]},
         overlaps=[],
         records=[record(1)],
-        stopped={(SLOT, 1)},
-        explained={(SLOT, 1): {2}},
+        stopped={ONE},
+        explained={ONE: {2}},
         listener_log="listener_started",
     )
 
+
+PRODUCED = Produced(topic="t", partition=0, offset=0, id=0)
+CHARGE = Charge(life=Worker(0, 1, 0.0), partition=("t", 0), repeated=3, age_s=0.5)
+WENT_BACK = judge(
+    [],
+    [],
+    [
+        Committed(topic="t", partition=0, offset=offset, seen_at_s=at_s)
+        for offset, at_s in ((7, 3.0), (5, 4.0))
+    ],
+)
 
 BAD: dict[str, dict[str, Any]] = {
     "two live processes": {
@@ -86,8 +120,8 @@ BAD: dict[str, dict[str, Any]] = {
     "restarted without a cause": {"records": [record(1, status=-1)]},
     "of a process that was not restarted": {
         "records": [record(1), record(2)],
-        "stopped": {(SLOT, 1), (SLOT, 2)},
-        "explained": {(SLOT, 1): {2}, (SLOT, 2): {2}},
+        "stopped": {ONE, Process(SLOT, 2)},
+        "explained": {ONE: {2}, Process(SLOT, 2): {2}},
     },
     "although an operator had stopped it": {"operator_downs": [(SLOT, 5.5, None)]},
     "although an operator holds it": {"holds": [(SLOT, 4.5, None)]},
@@ -96,6 +130,9 @@ BAD: dict[str, dict[str, Any]] = {
         "listener_log": "listener_started\nlistener_started",
     },
     "the listener said Traceback": {"listener_log": "Traceback"},
+    "lost: 1": {"ledger": judge([PRODUCED], [])},
+    "committed went back: 1": {"ledger": WENT_BACK, "outages": [(4.1, 9.0), (0, 1)]},
+    "beyond the bound": {"charges": [replace(CHARGE, excess="because")]},
 }
 
 
@@ -105,13 +142,21 @@ def test_good_evidence_has_nothing_to_complain_of() -> None:
     by_operator = replace(
         good(),
         records=[],
-        excused={(SLOT, 1)},
+        excused={ONE},
         operator_downs=[(SLOT, 5.5, 5.9)],
         holds=[(SLOT, 0.5, None), (SLOT, 5.5, None)],
         listener_ends=1,
         listener_log="listener_started listener_started",
     )
     assert complaints(by_operator) == []
+
+
+def test_good_ledgers_have_nothing_to_complain_of() -> None:
+    """Offsets may go back for a moment after an outage, and repeats have a bound."""
+    with_ledger = replace(
+        good(), ledger=WENT_BACK, outages=[(1.0, 2.5)], charges=[CHARGE]
+    )
+    assert complaints(with_ledger) == []
 
 
 @pytest.mark.parametrize("words", BAD)

@@ -1,48 +1,122 @@
-"""The book of what was done to a swarm, and of what that excuses."""
+"""The book of what was done to a swarm, and of what that explains and excuses.
+
+Pure; all moments are seconds of CLOCK_MONOTONIC.
+"""
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.faults.verdict import Process, Span
+Span = tuple[float, float]  # from and to
+SlotSpan = tuple[str, float, float | None]  # slot, from and to; None: until the end
 
 
-@dataclass
+class Process(NamedTuple):
+    """A process of a slot."""
+
+    slot: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.slot} pid {self.pid}"
+
+
+@dataclass(kw_only=True)
 class Book:
-    """What the faults explain and excuse; see `tests.faults.verdict.Evidence`.
+    """What was done to whom.
 
     Attributes:
+        timeline: What was done when, for people.
+        done: How often each kind of fault came about.
+        explained: Processes that are ill, and the statuses with which a restart of
+            one is right.
+        excused: Those whose stop needs no record: an operator's, or supervisord's own.
         stopped_at_s: Slots that an operator has down now, and since when.
         held_at_s: Slots that he holds now, and since when the listener says so.
+        rolls: How often he asked for a rolling restart.
         kept: Records of journals that were damaged.
+        listener_ends: How often the listener was ended.
+        ended: Pids of processes that were told to end, or to go on no more.
+        told_to_end_at_s: Those that may end in order, and since when.
+        killed_at_s: Those that got no chance to, and since when.
+        cut_short: Those that may have got none.
+        naps: When a process was stopped, to be continued.
+        outages: When the broker was away.
     """
 
+    timeline: list[str] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
     explained: dict[Process, set[int]] = field(default_factory=dict)
     excused: set[Process] = field(default_factory=set)
     stopped_at_s: dict[str, float] = field(default_factory=dict)
     held_at_s: dict[str, float] = field(default_factory=dict)
+    rolls: int = 0
     kept: list[Mapping[str, Any]] = field(default_factory=list)
     listener_ends: int = 0
-    rolls: int = 0
-    _downs: list[Span] = field(default_factory=list)
-    _holds: list[Span] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+    told_to_end_at_s: dict[int, float] = field(default_factory=dict)
+    killed_at_s: dict[int, float] = field(default_factory=dict)
+    cut_short: set[int] = field(default_factory=set)
+    naps: dict[int, list[Span]] = field(default_factory=dict)
+    outages: list[Span] = field(default_factory=list)
+    _downs: list[SlotSpan] = field(default_factory=list)
+    _holds: list[SlotSpan] = field(default_factory=list)
+
+    # --- how processes end ------------------------------------------------------------
+
+    def explain(self, process: Process, statuses: Iterable[int]) -> None:
+        """A process is ill from now on."""
+        self.explained.setdefault(process, set()).update(statuses)
+
+    def is_told_to_end(self, process: Process, *, at_s: float) -> None:
+        """A process is asked to end in order."""
+        self.ended.add(process.pid)
+        self.told_to_end_at_s.setdefault(process.pid, at_s)
+
+    def is_killed(self, process: Process, *, at_s: float) -> None:
+        """A process ends at once, or does nothing from now on."""
+        self.ended.add(process.pid)
+        self.killed_at_s.setdefault(process.pid, at_s)
+
+    def close(self, gone_at_s: Mapping[int, float]) -> None:
+        """Book as killed when it went who may have had no chance to end in order.
+
+        That is who was ill, who was cut short, and who was told to end while the broker
+        was away, since nobody can commit then.
+        """
+        ill = {process.pid for process in self.explained}
+        late = {
+            pid
+            for pid, told_at_s in self.told_to_end_at_s.items()
+            if any(f < gone_at_s[pid] and t > told_at_s for f, t in self.outages)
+        }
+        for pid in ill | self.cut_short | late:
+            self.killed_at_s.setdefault(pid, gone_at_s[pid])
+
+    def hindered(self, pid: int) -> list[Span]:
+        """Return when a process could not commit, in order and without overlaps."""
+        merged: list[Span] = []
+        for begin_s, end_s in sorted([*self.naps.get(pid, []), *self.outages]):
+            if merged and begin_s <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(end_s, merged[-1][1])
+            else:
+                merged.append((begin_s, end_s))
+        return merged
+
+    # --- what an operator wants -------------------------------------------------------
 
     @property
-    def downs(self) -> list[Span]:
+    def downs(self) -> list[SlotSpan]:
         """When an operator had slots down, until now."""
         return [*self._downs, *_open(self.stopped_at_s)]
 
     @property
-    def holds(self) -> list[Span]:
+    def holds(self) -> list[SlotSpan]:
         """When an operator held slots, until now."""
         return [*self._holds, *_open(self.held_at_s)]
-
-    def explain(self, process: Process, statuses: set[int]) -> None:
-        """A process is ill from now on: a restart with one of these is right."""
-        self.explained.setdefault(process, set()).update(statuses)
 
     def is_up(self, slot: str, *, from_s: float) -> None:
         """An operator has started what he had stopped."""
@@ -52,13 +126,12 @@ class Book:
         """An operator gave a slot back, from before the listener heard of it."""
         self._holds.append((slot, self.held_at_s.pop(slot), from_s))
 
-    def excuse_all(self, processes: Iterable[Process]) -> None:
+    def excuse_all(self, processes: Iterable[Process], *, now_s: float) -> None:
         """supervisord ends them all, and starts them whoever had stopped them."""
         self.excused |= set(processes)
-        now_s = time.monotonic()
         for slot in list(self.stopped_at_s):
             self.is_up(slot, from_s=now_s)
 
 
-def _open(since_s: Mapping[str, float]) -> list[Span]:
+def _open(since_s: Mapping[str, float]) -> list[SlotSpan]:
     return [(slot, from_s, None) for slot, from_s in since_s.items()]

@@ -14,49 +14,23 @@ partition, at most one batch and what it did within the last second.* Of the led
 * A process ended when it was killed, or when it was stopped never to go on.
 
 A process that was told to end while the broker was away cannot commit, so is judged as
-if it had been killed then.
+if it had been killed then; see `tests.faults.book.Book.close` for who else is.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.apps.processed import Life, Processed
+from tests.faults.book import Book, Span
 from tests.ledger import Partition, Verdict
 
 COMMIT_S = 1.0  # what the design promises
 # The machine's share: a commit is sent by one thread, on two cores that are shared with
 # a broker, four nodes and three witnesses.
 LATE_S = 0.5
-
-Span = tuple[float, float]  # seconds of CLOCK_MONOTONIC, from and to
-
-
-@dataclass(kw_only=True)
-class Book:
-    """What was done to whom, by pid; moments are CLOCK_MONOTONIC.
-
-    Attributes:
-        killed_at_s: Processes that got no chance to end in order, and since when.
-        naps: When a process was stopped, to be continued.
-        outages: When the broker was away.
-    """
-
-    killed_at_s: dict[int, float] = field(default_factory=dict)
-    naps: dict[int, list[Span]] = field(default_factory=dict)
-    outages: list[Span] = field(default_factory=list)
-
-    def hindered(self, pid: int) -> list[Span]:
-        """Give when a process could not commit, in order and without overlaps."""
-        merged: list[Span] = []
-        for begin_s, end_s in sorted([*self.naps.get(pid, []), *self.outages]):
-            if merged and begin_s <= merged[-1][1]:
-                merged[-1] = merged[-1][0], max(end_s, merged[-1][1])
-            else:
-                merged.append((begin_s, end_s))
-        return merged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,122 +1,247 @@
-"""One run of chaos: a seed's faults, peace afterwards, and the verdict."""
+"""One run: a seed's faults, peace afterwards, all witnesses, and the verdict."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
-from tests.eventually import eventually
-from tests.faults import mayhem, schedule, stage
-from tests.faults.mayhem import Mayhem
-from tests.faults.verdict import complaints
+from tests.faults import settling
+from tests.faults.book import Book
+from tests.faults.bound import Charge, charges
+from tests.faults.kinds import KINDS
+from tests.faults.operator_faults import want_nothing
+from tests.faults.schedule import Fault, draw
+from tests.faults.stage import NOT_POSSIBLE, Scenario, Stage, staged
+from tests.faults.verdict import Evidence, complaints
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.ledgered import PARTITIONS
+from tests.process import scenes
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """When a run ends: at the first of these.
+
+    Attributes:
+        faults: Drawn.
+        kills: Processes of nodes ended, in whichever way.
+        minutes: From the first fault on.
+    """
+
+    faults: float = inf
+    kills: float = inf
+    minutes: float = inf
+
+    def is_reached(self, book: Book, *, took_s: float) -> bool:
+        """Whether so much was done."""
+        return (
+            len(book.timeline) >= self.faults
+            or len(book.ended) >= self.kills
+            or took_s >= self.minutes * 60
+        )
+
+    def __str__(self) -> str:
+        limits = {"faults": self.faults, "kills": self.kills, "minutes": self.minutes}
+        return " ".join(f"--{name} {n:g}" for name, n in limits.items() if n != inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run came to, for people; all durations in seconds.
+    """What a run came to.
 
     Attributes:
-        faults: Those that were drawn.
-        done: Those that came about: a node that is down cannot be killed.
-        kinds: How many kinds of them.
+        evidence: All that was judged.
+        done: How often each kind of fault came about.
+        drawn: How many faults there were: a node that is down cannot be killed.
+        ended: Processes of nodes that the faults ended.
+        samples: How often the committed offsets were read.
+        peace_after_s: How long it took from the last fault on.
+        took_s: How long all took.
     """
 
-    seed: int
-    faults: int
-    done: int
-    kinds: int
-    records: int
-    listener_ends: int
-    processes: int
+    evidence: Evidence
+    done: Counter[str]
+    drawn: int
+    ended: int
+    samples: int
     peace_after_s: float
     took_s: float
 
     def __str__(self) -> str:
-        fields = dataclasses.asdict(self)
-        return " ".join(f"{name}={value}" for name, value in fields.items())
+        """One line of figures."""
+        evidence = self.evidence
+        figures = {
+            "faults": self.drawn,
+            "done": self.done.total(),
+            "kinds": len(self.done),
+            "ended": self.ended,
+            "records": len(evidence.records),
+            "listener_ends": evidence.listener_ends,
+            "processes": sum(len(lives) for lives in evidence.lives.values()),
+            "peace_after_s": f"{self.peace_after_s:.1f}",
+            "took_s": f"{self.took_s:.0f}",
+            **(_ledger_figures(evidence) if evidence.ledger else {}),
+            **{kind.replace(" ", "_"): n for kind, n in sorted(self.done.items())},
+        }
+        return " ".join(f"{name}={value}" for name, value in figures.items())
 
 
-def run(*, seed: int, faults: int) -> Outcome:
-    """Bring so many faults of a seed about, to scripted nodes.
+def _ledger_figures(evidence: Evidence) -> dict[str, object]:
+    per_life: Counter[object] = Counter()
+    for charge in evidence.charges:
+        per_life[charge.life] += charge.repeated
+    assert evidence.ledger is not None
+    return {
+        "produced": evidence.ledger.produced_count,
+        "lost": len(evidence.ledger.lost),
+        "duplicates": len(evidence.ledger.duplicates),
+        "by": len(per_life),
+        "most_per_process": max(per_life.values(), default=0),
+        "most_per_partition": max((c.repeated for c in evidence.charges), default=0),
+        "oldest_s": f"{max((c.age_s for c in evidence.charges), default=0.0):.2f}",
+        "longest_s": f"{max((c.span_s for c in evidence.charges), default=0.0):.2f}",
+        "went_back": len(evidence.ledger.went_back),
+    }
+
+
+def run(
+    scenario: Scenario,
+    *,
+    seed: int,
+    length: Length,
+    kafka: KafkaBroker | None = None,
+    say: Say = lambda _: None,
+) -> Outcome:
+    """Bring a seed's faults about, then judge.
+
+    Args:
+        scenario: What it is about.
+        seed: Which faults.
+        length: How many.
+        kafka: For a scenario with a load.
+        say: Is told of each fault.
 
     Raises:
-        AssertionError: Something does not hold; says what, the seed and what was done.
+        AssertionError: Something does not hold: says what, all that was done, and how
+            to run it again.
     """
-    with (
-        stage.staged() as swarm,
-        _told_on_failure(swarm, f"--seed {seed} --faults {faults}"),
-    ):
-        return _judged(swarm, seed=seed, faults=faults)
+    again = f"again: python -m {scenario.command} --seed {seed} {length}"
+    with staged(scenario, kafka) as stage, _told_on_failure(stage, again):
+        settling.await_peace(stage)
+        began_s = time.monotonic()
+        with stage.under_load():
+            for fault in _faults(scenario, seed):
+                bring(stage, fault)
+                say(stage.book.timeline[-1])
+                took_s = time.monotonic() - began_s
+                if length.is_reached(stage.book, took_s=took_s):
+                    break
+            last_s = time.monotonic()
+            settling.await_peace(stage)
+            peace_after_s = time.monotonic() - last_s
+        if stage.ledger is not None:
+            want_nothing(stage)
+            settling.await_peace(stage)
+            settling.await_all_done(stage)
+        outcome = _judged(stage, began_s, peace_after_s)
+        found = complaints(outcome.evidence)
+        assert not found, "\n".join([*found, str(outcome)])
+        return outcome
 
 
-def run_on_kafka(*, seed: int, faults: int) -> tuple[Outcome, str]:
-    """Bring them about to real nodes; give the ledger's figures, too.
-
-    Raises:
-        AssertionError: As in `run`, and for what the ledger tells.
-    """
-    from tests.faults import on_kafka
-
-    with on_kafka.mayhem_on_kafka() as (swarm, ledger):
-        arguments = f"--seed {seed} --faults {faults} --kafka"
-        with _told_on_failure(swarm, arguments):
-            with on_kafka.under_load(ledger):
-                outcome = _judged(swarm, seed=seed, faults=faults)
-            found = on_kafka.complaints(swarm, ledger)
-            assert not found, "\n".join(found)
-            return outcome, swarm.timeline[-1]
-
-
-def _judged(swarm: Mayhem, *, seed: int, faults: int) -> Outcome:
-    began_at_s = time.monotonic()
-    for fault in schedule.draw(seed, count=faults, nodes=mayhem.NODES):
-        swarm.bring(fault)
-    swarm.thaw()
-    last_at_s = time.monotonic()
-    eventually(
-        swarm.at_peace,
-        within_s=mayhem.PEACE_WITHIN_S,
-        every_s=0.25,
-        describe="each node running once, or stopped by the operator",
+def _faults(scenario: Scenario, seed: int) -> Iterator[Fault]:
+    return draw(
+        seed,
+        scenario.weights,
+        nodes=scenario.nodes,
+        pause_s=scenario.pause_s,
+        lasts_s=scenario.lasts_s,
     )
-    evidence = swarm.evidence()
-    found = complaints(evidence)
-    assert not found, "\n".join(found)
+
+
+def bring(stage: Stage, fault: Fault) -> None:
+    """Bring a fault about, unless there is nobody to suffer it."""
+    scenes.let_pass(fault.pause_s)
+    stage.undo(until_s=time.monotonic())
+    try:
+        told = KINDS[fault.kind].bring(stage, fault)
+        stage.book.done[fault.kind] += 1
+    except NOT_POSSIBLE as error:
+        told = f"not possible: {error}"
+    stage.book.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {told}")
+
+
+def _judged(stage: Stage, began_s: float, peace_after_s: float) -> Outcome:
+    evidence = gather(stage)
     return Outcome(
-        seed=seed,
-        faults=faults,
-        done=swarm.done.total(),
-        kinds=len(swarm.done),
-        records=len(evidence.records),
-        listener_ends=evidence.listener_ends,
-        processes=sum(len(lives) for lives in evidence.lives.values()),
-        peace_after_s=round(time.monotonic() - last_at_s, 1),
-        took_s=round(time.monotonic() - began_at_s, 1),
+        evidence=evidence,
+        done=stage.book.done,
+        drawn=len(stage.book.timeline),
+        ended=len(stage.book.ended),
+        samples=len(stage.ledger.committed) // PARTITIONS if stage.ledger else 0,
+        peace_after_s=peace_after_s,
+        took_s=time.monotonic() - began_s,
+    )
+
+
+def gather(stage: Stage) -> Evidence:
+    """Ask all witnesses, and close the book."""
+    stage.lives.sample()
+    lives, now_s = stage.all_lives(), time.monotonic()
+    stage.book.close(
+        {life.pid: life.gone_at_s or now_s for slot in lives.values() for life in slot}
+    )
+    found: list[Charge] = []
+    verdict = None
+    if stage.ledger is not None and stage.scenario.load is not None:
+        verdict = stage.ledger.verdict()
+        found = charges(
+            verdict,
+            stage.ledger.processed.read(),
+            stage.book,
+            batch=stage.scenario.load.max_messages,
+        )
+    return Evidence(
+        lives=lives,
+        overlaps=stage.lives.overlaps,
+        records=[*stage.book.kept, *stage.swarm.records()],
+        stopped=settling.stopped(stage.swarm),
+        excused=stage.book.excused,
+        explained=stage.book.explained,
+        operator_downs=stage.book.downs,
+        holds=stage.book.holds,
+        rolls=stage.book.rolls,
+        listener_log=stage.swarm.log,
+        listener_ends=stage.book.listener_ends + len(stage.proxy.dealt),
+        ledger=verdict,
+        charges=found,
+        outages=stage.book.outages,
     )
 
 
 @contextmanager
-def _told_on_failure(swarm: Mayhem, arguments: str) -> Iterator[None]:
+def _told_on_failure(stage: Stage, again: str) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:
-        again = f"again: python -m tests.chaos {arguments}"
-        raise AssertionError(_told(swarm, f"{error}\n{again}")) from error
+        raise AssertionError(_told(stage, f"{error}\n{again}")) from error
 
 
-def _told(swarm: Mayhem, what: str) -> str:
-    evidence = swarm.evidence()
-    lives = [str(life) for slot in evidence.lives.values() for life in slot]
+def _told(stage: Stage, what: str) -> str:
+    evidence = gather(stage)
     return "\n".join(
         [
             what,
             "--- what was done (CLOCK_MONOTONIC)",
-            *swarm.timeline,
+            *stage.book.timeline,
             "--- processes, as sampled in /proc",
-            *lives,
+            *(str(life) for slot in evidence.lives.values() for life in slot),
             "--- records",
             *map(str, evidence.records),
             "--- the listener",

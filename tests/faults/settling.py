@@ -1,44 +1,59 @@
-"""What is to be seen of a swarm from outside once nothing more is done to it."""
+"""How a run ends: all is as it should be, once nothing more is done to the swarm."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from swarm_event_listener.core.model.events import ProcessInfo
-from tests.faults.book import Book
-from tests.faults.verdict import Process
+from tests.eventually import eventually
+from tests.faults.book import Book, Process
+from tests.faults.stage import Stage
+from tests.kafka.ledgered import PARTITIONS
 from tests.process import scenes
 from tests.process.swarms import GROUP, LISTENER, Swarm
 
-
-def stopped(swarm: Swarm) -> set[Process]:
-    """Give the processes that an independent listener saw being stopped."""
-    found = set()
-    for event in scenes.witnessed(swarm):
-        if event["event"] == "PROCESS_STATE_STOPPING":
-            tokens = dict(
-                token.partition(":")[::2] for token in event["payload"].split()
-            )
-            if tokens["groupname"] == GROUP:
-                found.add((f"{GROUP}:{tokens['processname']}", int(tokens["pid"])))
-    return found
+DONE_WITHIN_S: Final = 90.0  # a stopped node's session, and its backlog
 
 
-def at_peace(swarm: Swarm, book: Book) -> bool:
-    """Tell whether each node is as it should be.
+def await_peace(stage: Stage) -> None:
+    """Undo what was not to last, and wait until each node is as it should be."""
 
-    Running and heard; or stopped by the operator; or running, and held by him.
+    def is_peaceful() -> bool:
+        stage.undo()
+        return at_peace(stage)
+
+    eventually(
+        is_peaceful,
+        within_s=stage.scenario.peace_within_s,
+        every_s=0.25,
+        describe="each node running once, or stopped by the operator",
+    )
+
+
+def await_all_done(stage: Stage) -> None:
+    """Wait until all that was produced is processed and committed."""
+    if stage.ledger is not None:
+        stage.ledger.await_processed(within_s=DONE_WITHIN_S)
+        stage.ledger.await_committed(within_s=DONE_WITHIN_S)
+
+
+def at_peace(stage: Stage) -> bool:
+    """Whether each node is as it should be.
+
+    Running and heard; or stopped by the operator; or running, and held by him. Where he
+    wants nothing, all partitions are in their hands.
     """
+    swarm, book = stage.swarm, stage.book
     status = swarm.status()
     told = {node["node"]: node for node in status.get("nodes", [])}
     if not told or status["listener"]["pid"] != swarm.daemon.pid(LISTENER):
         return False
-    if not all(roll["is_over"] for roll in status["rolls"]):
+    if swarm.intents() or not all(roll["is_over"] for roll in status["rolls"]):
         return False
     infos = [info for info in swarm.daemon.rpc.processes() if info.name in told]
-    return not swarm.intents() and all(
-        _is_as_told(info, told[info.name], book) for info in infos
-    )
+    if not all(_is_as_told(info, told[info.name], book) for info in infos):
+        return False
+    return _all_assigned(stage, told)
 
 
 def _is_as_told(info: ProcessInfo, told: dict[str, Any], book: Book) -> bool:
@@ -63,3 +78,24 @@ def _is_well(told: dict[str, Any], pid: int | None) -> bool:
         and report["poll_age_ms"] < 1_000
         and told["report_age_s"] < 2
     )
+
+
+def _all_assigned(stage: Stage, told: dict[str, Any]) -> bool:
+    if stage.ledger is None or stage.book.stopped_at_s or stage.book.held_at_s:
+        return True
+    assigned = sum(node["report"]["assigned"] for node in told.values())
+    return bool(assigned == PARTITIONS)
+
+
+def stopped(swarm: Swarm) -> set[Process]:
+    """Return the processes that an independent listener saw being stopped."""
+    found = set()
+    for event in scenes.witnessed(swarm):
+        if event["event"] == "PROCESS_STATE_STOPPING":
+            tokens = dict(
+                token.partition(":")[::2] for token in event["payload"].split()
+            )
+            if tokens["groupname"] == GROUP:
+                slot = f"{GROUP}:{tokens['processname']}"
+                found.add(Process(slot, int(tokens["pid"])))
+    return found

@@ -1,63 +1,261 @@
-"""The swarm of a run of chaos, with its witnesses, as it is before the first fault."""
+"""The swarm of a run, with its witnesses and with hands to bring faults about."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.mayhem import NODES, Mayhem
-from tests.faults.sickness import REPORTED, Illnesses
+from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
+from tests.faults.book import Book, Process
+from tests.faults.schedule import Fault, Range
 from tests.faults.state_disk import StateDisk
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.ledgered import supervised
+from tests.kafka.witness import Ledger
 from tests.process import scenes
+from tests.process.lives import Life, Lives
 from tests.process.proxy import Proxy
+from tests.process.swarms import LISTENER, Swarm
 
-LIMITS: Final[Mapping[str, Any]] = {
-    "node_report_timeout": 2_000,
-    "shutdown_timeout": 1_000,
-    "node_restart_timeout": 500,
-    "max_unavailable": 3,
-    "max_restarts": 100_000,  # back-off would only make it wait
-}
+# What does not come about says so with one of these; nothing else is passed over.
+NOT_POSSIBLE: Final = (SupervisorFault, SupervisorUnreachable, OSError)
+# What a node is told that falls ill, and the statuses with which a restart is right.
+Illness = tuple[Mapping[str, Any], set[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What nodes on Kafka have to do.
+
+    Attributes:
+        properties: Of librdkafka.
+        session_ms: The group's session; None for the default of 45 s.
+        per_s: Messages produced.
+        worker: Keys of ``[worker]``.
+        sleep_ms: What a message takes.
+        max_messages: In a batch: little hides behind the one in flight.
+        sampled_every_s: How often committed offsets are read.
+    """
+
+    properties: Mapping[str, Any]
+    session_ms: int | None
+    per_s: float
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    sleep_ms: float = 2.0
+    max_messages: int = 5
+    sampled_every_s: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What a run is made of.
+
+    Attributes:
+        command: How it is started again, but for seed and length.
+        weights: Which kinds of faults come up, and how often each among the others.
+        illnesses: What a node can fall ill of, by name.
+        nodes: How many.
+        limits: Keys of ``[listener]``.
+        stop_wait_s: supervisord's time between TERM and KILL.
+        pause_s: Between two faults.
+        lasts_s: How long what passes lasts.
+        nap_s: Most of it that a node is stopped for: shorter than any limit or session.
+        peace_within_s: After the last fault: silence, stop, gap, twice over.
+        load: None where nodes are scripted.
+    """
+
+    command: str
+    weights: Mapping[str, int]
+    illnesses: Mapping[str, Illness]
+    nodes: int
+    limits: Mapping[str, Any]
+    stop_wait_s: int
+    pause_s: Range
+    lasts_s: Range
+    nap_s: float
+    peace_within_s: float
+    load: Load | None = None
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A swarm, its witnesses, and the book of what was done to it.
+
+    Attributes:
+        scenario: What it is made of.
+        swarm: supervisord and the listener.
+        lives: All processes that the slots ever had.
+        proxy: Between listener and supervisord.
+        disk: Of the listener's state.
+        kafka: The broker, if there is one.
+        ledger: What was produced, processed and committed.
+        book: What was done.
+        asleep: Pids of nodes that are stopped.
+    """
+
+    scenario: Scenario
+    swarm: Swarm
+    lives: Lives
+    proxy: Proxy
+    disk: StateDisk
+    kafka: KafkaBroker | None = None
+    ledger: Ledger | None = None
+    book: Book = field(default_factory=Book)
+    asleep: set[int] = field(default_factory=set)
+    _passing: list[tuple[float, Callable[[], bool]]] = field(default_factory=list)
+
+    # --- what passes ------------------------------------------------------------------
+
+    def later(self, at_s: float, undo: Callable[[], bool]) -> None:
+        """Have something undone; tried again for as long as ``undo`` says False."""
+        self._passing.append((at_s, undo))
+
+    def undo(self, *, until_s: float = inf) -> None:
+        """Undo what was to last until a moment; all there is without one."""
+        for due in list(self._passing):
+            if due[0] <= until_s and due[1]():
+                self._passing.remove(due)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        try:
+            self.undo()
+        finally:
+            self.proxy.close()
+            self.disk.close()
+
+    # --- who is there -----------------------------------------------------------------
+
+    @property
+    def slots(self) -> list[str]:
+        """supervisord's names of the nodes."""
+        return [scenes.name_of(node) for node in range(self.scenario.nodes)]
+
+    def all_lives(self) -> dict[str, list[Life]]:
+        """Return all processes of each slot."""
+        return {slot: self.lives.all(slot) for slot in self.slots}
+
+    def present(self, *, since_s: float = inf) -> set[Process]:
+        """Return the processes that are there now, or were since a moment."""
+        return {
+            Process(slot, life.pid)
+            for slot, lives in self.all_lives().items()
+            for life in lives
+            if (life.gone_at_s or inf) >= since_s
+        }
+
+    def victim(
+        self, fault: Fault, *, awake: bool = False, healthy: bool = False
+    ) -> Process:
+        """Return a running node, from the fault's own on.
+
+        Raises:
+            ProcessLookupError: None will do.
+        """
+        known = {info.name: info for info in self.swarm.daemon.rpc.processes()}
+        for slot in self.slots[fault.node :] + self.slots[: fault.node]:
+            info = known[slot]
+            if info.state != "RUNNING" or info.pid is None:
+                continue
+            one = Process(slot, info.pid)
+            if (awake or healthy) and one.pid in self.asleep:
+                continue
+            if not healthy or self._is_settled(one):
+                return one
+        raise ProcessLookupError("no such node runs")
+
+    def _is_settled(self, one: Process) -> bool:
+        """Whether a process is well and not too young for an operator.
+
+        supervisord tells starts in whole seconds: a listener that died meanwhile cannot
+        tell the stop of a process from that of its predecessor a second before.
+        """
+        young_s = time.monotonic() - 2
+        return one not in self.book.explained and any(
+            life.pid == one.pid and life.seen_at_s < young_s
+            for life in self.lives.alive(one.slot)
+        )
+
+    def listener(self) -> int:
+        """Return the listener's pid.
+
+        Raises:
+            ProcessLookupError: It is between two lives.
+        """
+        pid = self.swarm.daemon.pid(LISTENER)
+        if pid is None:
+            raise ProcessLookupError("no listener just now")
+        return pid
+
+    # --- what needs Kafka -------------------------------------------------------------
+
+    @contextmanager
+    def under_load(self) -> Iterator[None]:
+        """Produce and sample for as long as the block lasts."""
+        with ExitStack() as stack:
+            if self.ledger is not None and (load := self.scenario.load) is not None:
+                every_s = load.sampled_every_s
+                stack.enter_context(self.ledger.sampling(every_s=every_s))
+                stack.enter_context(self.ledger.producing(per_s=load.per_s))
+            yield
 
 
 @contextmanager
-def staged(
-    *,
-    illnesses: Illnesses = REPORTED,
-    limits: Mapping[str, Any] = LIMITS,
-    prepare: Callable[[Path], None] = lambda _: None,
-    **options: Any,
-) -> Iterator[Mayhem]:
-    """Start a swarm and its witnesses, and wait until all is well.
+def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Stage]:
+    """Start a swarm and its witnesses; waits for nothing.
 
     Args:
-        illnesses: What nodes fall ill of.
-        limits: Of the listener.
-        prepare: May put files into supervisord's folder.
-        **options: Of `tests.process.scenes.scene`.
+        scenario: What it is made of.
+        kafka: Where the scenario has a load.
     """
     proxies: list[Proxy] = []
     disks: list[StateDisk] = []
 
-    def prepare_all(folder: Path) -> None:
+    def prepare(folder: Path) -> None:
         proxies.append(Proxy(folder))
         disks.append(StateDisk(folder / "run"))
-        prepare(folder)
 
-    with scenes.watched_scene(
-        nodes=NODES,
-        limits=limits,
-        listener={"environment": 'SUPERVISOR_SERVER_URL="unix://{folder}/p"'},
-        prepare=prepare_all,
-        **{"program": {"stopwaitsecs": "1"}, **options},
-    ) as (swarm, lives):
-        scenes.wait_for_reports(swarm, NODES)
-        one = Mayhem(swarm, lives, proxies[0], disks[0], illnesses)
+    options: dict[str, Any] = {
+        "nodes": scenario.nodes,
+        "limits": scenario.limits,
+        "program": {"stopwaitsecs": str(scenario.stop_wait_s)},
+        "listener": {"environment": 'SUPERVISOR_SERVER_URL="unix://{folder}/p"'},
+        "prepare": prepare,
+    }
+    with ExitStack() as stack:
+        ledger = None
+        if (load := scenario.load) is None:
+            swarm, lives = stack.enter_context(scenes.watched_scene(**options))
+        else:
+            assert kafka is not None, "the scenario needs Kafka"
+            one = stack.enter_context(
+                supervised(
+                    kafka,
+                    properties=load.properties,
+                    session_ms=load.session_ms,
+                    app="tests.faults.ledger_app:app",
+                    sleep_ms=load.sleep_ms,
+                    max_messages=load.max_messages,
+                    worker=load.worker,
+                    **options,
+                )
+            )
+            swarm, lives, ledger = one.swarm, one.lives, one.ledger
+        stage = Stage(
+            scenario=scenario,
+            swarm=swarm,
+            lives=lives,
+            proxy=proxies[0],
+            disk=disks[0],
+            kafka=kafka,
+            ledger=ledger,
+        )
         try:
-            yield one
+            yield stage
         finally:
-            one.thaw()
-            proxies[0].close()
-            disks[0].close()
+            stage.close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.faults.book import Process, SlotSpan, Span
+from tests.faults.bound import Charge
+from tests.ledger import Verdict
 from tests.process.lives import Life
 
-Process = tuple[str, int]  # slot and pid
-Span = tuple[str, float, float | None]  # slot, from and to; None: until the end
+PUT_RIGHT_S = 2.0  # the next commit, and the sampler's wait for an answer
 
 
 @dataclass(kw_only=True)
@@ -29,6 +31,9 @@ class Evidence:
         rolls: How often the operator asked for a rolling restart.
         listener_log: What the listeners wrote.
         listener_ends: How often one was ended by a fault.
+        ledger: What was produced, processed and committed; None without Kafka.
+        charges: What each process left to be done again.
+        outages: When the broker was away.
     """
 
     lives: Mapping[str, list[Life]]
@@ -37,15 +42,18 @@ class Evidence:
     stopped: set[Process]
     excused: set[Process] = field(default_factory=set)
     explained: dict[Process, set[int]] = field(default_factory=dict)
-    operator_downs: list[Span] = field(default_factory=list)
-    holds: list[Span] = field(default_factory=list)
+    operator_downs: list[SlotSpan] = field(default_factory=list)
+    holds: list[SlotSpan] = field(default_factory=list)
     rolls: int = 0
     listener_log: str = ""
     listener_ends: int = 0
+    ledger: Verdict | None = None
+    charges: Sequence[Charge] = ()
+    outages: Sequence[Span] = ()
 
 
 def complaints(evidence: Evidence) -> list[str]:
-    """Give all that does not hold; empty when all is well."""
+    """Return all that does not hold; empty when all is well."""
     return [
         *_overlaps(evidence),
         *_records(evidence),
@@ -54,6 +62,8 @@ def complaints(evidence: Evidence) -> list[str]:
         *_operator(evidence),
         *_held(evidence),
         *_listener(evidence),
+        *_ledger(evidence),
+        *_bound(evidence),
     ]
 
 
@@ -64,17 +74,17 @@ def _overlaps(evidence: Evidence) -> Iterator[str]:
 
 def _records(evidence: Evidence) -> Iterator[str]:
     """Each record is of one restart of one process, for a cause that was there."""
-    counted = Counter((record["node"], record["pid"]) for record in evidence.records)
+    counted = Counter(Process(r["node"], r["pid"]) for r in evidence.records)
     for process, count in counted.items():
         if count > 1:
             yield f"{count} records of one process: {process}"
     for record in evidence.records:
-        process = record["node"], record["pid"]
+        process = Process(record["node"], record["pid"])
         life = next(
             (
                 life
-                for life in evidence.lives.get(process[0], [])
-                if life.pid == process[1]
+                for life in evidence.lives.get(process.slot, [])
+                if life.pid == process.pid
             ),
             None,
         )
@@ -99,7 +109,7 @@ def _rolls(evidence: Evidence) -> Iterator[str]:
 
 
 def _stops(evidence: Evidence) -> Iterator[str]:
-    recorded = {(record["node"], record["pid"]) for record in evidence.records}
+    recorded = {Process(r["node"], r["pid"]) for r in evidence.records}
     for process in sorted(evidence.stopped - recorded - evidence.excused):
         yield f"a stop without a record: {process}"
 
@@ -113,13 +123,13 @@ def _operator(evidence: Evidence) -> Iterator[str]:
 
 def _held(evidence: Evidence) -> Iterator[str]:
     """A held node may die, or be stopped by its operator: not by us."""
-    recorded = {(record["node"], record["pid"]) for record in evidence.records}
+    recorded = {Process(r["node"], r["pid"]) for r in evidence.records}
     ours = recorded | (evidence.stopped - evidence.excused)
     for slot, from_s, to_s in evidence.holds:
         for life in evidence.lives.get(slot, []):
             ended_s = life.gone_at_s
             is_within = ended_s and from_s < ended_s and (not to_s or ended_s < to_s)
-            if is_within and (slot, life.pid) in ours:
+            if is_within and Process(slot, life.pid) in ours:
                 yield f"restarted although an operator holds it: {life}"
 
 
@@ -130,3 +140,31 @@ def _listener(evidence: Evidence) -> Iterator[str]:
     starts = evidence.listener_log.count("listener_started")
     if starts > evidence.listener_ends + 1:
         yield f"{starts} listeners, but only {evidence.listener_ends} were ended"
+
+
+def _ledger(evidence: Evidence) -> Iterator[str]:
+    """At least once, in order, never committed too far.
+
+    That a committed offset went back is no fault after a broker was killed. The commit
+    that was under way then is sent again by the client after those that waited for the
+    broker, so the oldest is taken last; the next commit, within a second, puts that
+    right. What it costs is repeats, which are charged like any others. A broker that is
+    killed loses nothing that it has acknowledged. (Both tried: the answers to a client
+    come in that order, and of a group without members what was acknowledged is read.)
+    """
+    if evidence.ledger is None:
+        return
+    faults = evidence.ledger.faults()
+    if all(
+        any(f <= row.seen_at_s <= t + PUT_RIGHT_S for f, t in evidence.outages)
+        for row in evidence.ledger.went_back
+    ):
+        faults.pop("committed went back", None)
+    if faults:
+        yield str(evidence.ledger)
+
+
+def _bound(evidence: Evidence) -> Iterator[str]:
+    for charge in evidence.charges:
+        if charge.excess:
+            yield f"beyond the bound: {charge}"

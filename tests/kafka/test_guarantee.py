@@ -14,18 +14,19 @@ from collections.abc import Callable
 import pytest
 
 from tests.eventually import eventually
-from tests.faults.blows import ENDS_A_NODE
-from tests.faults.bound import Book, charges
+from tests.faults.book import Book
+from tests.faults.bound import charges
+from tests.faults.run import Length, run
+from tests.faults.scenarios import SOAKS
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES, KafkaSwarm, supervised
-from tests.kafka.soak import soak
 from tests.kafka.witness import Ledger
 
 OwnKafka = Callable[..., KafkaBroker]
 
 pytestmark = pytest.mark.process
 
-SEED = 12  # all kinds of blows are in it
+SEED = 12  # all kinds of faults are in it
 ENDS = 60
 MANY = 100_000
 BATCH = 100
@@ -37,10 +38,11 @@ def test_sixty_ends_lose_nothing_and_repeat_no_more_than_the_bound(
 ) -> None:
     """TERM, KILL, STOP and CONT, listener KILL, broker restart, in a seed's order."""
     seed = int(os.environ.get("SOAK_SEED", SEED))
-    outcome = soak(own_kafka(), seed=seed, ends=ENDS)
+    soak = SOAKS["classic"]
+    outcome = run(soak, seed=seed, length=Length(kills=ENDS), kafka=own_kafka())
 
-    assert sum(outcome.done[kind] for kind in ENDS_A_NODE) >= ENDS
-    assert outcome.charges, "a KILL that repeats nothing proves no bound"
+    assert outcome.ended >= ENDS
+    assert outcome.evidence.charges, "a KILL that repeats nothing proves no bound"
     assert outcome.samples > 100
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from tests.apps.processed import Life, Processed
-from tests.faults.blows import Kind, draw
-from tests.faults.bound import COMMIT_S, LATE_S, Book, Charge, charges
+from tests.faults.book import Book, Process
+from tests.faults.bound import COMMIT_S, LATE_S, Charge, charges
 from tests.ledger import Produced, judge
 
 FIRST, SECOND = Life(0, 11, 1.0), Life(0, 12, 50.0)
@@ -94,10 +92,16 @@ def test_who_cannot_commit_must_not_go_on() -> None:
     assert excesses(work, [0, 1, 2, 3], away) == [""]
 
 
-def test_a_seed_is_a_schedule() -> None:
-    """The same for the same seed, another for another; all kinds come up."""
-    drawn = list(islice(draw(5, nodes=4), 500))
+def test_who_had_no_chance_to_end_in_order_counts_as_killed() -> None:
+    """That is who is ill, cut short, or told to end while nobody could commit."""
+    gone_at_s = dict.fromkeys(range(1, 7), 20.0)
+    book = Book(outages=[(10.0, 12.0)], cut_short={5})
+    book.explain(Process("w:w_00", 1), {2})
+    for pid, told_at_s in ((2, 11.0), (3, 12.5), (4, 9.0)):
+        book.is_told_to_end(Process("w:w_01", pid), at_s=told_at_s)
+    book.is_killed(Process("w:w_02", 6), at_s=3.0)
+    book.explain(Process("w:w_02", 6), {-1})
+    book.close({**gone_at_s, 4: 9.5})
 
-    assert drawn == list(islice(draw(5, nodes=4), 500))
-    assert drawn != list(islice(draw(6, nodes=4), 500))
-    assert {blow.kind for blow in drawn} == set(Kind)
+    assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 20.0, 6: 3.0}
+    assert book.ended == {2, 3, 4, 6}

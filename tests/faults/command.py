@@ -1,0 +1,61 @@
+"""What the commands that start a run have in common: seed, broker, the last word."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.run import Length, run
+from tests.faults.stage import Scenario
+from tests.kafka.broker import KafkaBroker
+
+
+def parser(name: str, text: str | None) -> argparse.ArgumentParser:
+    """Return what reads a command's flags, ``--seed`` among them."""
+    found = argparse.ArgumentParser(prog=name, description=text)
+    found.add_argument("--seed", type=int, default=random.randrange(10**6))
+    return found
+
+
+def main(scenario: Scenario, *, seed: int, length: Length) -> int:
+    """Run; return 0 when everything held.
+
+    Prints the command, a line for each fault, then the figures; or what does not hold,
+    all that was done, and how to run it again.
+    """
+    told = f"{scenario.command} --seed {seed} {length}"
+    say(told)
+    with _broker(scenario) as kafka:
+        try:
+            outcome = run(scenario, seed=seed, length=length, kafka=kafka, say=say)
+        except AssertionError as error:
+            say(f"{error}\n{kafka.log_tail() if kafka else ''}")
+            return 1
+    say(f"everything held: {told}: {outcome}")
+    return 0
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _broker(scenario: Scenario) -> Iterator[KafkaBroker | None]:
+    """Run a Kafka where there is a load for it."""
+    if scenario.load is None:
+        yield None
+        return
+    home = Path(tempfile.mkdtemp(prefix="faults"))
+    try:
+        with KafkaBroker(home) as kafka:
+            yield kafka
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

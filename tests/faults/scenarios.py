@@ -1,0 +1,82 @@
+"""The runs that there are: chaos, chaos with real nodes on Kafka, and the soak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from tests.faults.kinds import weights
+from tests.faults.node_faults import REAL, REPORTED
+from tests.faults.stage import Load, Scenario
+from tests.kafka import ledgered
+
+CHAOS: Final = Scenario(
+    command="tests.chaos",
+    weights=weights(lambda kind: kind.chaos),
+    illnesses=REPORTED,
+    nodes=6,
+    limits={
+        "node_report_timeout": 2_000,
+        "shutdown_timeout": 1_000,
+        "node_restart_timeout": 500,
+        "max_unavailable": 3,
+        "max_restarts": 100_000,  # back-off would only make it wait
+    },
+    stop_wait_s=1,
+    pause_s=(0.0, 0.7),
+    lasts_s=(0.5, 4.0),
+    nap_s=0.8,
+    peace_within_s=40.0,
+)
+CHAOS_ON_KAFKA: Final = replace(
+    CHAOS,
+    command="tests.chaos --kafka",
+    illnesses=REAL,
+    limits={
+        **CHAOS.limits,
+        "node_report_timeout": 4_000,
+        "consuming_ttl": 5_000,
+        "stability_ttl": 600_000,
+    },
+    stop_wait_s=2,
+    load=Load(
+        properties=ledgered.CLASSIC,
+        session_ms=ledgered.SESSION_MS,
+        per_s=200,
+        worker={"shutdown_timeout": 1_000},
+    ),
+)
+_SOAK: Final = Scenario(
+    command="tests.kafka.soak",
+    weights=weights(lambda kind: kind.soak),
+    illnesses=REAL,
+    nodes=ledgered.NODES,
+    limits=ledgered.LIMITS,
+    stop_wait_s=5,
+    pause_s=(0.1, 1.5),
+    lasts_s=(0.2, 2.5),
+    nap_s=2.5,
+    peace_within_s=90.0,
+    # The default session. A client ends its own when the broker is away for so long,
+    # and repeats what it did meanwhile: no bound would hold (see test_outages).
+    load=Load(
+        properties=ledgered.CLASSIC,
+        session_ms=None,
+        per_s=600,
+        sampled_every_s=0.05,
+    ),
+)
+# By the group's protocol. KIP-848: a killed node waits for its predecessor's session.
+SOAKS: Final = {
+    "classic": _SOAK,
+    "consumer": replace(
+        _SOAK,
+        command="tests.kafka.soak --protocol consumer",
+        load=Load(
+            properties=ledgered.KIP_848,
+            session_ms=ledgered.SESSION_MS,
+            per_s=600,
+            sampled_every_s=0.05,
+        ),
+    ),
+}
