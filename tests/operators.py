@@ -16,6 +16,7 @@ from swarm_event_listener.ctl.state import Place, StateError, Told
 from swarm_event_listener.ctl.table import Process
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand
+from tests.clock import FakeClock
 
 
 def process(
@@ -134,7 +135,7 @@ class World:
     caught: bool | None = True
     log: str = ""
     refusal: str = ""
-    now_s: float = 1000.0
+    clock: FakeClock = field(default_factory=FakeClock)
     on_wait: list[Callable[[], None]] = field(default_factory=list)
     is_terminal: bool = False
     width: int = 80
@@ -188,7 +189,7 @@ class World:
 
     def wait(self, seconds: float) -> None:
         """Let time pass and, once each, something happen."""
-        self.now_s += seconds
+        self.clock.advance(seconds)
         if self.on_wait:
             self.on_wait.pop(0)()
 
@@ -228,7 +229,7 @@ class World:
             history=self.history,
             catches=lambda _pid, _name: self.caught,
             examine=self.examine,
-            clock=lambda: self.now_s,
+            clock=self.clock,
         )
         return run(Session(self, self, eyes), parse(line))
 

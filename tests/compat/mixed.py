@@ -21,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from tests.kafka.bound import Book
+
 from tests.compat.versions import Version
 from tests.eventually import eventually
 from tests.kafka import ledgered
-from tests.kafka.bound import Book
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES, PARTITIONS, KafkaSwarm
 from tests.kafka.nodes import unique

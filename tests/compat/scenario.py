@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from tests.kafka.bound import charges
+
 from tests.compat.mixed import (
     BATCH,
     CONSUMING_TTL_MS,
@@ -24,7 +26,6 @@ from tests.compat.mixed import (
     mixed_swarm,
 )
 from tests.compat.versions import Version
-from tests.kafka.bound import charges
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES
 from tests.process.swarms import GROUP, LISTENER

@@ -41,6 +41,7 @@ from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
 from swarm_worker.shared.report import BEGIN, END, Report, State, encode
+from tests.clock import FakeClock
 
 INFO = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=os.getpid())
 
@@ -113,23 +114,6 @@ class FakeSupervisor:
             self.on_mark(data)
 
 
-class Clock:
-    """A clock that moves a little with each look at it."""
-
-    def __init__(self, step_s: float = 0.001) -> None:
-        self.now_s = 1000.0
-        self.step_s = step_s
-
-    def __call__(self) -> float:
-        """Give the time."""
-        self.now_s += self.step_s
-        return self.now_s
-
-    def freeze(self, seconds: float) -> None:
-        """Let time pass that nobody saw."""
-        self.now_s += seconds
-
-
 class Bench:
     """A listener between two pipes."""
 
@@ -137,7 +121,7 @@ class Bench:
         self.stdin, self.feed = os.pipe()
         self.answers, self.stdout = os.pipe()
         self.wake, self.waker = os.pipe()
-        self.clock = Clock()
+        self.clock = FakeClock(step_s=0.001)
         self.core = Spy()
         self.supervisor = FakeSupervisor()
         self.serial = 0
@@ -206,7 +190,7 @@ class Bench:
         self.listener._pending.append(Survey())
 
     def _carry_out_slowly(self, _action: Action) -> Event | None:
-        self.clock.freeze(4)
+        self.clock.advance(4)
         return None
 
     def end(self) -> None:
@@ -424,7 +408,7 @@ def test_nothing_heard_for_long_asks_for_a_fresh_start(
 
 def test_time_that_was_lost_is_told_before_anything_else(bench: Bench) -> None:
     """After a freeze silence is nobody's fault: the core hears of the freeze first."""
-    bench.core.on[Reported] = lambda: bench.clock.freeze(120)
+    bench.core.on[Reported] = lambda: bench.clock.advance(120)
     bench.core.on[Stalled] = bench.end
 
     bench.run(bench.report, stays_open=True)
@@ -488,7 +472,7 @@ def test_waiting_for_a_turn_of_supervisord_is_no_stall(bench: Bench) -> None:
     """The call has its time-out, and what is judged after it is judged as ever."""
 
     def give_no_answer() -> None:
-        bench.clock.freeze(4)
+        bench.clock.advance(4)
         bench.end()
         raise SupervisorUnreachable("timed out")
 

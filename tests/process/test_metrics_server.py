@@ -17,26 +17,17 @@ from swarm_event_listener.outlets.metrics.server import (
     MetricsServer,
     Snapshot,
 )
+from tests.clock import FakeClock
 from tests.eventually import eventually
 
 BODY = b"kafka_swarm_up 1\n" * 100_000  # more than a socket's buffer
-
-
-class Clock:
-    """A clock that moves only when told to."""
-
-    now_s = 1_000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now_s
 
 
 class Endpoint:
     """A server on a free port."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.server = MetricsServer(("127.0.0.1", 0), clock=self.clock)
         self.server.start()
         address = self.server.address(within_s=10)
@@ -100,10 +91,10 @@ def test_health_is_told_with_its_reason(endpoint: Endpoint) -> None:
 
 def test_what_is_old_is_not_served_as_new(endpoint: Endpoint) -> None:
     """A listener whose loop stands still has no metrics and no health."""
-    endpoint.clock.now_s += STALE_S
+    endpoint.clock.advance(STALE_S)
     assert endpoint.ask()[0] == 200
 
-    endpoint.clock.now_s += 0.1
+    endpoint.clock.advance(0.1)
     assert endpoint.ask()[0] == 503
     assert endpoint.ask("/healthz")[0] == 503
 
@@ -163,7 +154,7 @@ def test_a_connection_that_takes_too_long_is_closed(endpoint: Endpoint) -> None:
         eventually(
             lambda: len(endpoint.server._connections) == 1, describe="a connection"
         )
-        endpoint.clock.now_s += metrics_server.CONNECTION_MAX_S
+        endpoint.clock.advance(metrics_server.CONNECTION_MAX_S)
         assert client.recv(1) == b""
 
 
@@ -173,7 +164,7 @@ def test_a_port_in_use_is_said_once_and_tried_again(
     """The listener supervises all the same; the port is taken when it is free."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = other.getsockname()[:2]
-        clock = Clock()
+        clock = FakeClock()
         server = MetricsServer(address, clock=clock)
         server.start()
         for _ in range(3):
@@ -184,7 +175,7 @@ def test_a_port_in_use_is_said_once_and_tried_again(
             )
             clock.now_s = server._bind_at_s
         assert caplog.text.count("metrics_not_served") == 1
-    clock.now_s += metrics_server.BIND_AGAIN_S
+    clock.advance(metrics_server.BIND_AGAIN_S)
 
     assert server.address(within_s=10) == address
     server.stop()

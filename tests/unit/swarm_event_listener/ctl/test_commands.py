@@ -624,7 +624,7 @@ def test_there_may_be_no_roll_to_cancel(rolls: dict[str, Any]) -> None:
 
     with pytest.raises(StateError, match=r"w: ERROR \(no roll is under way\)"):
         world.run("roll w --cancel")
-    assert world.now_s < 1004.0
+    assert world.clock.now_s < 1004.0
 
 
 def test_a_roll_of_a_listener_that_dies_is_not_waited_for() -> None:

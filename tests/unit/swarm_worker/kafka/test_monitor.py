@@ -16,19 +16,10 @@ from swarm_worker.kafka.monitor import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, W
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
+from tests.clock import FakeClock
 
 
-class Clock:
-    """Moves only when told to."""
-
-    now_s = 1_000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now_s
-
-
-def make_watch(clock: Clock) -> Watch:
+def make_watch(clock: FakeClock) -> Watch:
     """Watch a static member of a group."""
     return Watch(
         "billing",
@@ -41,7 +32,7 @@ def make_watch(clock: Clock) -> Watch:
 
 def test_fencing_of_a_steady_member_is_another_process() -> None:
     """A member that holds its session and is fenced has a rival: no fight with it."""
-    watch = make_watch(Clock())
+    watch = make_watch(FakeClock())
     watch.rejoined()
 
     assert not watch.fenced_itself
@@ -49,24 +40,24 @@ def test_fencing_of_a_steady_member_is_another_process() -> None:
 
 def test_fencing_after_a_lost_session_is_its_echo_for_a_while() -> None:
     """However long the broker was away; once joined again, for some seconds only."""
-    clock = Clock()
+    clock = FakeClock()
     watch = make_watch(clock)
     watch.rejoined()
     watch.lost()
-    clock.now_s += 600
+    clock.advance(600)
 
     assert watch.fenced_itself
     watch.rejoined()
-    clock.now_s += ECHO_S - 0.1
+    clock.advance(ECHO_S - 0.1)
     watch.rejoined()  # a rebalance does not begin it anew
     assert watch.fenced_itself
-    clock.now_s += 0.2
+    clock.advance(0.2)
     assert not watch.fenced_itself
 
 
 def test_new_client_has_lost_no_session() -> None:
     """So two processes with one id do not fence each other for ever."""
-    watch = make_watch(Clock())
+    watch = make_watch(FakeClock())
     watch.lost()
     watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
 
@@ -95,7 +86,7 @@ class Debtor:
 
     def __init__(self, *, is_subscribed: bool = True) -> None:
         self.client = Client()
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=1, submit=self.submitted.append)
         self.progress = Progress(max_poll_interval_ms=300_000)
@@ -113,7 +104,7 @@ class Debtor:
         batch = self.lanes.take(self.submitted.pop(), now_s=self.clock.now_s)
         assert batch is not None
         self.lanes.done(lane, batch, now_s=self.clock.now_s)
-        self.clock.now_s += 2.0
+        self.clock.advance(2.0)
         assert self.lanes.take(self.submitted.pop(), now_s=self.clock.now_s) is None
 
     def answer(self, error: int | None, *, of_partition: int | None = None) -> None:
@@ -123,7 +114,7 @@ class Debtor:
 
     def tell(self, **changed: Any) -> tuple[str, ...]:
         """Statistics come half a second later; give what stands still."""
-        self.clock.now_s += 0.5
+        self.clock.advance(0.5)
         group = {"join_state": "steady", **changed}
         broker = {"name": "b", "nodeid": 1, "state": group.pop("broker", "UP")}
         self.watch.on_statistics(json.dumps({"cgrp": group, "brokers": {"b": broker}}))
@@ -206,7 +197,7 @@ def test_reason_is_that_of_the_last_commit(caplog: pytest.LogCaptureFixture) -> 
     debtor = Debtor()
     debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
     debtor.watch.on_commit(None, [])
-    debtor.clock.now_s += OWES_LONG_S
+    debtor.clock.advance(OWES_LONG_S)
     debtor.tell()
 
     (line,) = [record.getMessage() for record in caplog.records]
@@ -258,7 +249,7 @@ def test_brokers_that_are_down_are_told_with_the_last_connections_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """One connection alone is no trouble."""
-    watch = make_watch(Clock())
+    watch = make_watch(FakeClock())
     for port in (1, 2):
         watch.on_error(KafkaError(KafkaError._TRANSPORT, f"b:{port}: refused"))
     assert caplog.messages == []
@@ -271,7 +262,7 @@ class Member:
     """A watched member of a group, to be told things half a second apart."""
 
     def __init__(self, properties: dict[str, str] | None = None) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.progress = Progress(max_poll_interval_ms=300_000).add_consumer()
         self.watch = Watch(
             "billing",
@@ -284,7 +275,7 @@ class Member:
 
     def tell(self, *, broker: str = "UP", coordinator: str = "up") -> str:
         """Statistics come; give what keeps the member out, empty when it is in."""
-        self.clock.now_s += 0.5
+        self.clock.advance(0.5)
         told = {
             "brokers": {"b": {"name": "b", "nodeid": 1, "state": broker}},
             "cgrp": {"state": coordinator, "join_state": "init", "rebalance_cnt": 0},

@@ -15,19 +15,8 @@ from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.reporter import Reporter
 from swarm_worker.reporting.schedule import Crossings, Limits, Schedule
 from swarm_worker.shared.report import BEGIN, END, Report, State, decode
+from tests.clock import FakeClock
 from tests.eventually import eventually
-
-
-@dataclass
-class FakeClock:
-    """A monotonic clock that moves only when told to."""
-
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now_s
-
 
 # --- when -----------------------------------------------------------------------------
 
@@ -166,11 +155,11 @@ def test_nothing_ages_while_the_node_is_frozen() -> None:
     machine = FakeClock()
     clock = NodeClock(machine)
 
-    machine.now_s += 0.7
+    machine.advance(0.7)
     clock.woke(late_s=0.2, busy_s=0.0)
     assert clock() == 1000.7
 
-    machine.now_s += 60.5
+    machine.advance(60.5)
     clock.woke(late_s=60.0, busy_s=0.1)
     assert clock() == pytest.approx(1001.2)
 
@@ -180,7 +169,7 @@ def test_a_process_that_was_busy_was_not_frozen() -> None:
     machine = FakeClock()
     clock = NodeClock(machine)
 
-    machine.now_s += 10.5
+    machine.advance(10.5)
     clock.woke(late_s=10.0, busy_s=9.0)
     assert clock() == 1010.5
 
