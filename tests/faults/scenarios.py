@@ -56,6 +56,7 @@ _SOAK: Final = Scenario(
     pause_s=(0.1, 1.5),
     lasts_s=(0.2, 2.5),
     nap_s=2.5,
+    spares_asleep=True,
     peace_within_s=90.0,
     # The default session. A client ends its own when the broker is away for so long,
     # and repeats what it did meanwhile: no bound would hold (see test_outages).

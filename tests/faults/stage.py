@@ -66,6 +66,8 @@ class Scenario:
         lasts_s: How long what passes lasts.
         nap_s: Most of it that a node is stopped for: shorter than any limit or session.
         peace_within_s: After the last fault: silence, stop, gap, twice over.
+        spares_asleep: Whether nothing else happens to a node that is stopped: one that
+            is frozen for good is soon hit by something else where there are few.
         load: None where nodes are scripted.
     """
 
@@ -79,6 +81,7 @@ class Scenario:
     lasts_s: Range
     nap_s: float
     peace_within_s: float
+    spares_asleep: bool = False
     load: Load | None = None
 
 
@@ -157,13 +160,14 @@ class Stage:
         Raises:
             ProcessLookupError: None will do.
         """
+        spares_asleep = awake or healthy or self.scenario.spares_asleep
         known = {info.name: info for info in self.swarm.daemon.rpc.processes()}
         for slot in self.slots[fault.node :] + self.slots[: fault.node]:
             info = known[slot]
             if info.state != "RUNNING" or info.pid is None:
                 continue
             one = Process(slot, info.pid)
-            if (awake or healthy) and one.pid in self.asleep:
+            if spares_asleep and one.pid in self.asleep:
                 continue
             if not healthy or self._is_settled(one):
                 return one
