@@ -79,11 +79,11 @@ class Bare:
         decoded = [decode(text) for text, end, _ in payloads if end]
         return [report for report in decoded if isinstance(report, Report)]
 
-    def logged(self, text: str) -> None:
+    def await_logged(self, text: str) -> None:
         """Wait until a text is in its log."""
         eventually(lambda: text in self.log, describe=f"{text!r} in\n{self.log}")
 
-    def reported(self, state: State) -> Report:
+    def await_reported(self, state: State) -> Report:
         """Wait for a report of a state; give the last one."""
         return eventually(
             lambda: next((r for r in reversed(self.reports) if r.state is state), None),
@@ -94,7 +94,7 @@ class Bare:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def ended(self, *, within_s: float = 10.0) -> int:
+    def await_end(self, *, within_s: float = 10.0) -> int:
         """Wait for its end; give the exit code, negative for a signal."""
         eventually(
             lambda: self.process.poll() is not None,

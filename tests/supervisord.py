@@ -84,24 +84,6 @@ class Supervisord:
         """Give the pid of a process, None without one."""
         return self.rpc.process(name).pid
 
-    def wait_for(self, name: str, *states: str, within_s: float = 10.0) -> int | None:
-        """Wait until a process is in one of the states; give its pid."""
-        eventually(
-            lambda: self.state(name) in states or None,
-            within_s=within_s,
-            describe=f"{name} in {' or '.join(states)}",
-        )
-        return self.pid(name)
-
-    def new_pid(self, name: str, *, than: int | None, within_s: float = 20.0) -> int:
-        """Wait until a process runs under another pid; give that."""
-
-        def other() -> int | None:
-            info = self.rpc.process(name)
-            return info.pid if info.state == "RUNNING" and info.pid != than else None
-
-        return eventually(other, within_s=within_s, describe=f"a new pid of {name}")
-
     def file(self, name: str) -> str:
         """Give the text of a file in the folder; empty while it is not there."""
         return _text(self.folder / name)

@@ -61,7 +61,7 @@ class Crowd:
     nodes: frozenset[int]
     is_watched: Callable[[], bool] = lambda: True
 
-    def wait_until_watched(self) -> Crowd:
+    def await_watched(self) -> Crowd:
         """Wait until all nodes are seen by what watches them; give it as it is then.
 
         A listener whose supervisord is too busy with its start to answer starts anew.

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from swarm_event_listener.core.model.events import RollOrdered
 from swarm_event_listener.supervisord.operator_commands import encode_roll
+from tests.awaits import await_records
 from tests.benchmarks import lone
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Figure, Goal, Pairs
@@ -137,11 +138,7 @@ def _rolled(swarm: Swarm) -> Restart:
     command = encode_roll(order)
     swarm.daemon.rpc.send_event(command.type, command.data)
     first_s = _first_s(swarm, than=known)
-    record = eventually(
-        lambda: swarm.records()[count:],
-        within_s=WITHIN_S,
-        describe=f"a record of the roll\n{swarm.log}",
-    )[0]
+    record = await_records(swarm, count + 1, within_s=WITHIN_S)[count]
     eventually(
         lambda: all(roll["is_over"] for roll in swarm.status()["rolls"]),
         within_s=WITHIN_S,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.awaits import await_reports
 from tests.benchmarks.backlog import backlog
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import (
@@ -174,7 +175,7 @@ def _window(
     folder = swarm.daemon.folder
     results = [folder / f"result{node}" for node in range(nodes)]
     _await([path.with_suffix(".first") for path in results], REBALANCED_S)
-    swarm.wait_until_all_report(nodes)
+    await_reports(swarm, nodes)
     supervision = (swarm.daemon.process.pid, swarm.listener_pid())
     if is_aligned:
         _await_the_middle()

@@ -233,7 +233,7 @@ def _watch(bench: Bench, starts: Sequence[Start], *, window_s: float) -> Run:
     windows = 1 if bench.quick else LEAST_PAIRS
     with ExitStack() as stack:
         begun = [stack.enter_context(start()) for start in starts]
-        watched = [crowd.wait_until_watched() for crowd in begun]
+        watched = [crowd.await_watched() for crowd in begun]
         _wait(SETTLE_S if not bench.quick else QUICK_S / 2)
         in_s = begins_in_s(
             _monotonic_s(),

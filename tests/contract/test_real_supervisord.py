@@ -20,6 +20,7 @@ from swarm_event_listener.supervisord.rpc import (
     SupervisorUnreachable,
 )
 from swarm_worker.shared.report import Report, State, decode
+from tests.awaits import await_state
 from tests.contract.daemons import recorded
 from tests.eventually import eventually
 from tests.supervisord import running_supervisord
@@ -72,10 +73,10 @@ autostart = false
 """
     with running_supervisord(sections) as daemon:
         rpc = daemon.rpc
-        daemon.wait_for("starting:starting", "STARTING")
-        daemon.wait_for("fatal:fatal", "FATAL")
-        daemon.wait_for("exited:exited", "EXITED")
-        daemon.wait_for("backoff:backoff", "BACKOFF")
+        await_state(daemon, "starting:starting", "STARTING")
+        await_state(daemon, "fatal:fatal", "FATAL")
+        await_state(daemon, "exited:exited", "EXITED")
+        await_state(daemon, "backoff:backoff", "BACKOFF")
 
         assert daemon.pid("backoff:backoff") is daemon.pid("fatal:fatal") is None
         assert fault_of(rpc, "start", "backoff:backoff") == 60
@@ -115,7 +116,7 @@ stderr_logfile = {folder}/node.log
     ).replace("nöde %(process_num)s", "nöde_%(process_num)s")
     with running_supervisord(sections) as daemon:
         name = "gröup:nöde_0"
-        pid = daemon.wait_for(name, "RUNNING")
+        pid = await_state(daemon, name, "RUNNING")
         (said,) = eventually(
             lambda: [e for e in recorded(daemon) if isinstance(e, Communication)],
             describe="a report",
@@ -130,7 +131,7 @@ stderr_logfile = {folder}/node.log
 def test_a_command_comes_through_as_it_was_sent() -> None:
     """Text beyond ASCII, lines and brackets; what XML cannot hold is replaced."""
     with running_supervisord(_RECORDER) as daemon:
-        daemon.wait_for("recorder:recorder", "RUNNING")
+        await_state(daemon, "recorder:recorder", "RUNNING")
         daemon.rpc.send_event("swarm.hold", '["ö <b>&"]\nx\x01')
 
         def commands() -> list[object]:
@@ -167,7 +168,7 @@ startretries = 5
 def test_an_added_group_is_told() -> None:
     """``update`` after a change of the file."""
     with running_supervisord(_RECORDER) as daemon:
-        daemon.wait_for("recorder:recorder", "RUNNING")
+        await_state(daemon, "recorder:recorder", "RUNNING")
         config = daemon.folder / "supervisord.conf"
         text = config.read_text("utf-8") + "\n[program:late]\n" + _SLEEPER
         config.write_text(text, "utf-8")
@@ -233,7 +234,7 @@ stdout_capture_maxbytes = 64KB
 """
     )
     with running_supervisord(sections) as daemon:
-        daemon.wait_for("node:node", "EXITED")
+        await_state(daemon, "node:node", "EXITED")
 
         def story() -> list[str]:
             return [

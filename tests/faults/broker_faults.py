@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from tests.awaits import await_seconds
 from tests.eventually import eventually
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
 from tests.kafka.ledgered import answers
-from tests.process import scenes
 
 AWAY_S: Final = 0.5  # beyond what its start takes
 # A client that is refused waits this long before it tries again, then looks for its
@@ -25,7 +25,7 @@ def kill(stage: Stage, _fault: Fault) -> str:
     stage.undo()  # it takes longer than any nap
     began_s = time.monotonic()
     kafka.kill()
-    scenes.let_pass(AWAY_S)
+    await_seconds(AWAY_S)
     kafka.start()
     eventually(
         lambda: answers(kafka, ledger.group, ledger.topic),

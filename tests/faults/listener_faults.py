@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from tests.awaits import await_seconds
 from tests.eventually import eventually
 from tests.faults import settling
 from tests.faults.book import Process
@@ -83,7 +84,7 @@ def freeze_supervisord(stage: Stage, fault: Fault) -> str:
     process = stage.swarm.daemon.process
     process.send_signal(signal.SIGSTOP)
     try:
-        scenes.let_pass(fault.lasts_s)
+        await_seconds(fault.lasts_s)
     finally:
         process.send_signal(signal.SIGCONT)
     return f"for {fault.lasts_s} s"

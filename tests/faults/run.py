@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
+from tests.awaits import await_seconds
 from tests.faults import settling
 from tests.faults.book import Book
 from tests.faults.bound import Charge, charges
@@ -19,7 +20,6 @@ from tests.faults.stage import NOT_POSSIBLE, Scenario, Stage, staged
 from tests.faults.verdict import Evidence, complaints
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import PARTITIONS
-from tests.process import scenes
 
 Say = Callable[[str], None]
 
@@ -167,7 +167,7 @@ def _faults(scenario: Scenario, seed: int) -> Iterator[Fault]:
 
 def bring(stage: Stage, fault: Fault) -> None:
     """Bring a fault about, unless there is nobody to suffer it."""
-    scenes.let_pass(fault.pause_s)
+    await_seconds(fault.pause_s)
     stage.undo(until_s=time.monotonic())
     try:
         told = KINDS[fault.kind].bring(stage, fault)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
+from tests.awaits import await_new_pid
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import unique
@@ -133,7 +134,7 @@ class KafkaSwarm:
 
     def await_back(self, node: int, *, than: int | None, share: int = SHARE) -> int:
         """Wait until a node works in another process; give its pid."""
-        pid = self.swarm.daemon.new_pid(self.name(node), than=than)
+        pid = await_new_pid(self.swarm.daemon, self.name(node), than=than)
         eventually(
             lambda: self.swarm.pid(node) == pid and self.holds(node) == share,
             within_s=30.0,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
@@ -21,7 +21,6 @@ from swarm_worker.kafka.monitor import Watch
 from swarm_worker.processing.handlers import HandlerPool
 from swarm_worker.reporting.progress import Progress, Snapshot
 from tests.eventually import eventually
-from tests.kafka.broker import KafkaBroker
 
 # Short sessions: what takes a minute in production takes seconds here.
 SESSION_MS = 6_000
@@ -199,35 +198,6 @@ def produce(
 def end_of_batch(batch: Batch) -> tuple[int, int]:
     """Give partition and offset of the last message."""
     return batch.partition, batch[-1].offset() or 0
-
-
-def await_committed(
-    kafka: KafkaBroker,
-    group: str,
-    topic: str,
-    offsets: Mapping[int, int],
-    *,
-    within_s: float = 10.0,
-) -> None:
-    """Wait until the group has committed exactly these offsets.
-
-    Those of partitions without messages, of which a node commits 0, may be left out.
-    """
-
-    def reached() -> bool:
-        try:
-            told = kafka.committed(group, topic)
-            worked_on = {at: n for at, n in told.items() if n or at in offsets}
-            return worked_on == dict(offsets)
-        except KafkaException:  # the coordinator comes up
-            return False
-
-    eventually(
-        reached,
-        within_s=within_s,
-        every_s=0.1,
-        describe=f"committed offsets of {group} are {dict(offsets)}",
-    )
 
 
 class Log(Protocol):

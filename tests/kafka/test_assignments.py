@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka import consumer
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -17,7 +18,6 @@ from tests.kafka.nodes import (
     Gate,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

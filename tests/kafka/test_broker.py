@@ -12,10 +12,10 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import BrokerError, KafkaBroker
 from tests.kafka.ledgered import answers
-from tests.kafka.nodes import await_committed
 
 OwnKafka = Callable[..., KafkaBroker]
 QUIET = {"log_level": 0, "reconnect.backoff.max.ms": 200}

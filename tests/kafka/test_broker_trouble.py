@@ -6,6 +6,7 @@ import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -14,7 +15,6 @@ from tests.kafka.nodes import (
     Gate,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

@@ -13,6 +13,7 @@ from typing import Any
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -20,7 +21,6 @@ from tests.kafka.nodes import (
     Gate,
     Node,
     Seen,
-    await_committed,
     produce,
     settings,
     unique,

@@ -10,13 +10,13 @@ from confluent_kafka import Consumer, Message, Producer
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing import lane
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
     Gate,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

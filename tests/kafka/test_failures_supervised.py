@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.awaits import await_records
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import produce, unique
@@ -34,7 +35,7 @@ def test_deadly_message_harms_its_partition_only(
             goes_on(kafka, name, swarm, count=100 * round_number)
         assert {place[:2] for place in deaths(swarm)} == {(0, 3)}
         assert not [place for place in handled(swarm) if place[0] == 0 and place[1] > 3]
-        paced = eventually(swarm.records, describe="back-off is on record")
+        paced = await_records(swarm)  # of back-off
         assert {record["cause"] for record in paced} == {"exited"}
         assert "died again" in paced[0]["reason"]
         if by == "kill":

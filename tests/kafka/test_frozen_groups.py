@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.app.app import App
+from tests.awaits import (
+    await_committed,
+    await_new_pid,
+    await_reports,
+    await_restarted,
+    await_seconds,
+)
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
-from tests.kafka.nodes import Node, Seen, await_committed, produce, settings, unique
+from tests.kafka.nodes import Node, Seen, produce, settings, unique
 from tests.kafka.supervised import deadly_swarm
 from tests.kafka.test_rebalances import OWN, partitions_of, sleeper
-from tests.process.scenes import let_pass, name_of, wait_for_reports
+from tests.process.scenes import name_of
 
 STABILITY_MS = 3_000
 
@@ -35,11 +42,11 @@ def test_node_of_a_frozen_group_is_restarted(
         os.kill(sleeping.pid, signal.SIGSTOP)
         limits = {"stability_ttl": STABILITY_MS}
         with deadly_swarm(kafka, name, nodes=1, own=own, limits=limits) as swarm:
-            wait_for_reports(swarm, 1)
+            await_reports(swarm, 1)
             pid = swarm.pid(0)
-            swarm.daemon.new_pid(name_of(0), than=pid, within_s=25.0)
+            await_new_pid(swarm.daemon, name_of(0), than=pid, within_s=25.0)
             os.kill(sleeping.pid, signal.SIGCONT)
-            swarm.restarted(0, than=pid)  # over as soon as the group lets it in
+            await_restarted(swarm, 0, than=pid)  # over as soon as the group lets it in
             record = swarm.records()[0]
             assert (record["status"], record["node"]) == (4, name_of(0))
             assert record["reason"].startswith("stability_ttl: ")
@@ -77,7 +84,7 @@ def test_rebalance_that_makes_progress_is_not_frozen(
                 os.kill(sleeping.pid, signal.SIGSTOP)
                 told = settings(kafka.bootstrap, kafka=OWN, node=number, nodes=9)
                 nodes.enter_context(Node(app, told))
-                let_pass(STABILITY_MS / 2000)
+                await_seconds(STABILITY_MS / 2000)
                 os.kill(sleeping.pid, signal.SIGCONT)
                 eventually(
                     lambda: (node.snapshot.unsteady_ms or 0) < STABILITY_MS / 3,

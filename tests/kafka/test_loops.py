@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.shared.report import State
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
-from tests.kafka.nodes import await_committed, produce, unique
+from tests.kafka.nodes import produce, unique
 from tests.nodes import ROOT, SUPERVISED, Bare
 
 LOOPS = ("loop_confluent.py", "loop_aiokafka.py", "loop_kafka_python.py")
@@ -43,11 +44,11 @@ def test_loop_consumes_reports_and_goes_on_where_it_ended(
         it = start(tmp_path, script, kafka, name)
         try:
             consumed(it, range(first, first + 5))
-            report = it.reported(State.RUNNING)
+            report = it.await_reported(State.RUNNING)
             assert (report.node, report.max_poll_interval_ms) == (3, 300_000)
             assert report.poll_age_ms is not None
             it.send(signal.SIGTERM)
-            assert it.ended(within_s=20.0) == 0
+            assert it.await_end(within_s=20.0) == 0
         finally:
             it.close()
         assert it.reports[-1].state is not State.BOOTING

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from swarm_worker.app.app import App
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -13,7 +14,6 @@ from tests.kafka.nodes import (
     Log,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.awaits import (
+    await_committed,
+    await_heard,
+    await_new_pid,
+    await_reports,
+    await_seconds,
+)
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
-from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
+from tests.kafka.nodes import PROTOCOLS, produce, unique
 from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
 from tests.process.scenes import (
-    let_pass,
     name_of,
     pids,
-    wait_for_heard,
-    wait_for_reports,
 )
 from tests.process.swarms import Swarm
 from tests.supervisord import ROOT
@@ -37,7 +41,7 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
     if kind != "consumer":
         own |= {"session.timeout.ms": LONG_SESSION_MS}
     with deadly_swarm(kafka, name, own=own) as swarm:
-        wait_for_reports(swarm, 2)
+        await_reports(swarm, 2)
 
         eventually(
             lambda: assigned_in(swarm) == [1, 1],
@@ -79,7 +83,7 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
     name = kafka.create_topic(unique("quiet"), 2)
     own = {**PROTOCOLS["eager"], "session.timeout.ms": LONG_SESSION_MS}
     with deadly_swarm(kafka, name, own=own) as swarm:
-        wait_for_reports(swarm, 2)
+        await_reports(swarm, 2)
 
         eventually(
             lambda: assigned_in(swarm) == [1, 1],
@@ -94,7 +98,7 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
         for partition in range(2):
             produce(kafka.bootstrap, name, 5, partition=partition)
         eventually(lambda: len(handled(swarm)) == 5, describe="the other works")
-        wait_for_heard(swarm, 8)
+        await_heard(swarm, 8)
         assert swarm.status()["nodes"][1]["report"]["poll_age_ms"] < 1_000
         supervisorctl(swarm, "stop", name_of(1))
         assert len(handled(swarm)) == 5
@@ -113,7 +117,7 @@ def test_killed_node_waits_inside_for_its_id(kafka: KafkaBroker) -> None:
     name = kafka.create_topic(unique("killed-id"), 2)
     kafka.set_group_config(name, {"consumer.session.timeout.ms": "8000"})
     with deadly_swarm(kafka, name, own=PROTOCOLS["consumer"]) as swarm:
-        wait_for_reports(swarm, 2)
+        await_reports(swarm, 2)
         eventually(
             lambda: assigned_in(swarm) == [1, 1],
             within_s=20.0,
@@ -121,7 +125,7 @@ def test_killed_node_waits_inside_for_its_id(kafka: KafkaBroker) -> None:
         )
         killed = swarm.pid(1)
         os.kill(killed, signal.SIGKILL)
-        pid = swarm.daemon.new_pid(name_of(1), than=killed)
+        pid = await_new_pid(swarm.daemon, name_of(1), than=killed)
         eventually(
             lambda: "about=held_id" in swarm.daemon.file("w_01.log"),
             describe="it says that it waits",
@@ -153,7 +157,7 @@ def test_node_with_a_double_exits_and_stays_down(kafka: KafkaBroker) -> None:
     """
     name = kafka.create_topic(unique("double"), 1)
     with deadly_swarm(kafka, name, nodes=1) as swarm:
-        wait_for_reports(swarm, 1)
+        await_reports(swarm, 1)
         eventually(lambda: assigned_in(swarm) == [1], describe="it has the partition")
         with double(swarm, name) as rival:
             eventually(
@@ -166,7 +170,7 @@ def test_node_with_a_double_exits_and_stays_down(kafka: KafkaBroker) -> None:
             assert "another process has joined with instance id" in log
             produce(kafka.bootstrap, name, 5)
             await_committed(kafka, name, name, {0: 5}, within_s=20.0)
-            let_pass(3.0)
+            await_seconds(3.0)
             assert rival.poll() is None
             assert swarm.daemon.state(name_of(0)) == "EXITED"
             assert {pid for _, _, pid in handled(swarm)} == {rival.pid}

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from swarm_worker.app.app import App
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -16,7 +17,6 @@ from tests.kafka.nodes import (
     QUICK,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

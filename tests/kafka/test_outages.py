@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.awaits import await_reports, await_seconds
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES, KafkaSwarm, supervised
-from tests.process import scenes
 
 OwnKafka = Callable[..., KafkaBroker]
 
@@ -27,8 +27,8 @@ def test_broker_absent_killed_and_frozen(own_kafka: OwnKafka) -> None:
     """
     kafka = own_kafka()
     with supervised(kafka, max_messages=50, absent=kafka.kill) as swarm:
-        swarm.swarm.wait_until_all_report(NODES)
-        scenes.let_pass(AWAY_S)
+        await_reports(swarm.swarm, NODES)
+        await_seconds(AWAY_S)
         pids = swarm.pids()
         assert None not in pids.values()
         kafka.start()
@@ -36,12 +36,12 @@ def test_broker_absent_killed_and_frozen(own_kafka: OwnKafka) -> None:
         with swarm.ledger.producing(per_s=300):
             await_more(swarm)
             kafka.kill()
-            scenes.let_pass(AWAY_S)
+            await_seconds(AWAY_S)
             assert swarm.swarm.records() == []
             kafka.start()
             await_more(swarm)
             kafka.freeze()
-            scenes.let_pass(AWAY_S)
+            await_seconds(AWAY_S)
             kafka.thaw()
             await_more(swarm)
         assert swarm.unharmed(pids).duplicates == []
@@ -63,7 +63,7 @@ def test_outage_longer_than_the_session_ends_no_node(own_kafka: OwnKafka) -> Non
             for _ in range(2):
                 await_more(swarm)
                 kafka.kill()
-                scenes.let_pass(5.0)  # and what Kafka takes to start
+                await_seconds(5.0)  # and what Kafka takes to start
                 kafka.start()
             await_more(swarm)
         swarm.unharmed(pids)

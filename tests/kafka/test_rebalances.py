@@ -18,18 +18,17 @@ import pytest
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing.lanes import COMMIT_WITHIN_S
+from tests.awaits import await_committed, await_seconds
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
     PROTOCOLS,
     Node,
     Seen,
-    await_committed,
     produce,
     settings,
     unique,
 )
-from tests.process.scenes import let_pass
 from tests.supervisord import ROOT
 
 OWN = PROTOCOLS["cooperative"]
@@ -61,7 +60,7 @@ def test_stop_during_a_rebalance_commits_what_was_done(
                 seen.await_count(20)
                 stop = threading.Thread(target=stopping.stop)
                 stop.start()
-                let_pass(1.0)  # it is to ask for its commit before that is possible
+                await_seconds(1.0)  # it asks for its commit before that is possible
                 os.kill(sleeping.pid, signal.SIGCONT)
                 stop.join()
                 await_committed(kafka, name, name, dict.fromkeys(mine, 10))

@@ -7,13 +7,13 @@ from confluent_kafka import Producer
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
     PROTOCOLS,
     Node,
     Seen,
-    await_committed,
     produce,
     settings,
     unique,

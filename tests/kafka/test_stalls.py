@@ -9,6 +9,7 @@ from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka.monitor import Watch
 from swarm_worker.reporting.progress import Snapshot
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import (
@@ -16,7 +17,6 @@ from tests.kafka.nodes import (
     Gate,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.awaits import await_reports
 from tests.process.swarms import Swarm
 from tests.supervisord import running_supervisord
 
@@ -95,7 +96,7 @@ def start_swarm() -> Iterator[Callable[..., Swarm]]:
 
         def start(*, nodes: int = 2, **options: Any) -> Swarm:
             swarm = stack.enter_context(running_swarm(nodes=nodes, **options))
-            swarm.wait_until_all_report(nodes)
+            await_reports(swarm, nodes)
             return swarm
 
         yield start

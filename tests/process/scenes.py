@@ -12,16 +12,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
-from tests.process.swarms import GROUP, LISTENER, Swarm
+from tests.process.swarms import GROUP, Swarm
 from tests.supervisord import ROOT, answers, running_supervisord, start_supervisord
 
 __all__ = ["ROOT"]
@@ -212,48 +210,6 @@ def stops(swarm: Swarm, node: int) -> int:
 def records_of(swarm: Swarm, node: int) -> list[dict[str, Any]]:
     """Give the records of one node's restarts."""
     return [r for r in swarm.records() if r["node"] == name_of(node)]
-
-
-def wait_for_reports(swarm: Swarm, nodes: int, *, within_s: float = 20.0) -> None:
-    """Wait until the present listener has heard from all nodes' present processes."""
-
-    def heard() -> bool:
-        try:
-            listener_pid = swarm.daemon.pid(LISTENER)
-            present = pids(swarm, nodes)
-        except (SupervisorFault, SupervisorUnreachable, KeyError):
-            return False  # in the middle of a reload or an update
-        status = swarm.status()
-        if status.get("listener", {}).get("pid") != listener_pid:
-            return False
-        told = {
-            node["pid"]
-            for node in status["nodes"]
-            if node["report"] and node["report"]["state"] in {"running", "quiet"}
-        }
-        return None not in present.values() and told >= set(present.values())
-
-    eventually(heard, within_s=within_s, describe=f"reports of {nodes} nodes")
-
-
-def wait_for_heard(swarm: Swarm, reports: int, *, within_s: float = 30.0) -> None:
-    """Wait until the listener has heard so many more reports: a measure of time."""
-    first = int(swarm.status()["listener"]["reports"])
-
-    def more() -> bool:
-        return int(swarm.status()["listener"]["reports"]) >= first + reports
-
-    eventually(more, within_s=within_s, describe=f"{reports} more reports")
-
-
-def let_pass(seconds: float) -> None:
-    """Let time pass where that is the subject: a freeze has to last."""
-    until_s = time.monotonic() + seconds
-    eventually(
-        lambda: time.monotonic() >= until_s,
-        within_s=seconds + 1,
-        describe=f"{seconds} s later",
-    )
 
 
 def supervisorctl(swarm: Swarm, *command: str) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.contract.daemons import recorded
-from tests.eventually import eventually
 from tests.supervisord import Supervisord
 
 LISTENER: Final = "swarm:listener"
@@ -45,15 +44,6 @@ class Swarm:
         path = self.daemon.folder / f"{GROUP}_{node:02d}.json"
         path.with_suffix(".new").write_text(json.dumps(told), "utf-8")
         path.with_suffix(".new").replace(path)
-        return pid
-
-    def restarted(self, node: int, *, than: int, within_s: float = 25.0) -> int:
-        """Wait for another pid of a node, and for the record of its restart."""
-        pid = self.daemon.new_pid(self.name(node), than=than, within_s=within_s)
-        eventually(
-            lambda: [r for r in self.records() if r["pid"] == than],
-            describe=f"a record of the restart of pid {than}",
-        )
         return pid
 
     def status(self) -> dict[str, Any]:
@@ -94,15 +84,6 @@ class Swarm:
     def events(self) -> list[object]:
         """Give what an independent listener saw."""
         return recorded(self.daemon)
-
-    def wait_until_all_report(self, nodes: int) -> None:
-        """Wait until the listener has heard from all nodes."""
-
-        def heard() -> bool:
-            told = self.status().get("nodes", [])
-            return sum(node["report"] is not None for node in told) == nodes
-
-        eventually(heard, within_s=20.0, describe=f"reports of {nodes} nodes")
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.awaits import await_said, await_state
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.lives import Lives
@@ -123,10 +124,10 @@ def test_a_configuration_that_cannot_work_stays_down_for_the_operator(
     swarm, lives = booting
     name = scenes.name_of(0, group="config")
 
-    swarm.daemon.wait_for(name, "EXITED")
+    await_state(swarm.daemon, name, "EXITED")
     assert swarm.daemon.rpc.process(name).exit_code == 78
     assert "no_such_app" in swarm.daemon.file("config_00.log")
     said = f"node_exited_for_good node={name}"
-    eventually(lambda: said in swarm.log, describe=said)
+    await_said(swarm, said)
     assert records(swarm, "config") == []
     assert len(lives.all(name)) == 1

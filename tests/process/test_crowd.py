@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_reports, await_restarted
 from tests.process import scenes
 from tests.process.swarms import Swarm
 
@@ -26,7 +27,7 @@ def few() -> Iterator[tuple[Swarm, dict[int, int | None]]]:
         program={"stopwaitsecs": "1"},
         limits={"shutdown_timeout": 1_000, "node_restart_timeout": 500},
     ) as swarm:
-        scenes.wait_for_reports(swarm, FEW)
+        await_reports(swarm, FEW)
         before = scenes.pids(swarm, FEW)
         for pid in before.values():
             assert pid is not None
@@ -45,7 +46,7 @@ def crowd(
         program={"environment": 'SCRIPTED_EVERY_S="0.1"'},
         limits={"node_report_timeout": 2_000},
     ) as swarm:
-        scenes.wait_for_reports(swarm, CROWD + 1, within_s=60)
+        await_reports(swarm, CROWD + 1, within_s=60)
         yield swarm, scenes.pids(swarm, CROWD + 1)
 
 
@@ -56,7 +57,7 @@ def test_a_stop_that_takes_long_keeps_nobody_from_being_heard(
     swarm, before = crowd
 
     pid = swarm.tell(CROWD, consume_age_ms=9_000, ignore_term=True)
-    swarm.restarted(CROWD, than=pid)
+    await_restarted(swarm, CROWD, than=pid)
 
     (record,) = swarm.records()
     assert record["pid"] == pid
@@ -90,8 +91,8 @@ def test_of_nodes_frozen_all_at_once_a_quarter_is_down_at_a_time(
     swarm, before = few
 
     for node, pid in before.items():
-        swarm.restarted(node, than=pid or 0, within_s=60)
-    scenes.wait_for_reports(swarm, FEW)
+        await_restarted(swarm, node, than=pid or 0, within_s=60)
+    await_reports(swarm, FEW)
 
     assert down_at_once(swarm) == 2
     assert [r["status"] for r in swarm.records()] == [-1] * FEW

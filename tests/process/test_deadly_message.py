@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.eventually import eventually
+from tests.awaits import await_records
 from tests.process import scenes
 
 LIMITS = {
@@ -27,7 +27,7 @@ def test_a_message_that_kills_at_once_is_named_as_the_suspect() -> None:
         program={"directory": "{folder}"},
         prepare=lambda folder: scenes.write_script(folder, "w_00", fault="die"),
     ) as (swarm, lives):
-        records = eventually(swarm.records, within_s=60, describe="a record")
+        records = await_records(swarm, within_s=60)
 
         assert [record["cause"] for record in records] == ["exited"]
         assert records[0]["suspect"] == SUSPECT

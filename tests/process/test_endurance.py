@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_heard, await_no_restart, await_records, await_reports
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.swarms import Swarm
@@ -68,7 +69,7 @@ def test_many_restarts_leave_no_descriptor_and_no_memory_behind() -> None:
             "max_unavailable": NODES,
         },
     ) as swarm:
-        scenes.wait_for_reports(swarm, NODES)
+        await_reports(swarm, NODES)
         listener_pid = swarm.listener_pid()
         have_restarted(swarm, WARM_COUNT)
         warm = sizes(swarm)
@@ -97,14 +98,9 @@ def have_restarted(swarm: Swarm, count: int) -> None:
     for node in range(NODES):
         name = f"w_{node:02d}"
         scenes.write_script(swarm.daemon.folder, name, consume_age_ms=9_000)
-    eventually(
-        lambda: len(swarm.records()) >= count,
-        within_s=60 + 4 * count,
-        every_s=0.5,
-        describe=f"{count} restarts",
-    )
+    await_records(swarm, count, within_s=60 + 4 * count, every_s=0.5)
     for node in range(NODES):
         scenes.write_script(swarm.daemon.folder, f"w_{node:02d}")
-    eventually(lambda: not swarm.intents(), within_s=20, describe="no restart")
-    scenes.wait_for_reports(swarm, NODES)
-    scenes.wait_for_heard(swarm, 8 * NODES)
+    await_no_restart(swarm)
+    await_reports(swarm, NODES)
+    await_heard(swarm, 8 * NODES)

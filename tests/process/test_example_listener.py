@@ -9,6 +9,7 @@ from typing import TextIO
 
 import pytest
 
+from tests.awaits import await_restarted
 from tests.eventually import eventually
 from tests.process.swarms import Swarm
 from tests.supervisord import ROOT
@@ -91,7 +92,7 @@ def test_a_restart_is_mailed_with_its_reason(
     """One mail for one restart, from the published events alone."""
     swarm = start_swarm(nodes=1, **mailing(server.port))
     pid = swarm.tell(0, consume_age_ms=9_000, in_flight=["orders/1@7"])
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
     eventually(lambda: server.mails, describe="a mail")
     swarm.daemon.rpc.send_event("swarm.node.recovered", "{}")  # not asked for
     swarm.daemon.rpc.send_event("theirs", "no json")
@@ -112,7 +113,7 @@ def test_every_event_says_the_same_of_a_restart(
     on = "--on stopping,started,recovered"
     swarm = start_swarm(nodes=1, **mailing(server.port, on))
     pid = swarm.tell(0, consume_age_ms=9_000)
-    new_pid = swarm.restarted(0, than=pid)
+    new_pid = await_restarted(swarm, 0, than=pid)
     eventually(lambda: len(server.mails) == 3, describe="three mails")
 
     assert [f"pid: {pid}" in mail for mail in server.mails] == [True] * 3

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from swarm_event_listener.supervisord.process_exits import Exits
-from tests.eventually import eventually
+from tests.awaits import await_records
 from tests.process.scenes import scene
 from tests.process.slow_end import GONE_AFTER_S
 
@@ -58,11 +58,7 @@ def test_a_python_without_such_descriptors_awaits_none(
 def test_supervisord_is_told_of_an_end_that_it_would_find_out_later() -> None:
     """A node whose pipes close before it is gone costs no second of each restart."""
     with scene(nodes=1, command="{python} -m tests.process.slow_end") as swarm:
-        records = eventually(
-            lambda: swarm.records()[1:],
-            within_s=40.0,
-            describe=f"two restarts\n{swarm.log}",
-        )
+        records = await_records(swarm, 2, within_s=40.0)
 
-    for record in records:
+    for record in records[1:]:
         assert GONE_AFTER_S <= record["seconds"]["stop"] < GONE_AFTER_S + 0.5

@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_heard, await_new_pid, await_reports, await_restarted
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.lives import Lives
@@ -72,7 +73,7 @@ def faulted() -> Iterator[Faulted]:
         "limits": {"max_unavailable": len(ROLES), "memory_limit": 300},
     }
     with scenes.watched_scene(**options) as (swarm, lives):
-        scenes.wait_for_reports(swarm, len(ROLES), within_s=40)
+        await_reports(swarm, len(ROLES), within_s=40)
         pids = {role: swarm.pid(node) for node, role in enumerate(ROLES)}
         for node, role in enumerate(ROLES):
             if role == "slow_but_legal":
@@ -82,7 +83,7 @@ def faulted() -> Iterator[Faulted]:
         os.kill(pids["frozen"], signal.SIGSTOP)
         os.kill(pids["frozen_shortly"], signal.SIGSTOP)
         try:
-            scenes.wait_for_heard(swarm, 40)  # about 2.5 s of the nodes that report
+            await_heard(swarm, 40)  # about 2.5 s of the nodes that report
         finally:
             os.kill(pids["frozen_shortly"], signal.SIGCONT)
         yield Faulted(swarm, lives, pids)
@@ -95,7 +96,7 @@ def test_each_fault_is_found_by_its_rule_and_healed_once(
     """One record with the right status, a new process that works."""
     swarm, node = faulted.swarm, faulted.node(role)
 
-    swarm.restarted(node, than=faulted.pids[role], within_s=40)
+    await_restarted(swarm, node, than=faulted.pids[role], within_s=40)
     eventually(
         lambda: scenes.records_of(swarm, node)[0]["recovered_at"],
         within_s=20,
@@ -112,7 +113,7 @@ def test_a_frozen_node_is_killed_in_the_end(faulted: Faulted) -> None:
     """TERM stays pending in a frozen process, and a held GIL hears no handler."""
     for role in ("frozen", "hold_gil"):
         node = faulted.node(role)
-        faulted.swarm.restarted(node, than=faulted.pids[role], within_s=40)
+        await_restarted(faulted.swarm, node, than=faulted.pids[role], within_s=40)
 
         assert scenes.records_of(faulted.swarm, node)[0]["killed"] is True
 
@@ -125,7 +126,7 @@ def test_the_stacks_of_a_hung_node_are_in_its_log(faulted: Faulted) -> None:
         ("wedge_poll", "in submit"),
     ):
         node = faulted.node(role)
-        faulted.swarm.restarted(node, than=faulted.pids[role], within_s=40)
+        await_restarted(faulted.swarm, node, than=faulted.pids[role], within_s=40)
 
         assert culprit in faulted.log(role), role
 
@@ -133,7 +134,7 @@ def test_the_stacks_of_a_hung_node_are_in_its_log(faulted: Faulted) -> None:
 def test_a_long_batch_is_named_in_the_record(faulted: Faulted) -> None:
     """topic/partition@offset, and the rule of polling is not blamed."""
     node = faulted.node("sleep")
-    faulted.swarm.restarted(node, than=faulted.pids["sleep"], within_s=40)
+    await_restarted(faulted.swarm, node, than=faulted.pids["sleep"], within_s=40)
 
     (record,) = scenes.records_of(faulted.swarm, node)
     assert record["in_flight"][0].startswith("orders/0@")
@@ -147,8 +148,11 @@ def test_a_node_whose_poll_thread_died_does_not_pass_for_healthy(
 ) -> None:
     """It ends by itself, exit 1, and supervisord brings it back."""
     node = faulted.node("kill_poll")
-    faulted.swarm.daemon.new_pid(
-        scenes.name_of(node), than=faulted.pids["kill_poll"], within_s=30
+    await_new_pid(
+        faulted.swarm.daemon,
+        scenes.name_of(node),
+        than=faulted.pids["kill_poll"],
+        within_s=30,
     )
 
     assert "poll thread is dead" in faulted.log("kill_poll")
@@ -159,8 +163,11 @@ def test_a_node_that_exits_well_unasked_is_brought_back(faulted: Faulted) -> Non
     """Nobody asked it to end: os._exit(0) in a handler is a death like another."""
     node = faulted.node("exit_well")
 
-    faulted.swarm.daemon.new_pid(
-        scenes.name_of(node), than=faulted.pids["exit_well"], within_s=30
+    await_new_pid(
+        faulted.swarm.daemon,
+        scenes.name_of(node),
+        than=faulted.pids["exit_well"],
+        within_s=30,
     )
 
     assert scenes.records_of(faulted.swarm, node) == []
@@ -170,9 +177,9 @@ def test_what_is_legal_or_only_noisy_is_left_alone(faulted: Faulted) -> None:
     """Long after all faults are healed they run as the same processes, and report."""
     swarm = faulted.swarm
     for role in STATUS:
-        swarm.restarted(faulted.node(role), than=faulted.pids[role], within_s=40)
-    scenes.wait_for_heard(swarm, 12 * len(ROLES))  # 6 s: more than any limit
-    scenes.wait_for_reports(swarm, len(ROLES))
+        await_restarted(swarm, faulted.node(role), than=faulted.pids[role], within_s=40)
+    await_heard(swarm, 12 * len(ROLES))  # 6 s: more than any limit
+    await_reports(swarm, len(ROLES))
 
     assert {role: swarm.pid(faulted.node(role)) for role in LEFT_ALONE} == {
         role: faulted.pids[role] for role in LEFT_ALONE
@@ -192,7 +199,7 @@ def test_what_an_app_prints_neither_forges_nor_swallows_a_report(
         lambda: "XSUPERVISOR" in faulted.log("forge"),
         describe="what the app printed, in its log",
     )
-    scenes.wait_for_heard(swarm, 2 * len(ROLES))
+    await_heard(swarm, 2 * len(ROLES))
 
     assert swarm.status()["listener"]["bad_reports"] == 0
     (told,) = [n for n in swarm.status()["nodes"] if n["node"] == scenes.name_of(node)]

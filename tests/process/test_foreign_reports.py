@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarm_worker.shared.report import BEGIN, END
+from tests.awaits import await_reports, await_restarted
 from tests.eventually import eventually
 from tests.process import scenes
 
@@ -45,12 +46,12 @@ def test_odd_reports_and_those_of_other_programs_restart_nobody() -> None:
         ),
         prepare=lambda folder: scenes.write_script(folder, "other", **sick),
     ) as swarm:
-        scenes.wait_for_reports(swarm, last + 1)
+        await_reports(swarm, last + 1)
         before = scenes.pids(swarm, last + 1)
         scenes.write_script(swarm.daemon.folder, f"w_{last:02d}", **sick)
         for node, text in enumerate(ODD.values()):
             swarm.tell(node, raw=f"\n{BEGIN}{text:<300}{END}\n")
-        old = swarm.restarted(last, than=before[last] or 0)
+        old = await_restarted(swarm, last, than=before[last] or 0)
         eventually(
             lambda: swarm.status()["listener"]["bad_reports"] >= 4 * len(ODD),
             within_s=30,

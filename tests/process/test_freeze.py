@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_heard, await_reports, await_seconds
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.swarms import Swarm
@@ -115,15 +116,15 @@ def all_frozen() -> Iterator[dict[str, Frozen]]:
         )
         swarms[CLOCK] = Frozen(stack.enter_context(with_clock), ())
         for one in swarms.values():
-            scenes.wait_for_reports(one.swarm, NODES, within_s=40)
+            await_reports(one.swarm, NODES, within_s=40)
             one.swarm.tell(0, batch_s=3)
             one.look()
         for one in swarms.values():
             eventually(one.has_a_batch, within_s=10, describe="a batch in flight")
         freeze_and_thaw(swarms)
         for one in swarms.values():
-            scenes.wait_for_reports(one.swarm, NODES)
-        scenes.wait_for_heard(swarms[CLOCK].swarm, 10 * NODES)  # a while for all
+            await_reports(one.swarm, NODES)
+        await_heard(swarms[CLOCK].swarm, 10 * NODES)  # a while for all
         yield swarms
 
 
@@ -134,14 +135,14 @@ def freeze_and_thaw(swarms: dict[str, Frozen]) -> None:
         one.freeze()
     move_clock(clock, 3_600)
     try:
-        scenes.let_pass(FROZEN_S)
+        await_seconds(FROZEN_S)
     finally:
         move_clock(clock, -3_600)
         for index in range(3):
             for one in swarms.values():
                 one.thaw(index)
             if index < 2:
-                scenes.let_pass(APART_S)
+                await_seconds(APART_S)
 
 
 @pytest.mark.parametrize("name", [*ORDERS, CLOCK])
@@ -151,7 +152,7 @@ def test_nobody_is_restarted_for_a_freeze_or_a_jump_of_the_clock(
     """The same processes go on, whoever wakes first, and the listener hears them."""
     one = all_frozen[name]
 
-    scenes.wait_for_reports(one.swarm, NODES)
+    await_reports(one.swarm, NODES)
 
     assert scenes.pids(one.swarm, NODES) == one.pids
     assert one.swarm.records() == []

@@ -11,9 +11,16 @@ from typing import Any, Final
 import pytest
 
 from swarm_event_listener.supervisord.protocol import RemoteCommand
+from tests.awaits import (
+    await_gone,
+    await_new_pid,
+    await_records,
+    await_reports,
+    await_restarted,
+    await_state,
+)
 from tests.eventually import eventually
 from tests.process.swarms import LISTENER, Swarm
-from tests.supervisord import is_alive
 
 pytestmark = pytest.mark.process
 
@@ -41,7 +48,7 @@ def test_each_misbehaving_node_is_restarted_with_one_record(
     healthy = swarm.pid(4)
 
     pids = [swarm.tell(node, **script) for node, (script, *_) in enumerate(SICK)]
-    new_pids = [swarm.restarted(node, than=pid) for node, pid in enumerate(pids)]
+    new_pids = [await_restarted(swarm, node, than=pid) for node, pid in enumerate(pids)]
 
     records = {record["pid"]: record for record in swarm.records()}
     assert len(swarm.records()) == len(SICK)
@@ -68,11 +75,7 @@ def test_a_node_that_is_stopped_before_the_listener_hears_anything_comes_back(
     """
     swarm = start_swarm(nodes=1, toml="memory_limit = 1\nnode_restart_timeout = 2000")
 
-    records = eventually(
-        lambda: swarm.records() if len(swarm.records()) > 1 else None,
-        within_s=25,
-        describe="one restart for memory after the other",
-    )
+    records = await_records(swarm, 2, within_s=25)  # one after the other
 
     assert [record["status"] for record in records] == [3, 3]
     assert records[0]["pid"] != records[0]["new_pid"] == records[1]["pid"]
@@ -84,11 +87,11 @@ def test_a_listener_that_is_told_to_end_leaves_no_intent(
     """TERM: what is down is started at once, then it exits; only a crash resumes."""
     swarm = start_swarm(toml="node_restart_timeout = 60000")
     pid = swarm.tell(0, consume_age_ms=9_000)
-    swarm.daemon.wait_for(swarm.name(0), "STOPPED", within_s=15)
+    await_state(swarm.daemon, swarm.name(0), "STOPPED", within_s=15)
 
     old = swarm.listener_pid()
     swarm.daemon.rpc.signal(LISTENER, "TERM")
-    swarm.daemon.new_pid(LISTENER, than=old)
+    await_new_pid(swarm.daemon, LISTENER, than=old)
 
     assert swarm.pid(0) != pid
     assert swarm.intents() == {}
@@ -113,7 +116,7 @@ def test_two_listeners_of_one_journal_are_one_too_many(
 
     swarm.daemon.rpc.start("second:second")
 
-    swarm.daemon.wait_for("second:second", "EXITED")
+    await_state(swarm.daemon, "second:second", "EXITED")
 
     assert swarm.daemon.rpc.process("second:second").exit_code == 78
     assert "state_dir of its own" in swarm.daemon.file("second.log")
@@ -143,13 +146,11 @@ def test_a_listener_that_hears_nothing_starts_afresh(start_swarm: StartSwarm) ->
     try:
         with _channel_of(old).open("wb", buffering=0) as channel:
             channel.write(b"stray")
-        deaf.daemon.new_pid(LISTENER, than=old, within_s=45)
-        eventually(
-            lambda: not is_alive(old_frozen), within_s=40, describe="the listener ends"
-        )
+        await_new_pid(deaf.daemon, LISTENER, than=old, within_s=45)
+        await_gone(old_frozen, within_s=40)
     finally:
         os.kill(supervisord, signal.SIGCONT)
-    frozen.wait_until_all_report(2)
+    await_reports(frozen, 2)
 
     assert "listener_unheard" in deaf.log
     assert deaf.records() == []

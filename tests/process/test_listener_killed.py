@@ -15,6 +15,13 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import (
+    await_heard,
+    await_new_pid,
+    await_no_restart,
+    await_reports,
+    await_state,
+)
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.lives import Lives
@@ -49,7 +56,7 @@ class Struck:
     listeners_killed: int
 
 
-def wait_for_blows(proxy: Proxy, count: int) -> None:
+def await_blows(proxy: Proxy, count: int) -> None:
     """Wait until so many listeners were killed."""
     eventually(
         lambda: len(proxy.dealt) >= count,
@@ -73,19 +80,21 @@ def struck() -> Iterator[Struck]:
         prepare=prepare,
     ) as (swarm, lives):
         (proxy,) = proxies
-        scenes.wait_for_reports(swarm, NODES)
+        await_reports(swarm, NODES)
         swarm.daemon.rpc.stop(scenes.name_of(STOPPED))
-        swarm.daemon.wait_for(scenes.name_of(STOPPED), "STOPPED")
+        await_state(swarm.daemon, scenes.name_of(STOPPED), "STOPPED")
         old = {UNTOUCHED: swarm.pid(UNTOUCHED)}
         for node, (method, is_made) in enumerate(LAST_STEPS.values()):
             proxy.arm(Blow(method, scenes.name_of(node), is_made))
             old[node] = swarm.tell(node, consume_age_ms=9_000, ignore_term=node == 3)
             if method == "signalProcess":  # a successor does not ask for stacks again
-                wait_for_blows(proxy, node + 1)
-        wait_for_blows(proxy, len(STEPS))
+                await_blows(proxy, node + 1)
+        await_blows(proxy, len(STEPS))
         for node in range(len(STEPS)):
-            swarm.daemon.new_pid(scenes.name_of(node), than=old[node], within_s=40)
-        eventually(lambda: not swarm.intents(), within_s=20, describe="no intent left")
+            await_new_pid(
+                swarm.daemon, scenes.name_of(node), than=old[node], within_s=40
+            )
+        await_no_restart(swarm)
         yield Struck(swarm, lives, old, len(proxy.dealt))
         proxy.close()
 
@@ -129,12 +138,12 @@ def test_an_idle_listener_that_is_killed_is_back_and_restarts_nobody(
     record_count = len(swarm.records())
     for _ in range(3):
         old = swarm.kill_listener()
-        swarm.daemon.new_pid(LISTENER, than=old, within_s=5)
+        await_new_pid(swarm.daemon, LISTENER, than=old, within_s=5)
     eventually(
         lambda: swarm.status()["listener"]["pid"] == swarm.listener_pid(),
         describe="the status of the last listener",
     )
-    scenes.wait_for_heard(swarm, 16 * NODES)  # 4 s, the limit of silence
+    await_heard(swarm, 16 * NODES)  # 4 s, the limit of silence
 
     assert scenes.pids(swarm, NODES) == before
     assert len(swarm.records()) == record_count
@@ -146,7 +155,7 @@ def test_a_listener_killed_while_the_new_process_boots_keeps_one_record(
     """The restart is over for the node; its record is not lost and not doubled."""
     swarm = struck.swarm
     old = swarm.tell(LATER, consume_age_ms=9_000)
-    new = swarm.daemon.new_pid(scenes.name_of(LATER), than=old)
+    new = await_new_pid(swarm.daemon, scenes.name_of(LATER), than=old)
     os.kill(swarm.listener_pid(), signal.SIGKILL)
 
     eventually(
@@ -154,6 +163,6 @@ def test_a_listener_killed_while_the_new_process_boots_keeps_one_record(
         within_s=15,
         describe="the record of the restart",
     )
-    eventually(lambda: not swarm.intents(), within_s=15, describe="no intent left")
+    await_no_restart(swarm)
     assert [r["pid"] for r in scenes.records_of(swarm, LATER)] == [old]
     assert swarm.pid(LATER) == new

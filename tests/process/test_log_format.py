@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.awaits import await_restarted
 from tests.process.swarms import Swarm
 from tests.supervisord import ROOT
 
@@ -23,7 +24,7 @@ def test_every_line_of_the_listener_is_an_object_and_names_its_node(
     """A restart is understood from one line; what is about a node names it and pid."""
     swarm = start_swarm(nodes=1, toml='log_format = "json"')
     pid = swarm.tell(0, consume_age_ms=9_000)
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
 
     lines = [json.loads(line) for line in swarm.log.splitlines()]
     by_event = {line["event"]: line for line in lines}
@@ -43,7 +44,7 @@ def test_debug_tells_all_that_the_listener_hears_of_nodes(
     """Each report as it came, each state of a process."""
     swarm = start_swarm(nodes=1, toml=f'log_level = "{level}"\nlog_format = "json"')
     pid = swarm.tell(0, consume_age_ms=9_000)
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
 
     lines = [json.loads(line) for line in swarm.log.splitlines()]
     heard = [(line["event"], line["node"], line["pid"], line.get("state"))

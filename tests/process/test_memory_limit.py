@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
+from tests.awaits import await_records
 from tests.process import scenes
 
 LIMITS = {
@@ -33,12 +33,8 @@ def test_a_limit_below_the_boot_size_is_loud_and_costs_ever_fewer_restarts() -> 
         swarm,
         lives,
     ):
-        eventually(
-            lambda: len(swarm.records()) >= RESTARTS,
-            within_s=60,
-            describe=f"{RESTARTS} restarts",
-        )
-        records, log = swarm.records()[:RESTARTS], swarm.log
+        records = await_records(swarm, RESTARTS, within_s=60)[:RESTARTS]
+        log = swarm.log
 
         assert {record["status"] for record in records} == {3}
         loud = [line for line in log.splitlines() if SAID in line]

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.awaits import await_restarted
 from tests.eventually import eventually
 from tests.process.swarms import Swarm, free_port
 
@@ -63,7 +64,7 @@ def test_counters_outlive_a_node_under_a_crowd_of_half_open_connections(
             stack.enter_context(client).sendall(b"GET /metrics HT")
 
         swarm.tell(0, messages=41, consume_age_ms=9_000)
-        swarm.restarted(0, than=pid)
+        await_restarted(swarm, 0, than=pid)
 
         eventually(lambda: scrape(port)[RESTARTS] == 1, describe="the restart")
         after = eventually(
@@ -95,6 +96,6 @@ def test_a_port_in_use_does_not_end_supervision(
         port = other.getsockname()[1]
         swarm = start_swarm(nodes=1, toml=f'metrics = "127.0.0.1:{port}"')
         pid = swarm.tell(0, consume_age_ms=9_000)
-        swarm.restarted(0, than=pid)
+        await_restarted(swarm, 0, than=pid)
         assert swarm.log.count("ERROR metrics_not_served") == 1
     eventually(lambda: scrape(port), within_s=20, describe="metrics when it is free")

@@ -19,11 +19,11 @@ TERM = signal.SIGTERM
 def test_reports_go_on_whatever_is_done_to_stdout(tmp_path: Path, mood: str) -> None:
     """Prints, children and closed descriptors leave stdout to the reports."""
     with node(tmp_path, moods={"HANDLER": mood}) as it:
-        it.logged("handled=3")
-        seq = it.reported(State.RUNNING).seq
+        it.await_logged("handled=3")
+        seq = it.await_reported(State.RUNNING).seq
         eventually(lambda: it.reports[-1].seq > seq + 1, describe="more reports")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     assert {report.pid for report in it.reports} == {it.process.pid}
     assert len(it.stdout) >= FRAME_MIN_BYTES * len(it.reports)

@@ -15,6 +15,7 @@ from swarm_worker.kafka.poll_batches import DRAIN_MESSAGES
 from swarm_worker.node.main import COLLECT_AFTER
 from swarm_worker.processing.backpressure import CAPACITY_MESSAGES
 from swarm_worker.shared.report import State
+from tests.awaits import await_gone
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
 
@@ -24,10 +25,10 @@ TERM = signal.SIGTERM
 def test_a_node_tells_its_life(tmp_path: Path) -> None:
     """Booting before the app is imported, then running, then stopping; exit 0."""
     with node(tmp_path, "--node", "3", "--nodes", "4") as it:
-        it.reported(State.RUNNING)
-        it.logged("handled=3")
+        it.await_reported(State.RUNNING)
+        it.await_logged("handled=3")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     states = list(dict.fromkeys(report.state for report in it.reports))
     # The last may be missing: two reports were written in this second.
@@ -40,9 +41,9 @@ def test_a_node_tells_its_life(tmp_path: Path) -> None:
 def test_hooks_run_once_around_the_handlers(tmp_path: Path) -> None:
     """on_start before the first handler call, on_stop after the last."""
     with node(tmp_path) as it:
-        it.logged("handled=2")
+        it.await_logged("handled=2")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     order = [word for word in it.log.split() if word.startswith(("now=", "handled="))]
     assert order[:4] == ["now=IMPORT", "now=START", "now=HANDLER", "handled=0"]
@@ -62,7 +63,7 @@ def test_the_collector_leaves_waiting_messages_alone(
     """
     assert COLLECT_AFTER > CAPACITY_MESSAGES + DRAIN_MESSAGES
     with node(tmp_path, moods={"IMPORT": mood, "START": "tell_collector"}) as it:
-        it.logged(f"collects_after={after} frozen=True\n")
+        it.await_logged(f"collects_after={after} frozen=True\n")
 
 
 @pytest.mark.parametrize("number", [TERM, signal.SIGINT, signal.SIGQUIT])
@@ -71,11 +72,11 @@ def test_a_stop_that_comes_twice_is_one_stop(
 ) -> None:
     """The batch in flight ends first; exit 0."""
     with node(tmp_path) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(number)
         it.send(signal.SIGINT)
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     assert it.log.count("node_stopping") == 1
     assert it.log.count("node_stopped exit_code=0") == 1
@@ -96,23 +97,23 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
 ) -> None:
     """Boot, a boot that swallows everything, and work, also after a theft."""
     with node(tmp_path, moods=moods) as it:
-        it.logged(seen)
+        it.await_logged(seen)
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
 
 def test_on_stop_follows_an_on_start_that_was_cut_short(tmp_path: Path) -> None:
     """What was begun is ended; what was not begun is not."""
     with node(tmp_path, moods={"START": "hang"}) as it:
-        it.logged("now=START")
+        it.await_logged("now=START")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
     assert "now=STOP" in it.log
 
     with node(tmp_path, moods={"IMPORT": "hang"}) as it:
-        it.logged("now=IMPORT")
+        it.await_logged("now=IMPORT")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
     assert "now=STOP" not in it.log
 
 
@@ -122,9 +123,9 @@ def test_what_outlives_the_shutdown_is_left_with_its_stack(
 ) -> None:
     """Exit 2; the log shows where it hung, and with which batch."""
     with node(tmp_path, moods=moods) as it:
-        it.logged("now=HANDLER")
+        it.await_logged("now=HANDLER")
         it.send(TERM)
-        assert it.ended() == 2
+        assert it.await_end() == 2
 
     assert "shutdown_timeout_exceeded" in it.log
     assert "in hang" in it.log
@@ -137,9 +138,9 @@ def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
 ) -> None:
     """A timer in C ends it, with the stacks, before supervisord has to."""
     with node(tmp_path, moods={"STOP": "hold_gil"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(TERM)
-        assert it.ended() == 1
+        assert it.await_end() == 1
 
     assert "in hold_gil" in it.log
 
@@ -147,29 +148,29 @@ def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
 def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
     """No report can be made; TTIN still prints where it hangs."""
     with node(tmp_path, moods={"HANDLER": "hold_gil"}) as it:
-        it.logged("now=HANDLER")
+        it.await_logged("now=HANDLER")
         it.send(signal.SIGTTIN)
-        it.logged("in hold_gil")
+        it.await_logged("in hold_gil")
         assert it.process.poll() is None
 
 
 def test_ttin_shows_all_threads_and_changes_nothing(tmp_path: Path) -> None:
     """Also of a node that boots."""
     with node(tmp_path, moods={"IMPORT": "hang"}) as it:
-        it.logged("now=IMPORT")
+        it.await_logged("now=IMPORT")
         it.send(signal.SIGTTIN)
-        it.logged("in hang")
+        it.await_logged("in hang")
         assert it.process.poll() is None
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
 
 def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
     """TSTP, then polls without handler calls; CONT takes up work; TERM still stops."""
     with node(tmp_path) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(signal.SIGTSTP)
-        seq = it.reported(State.QUIET).seq
+        seq = it.await_reported(State.QUIET).seq
         later = eventually(
             lambda: next((r for r in it.reports if r.seq == seq + 3), None),
             describe="three more reports",
@@ -185,9 +186,9 @@ def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
             lambda: it.reports[-1].messages > later.messages, describe="more messages"
         )
         it.send(signal.SIGTSTP)
-        it.logged("node_resumed")
+        it.await_logged("node_resumed")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
 
 @pytest.mark.parametrize(
@@ -204,15 +205,15 @@ def test_a_node_that_is_told_to_leave_works_on_and_leaves_at_its_stop(
 ) -> None:
     """USR1 ends nothing by itself, and CONT takes it back."""
     with node(tmp_path) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         for number in signals:
             it.send(number)
             told = {signal.SIGUSR1: "node_retires", signal.SIGTSTP: "node_quiet"}
-            it.logged(told.get(number, ""))
+            it.await_logged(told.get(number, ""))
         seq = it.reports[-1].seq
         eventually(lambda: it.reports[-1].seq > seq + 1, describe="it reports on")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     assert f"standin_stops leave={leaves}" in it.log
 
@@ -220,23 +221,23 @@ def test_a_node_that_is_told_to_leave_works_on_and_leaves_at_its_stop(
 def test_a_node_may_be_told_to_leave_while_it_stops(tmp_path: Path) -> None:
     """As long as its handlers are at work."""
     with node(tmp_path, moods={"HANDLER": "hang"}) as it:
-        it.reported(State.RUNNING)
+        it.await_reported(State.RUNNING)
         it.send(TERM)
-        it.logged("standin_stops leave=False")
+        it.await_logged("standin_stops leave=False")
         it.send(signal.SIGUSR1)
-        it.logged("standin_stops leave=True")
-        it.ended()
+        it.await_logged("standin_stops leave=True")
+        it.await_end()
 
 
 def test_a_node_may_be_told_to_leave_while_it_boots(tmp_path: Path) -> None:
     """It is not ended by it, does not forget it, and says what a stop then means."""
     with node(tmp_path, moods={"IMPORT": "hang"}) as it:
-        it.logged("now=IMPORT")
+        it.await_logged("now=IMPORT")
         it.send(signal.SIGUSR1)
         seq = it.reports[-1].seq
         eventually(lambda: it.reports[-1].seq > seq, describe="it reports on")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     assert 'not_left reason="it stopped before it had joined' in it.log
 
@@ -253,9 +254,9 @@ def test_a_node_may_be_told_to_leave_before_it_can_listen(tmp_path: Path) -> Non
     (tmp_path / "swarm.toml").write_text(SETTINGS, encoding="utf-8")
     it = Bare(tmp_path, [sys.executable, "-c", code], SUPERVISED)
     try:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
         assert "standin_stops leave=True" in it.log
     finally:
         it.close()
@@ -264,7 +265,7 @@ def test_a_node_may_be_told_to_leave_before_it_can_listen(tmp_path: Path) -> Non
 def test_a_node_does_not_age_while_it_is_frozen(tmp_path: Path) -> None:
     """Stopped and continued, it must not be restarted for the time between."""
     with node(tmp_path, moods={"HANDLER": "hang"}) as it:
-        before = it.reported(State.RUNNING)
+        before = it.await_reported(State.RUNNING)
         it.send(signal.SIGSTOP)
         thaw_at_s = time.monotonic() + 4.0
         eventually(lambda: time.monotonic() > thaw_at_s, describe="4 s in the freezer")
@@ -302,7 +303,7 @@ def test_a_node_that_cannot_go_on_says_why(
 ) -> None:
     """Exit code and reason; a crash leaves its traceback."""
     with node(tmp_path, moods=moods) as it:
-        assert it.ended() == code
+        assert it.await_end() == code
     for text in told:
         assert text in it.log
 
@@ -312,9 +313,9 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
 ) -> None:
     """What it was to do was not done: that must not look like success."""
     with node(tmp_path, moods={"STOP": "fail"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(TERM)
-        assert it.ended() == 1
+        assert it.await_end() == 1
     assert "on_stop_failed" in it.log
     assert "node_stopped" in it.log
 
@@ -322,9 +323,9 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
 def test_threads_that_are_left_behind_do_not_keep_the_process(tmp_path: Path) -> None:
     """All is committed and stopped: exit 0, and their names."""
     with node(tmp_path, moods={"HANDLER": "stubborn_thread"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
     assert "threads_left_behind names=" in it.log
     assert "stubborn" in it.log
 
@@ -337,51 +338,51 @@ def test_a_second_process_of_a_slot_boots_and_then_gives_up(tmp_path: Path) -> N
             describe="one boots",
         )
         holder, late = (first, second) if "now=IMPORT" in first.log else (second, first)
-        assert late.ended(within_s=20.0) == 4
+        assert late.await_end(within_s=20.0) == 4
         assert f"held by pid {holder.process.pid}" in late.log
         assert {report.state for report in late.reports} == {State.BOOTING}
         holder.send(TERM)
-        assert holder.ended() == 0
+        assert holder.await_end() == 0
 
 
 def test_a_slot_is_held_although_its_directory_was_removed(tmp_path: Path) -> None:
     """The node takes it anew and works on; a second process is refused as ever."""
     with node(tmp_path) as first:
-        first.logged("handled=1")
+        first.await_logged("handled=1")
         shutil.rmtree(tmp_path / "run")
-        first.logged("slot_taken_again")
+        first.await_logged("slot_taken_again")
         with node(tmp_path) as second:
-            assert second.ended(within_s=20.0) == 4
+            assert second.await_end(within_s=20.0) == 4
             assert f"held by pid {first.process.pid}" in second.log
         first.send(TERM)
-        assert first.ended() == 0
+        assert first.await_end() == 0
 
 
 def test_a_node_whose_slot_another_has_taken_ends(tmp_path: Path) -> None:
     """Two live processes are never one node, whoever removed the file."""
     with node(tmp_path) as first:
-        first.logged("handled=1")
+        first.await_logged("handled=1")
         [slot] = (tmp_path / "run").glob("*.slot")
         slot.unlink()
         with slot.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            assert first.ended(within_s=20.0) == 4
+            assert first.await_end(within_s=20.0) == 4
     assert "node_failed exit_code=4" in first.log
 
 
 def test_a_forked_child_can_be_stopped_and_keeps_nothing(tmp_path: Path) -> None:
     """The slot is free and the report channel closed though a child lives on."""
     with node(tmp_path, moods={"HANDLER": "fork_child"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         child = int((tmp_path / "child").read_text())
         try:
             it.send(signal.SIGKILL)
             it.process.wait()
             with node(tmp_path) as successor:
-                successor.reported(State.RUNNING)
+                successor.await_reported(State.RUNNING)
         finally:
             os.kill(child, TERM)
-        eventually(lambda: not Path(f"/proc/{child}").exists(), describe="child ended")
+        await_gone(child)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
@@ -397,29 +398,20 @@ def test_a_node_dies_with_its_supervisor(tmp_path: Path, mood: str) -> None:
     environ = {**SUPERVISED, "MOOD_HANDLER": mood}
     it = Bare(tmp_path, [sys.executable, "-c", parent], environ)
     try:
-        it.logged("now=HANDLER")
+        it.await_logged("now=HANDLER")
         pid = int(it.log.split("child ")[1].split()[0])
     finally:
         it.close()
 
-    eventually(lambda: not alive(pid), within_s=5.0, describe="the node is gone")
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return False
-    return fields[0] != "Z"
+    await_gone(pid, within_s=5.0)
 
 
 def test_outside_supervisord_stdout_is_the_users(tmp_path: Path) -> None:
     """No reports; prints go where prints go."""
     with node(tmp_path, supervised=False, moods={"HANDLER": "forge"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
     assert "66" in it.stdout
     assert "poll_age_ms" not in it.stdout
 

@@ -180,9 +180,9 @@ def test_a_check_is_about_all_nodes_unless_one_is_named(tmp_path: Path) -> None:
 def test_a_check_can_be_interrupted(tmp_path: Path) -> None:
     """Its answer is not known then: not 0."""
     with node(tmp_path, "--check", supervised=False, moods={"IMPORT": "hang"}) as it:
-        it.logged("now=IMPORT")
+        it.await_logged("now=IMPORT")
         it.send(signal.SIGINT)
-        assert it.ended() == 1
+        assert it.await_end() == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

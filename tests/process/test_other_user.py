@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_heard, await_reports, await_restarted
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.lives import Lives
@@ -82,7 +83,7 @@ def swarm_of_another_user() -> Iterator[tuple[Swarm, Lives]]:
         },
         prepare=open_to_user,
     ) as (swarm, lives):
-        scenes.wait_for_reports(swarm, NODES)
+        await_reports(swarm, NODES)
         yield swarm, lives
 
 
@@ -108,7 +109,7 @@ def test_a_node_reaches_neither_socket_nor_state_and_reports_all_the_same(
         lambda: re.search(r"^knocked (.*)$", log(swarm, KNOCKING), re.MULTILINE),
         describe="what came of knocking",
     )
-    scenes.wait_for_heard(swarm, 4 * NODES)
+    await_heard(swarm, 4 * NODES)
 
     assert told[1].split() == [
         f"uid={pwd.getpwnam(USER).pw_uid}",
@@ -151,8 +152,8 @@ def test_a_hung_node_of_another_user_is_restarted(
     other = swarm.pid(KNOCKING)
     old = swarm.tell(HUNG, fault="sleep")
 
-    new = swarm.restarted(HUNG, than=old)
-    scenes.wait_for_reports(swarm, NODES)
+    new = await_restarted(swarm, HUNG, than=old)
+    await_reports(swarm, NODES)
 
     (record,) = scenes.records_of(swarm, HUNG)
     assert (record["pid"], record["status"]) == (old, 2)

@@ -29,11 +29,11 @@ def loop(folder: Path, script: str, *flags: str) -> Iterator[Bare]:
 def test_a_loop_reports_from_entry_to_the_end(tmp_path: Path) -> None:
     """Booting, running, stopping; the node id ends the process's name."""
     with loop(tmp_path, "plain_loop.py", "work") as it:
-        report = it.reported(State.RUNNING)
+        report = it.await_reported(State.RUNNING)
         it.send(signal.SIGTERM)
-        it.reported(State.STOPPING)
+        it.await_reported(State.STOPPING)
         it.send(signal.SIGTERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     assert it.reports[0].state is State.BOOTING
     assert (report.node, report.pid) == (3, it.process.pid)
@@ -64,14 +64,14 @@ def test_a_stuck_loop_tells_where(tmp_path: Path) -> None:
         assert old.poll_age_ms is not None
         assert old.poll_age_ms >= 900
         it.send(signal.SIGTTIN)
-        it.logged("plain_loop.py")
+        it.await_logged("plain_loop.py")
         assert it.process.poll() is None
 
 
 def test_an_error_in_the_loop_is_the_loops(tmp_path: Path) -> None:
     """It passes through; the process ends as it would without reports."""
     with loop(tmp_path, "plain_loop.py", "fail") as it:
-        assert it.ended() == 1
+        assert it.await_end() == 1
     assert "RuntimeError: fail" in it.log
 
 
@@ -98,9 +98,9 @@ def test_the_worked_example_consumes_and_reports(
     """The loop of the documentation, as it stands there."""
     bootstrap = broker(["apple", "pear"])
     with loop(tmp_path, "own_loop.py", bootstrap, "billing", "orders") as it:
-        it.logged("apple")
-        it.logged("pear")
-        assert it.reported(State.RUNNING).poll_age_ms is not None
+        it.await_logged("apple")
+        it.await_logged("pear")
+        assert it.await_reported(State.RUNNING).poll_age_ms is not None
         it.send(signal.SIGTERM)
-        assert it.ended(within_s=20.0) == 0
+        assert it.await_end(within_s=20.0) == 0
     assert "apple" not in it.stdout

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from swarm_event_listener.outlets.metrics.server import MetricsServer
+from tests.awaits import await_restarted
 from tests.eventually import eventually
 from tests.process import pictures
 from tests.process.browser import ENTER, SHIFT, SPACE, TAB, Browser, browsing
@@ -297,7 +298,7 @@ def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
     swarm = start_swarm(nodes=2, toml=f'metrics = "127.0.0.1:{port}"')
     evil = "<img src=x onerror=document.title='evil'>"
     pid = swarm.tell(0, stalled_ms=9_000, stalled=[f"{evil}/1"])
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
 
     url = f"http://127.0.0.1:{port}/"
     chromium.open(url)

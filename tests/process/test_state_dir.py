@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_new_pid, await_said, await_state
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.swarms import LISTENER, Swarm
@@ -107,20 +108,17 @@ def damaged(damage: Callable[[Path], None]) -> Iterator[Swarm]:
         )
 
 
-def wait_for_start(swarm: Swarm) -> None:
+def await_start(swarm: Swarm) -> None:
     """Wait for the listener and the nodes; there may be no status to read."""
-    eventually(lambda: "listener_started" in swarm.log, describe="the listener")
+    await_said(swarm, "listener_started")
     for node in (SICK, WELL):
-        swarm.daemon.wait_for(scenes.name_of(node), "RUNNING")
+        await_state(swarm.daemon, scenes.name_of(node), "RUNNING")
 
 
-def healed(swarm: Swarm, *, than: int) -> None:
+def await_healed(swarm: Swarm, *, than: int) -> None:
     """Wait until the sick node is another process and works."""
-    swarm.daemon.new_pid(scenes.name_of(SICK), than=than)
-    eventually(
-        lambda: f"node_restarted node={scenes.name_of(SICK)} pid={than}" in swarm.log,
-        describe="the line of a restart that was finished",
-    )
+    await_new_pid(swarm.daemon, scenes.name_of(SICK), than=than)
+    await_said(swarm, f"node_restarted node={scenes.name_of(SICK)} pid={than}")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +127,7 @@ def swarms() -> Iterator[dict[str, tuple[Swarm, int]]]:
     with ExitStack() as stack:
         started = {d.__name__: stack.enter_context(damaged(d)) for d in READABLE}
         for swarm in started.values():
-            wait_for_start(swarm)
+            await_start(swarm)
         wells = {name: swarm.pid(WELL) for name, swarm in started.items()}
         yield {name: (swarm, wells[name]) for name, swarm in started.items()}
 
@@ -141,7 +139,7 @@ def test_a_damaged_journal_is_put_aside_with_one_line(
     """A sick node is restarted, nobody else is; what was there is not lost."""
     swarm, well = swarms[damage]
 
-    healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
+    await_healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
 
     assert swarm.pid(WELL) == well
     if damage == "symlink":
@@ -157,8 +155,8 @@ def test_a_state_dir_that_somebody_removes_comes_back(tmp_path: Path) -> None:
     """While nothing else happens, with one line; the journal is as it was."""
     state_dir = tmp_path / "run"
     with scenes.scene(limits={"state_dir": str(state_dir)}) as swarm:
-        wait_for_start(swarm)
-        healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
+        await_start(swarm)
+        await_healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
         history = (state_dir / "journal.json").read_text().splitlines()[1:]
         shutil.rmtree(state_dir)
         for name in ("journal.json", "journal.lock", "status.json"):
@@ -176,20 +174,15 @@ def test_where_nothing_can_be_written_nodes_are_restarted_by_term(
 ) -> None:
     """supervisord itself brings them back, also when the listener dies meanwhile."""
     with damaged(damage) as swarm:
-        wait_for_start(swarm)
+        await_start(swarm)
         well = swarm.pid(WELL)
 
-        healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
+        await_healed(swarm, than=swarm.tell(SICK, consume_age_ms=9_000))
         pid = swarm.tell(SICK, consume_age_ms=9_000, ignore_term=True)
-        eventually(
-            lambda: (
-                f"intent_not_durable node={scenes.name_of(SICK)} pid={pid}" in swarm.log
-            ),
-            describe="the second restart",
-        )
+        await_said(swarm, f"intent_not_durable node={scenes.name_of(SICK)} pid={pid}")
         old = swarm.kill_listener()
-        swarm.daemon.new_pid(LISTENER, than=old)
-        swarm.daemon.new_pid(scenes.name_of(SICK), than=pid)
+        await_new_pid(swarm.daemon, LISTENER, than=old)
+        await_new_pid(swarm.daemon, scenes.name_of(SICK), than=pid)
 
         assert scenes.stops(swarm, SICK) == 0  # TERM, and KILL, by signal
         assert swarm.pid(WELL) == well

@@ -20,6 +20,7 @@ from typing import Any, Final
 import pytest
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault
+from tests.awaits import await_new_pid, await_reports, await_restarted, await_state
 from tests.eventually import eventually
 from tests.process.conftest import running_swarm
 from tests.process.swarms import LISTENER, Swarm
@@ -110,7 +111,7 @@ def healths(swarm: Swarm) -> dict[str, str]:
     return {node["node"]: node["health"] for node in nodes}
 
 
-def becomes(swarm: Swarm, node: str, *health: str) -> None:
+def await_health(swarm: Swarm, node: str, *health: str) -> None:
     """Wait until a node has one of these healths."""
     eventually(
         lambda: healths(swarm)[node] in health or None,
@@ -123,7 +124,7 @@ def test_status_tells_how_all_are(swarm: Swarm) -> None:
     """0 when all are healthy; 3 with a node that an operator stopped, told as that."""
     well = swarmctl(swarm, "status")
     swarm.daemon.rpc.stop("w:w_00")
-    swarm.daemon.wait_for("w:w_00", "STOPPED")
+    await_state(swarm.daemon, "w:w_00", "STOPPED")
     stopped = swarmctl(swarm, "status", "w")
 
     assert well.status == 0
@@ -138,7 +139,7 @@ def test_status_tells_how_all_are(swarm: Swarm) -> None:
 def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
     """The listener is stopped: what it said last is no longer believed."""
     swarm.daemon.rpc.stop(LISTENER)
-    swarm.daemon.wait_for(LISTENER, "STOPPED")
+    await_state(swarm.daemon, LISTENER, "STOPPED")
 
     told = swarmctl(swarm, "status")
     held = swarmctl(swarm, "hold", "w:w_00")
@@ -171,12 +172,12 @@ def test_quiet_and_resume(swarm: Swarm) -> None:
     """One node is quiet and says so; the other works on."""
     pid = swarm.pid(0)
     quiet = swarmctl(swarm, "quiet", "w:w_00")
-    becomes(swarm, "w:w_00", "quiet")
+    await_health(swarm, "w:w_00", "quiet")
 
     assert (quiet.status, quiet.text) == (0, "w:w_00: told to be quiet\n")
     assert healths(swarm)["w:w_01"] == "healthy"
     assert swarmctl(swarm, "resume", "w:*").status == 0
-    becomes(swarm, "w:w_00", "healthy")
+    await_health(swarm, "w:w_00", "healthy")
     assert swarm.pid(0) == pid
 
 
@@ -213,8 +214,8 @@ def test_hold_survives_the_listener(start_swarm: StartSwarm) -> None:
     assert swarmctl(swarm, "hold", "w:w_00").text == "w:w_00: held\n"
     pid = swarm.tell(0, poll_age_ms=9_000)
     old = swarm.kill_listener()
-    swarm.daemon.new_pid(LISTENER, than=old)
-    becomes(swarm, "w:w_00", "held")
+    await_new_pid(swarm.daemon, LISTENER, than=old)
+    await_health(swarm, "w:w_00", "held")
 
     def is_judged() -> bool:
         return "polling_ttl" in swarmctl(swarm, "status").text
@@ -222,14 +223,14 @@ def test_hold_survives_the_listener(start_swarm: StartSwarm) -> None:
     eventually(is_judged, within_s=20.0, describe="the broken rule in the status")
     assert swarm.pid(0) == pid
     assert swarmctl(swarm, "release", "w:w_00").status == 0
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
 
 
 def test_why_tells_a_restart_with_its_stacks(start_swarm: StartSwarm) -> None:
     """From the rule to the recovery; the history has it, too."""
     swarm = start_swarm(replace=(ADDED,))
     pid = swarm.tell(0, consume_age_ms=9_000, in_flight=["orders/3@7"])
-    new_pid = swarm.restarted(0, than=pid)
+    new_pid = await_restarted(swarm, 0, than=pid)
 
     story = swarmctl(swarm, "why", "w:w_00")
     history = swarmctl(swarm, "history", "--since", "1h")
@@ -270,7 +271,7 @@ def test_retire_leaves_the_group_and_stops(swarm: Swarm) -> None:
     assert (answer.status, answer.text) == (0, "w:w_00: retired\n")
     assert swarm.daemon.file("w_00.left") == "left"
     assert swarm.daemon.state("w:w_00") == "STOPPED"
-    becomes(swarm, "w:w_00", "stopped by operator")
+    await_health(swarm, "w:w_00", "stopped by operator")
     assert swarm.records() == records
 
 
@@ -321,7 +322,7 @@ class Terminal:
         """Type a line, or a key."""
         os.write(self.descriptor, line.encode())
 
-    def wait_for(self, pattern: str) -> str:
+    def await_shown(self, pattern: str) -> str:
         """Wait until something is shown; give it, and forget it."""
 
         def found() -> re.Match[str] | None:
@@ -363,21 +364,21 @@ def terminal(swarm: Swarm, *words: str) -> Iterator[Terminal]:
 def test_the_shell_has_it_and_survives_mistakes(swarm: Swarm) -> None:
     """Command, help and errors in one shell, which goes on."""
     with terminal(swarm) as shell:
-        shell.wait_for("supervisor> ")
+        shell.await_shown("supervisor> ")
         shell.type("swarm nonsense\n")
-        shell.wait_for("no command 'nonsense'")
+        shell.await_shown("no command 'nonsense'")
         shell.type("swarm status --help\n")
-        shell.wait_for("usage: swarm status")
+        shell.await_shown("usage: swarm status")
         shell.type("help swarm\n")
-        told = shell.wait_for("NAME is a group, group:")
+        told = shell.await_shown("NAME is a group, group:")
         assert "No help on" not in told
         shell.type("help status\n")
-        shell.wait_for("Get status for a single process")
-        assert "No help on" not in shell.wait_for("supervisor> ")
+        shell.await_shown("Get status for a single process")
+        assert "No help on" not in shell.await_shown("supervisor> ")
         shell.type("swarm status\n")
-        shell.wait_for("w_01 +RUNNING +healthy")
+        shell.await_shown("w_01 +RUNNING +healthy")
         shell.type("status w:w_00\n")
-        shell.wait_for("w:w_00 +RUNNING")
+        shell.await_shown("w:w_00 +RUNNING")
 
 
 @pytest.mark.parametrize(
@@ -396,22 +397,22 @@ def test_each_command_works_in_a_terminal(
 ) -> None:
     """What it says is on the screen, and the shell goes on."""
     with terminal(swarm) as shell:
-        shell.wait_for("supervisor> ")
+        shell.await_shown("supervisor> ")
         for line, shown in dialogue.items():
             shell.type(f"{line}\n")
-            shell.wait_for(shown)
-            shell.wait_for("supervisor> ")
+            shell.await_shown(shown)
+            shell.await_shown("supervisor> ")
 
 
 def test_top_is_live_until_ctrl_c(swarm: Swarm) -> None:
     """It redraws; Ctrl-C gives the shell back."""
     with terminal(swarm) as shell:
-        shell.wait_for("supervisor> ")
+        shell.await_shown("supervisor> ")
         shell.type("swarm top\n")
-        shell.wait_for("Ctrl-C ends it")
-        shell.wait_for("Ctrl-C ends it")
+        shell.await_shown("Ctrl-C ends it")
+        shell.await_shown("Ctrl-C ends it")
         os.kill(shell.pid, signal.SIGINT)  # what Ctrl-C becomes
-        shell.wait_for("supervisor> ")
+        shell.await_shown("supervisor> ")
 
 
 @pytest.mark.timeout(120)
@@ -422,12 +423,12 @@ def test_ctrl_c_ends_a_roll_between_nodes(start_swarm: StartSwarm) -> None:
     pids = [swarm.pid(0), swarm.pid(1)]
 
     with terminal(swarm) as shell:
-        shell.wait_for("supervisor> ")
+        shell.await_shown("supervisor> ")
         shell.type("swarm roll w --timeout 30\n")
-        shell.wait_for("w:w_00: its turn")
+        shell.await_shown("w:w_00: its turn")
         os.kill(shell.pid, signal.SIGINT)
-        shell.wait_for("the listener is told: no further node")
-        told = shell.wait_for("supervisor> ")
+        shell.await_shown("the listener is told: no further node")
+        told = shell.await_shown("supervisor> ")
 
     assert "w: roll ended early; 1 restarted, 1 left as they were" in told
     assert "left as they were: w_01" in told
@@ -443,11 +444,11 @@ def test_a_roll_is_seen_and_cancelled_from_elsewhere(start_swarm: StartSwarm) ->
     pids = [swarm.pid(0), swarm.pid(1)]
 
     with terminal(swarm, "swarm", "roll", "w") as first:
-        first.wait_for("w:w_00: its turn")
+        first.await_shown("w:w_00: its turn")
         seen = swarmctl(swarm, "status")
         second = swarmctl(swarm, "roll", "w", "--timeout", "5")
         cancelled = swarmctl(swarm, "roll", "w", "--cancel")
-        first.wait_for("w: roll ended early; 1 restarted, 1 left as they were")
+        first.await_shown("w: roll ended early; 1 restarted, 1 left as they were")
 
     assert "w: a roll is under way: 0 of 2 done; turn of w_00 (" in seen.text
     assert second.status == 1
@@ -472,11 +473,11 @@ def test_an_update_of_the_group_ends_its_roll(
     text = conf.read_text("utf-8")
 
     with terminal(swarm, "swarm", "roll", "w") as shell:
-        shell.wait_for("w:w_00: its turn")
+        shell.await_shown("w:w_00: its turn")
         conf.write_text(text.replace("numprocs = 2", f"numprocs = {nodes}"), "utf-8")
         subprocess.run(command(swarm, "update"), check=True, timeout=50, env=environ())
-        shell.wait_for("supervisord removed the group, as supervisorctl update does")
-    swarm.wait_until_all_report(nodes)
+        shell.await_shown("supervisord removed the group, as supervisorctl update does")
+    await_reports(swarm, nodes)
     pids = [swarm.pid(node) for node in range(nodes)]
 
     assert all(roll["is_over"] for roll in swarm.status()["rolls"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.awaits import await_heard, await_reports
 from tests.eventually import eventually
 from tests.process import scenes
 from tests.process.swarms import LISTENER
@@ -21,7 +22,7 @@ def test_no_node_outlives_a_killed_supervisord_nor_meets_its_successor() -> None
     restart that was under way with the first one is void.
     """
     with scenes.watched_scene(nodes=NODES, command=scenes.NODE) as (swarm, lives):
-        scenes.wait_for_reports(swarm, NODES, within_s=30)
+        await_reports(swarm, NODES, within_s=30)
         swarm.tell(BUSY, batch_s=4)
         swarm.tell(HUNG, fault="hold_gil")
         eventually(
@@ -46,8 +47,8 @@ def test_no_node_outlives_a_killed_supervisord_nor_meets_its_successor() -> None
             within_s=5,
             describe="the end of all former nodes",
         )
-        scenes.wait_for_reports(swarm, NODES, within_s=30)
-        scenes.wait_for_heard(swarm, 6 * NODES)
+        await_reports(swarm, NODES, within_s=30)
+        await_heard(swarm, 6 * NODES)
 
         assert lives.overlaps == []
         assert "intents_void" in swarm.log
@@ -60,10 +61,10 @@ def test_no_node_outlives_a_killed_supervisord_nor_meets_its_successor() -> None
 def test_told_to_end_supervisord_ends_all_nodes_and_none_comes_back() -> None:
     """Handlers finish their batch; the listener begins nothing, whatever it sees."""
     with scenes.watched_scene(nodes=NODES, command=scenes.NODE) as (swarm, lives):
-        scenes.wait_for_reports(swarm, NODES, within_s=30)
+        await_reports(swarm, NODES, within_s=30)
         swarm.tell(BUSY, batch_s=2)
         swarm.tell(HUNG, fault="sleep")
-        scenes.wait_for_heard(swarm, 4 * NODES)
+        await_heard(swarm, 4 * NODES)
 
         swarm.daemon.process.terminate()
         eventually(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.awaits import await_state
 from tests.eventually import eventually
 from tests.process.swarms import LISTENER, Swarm
 from tests.supervisord import ROOT
@@ -94,11 +95,11 @@ def test_an_operators_stop_of_the_listener_leaves_the_nodes_alone(
     swarm.kill_listener()
     hear_until(systemd, f"WATCHDOG_USEC={WATCHDOG_S * 1_000_000}")
 
-    swarm.daemon.wait_for(LISTENER, "RUNNING")
+    await_state(swarm.daemon, LISTENER, "RUNNING")
     swarm.daemon.rpc.stop(LISTENER)
     hear_until(systemd, "WATCHDOG_USEC=0")
 
-    swarm.daemon.wait_for(LISTENER, "STOPPED")
+    await_state(swarm.daemon, LISTENER, "STOPPED")
     swarm.daemon.rpc.start(LISTENER)
     hear_until(systemd, f"WATCHDOG_USEC={WATCHDOG_S * 1_000_000}")
 
