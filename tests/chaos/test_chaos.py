@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tests.apps.processed import Life as Worker
-from tests.faults.book import Process
+from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.faults.node_faults import STEPS
 from tests.faults.run import Length, run
 from tests.faults.scenarios import CHAOS, SOAKS
-from tests.faults.schedule import Fault, draw
+from tests.faults.schedule import Fault
 from tests.faults.stage import Scenario
 from tests.faults.verdict import Evidence, complaints
 from tests.ledger import Committed, Produced, judge
@@ -40,20 +40,13 @@ def test_a_hundred_faults_leave_each_node_running_once_and_each_restart_explaine
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     outcome = run(CHAOS, seed=seed, length=Length(faults=FAULTS))
 
-    assert outcome.done.total() > FAULTS // 2
+    assert outcome.evidence.book.done.total() > FAULTS // 2
     assert outcome.evidence.records
 
 
 def drawn(scenario: Scenario, seed: int) -> list[Fault]:
     """Return a thousand faults of a seed."""
-    faults = draw(
-        seed,
-        scenario.weights,
-        nodes=scenario.nodes,
-        pause_s=scenario.pause_s,
-        lasts_s=scenario.lasts_s,
-    )
-    return list(islice(faults, 1_000))
+    return list(islice(scenario.faults(seed), 1_000))
 
 
 @pytest.mark.parametrize("scenario", [CHAOS, SOAKS["classic"]])
@@ -87,14 +80,19 @@ def record(pid: int, *, status: int = 2, cause: str = "rule") -> dict[str, Any]:
     }
 
 
+def book(**changed: Any) -> Book:
+    """Return the book of one process that fell ill, but for what is given."""
+    return Book(**{"explained": {ONE: {2}}, **changed})
+
+
 def good() -> Evidence:
-    """Give the evidence of one restart in which all is well."""
+    """Return the evidence of one restart in which all is well."""
     return Evidence(
+        book=book(),
         lives={SLOT: [life(1, seen_at_s=0, gone_at_s=5), life(2, seen_at_s=6)]},
         overlaps=[],
         records=[record(1)],
         stopped={ONE},
-        explained={ONE: {2}},
         listener_log="listener_started",
     )
 
@@ -115,23 +113,27 @@ BAD: dict[str, dict[str, Any]] = {
         "overlaps": [(life(1, seen_at_s=0), life(2, seen_at_s=0))],
     },
     "2 records of one process": {"records": [record(1), record(1)]},
+    "it ended by itself": {"book": book(explained={}), "records": [], "stopped": set()},
     "a stop without a record": {"records": []},
     "a record without a stop": {"stopped": set()},
     "restarted without a cause": {"records": [record(1, status=-1)]},
     "of a process that was not restarted": {
         "records": [record(1), record(2)],
         "stopped": {ONE, Process(SLOT, 2)},
-        "explained": {ONE: {2}, Process(SLOT, 2): {2}},
+        "book": book(explained={ONE: {2}, Process(SLOT, 2): {2}}),
     },
-    "although an operator had stopped it": {"operator_downs": [(SLOT, 5.5, None)]},
-    "although an operator holds it": {"holds": [(SLOT, 4.5, None)]},
+    "although an operator had stopped it": {"book": book(stopped_at_s={SLOT: 5.5})},
+    "although an operator holds it": {"book": book(held_at_s={SLOT: 4.5})},
     "1 restarts in 0 rolls": {"records": [record(1, cause="roll")]},
     "2 listeners, but only 0": {
         "listener_log": "listener_started\nlistener_started",
     },
     "the listener said Traceback": {"listener_log": "Traceback"},
     "lost: 1": {"ledger": judge([PRODUCED], [])},
-    "committed went back: 1": {"ledger": WENT_BACK, "outages": [(4.1, 9.0), (0, 1)]},
+    "committed went back: 1": {
+        "ledger": WENT_BACK,
+        "book": book(outages=[(4.1, 9.0), (0, 1)]),
+    },
     "beyond the bound": {"charges": [replace(CHARGE, excess="because")]},
 }
 
@@ -139,12 +141,12 @@ BAD: dict[str, dict[str, Any]] = {
 def test_good_evidence_has_nothing_to_complain_of() -> None:
     """An operator's own start and an excused stop are in order, too."""
     assert complaints(good()) == []
+    told = book(excused={ONE}, stopped_at_s={SLOT: 5.5}, held_at_s={SLOT: 0.5})
+    told.is_up(SLOT, from_s=5.9)
     by_operator = replace(
         good(),
+        book=told,
         records=[],
-        excused={ONE},
-        operator_downs=[(SLOT, 5.5, 5.9)],
-        holds=[(SLOT, 0.5, None), (SLOT, 5.5, None)],
         listener_ends=1,
         listener_log="listener_started listener_started",
     )
@@ -153,10 +155,9 @@ def test_good_evidence_has_nothing_to_complain_of() -> None:
 
 def test_good_ledgers_have_nothing_to_complain_of() -> None:
     """Offsets may go back for a moment after an outage, and repeats have a bound."""
-    with_ledger = replace(
-        good(), ledger=WENT_BACK, outages=[(1.0, 2.5)], charges=[CHARGE]
-    )
-    assert complaints(with_ledger) == []
+    away = book(outages=[(1.0, 2.5)])
+    told = replace(good(), book=away, ledger=WENT_BACK, charges=[CHARGE])
+    assert complaints(told) == []
 
 
 @pytest.mark.parametrize("words", BAD)

@@ -56,7 +56,7 @@ class Daemon(Protocol):
         """Give the states of a process as the events told them, with their pids."""
         ...
 
-    def settle(self, fact: Callable[[], bool], describe: str) -> None:
+    def await_fact(self, fact: Callable[[], bool], describe: str) -> None:
         """Let time pass until something is so."""
         ...
 
@@ -93,7 +93,7 @@ class Simulated:
         """See `Daemon`."""
         return [(e.state, e.pid) for e in self._events if e.name == name]
 
-    def settle(self, fact: Callable[[], bool], describe: str) -> None:
+    def await_fact(self, fact: Callable[[], bool], describe: str) -> None:
         """See `Daemon`."""
         for _ in range(60):
             if fact():
@@ -136,7 +136,7 @@ class Real:
         wall = WallClock(lambda: 0.0)
         self._actions = Actions(daemon.rpc, Journal(state_dir), wall=wall)
         for name in (NODE, STUBBORN):
-            self.settle(lambda name=name: self._has_begun(name), f"{name} runs")  # type: ignore[misc]
+            self.await_fact(lambda name=name: self._has_begun(name), f"{name} runs")  # type: ignore[misc]
 
     def _has_begun(self, name: str) -> bool:
         return (ProcessState.RUNNING, self.processes()[name].pid) in self.moments(name)
@@ -165,7 +165,7 @@ class Real:
             if isinstance(event, StateChanged) and event.name == name
         ]
 
-    def settle(self, fact: Callable[[], bool], describe: str) -> None:
+    def await_fact(self, fact: Callable[[], bool], describe: str) -> None:
         """See `Daemon`."""
         eventually(fact, within_s=15.0, describe=describe)
 

@@ -48,7 +48,7 @@ def test_a_stop_is_answered_at_once_and_told_step_by_step(daemon: Daemon) -> Non
 
     assert outcome(daemon.do(Stop(name=NODE, pid=pid))) == DONE
 
-    daemon.settle(lambda: is_in(daemon, NODE, P.STOPPED), "node_0 STOPPED")
+    daemon.await_fact(lambda: is_in(daemon, NODE, P.STOPPED), "node_0 STOPPED")
     assert daemon.moments(NODE)[before:] == [(P.STOPPING, pid), (P.STOPPED, pid)]
     assert daemon.processes()[NODE].pid is None
 
@@ -57,12 +57,12 @@ def test_what_was_stopped_stays_so_until_it_is_started(daemon: Daemon) -> None:
     """A start of a stopped process gives it a new pid; STARTING carries none."""
     pid = pid_of(daemon, NODE)
     daemon.do(Stop(name=NODE, pid=pid))
-    daemon.settle(lambda: is_in(daemon, NODE, P.STOPPED), "node_0 STOPPED")
+    daemon.await_fact(lambda: is_in(daemon, NODE, P.STOPPED), "node_0 STOPPED")
     before = len(daemon.moments(NODE))
 
     assert outcome(daemon.do(Start(name=NODE))) == DONE
 
-    daemon.settle(lambda: is_in(daemon, NODE, P.RUNNING), "node_0 RUNNING")
+    daemon.await_fact(lambda: is_in(daemon, NODE, P.RUNNING), "node_0 RUNNING")
     new_pid = pid_of(daemon, NODE)
     assert new_pid != pid
     assert daemon.moments(NODE)[before:] == [(P.STARTING, None), (P.RUNNING, new_pid)]
@@ -87,7 +87,7 @@ def test_a_start_while_stopping_is_answered_well_and_starts_nothing(
 
     assert outcome(daemon.do(Start(name=STUBBORN))) == DONE
 
-    daemon.settle(lambda: is_in(daemon, STUBBORN, P.STOPPED), "node_1 STOPPED")
+    daemon.await_fact(lambda: is_in(daemon, STUBBORN, P.STOPPED), "node_1 STOPPED")
     assert daemon.processes()[STUBBORN].pid is None
 
 
@@ -107,7 +107,7 @@ def test_what_ignores_term_is_killed_by_supervisord(daemon: Daemon) -> None:
 
     daemon.do(Stop(name=STUBBORN, pid=pid))
 
-    daemon.settle(lambda: is_in(daemon, STUBBORN, P.STOPPED), "node_1 STOPPED")
+    daemon.await_fact(lambda: is_in(daemon, STUBBORN, P.STOPPED), "node_1 STOPPED")
     assert daemon.moments(STUBBORN)[-2:] == [(P.STOPPING, pid), (P.STOPPED, pid)]
 
 
@@ -118,7 +118,7 @@ def test_a_death_is_told_and_the_process_brought_back(daemon: Daemon) -> None:
 
     daemon.kill(NODE)
 
-    daemon.settle(
+    daemon.await_fact(
         lambda: (
             is_in(daemon, NODE, P.RUNNING) and len(daemon.moments(NODE)) > before + 2
         ),
@@ -137,7 +137,7 @@ def test_a_signal_by_rpc_ends_the_process_without_a_stop(daemon: Daemon) -> None
 
     assert outcome(daemon.do(Signal(name=NODE, pid=pid, signal="TERM"))) == DONE
 
-    daemon.settle(
+    daemon.await_fact(
         lambda: is_in(daemon, NODE, P.RUNNING) and pid_of(daemon, NODE) != pid,
         "node_0 under another pid",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 Span = tuple[float, float]  # from and to
@@ -39,11 +40,11 @@ class Book:
         rolls: How often he asked for a rolling restart.
         kept: Records of journals that were damaged.
         listener_ends: How often the listener was ended.
-        ended: Pids of processes that were told to end, or to go on no more.
-        told_to_end_at_s: Those that may end in order, and since when.
-        killed_at_s: Those that got no chance to, and since when.
-        cut_short: Those that may have got none.
-        naps: When a process was stopped, to be continued.
+        ended: Those that were told to end, or to go on no more.
+        told_to_end_at_s: Pids of those that may end in order, and since when.
+        killed_at_s: Of those that got no chance to, and since when.
+        cut_short: Of those that may have got none.
+        naps: When a pid was stopped, to be continued.
         outages: When the broker was away.
     """
 
@@ -56,7 +57,7 @@ class Book:
     rolls: int = 0
     kept: list[Mapping[str, Any]] = field(default_factory=list)
     listener_ends: int = 0
-    ended: set[int] = field(default_factory=set)
+    ended: set[Process] = field(default_factory=set)
     told_to_end_at_s: dict[int, float] = field(default_factory=dict)
     killed_at_s: dict[int, float] = field(default_factory=dict)
     cut_short: set[int] = field(default_factory=set)
@@ -73,12 +74,12 @@ class Book:
 
     def is_told_to_end(self, process: Process, *, at_s: float) -> None:
         """A process is asked to end in order."""
-        self.ended.add(process.pid)
+        self.ended.add(process)
         self.told_to_end_at_s.setdefault(process.pid, at_s)
 
     def is_killed(self, process: Process, *, at_s: float) -> None:
         """A process ends at once, or does nothing from now on."""
-        self.ended.add(process.pid)
+        self.ended.add(process)
         self.killed_at_s.setdefault(process.pid, at_s)
 
     def close(self, gone_at_s: Mapping[int, float]) -> None:
@@ -91,10 +92,13 @@ class Book:
         late = {
             pid
             for pid, told_at_s in self.told_to_end_at_s.items()
-            if any(f < gone_at_s[pid] and t > told_at_s for f, t in self.outages)
+            if any(
+                from_s < gone_at_s.get(pid, inf) and to_s > told_at_s
+                for from_s, to_s in self.outages
+            )
         }
         for pid in ill | self.cut_short | late:
-            self.killed_at_s.setdefault(pid, gone_at_s[pid])
+            self.killed_at_s.setdefault(pid, gone_at_s.get(pid, inf))
 
     def hindered(self, pid: int) -> list[Span]:
         """Return when a process could not commit, in order and without overlaps."""

@@ -15,6 +15,9 @@ partition, at most one batch and what it did within the last second.* Of the led
 
 A process that was told to end while the broker was away cannot commit, so is judged as
 if it had been killed then; see `tests.faults.book.Book.close` for who else is.
+
+In a rebalance nobody can commit either. Where a group has any, when its sessions are
+short, no age is judged; the work of how long a process left undone still is.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from tests.apps.processed import Life, Processed
 from tests.faults.book import Book, Span
@@ -56,7 +60,12 @@ class Charge:
 
 
 def charges(
-    verdict: Verdict, processed: Sequence[Processed], book: Book, *, batch: int
+    verdict: Verdict,
+    processed: Sequence[Processed],
+    book: Book,
+    *,
+    batch: int,
+    rebalances: bool = False,
 ) -> list[Charge]:
     """Charge each repeated message to the process whose progress was lost.
 
@@ -65,14 +74,17 @@ def charges(
         processed: Its lines, in the order of the file.
         book: What was done to the processes.
         batch: Most messages in a batch.
+        rebalances: Whether there may have been some.
     """
+    late_s = inf if rebalances else COMMIT_S + LATE_S
     offsets: dict[tuple[Life, Partition], set[int]] = defaultdict(set)
     for duplicate in verdict.duplicates:
         topic, partition, offset = duplicate.place
         offsets[duplicate.earlier, (topic, partition)].add(offset)
     rows = _rows_by_lane(processed, offsets)
     return [
-        _charge(rows[lane], repeated, book, batch) for lane, repeated in offsets.items()
+        _charge(rows[lane], repeated, book, batch, late_s)
+        for lane, repeated in offsets.items()
     ]
 
 
@@ -88,7 +100,11 @@ def _rows_by_lane(
 
 
 def _charge(
-    rows: Sequence[Processed], repeated: set[int], book: Book, batch: int
+    rows: Sequence[Processed],
+    repeated: set[int],
+    book: Book,
+    batch: int,
+    late_s: float,
 ) -> Charge:
     """Charge one life for one partition; ``rows`` are what it did there."""
     life, partition = rows[0].life, (rows[0].topic, rows[0].partition)
@@ -116,7 +132,7 @@ def _charge(
     naps = book.naps.get(life.pid, [])
     span_s = _age_s(older[0].done_at_s, older[-1].done_at_s, naps)
     excess = ""
-    if age_s > COMMIT_S + LATE_S:
+    if age_s > late_s:
         excess = f"done {age_s:.2f} s before its end"
     elif span_s > COMMIT_S + LATE_S:
         excess = f"the work of {span_s:.2f} s"

@@ -1,4 +1,7 @@
-"""All that may go wrong: a kind is one entry here, and what brings it about."""
+"""All that may go wrong. To add a kind: a function beside its like, one entry here.
+
+What passes is undone by `Stage.later`; what a fault explains is for the `Book`.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from swarm_worker import App, Batch
 from tests.apps import ledger_app
-from tests.process.faults import forge, hold_gil, script
+from tests.process.faults import forge, hold_gil, told_once
 
 FAULTS: Final[dict[str, Callable[[], object]]] = {
     "hold_gil": hold_gil,
@@ -20,16 +20,11 @@ FAULTS: Final[dict[str, Callable[[], object]]] = {
     "hang": ledger_app.NEVER.wait,
     "exit": lambda: os._exit(1),
 }
-DONE: set[str] = set()
-
 app = App()
 
 
 @app.topic(*ledger_app.TOPICS, group=os.environ["LEDGER_GROUP"])
 def tell(batch: Batch) -> None:
     """Fall ill if told to; else work on each message and tell that it is done."""
-    fault = script().get("fault", "")
-    if fault and fault not in DONE:
-        DONE.add(fault)
-        FAULTS[fault]()
+    told_once(FAULTS)
     ledger_app.tell(batch)

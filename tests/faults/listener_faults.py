@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from tests.awaits import await_seconds
@@ -32,11 +33,7 @@ def freeze(stage: Stage, fault: Fault) -> str:
     """Stop the listener for a while."""
     pid = stage.listener()
     os.kill(pid, signal.SIGSTOP)
-
-    def wake() -> bool:
-        scenes.signal_if_alive(pid, signal.SIGCONT)
-        return True
-
+    wake = partial(scenes.signal_if_alive, pid, signal.SIGCONT)
     stage.later(time.monotonic() + fault.lasts_s, wake)
     return f"pid {pid} for {fault.lasts_s} s"
 
@@ -70,10 +67,9 @@ def trouble_disk(stage: Stage, fault: Fault, trouble: str) -> str:
     stage.book.excused |= under_way
     since_s = time.monotonic()
 
-    def mend() -> bool:
+    def mend() -> None:
         stage.book.excused |= stage.present(since_s=since_s)
         stage.disk.mend()
-        return True
 
     stage.later(since_s + fault.lasts_s, mend)
     return f"for {fault.lasts_s} s"

@@ -91,12 +91,11 @@ def nap(stage: Stage, fault: Fault) -> str:
     os.kill(victim.pid, signal.SIGSTOP)
     stage.asleep.add(victim.pid)
 
-    def wake() -> bool:
+    def wake() -> None:
         scenes.signal_if_alive(victim.pid, signal.SIGCONT)
         stage.asleep.discard(victim.pid)
         span = began_s, time.monotonic()
         stage.book.naps.setdefault(victim.pid, []).append(span)
-        return True
 
     stage.later(began_s + lasts_s, wake)
     return f"{victim} for {lasts_s} s"

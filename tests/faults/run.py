@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from tests.awaits import await_seconds
 from tests.faults import settling
@@ -15,13 +16,14 @@ from tests.faults.book import Book
 from tests.faults.bound import Charge, charges
 from tests.faults.kinds import KINDS
 from tests.faults.operator_faults import want_nothing
-from tests.faults.schedule import Fault, draw
-from tests.faults.stage import NOT_POSSIBLE, Scenario, Stage, staged
+from tests.faults.schedule import Fault
+from tests.faults.stage import BATCH, NOT_POSSIBLE, Scenario, Stage, staged
 from tests.faults.verdict import Evidence, complaints
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import PARTITIONS
 
 Say = Callable[[str], None]
+DONE_WITHIN_S: Final = 90.0  # a stopped node's session, and its backlog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,37 +59,31 @@ class Outcome:
 
     Attributes:
         evidence: All that was judged.
-        done: How often each kind of fault came about.
-        drawn: How many faults there were: a node that is down cannot be killed.
-        ended: Processes of nodes that the faults ended.
         samples: How often the committed offsets were read.
         peace_after_s: How long it took from the last fault on.
         took_s: How long all took.
     """
 
     evidence: Evidence
-    done: Counter[str]
-    drawn: int
-    ended: int
     samples: int
     peace_after_s: float
     took_s: float
 
     def __str__(self) -> str:
         """One line of figures."""
-        evidence = self.evidence
+        evidence, book = self.evidence, self.evidence.book
         figures = {
-            "faults": self.drawn,
-            "done": self.done.total(),
-            "kinds": len(self.done),
-            "ended": self.ended,
+            "faults": len(book.timeline),
+            "done": book.done.total(),
+            "kinds": len(book.done),
+            "ended": len(book.ended),
             "records": len(evidence.records),
             "listener_ends": evidence.listener_ends,
             "processes": sum(len(lives) for lives in evidence.lives.values()),
             "peace_after_s": f"{self.peace_after_s:.1f}",
             "took_s": f"{self.took_s:.0f}",
             **(_ledger_figures(evidence) if evidence.ledger else {}),
-            **{kind.replace(" ", "_"): n for kind, n in sorted(self.done.items())},
+            **{kind.replace(" ", "_"): n for kind, n in sorted(book.done.items())},
         }
         return " ".join(f"{name}={value}" for name, value in figures.items())
 
@@ -136,7 +132,7 @@ def run(
         settling.await_peace(stage)
         began_s = time.monotonic()
         with stage.under_load():
-            for fault in _faults(scenario, seed):
+            for fault in scenario.faults(seed):
                 bring(stage, fault)
                 say(stage.book.timeline[-1])
                 took_s = time.monotonic() - began_s
@@ -148,21 +144,16 @@ def run(
         if stage.ledger is not None:
             want_nothing(stage)
             settling.await_peace(stage)
-            settling.await_all_done(stage)
-        outcome = _judged(stage, began_s, peace_after_s)
+            stage.ledger.await_done(within_s=DONE_WITHIN_S)
+        outcome = Outcome(
+            evidence=gather(stage),
+            samples=len(stage.ledger.committed) // PARTITIONS if stage.ledger else 0,
+            peace_after_s=peace_after_s,
+            took_s=time.monotonic() - began_s,
+        )
         found = complaints(outcome.evidence)
         assert not found, "\n".join([*found, str(outcome)])
         return outcome
-
-
-def _faults(scenario: Scenario, seed: int) -> Iterator[Fault]:
-    return draw(
-        seed,
-        scenario.weights,
-        nodes=scenario.nodes,
-        pause_s=scenario.pause_s,
-        lasts_s=scenario.lasts_s,
-    )
 
 
 def bring(stage: Stage, fault: Fault) -> None:
@@ -175,19 +166,6 @@ def bring(stage: Stage, fault: Fault) -> None:
     except NOT_POSSIBLE as error:
         told = f"not possible: {error}"
     stage.book.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {told}")
-
-
-def _judged(stage: Stage, began_s: float, peace_after_s: float) -> Outcome:
-    evidence = gather(stage)
-    return Outcome(
-        evidence=evidence,
-        done=stage.book.done,
-        drawn=len(stage.book.timeline),
-        ended=len(stage.book.ended),
-        samples=len(stage.ledger.committed) // PARTITIONS if stage.ledger else 0,
-        peace_after_s=peace_after_s,
-        took_s=time.monotonic() - began_s,
-    )
 
 
 def gather(stage: Stage) -> Evidence:
@@ -205,23 +183,19 @@ def gather(stage: Stage) -> Evidence:
             verdict,
             stage.ledger.processed.read(),
             stage.book,
-            batch=stage.scenario.load.max_messages,
+            batch=BATCH,
+            rebalances=stage.scenario.load.rebalances,
         )
     return Evidence(
+        book=stage.book,
         lives=lives,
         overlaps=stage.lives.overlaps,
         records=[*stage.book.kept, *stage.swarm.records()],
         stopped=settling.stopped(stage.swarm),
-        excused=stage.book.excused,
-        explained=stage.book.explained,
-        operator_downs=stage.book.downs,
-        holds=stage.book.holds,
-        rolls=stage.book.rolls,
         listener_log=stage.swarm.log,
         listener_ends=stage.book.listener_ends + len(stage.proxy.dealt),
         ledger=verdict,
         charges=found,
-        outages=stage.book.outages,
     )
 
 
@@ -230,14 +204,9 @@ def _told_on_failure(stage: Stage, again: str) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:
-        raise AssertionError(_told(stage, f"{error}\n{again}")) from error
-
-
-def _told(stage: Stage, what: str) -> str:
-    evidence = gather(stage)
-    return "\n".join(
-        [
-            what,
+        evidence = gather(stage)
+        told = [
+            f"{error}\n{again}",
             "--- what was done (CLOCK_MONOTONIC)",
             *stage.book.timeline,
             "--- processes, as sampled in /proc",
@@ -247,4 +216,4 @@ def _told(stage: Stage, what: str) -> str:
             "--- the listener",
             evidence.listener_log,
         ]
-    )
+        raise AssertionError("\n".join(told)) from error

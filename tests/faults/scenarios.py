@@ -43,9 +43,10 @@ CHAOS_ON_KAFKA: Final = replace(
         properties=ledgered.CLASSIC,
         session_ms=ledgered.SESSION_MS,
         per_s=200,
-        worker={"shutdown_timeout": 1_000},
+        rebalances=True,
     ),
 )
+_UNDER_LOAD: Final = Load(properties=ledgered.CLASSIC, session_ms=None, per_s=600)
 _SOAK: Final = Scenario(
     command="tests.kafka.soak",
     weights=weights(lambda kind: kind.soak),
@@ -60,12 +61,7 @@ _SOAK: Final = Scenario(
     peace_within_s=90.0,
     # The default session. A client ends its own when the broker is away for so long,
     # and repeats what it did meanwhile: no bound would hold (see test_outages).
-    load=Load(
-        properties=ledgered.CLASSIC,
-        session_ms=None,
-        per_s=600,
-        sampled_every_s=0.05,
-    ),
+    load=_UNDER_LOAD,
 )
 # By the group's protocol. KIP-848: a killed node waits for its predecessor's session.
 SOAKS: Final = {
@@ -73,11 +69,10 @@ SOAKS: Final = {
     "consumer": replace(
         _SOAK,
         command="tests.kafka.soak --protocol consumer",
-        load=Load(
+        load=replace(
+            _UNDER_LOAD,
             properties=ledgered.KIP_848,
             session_ms=ledgered.SESSION_MS,
-            per_s=600,
-            sampled_every_s=0.05,
         ),
     ),
 }

@@ -42,15 +42,7 @@ def draw(
     pause_s: Range,
     lasts_s: Range,
 ) -> Iterator[Fault]:
-    """Return the faults of a seed, without an end: the same for the same arguments.
-
-    Args:
-        seed: Decides all.
-        weights: How often each kind is drawn among the others.
-        nodes: How many there are.
-        pause_s: Least and most between two faults.
-        lasts_s: Least and most that one lasts.
-    """
+    """Return the faults of a seed, without an end: the same for the same arguments."""
     chance = random.Random(seed)
     while True:
         (kind,) = chance.choices(list(weights), weights=list(weights.values()))

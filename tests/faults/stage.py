@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.faults.book import Book, Process
-from tests.faults.schedule import Fault, Range
+from tests.faults.schedule import Fault, Range, draw
 from tests.faults.state_disk import StateDisk
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import supervised
@@ -24,6 +24,9 @@ from tests.process.swarms import LISTENER, Swarm
 
 # What does not come about says so with one of these; nothing else is passed over.
 NOT_POSSIBLE: Final = (SupervisorFault, SupervisorUnreachable, OSError)
+BATCH: Final = 5  # most messages in a batch: little hides behind the one in flight
+SLEEP_MS: Final = 2.0  # what a message takes
+SAMPLED_EVERY_S: Final = 0.05
 # What a node is told that falls ill, and the statuses with which a restart is right.
 Illness = tuple[Mapping[str, Any], set[int]]
 
@@ -36,19 +39,13 @@ class Load:
         properties: Of librdkafka.
         session_ms: The group's session; None for the default of 45 s.
         per_s: Messages produced.
-        worker: Keys of ``[worker]``.
-        sleep_ms: What a message takes.
-        max_messages: In a batch: little hides behind the one in flight.
-        sampled_every_s: How often committed offsets are read.
+        rebalances: Whether a session may end while a node is down.
     """
 
     properties: Mapping[str, Any]
     session_ms: int | None
     per_s: float
-    worker: Mapping[str, Any] = field(default_factory=dict)
-    sleep_ms: float = 2.0
-    max_messages: int = 5
-    sampled_every_s: float = 0.1
+    rebalances: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +81,16 @@ class Scenario:
     spares_asleep: bool = False
     load: Load | None = None
 
+    def faults(self, seed: int) -> Iterator[Fault]:
+        """Return the faults of a seed, without an end."""
+        return draw(
+            seed,
+            self.weights,
+            nodes=self.nodes,
+            pause_s=self.pause_s,
+            lasts_s=self.lasts_s,
+        )
+
 
 @dataclass(kw_only=True)
 class Stage:
@@ -110,18 +117,18 @@ class Stage:
     ledger: Ledger | None = None
     book: Book = field(default_factory=Book)
     asleep: set[int] = field(default_factory=set)
-    _passing: list[tuple[float, Callable[[], bool]]] = field(default_factory=list)
+    _passing: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
     # --- what passes ------------------------------------------------------------------
 
-    def later(self, at_s: float, undo: Callable[[], bool]) -> None:
-        """Have something undone; tried again for as long as ``undo`` says False."""
+    def later(self, at_s: float, undo: Callable[[], object]) -> None:
+        """Have something undone; tried again for as long as ``undo`` gives False."""
         self._passing.append((at_s, undo))
 
     def undo(self, *, until_s: float = inf) -> None:
         """Undo what was to last until a moment; all there is without one."""
         for due in list(self._passing):
-            if due[0] <= until_s and due[1]():
+            if due[0] <= until_s and due[1]() is not False:
                 self._passing.remove(due)
 
     def close(self) -> None:
@@ -203,8 +210,7 @@ class Stage:
         """Produce and sample for as long as the block lasts."""
         with ExitStack() as stack:
             if self.ledger is not None and (load := self.scenario.load) is not None:
-                every_s = load.sampled_every_s
-                stack.enter_context(self.ledger.sampling(every_s=every_s))
+                stack.enter_context(self.ledger.sampling(every_s=SAMPLED_EVERY_S))
                 stack.enter_context(self.ledger.producing(per_s=load.per_s))
             yield
 
@@ -224,9 +230,11 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
         proxies.append(Proxy(folder))
         disks.append(StateDisk(folder / "run"))
 
+    limits = {**scenes.LIMITS, **scenario.limits}
     options: dict[str, Any] = {
         "nodes": scenario.nodes,
-        "limits": scenario.limits,
+        "limits": limits,
+        "worker": {"shutdown_timeout": limits["shutdown_timeout"]},
         "program": {"stopwaitsecs": str(scenario.stop_wait_s)},
         "listener": {"environment": 'SUPERVISOR_SERVER_URL="unix://{folder}/p"'},
         "prepare": prepare,
@@ -243,9 +251,8 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
                     properties=load.properties,
                     session_ms=load.session_ms,
                     app="tests.faults.ledger_app:app",
-                    sleep_ms=load.sleep_ms,
-                    max_messages=load.max_messages,
-                    worker=load.worker,
+                    sleep_ms=SLEEP_MS,
+                    max_messages=BATCH,
                     **options,
                 )
             )

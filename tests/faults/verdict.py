@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.book import Process, SlotSpan, Span
+from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.ledger import Verdict
 from tests.process.lives import Life
@@ -17,45 +17,51 @@ PUT_RIGHT_S = 2.0  # the next commit, and the sampler's wait for an answer
 
 @dataclass(kw_only=True)
 class Evidence:
-    """What the witnesses saw, and what the faults excuse.
+    """What the witnesses saw, and what the faults explain.
 
     Attributes:
+        book: What was done.
         lives: All processes of each slot, as sampled in /proc.
         overlaps: Pairs of live processes of one slot.
         records: The history of restarts.
         stopped: Processes that an independent listener saw being stopped.
-        excused: Those whose stop needs no record: an operator's, or supervisord's own.
-        explained: Statuses that the faults of a process explain.
-        operator_downs: When an operator had slots down.
-        holds: When an operator held slots: no rule may touch them.
-        rolls: How often the operator asked for a rolling restart.
         listener_log: What the listeners wrote.
         listener_ends: How often one was ended by a fault.
         ledger: What was produced, processed and committed; None without Kafka.
         charges: What each process left to be done again.
-        outages: When the broker was away.
     """
 
+    book: Book
     lives: Mapping[str, list[Life]]
     overlaps: list[tuple[Life, Life]]
     records: list[Mapping[str, Any]]
     stopped: set[Process]
-    excused: set[Process] = field(default_factory=set)
-    explained: dict[Process, set[int]] = field(default_factory=dict)
-    operator_downs: list[SlotSpan] = field(default_factory=list)
-    holds: list[SlotSpan] = field(default_factory=list)
-    rolls: int = 0
     listener_log: str = ""
     listener_ends: int = 0
     ledger: Verdict | None = None
     charges: Sequence[Charge] = ()
-    outages: Sequence[Span] = ()
+
+    @property
+    def gone(self) -> set[Process]:
+        """Processes that are no more."""
+        return {
+            Process(slot, life.pid)
+            for slot, lives in self.lives.items()
+            for life in lives
+            if life.gone_at_s is not None
+        }
+
+    @property
+    def recorded(self) -> Counter[Process]:
+        """How many records there are of each process."""
+        return Counter(Process(r["node"], r["pid"]) for r in self.records)
 
 
 def complaints(evidence: Evidence) -> list[str]:
     """Return all that does not hold; empty when all is well."""
     return [
         *_overlaps(evidence),
+        *_deaths(evidence),
         *_records(evidence),
         *_rolls(evidence),
         *_stops(evidence),
@@ -72,50 +78,46 @@ def _overlaps(evidence: Evidence) -> Iterator[str]:
         yield f"two live processes of a slot: {one}, {other}"
 
 
+def _deaths(evidence: Evidence) -> Iterator[str]:
+    """Nobody ends but by a fault, a stop, or an illness."""
+    book = evidence.book
+    known = book.ended | book.excused | evidence.stopped | book.explained.keys()
+    for process in sorted(evidence.gone - known):
+        yield f"it ended by itself: {process}"
+
+
 def _records(evidence: Evidence) -> Iterator[str]:
     """Each record is of one restart of one process, for a cause that was there."""
-    counted = Counter(Process(r["node"], r["pid"]) for r in evidence.records)
-    for process, count in counted.items():
+    for process, count in evidence.recorded.items():
         if count > 1:
             yield f"{count} records of one process: {process}"
-    for record in evidence.records:
-        process = Process(record["node"], record["pid"])
-        life = next(
-            (
-                life
-                for life in evidence.lives.get(process.slot, [])
-                if life.pid == process.pid
-            ),
-            None,
-        )
-        if life is None or life.gone_at_s is None:
+        if process not in evidence.gone:
             yield f"a record of a process that was not restarted: {process}"
-        if process not in evidence.stopped | evidence.excused:
+        if process not in evidence.stopped | evidence.book.excused:
             yield f"a record without a stop: {process}"
-        if record["cause"] == "roll":
-            continue
-        if record["status"] not in evidence.explained.get(process, set()):
-            yield (
-                f"restarted without a cause: {process} status {record['status']}, "
-                f"{record['reason']}"
-            )
+    for record in evidence.records:
+        process, status = Process(record["node"], record["pid"]), record["status"]
+        is_explained = status in evidence.book.explained.get(process, ())
+        if record["cause"] != "roll" and not is_explained:
+            reason = record["reason"]
+            yield f"restarted without a cause: {process} status {status}, {reason}"
 
 
 def _rolls(evidence: Evidence) -> Iterator[str]:
     rolled = sum(record["cause"] == "roll" for record in evidence.records)
-    at_most = evidence.rolls * len(evidence.lives)
-    if rolled > at_most:
-        yield f"{rolled} restarts in {evidence.rolls} rolls of {len(evidence.lives)}"
+    rolls, nodes = evidence.book.rolls, len(evidence.lives)
+    if rolled > rolls * nodes:
+        yield f"{rolled} restarts in {rolls} rolls of {nodes}"
 
 
 def _stops(evidence: Evidence) -> Iterator[str]:
-    recorded = {Process(r["node"], r["pid"]) for r in evidence.records}
-    for process in sorted(evidence.stopped - recorded - evidence.excused):
+    needed = evidence.stopped - evidence.book.excused
+    for process in sorted(needed - evidence.recorded.keys()):
         yield f"a stop without a record: {process}"
 
 
 def _operator(evidence: Evidence) -> Iterator[str]:
-    for slot, from_s, to_s in evidence.operator_downs:
+    for slot, from_s, to_s in evidence.book.downs:
         for life in evidence.lives.get(slot, []):
             if life.seen_at_s > from_s and (to_s is None or life.seen_at_s < to_s):
                 yield f"started although an operator had stopped it: {life}"
@@ -123,9 +125,8 @@ def _operator(evidence: Evidence) -> Iterator[str]:
 
 def _held(evidence: Evidence) -> Iterator[str]:
     """A held node may die, or be stopped by its operator: not by us."""
-    recorded = {Process(r["node"], r["pid"]) for r in evidence.records}
-    ours = recorded | (evidence.stopped - evidence.excused)
-    for slot, from_s, to_s in evidence.holds:
+    ours = evidence.recorded.keys() | (evidence.stopped - evidence.book.excused)
+    for slot, from_s, to_s in evidence.book.holds:
         for life in evidence.lives.get(slot, []):
             ended_s = life.gone_at_s
             is_within = ended_s and from_s < ended_s and (not to_s or ended_s < to_s)
@@ -156,7 +157,7 @@ def _ledger(evidence: Evidence) -> Iterator[str]:
         return
     faults = evidence.ledger.faults()
     if all(
-        any(f <= row.seen_at_s <= t + PUT_RIGHT_S for f, t in evidence.outages)
+        any(f <= row.seen_at_s <= t + PUT_RIGHT_S for f, t in evidence.book.outages)
         for row in evidence.ledger.went_back
     ):
         faults.pop("committed went back", None)

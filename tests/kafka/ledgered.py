@@ -10,12 +10,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -29,7 +26,6 @@ from tests.ledger import Verdict
 from tests.process import scenes
 from tests.process.lives import Lives
 from tests.process.swarms import GROUP, Swarm
-from tests.supervisord import ROOT
 
 NODES: Final = 4
 PARTITIONS: Final = 12
@@ -50,10 +46,6 @@ KIP_848: Final[Mapping[str, Any]] = {
     "reconnect.backoff.max.ms": 500,
 }
 
-PLUGIN: Final = (
-    "[ctlplugin:swarm]\n"
-    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
-)
 # No node is refused a restart because it was restarted so often: that is the test.
 LIMITS: Final = {"stability_ttl": 5_000, "max_restarts": 100_000}
 
@@ -96,20 +88,7 @@ class KafkaSwarm:
 
     def supervisorctl(self, *words: str) -> str:
         """Run ``supervisorctl``, the plugin with it; give what it says."""
-        done = subprocess.run(
-            [
-                Path(sys.executable).with_name("supervisorctl"),
-                *("-c", self.swarm.daemon.folder / "supervisord.conf"),
-                *words,
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
-        )
-        assert done.stderr == ""
-        return done.stdout
+        return scenes.supervisorctl(self.swarm, *words)
 
     def log(self, node: int) -> str:
         """Give what a node has logged, over all its lives."""
@@ -142,6 +121,16 @@ class KafkaSwarm:
         )
         return pid
 
+    def await_work(self, *nodes: int) -> None:
+        """Wait until the present process of each node works on one message more."""
+        pids, ledger = {self.swarm.pid(node) for node in nodes}, self.ledger
+        read = len(ledger.processed.read())
+        eventually(
+            lambda: pids <= {row.life.pid for row in ledger.processed.read()[read:]},
+            within_s=30.0,
+            describe=f"nodes {nodes}, pids {pids}, work",
+        )
+
     def holds(self, node: int) -> int | None:
         """Give the partitions that a node's present process reports; None before."""
         told = {one["node"]: one for one in self.swarm.status().get("nodes", [])}
@@ -151,14 +140,9 @@ class KafkaSwarm:
         is_present = one["pid"] == self.swarm.daemon.pid(self.name(node))
         return int(one["report"]["assigned"]) if is_present else None
 
-    def settle(self, *, within_s: float = 60.0) -> None:
-        """Wait until all that was produced is processed and committed."""
-        self.ledger.await_processed(within_s=within_s)
-        self.ledger.await_committed(within_s=within_s)
-
     def unharmed(self, pids: Mapping[int, int | None]) -> Verdict:
         """Wait until all is done: nothing was lost, and no process was replaced."""
-        self.settle()
+        self.ledger.await_done()
         verdict = self.ledger.verdict()
         assert verdict.faults() == {}, str(verdict)
         assert self.swarm.records() == []
@@ -235,12 +219,11 @@ def supervised(
     }
     with scenes.watched_scene(
         nodes=nodes,
-        command=scenes.NODE.replace("tests.process.faulty_app:app", app),
+        command=scenes.NODE.replace(scenes.FAULTY_APP, app),
         limits=limits,
         worker=worker,
         kafka={**own, "bootstrap.servers": kafka.bootstrap},
         program=program,
-        more=PLUGIN,
         **options,
     ) as (swarm, lives):
         ledger = Ledger(

@@ -195,11 +195,6 @@ def produce(
     assert producer.flush(20.0) == 0, "all messages are acknowledged"
 
 
-def end_of_batch(batch: Batch) -> tuple[int, int]:
-    """Give partition and offset of the last message."""
-    return batch.partition, batch[-1].offset() or 0
-
-
 class Log(Protocol):
     """Gives the lines of an event that nodes of this process have logged."""
 

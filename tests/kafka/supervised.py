@@ -1,7 +1,5 @@
 """Nodes as in production: under supervisord and the listener, on real Kafka."""
 
-import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -9,18 +7,10 @@ from typing import Any, Final
 
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import QUICK
-from tests.process.scenes import scene
+from tests.process.scenes import FAULTY_APP, NODE, scene
 from tests.process.swarms import Swarm
-from tests.supervisord import ROOT, SUPERVISORD
 
-COMMAND: Final = (
-    "{python} -m swarm_worker tests.apps.deadly:app --config {folder}/swarm.toml "
-    "--state-dir {folder}/slots --node %(process_num)d --nodes %(numprocs)d"
-)
-_PLUGIN: Final = (
-    "[ctlplugin:swarm]\n"
-    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
-)
+COMMAND: Final = NODE.replace(FAULTY_APP, "tests.apps.deadly:app")
 
 
 @contextmanager
@@ -57,30 +47,17 @@ def deadly_swarm(
         program={
             "environment": ",".join(f'DEADLY_{k}="{v}"' for k, v in told.items()),
         },
-        more=f"{_PLUGIN}\n{more}",
+        more=more,
     ) as swarm:
         yield swarm
 
 
-def supervisorctl(swarm: Swarm, *command: str) -> str:
-    """Run ``supervisorctl`` as an operator would; give what it says."""
-    done = subprocess.run(
-        [SUPERVISORD.with_name("supervisorctl"), "-c",
-         swarm.daemon.folder / "supervisord.conf", *command],
-        check=False, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout
-
-
-def handled(swarm: Swarm) -> list[tuple[int, int, int]]:
+def handled(swarm: Swarm, *, fields: int = 3) -> list[tuple[int, int, int]]:
     """Give partition, offset and pid of what was handled, in that order."""
     rows = [line.split() for line in swarm.daemon.file("handled").splitlines()]
-    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 3]
+    return [(int(r[0]), int(r[1]), int(r[2])) for r in rows if len(r) == fields]
 
 
 def deaths(swarm: Swarm) -> list[tuple[int, int, int]]:
     """Give partition, offset and pid of what killed, in that order."""
-    rows = [line.split() for line in swarm.daemon.file("handled").splitlines()]
-    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 4]
+    return handled(swarm, fields=4)

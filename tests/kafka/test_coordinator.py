@@ -9,7 +9,6 @@ import pytest
 
 from tests.kafka.cluster import FIRST, SECOND, KafkaCluster
 from tests.kafka.ledgered import NODES, KafkaSwarm, supervised
-from tests.kafka.test_outages import await_more
 
 pytestmark = pytest.mark.process
 
@@ -40,7 +39,7 @@ def test_coordinator_moves_under_load(cluster: KafkaCluster) -> None:
             for move, coordinator in moves:
                 move()
                 cluster.await_coordinator(coordinator)
-                await_more(swarm)
+                swarm.await_work(*range(NODES))
         assert swarm.unharmed(pids).duplicates == []
         assert [swarm.let_go(node) for node in range(NODES)] == let_go
         for node in range(NODES):

@@ -6,8 +6,9 @@ from tests.awaits import await_records
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import produce, unique
-from tests.kafka.supervised import deadly_swarm, deaths, handled, supervisorctl
+from tests.kafka.supervised import deadly_swarm, deaths, handled
 from tests.kafka.test_failures import produce_value, reading
+from tests.process.scenes import supervisorctl
 from tests.process.swarms import Swarm
 
 LIMITS = {

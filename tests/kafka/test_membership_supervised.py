@@ -19,10 +19,11 @@ from tests.awaits import (
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, produce, unique
-from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
+from tests.kafka.supervised import deadly_swarm, handled
 from tests.process.scenes import (
     name_of,
     pids,
+    supervisorctl,
 )
 from tests.process.swarms import Swarm
 from tests.supervisord import ROOT
@@ -43,11 +44,7 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
     with deadly_swarm(kafka, name, own=own) as swarm:
         await_reports(swarm, 2)
 
-        eventually(
-            lambda: assigned_in(swarm) == [1, 1],
-            within_s=20.0,
-            describe="each node has a partition",
-        )
+        await_assigned(swarm, 1, 1)
         for partition in range(2):
             produce(kafka.bootstrap, name, 5, partition=partition)
         await_committed(kafka, name, name, {0: 5, 1: 5}, within_s=20.0)
@@ -63,11 +60,7 @@ def test_retire_hands_partitions_over_at_once(kafka: KafkaBroker, kind: str) -> 
         assert pids(swarm, 2) == {0: stays, 1: None}
 
         supervisorctl(swarm, "start", name_of(1))
-        eventually(
-            lambda: assigned_in(swarm) == [1, 1],
-            within_s=20.0,
-            describe="each has one again",
-        )
+        await_assigned(swarm, 1, 1)
         for partition in range(2):
             produce(kafka.bootstrap, name, 5, partition=partition, first=10)
         await_committed(kafka, name, name, {0: 15, 1: 15}, within_s=20.0)
@@ -85,11 +78,7 @@ def test_quiet_node_that_is_stopped_has_begun_nothing(kafka: KafkaBroker) -> Non
     with deadly_swarm(kafka, name, own=own) as swarm:
         await_reports(swarm, 2)
 
-        eventually(
-            lambda: assigned_in(swarm) == [1, 1],
-            within_s=20.0,
-            describe="each node has a partition",
-        )
+        await_assigned(swarm, 1, 1)
         assigned = swarm.daemon.file("w_00.log").count("partitions_")
         supervisorctl(swarm, "swarm", "quiet", name_of(1))
         eventually(
@@ -118,11 +107,7 @@ def test_killed_node_waits_inside_for_its_id(kafka: KafkaBroker) -> None:
     kafka.set_group_config(name, {"consumer.session.timeout.ms": "8000"})
     with deadly_swarm(kafka, name, own=PROTOCOLS["consumer"]) as swarm:
         await_reports(swarm, 2)
-        eventually(
-            lambda: assigned_in(swarm) == [1, 1],
-            within_s=20.0,
-            describe="each node has a partition",
-        )
+        await_assigned(swarm, 1, 1)
         killed = swarm.pid(1)
         os.kill(killed, signal.SIGKILL)
         pid = await_new_pid(swarm.daemon, name_of(1), than=killed)
@@ -141,11 +126,7 @@ def test_killed_node_waits_inside_for_its_id(kafka: KafkaBroker) -> None:
         )
         assert swarm.daemon.file("w_01.log").count("kafka_trouble ") == 1
         assert swarm.pid(1) == pid
-        eventually(
-            lambda: assigned_in(swarm) == [1, 1],
-            within_s=20.0,
-            describe="each node has a partition again",
-        )
+        await_assigned(swarm, 1, 1)
         assert len(set(handled(swarm))) == len(handled(swarm)) == 10
         assert swarm.records() == []
 
@@ -158,7 +139,7 @@ def test_node_with_a_double_exits_and_stays_down(kafka: KafkaBroker) -> None:
     name = kafka.create_topic(unique("double"), 1)
     with deadly_swarm(kafka, name, nodes=1) as swarm:
         await_reports(swarm, 1)
-        eventually(lambda: assigned_in(swarm) == [1], describe="it has the partition")
+        await_assigned(swarm, 1)
         with double(swarm, name) as rival:
             eventually(
                 lambda: swarm.daemon.state(name_of(0)) == "EXITED",
@@ -192,7 +173,11 @@ def double(swarm: Swarm, name: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def assigned_in(swarm: Swarm) -> list[int | None]:
-    """Give how many partitions each node has; None before its first report."""
-    reports = [node["report"] or {} for node in swarm.status()["nodes"]]
-    return [report.get("assigned") for report in reports]
+def await_assigned(swarm: Swarm, *counts: int) -> None:
+    """Wait until each node has so many partitions."""
+
+    def assigned() -> bool:
+        reports = [node["report"] or {} for node in swarm.status()["nodes"]]
+        return [report.get("assigned") for report in reports] == list(counts)
+
+    eventually(assigned, within_s=20.0, describe=f"nodes hold {counts} partitions")

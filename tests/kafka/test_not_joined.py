@@ -22,8 +22,8 @@ from tests.kafka.nodes import (
     settings,
     unique,
 )
-from tests.kafka.supervised import deadly_swarm, supervisorctl
-from tests.process.scenes import name_of
+from tests.kafka.supervised import deadly_swarm
+from tests.process.scenes import name_of, supervisorctl
 
 # Meant as seconds, as some clients have it.
 IN_SECONDS = {**QUICK, "session.timeout.ms": 45, "heartbeat.interval.ms": 15}

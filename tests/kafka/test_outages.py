@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.awaits import await_reports, await_seconds
-from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
-from tests.kafka.ledgered import NODES, KafkaSwarm, supervised
+from tests.kafka.ledgered import NODES, supervised
 
 OwnKafka = Callable[..., KafkaBroker]
 
@@ -34,16 +33,16 @@ def test_broker_absent_killed_and_frozen(own_kafka: OwnKafka) -> None:
         kafka.start()
         swarm.await_settled()
         with swarm.ledger.producing(per_s=300):
-            await_more(swarm)
+            swarm.await_work(*range(NODES))
             kafka.kill()
             await_seconds(AWAY_S)
             assert swarm.swarm.records() == []
             kafka.start()
-            await_more(swarm)
+            swarm.await_work(*range(NODES))
             kafka.freeze()
             await_seconds(AWAY_S)
             kafka.thaw()
-            await_more(swarm)
+            swarm.await_work(*range(NODES))
         assert swarm.unharmed(pids).duplicates == []
 
 
@@ -61,22 +60,11 @@ def test_outage_longer_than_the_session_ends_no_node(own_kafka: OwnKafka) -> Non
         pids = swarm.pids()
         with swarm.ledger.producing(per_s=600):
             for _ in range(2):
-                await_more(swarm)
+                swarm.await_work(*range(NODES))
                 kafka.kill()
                 await_seconds(5.0)  # and what Kafka takes to start
                 kafka.start()
-            await_more(swarm)
+            swarm.await_work(*range(NODES))
         swarm.unharmed(pids)
         ended = [swarm.log(node).count("SESSTMOUT") for node in range(NODES)]
         assert min(ended) > 0, f"sessions that were over, by node: {ended}"
-
-
-def await_more(swarm: KafkaSwarm) -> None:
-    """Wait until each node has worked on a message of later."""
-    seen = len(swarm.ledger.processed.read())
-
-    def all_worked() -> bool:
-        rows = swarm.ledger.processed.read()[seen:]
-        return {row.life.node for row in rows} == set(range(NODES))
-
-    eventually(all_worked, within_s=30.0, describe="all nodes work")

@@ -31,7 +31,7 @@ def under_load(kafka: KafkaBroker, **options: Any) -> Iterator[KafkaSwarm]:
         swarm.await_settled()
         with swarm.ledger.sampling(), swarm.ledger.producing(per_s=PER_S):
             yield swarm
-        swarm.settle()
+        swarm.ledger.await_done()
         verdict = swarm.ledger.verdict()
         assert verdict.faults() == {}, str(verdict)
         assert verdict.duplicates == []

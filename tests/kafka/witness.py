@@ -70,16 +70,16 @@ class Ledger:
         """
         for _ in range(messages):
             self._send()
-        self.settle()
+        self.await_acknowledged()
 
     @contextmanager
     def producing(self, *, per_s: float) -> Iterator[None]:
         """Produce at a steady rate for as long as the block lasts, then settle."""
         with _repeating(self._send, every_s=1 / per_s, name="ledger-producer"):
             yield
-        self.settle()
+        self.await_acknowledged()
 
-    def settle(self) -> None:
+    def await_acknowledged(self) -> None:
         """Wait for what is not acknowledged yet.
 
         Raises:
@@ -100,6 +100,11 @@ class Ledger:
             self._sample(admin)
         finally:
             admin.close()
+
+    def await_done(self, *, within_s: float = 60.0) -> None:
+        """Wait until all that was produced is processed and committed."""
+        self.await_processed(within_s=within_s)
+        self.await_committed(within_s=within_s)
 
     def await_processed(self, *, within_s: float) -> None:
         """Wait until each acknowledged message was processed at least once.

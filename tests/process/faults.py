@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_worker.shared.report import Report, State, encode
 
 SCRIPT: Final = Path(f"{os.environ.get('SUPERVISOR_PROCESS_NAME', 'w_00')}.json")
+_DONE: set[str] = set()
 
 
 def script() -> dict[str, Any]:
@@ -24,6 +26,14 @@ def script() -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return told if told.get("pid", os.getpid()) == os.getpid() else {}
+
+
+def told_once(faults: Mapping[str, Callable[[], object]]) -> None:
+    """Do the fault that the script tells, once in the life of the process."""
+    fault = script().get("fault", "")
+    if fault and fault not in _DONE:
+        _DONE.add(fault)
+        faults[fault]()
 
 
 def hold_gil() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from swarm_worker import App, Batch
 from tests.apps import standin
-from tests.process.faults import forge, hold_gil, script
+from tests.process.faults import forge, hold_gil, script, told_once
 
 NEVER = threading.Event()
 STEP_S = 0.1
@@ -120,17 +120,12 @@ if script().get("import") == "raises":
 if script().get("import") == "exits":
     os._exit(3)
 
-DONE: set[str] = set()
 app = App()
 
 
 @app.topic("orders", group="g")
 def handle(_batch: Batch) -> None:
     """Do what is told, a fault only once in the life of the process."""
-    told = script()
-    for _ in range(round(told.get("batch_s", 0) / STEP_S)):
+    for _ in range(round(script().get("batch_s", 0) / STEP_S)):
         NEVER.wait(STEP_S)  # in steps: a freeze does not shorten what is left
-    fault = told.get("fault", "")
-    if fault and fault not in DONE:
-        DONE.add(fault)
-        FAULTS[fault]()
+    told_once(FAULTS)

@@ -146,7 +146,7 @@ def show(server: MetricsServer, shown: Plain) -> None:
     server.show(Snapshot(metrics=None, trouble="", made_at_s=FOR_EVER_S, data=text))
 
 
-def settled(browser: Browser, shown: Plain) -> None:
+def await_drawn(browser: Browser, shown: Plain) -> None:
     """Wait until the page has drawn its data."""
     drawn = "return shown !== null && shown.nodes.length === arguments[0]"
     eventually(
@@ -168,7 +168,7 @@ def main(folder: Path) -> None:
                         browser.prefer(scheme)
                         browser.resize(width, height)
                         browser.open(url)
-                        settled(browser, scene)
+                        await_drawn(browser, scene)
                         browser.screenshot(folder / f"{name}-{scheme}-{size}.png")
 
 

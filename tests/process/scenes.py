@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +19,20 @@ from typing import Any, Final
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
 from tests.process.swarms import GROUP, Swarm
-from tests.supervisord import ROOT, answers, running_supervisord, start_supervisord
+from tests.supervisord import (
+    ROOT,
+    SUPERVISORD,
+    answers,
+    running_supervisord,
+    start_supervisord,
+)
 
 __all__ = ["ROOT"]
 
 SCRIPTED: Final = "{python} -m tests.process.scripted {folder}"
+FAULTY_APP: Final = "tests.process.faulty_app:app"
 NODE: Final = (
-    "{python} -m swarm_worker tests.process.faulty_app:app "
+    f"{{python}} -m swarm_worker {FAULTY_APP} "
     "--config {folder}/swarm.toml --state-dir {folder}/slots "
     "--node %(process_num)d --nodes %(numprocs)d"
 )
@@ -109,6 +115,8 @@ def scene(
     sections = "\n".join(
         [
             "[supervisorctl]\nserverurl = unix://{folder}/s",
+            "[ctlplugin:swarm]",
+            "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl",
             program_section(
                 GROUP,
                 **{"command": command, "numprocs": str(nodes), **(program or {})},
@@ -214,15 +222,17 @@ def records_of(swarm: Swarm, node: int) -> list[dict[str, Any]]:
 
 def supervisorctl(swarm: Swarm, *command: str) -> str:
     """Run ``supervisorctl`` as an operator would; give what it says."""
-    program = Path(sys.executable).with_name("supervisorctl")
     config = swarm.daemon.folder / "supervisord.conf"
-    return subprocess.run(
-        [program, "-c", config, *command],
+    done = subprocess.run(
+        [SUPERVISORD.with_name("supervisorctl"), "-c", config, *command],
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
-    ).stdout
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+    )
+    assert done.stderr == ""
+    return done.stdout
 
 
 def change_config(swarm: Swarm, old: str, new: str) -> None:

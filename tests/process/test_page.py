@@ -78,7 +78,7 @@ class Page:
         self.browser.resize(*size)
         self.browser.prefer("light")
         self.browser.open(self.url)
-        pictures.settled(self.browser, scene)
+        pictures.await_drawn(self.browser, scene)
         return self.browser
 
 

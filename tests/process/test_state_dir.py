@@ -12,6 +12,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ import pytest
 
 from tests.awaits import await_new_pid, await_said, await_state
 from tests.eventually import eventually
+from tests.faults.state_disk import DAMAGES
 from tests.process import scenes
 from tests.process.swarms import LISTENER, Swarm
 
@@ -26,25 +28,10 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 SICK, WELL = 0, 1
 
-PLUGIN: Final = (
-    "[ctlplugin:swarm]\n"
-    "supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl"
-)
 
-
-def empty(state_dir: Path) -> None:
-    """Leave a journal without a byte."""
-    (state_dir / "journal.json").write_bytes(b"")
-
-
-def half_written(state_dir: Path) -> None:
-    """Leave the first half of a journal."""
-    (state_dir / "journal.json").write_text('{"version":1,"intents":{"w:w_01":{"ph')
-
-
-def other_version(state_dir: Path) -> None:
-    """Leave a journal of a listener to come."""
-    (state_dir / "journal.json").write_text('{"version":99,"intents":[]}')
+def spoil(how: str, state_dir: Path) -> None:
+    """Leave a journal that was damaged."""
+    (state_dir / "journal.json").write_bytes(DAMAGES[how] or b"")
 
 
 def symlink(state_dir: Path) -> None:
@@ -90,7 +77,11 @@ def _unmount(state_dir: Path) -> None:
     subprocess.run(["umount", "-l", state_dir], check=True)
 
 
-READABLE: Final = (empty, half_written, other_version, symlink, foreign_intent)
+READABLE: Final[dict[str, Callable[[Path], None]]] = {
+    **{how: partial(spoil, how) for how, data in DAMAGES.items() if data is not None},
+    "symlink": symlink,
+    "foreign_intent": foreign_intent,
+}
 UNWRITABLE: Final = (full, read_only)
 
 
@@ -103,9 +94,7 @@ def damaged(damage: Callable[[Path], None]) -> Iterator[Swarm]:
         damage(state_dir)
         if os.path.ismount(state_dir):
             stack.callback(_unmount, state_dir)
-        yield stack.enter_context(
-            scenes.scene(limits={"state_dir": str(state_dir)}, more=PLUGIN)
-        )
+        yield stack.enter_context(scenes.scene(limits={"state_dir": str(state_dir)}))
 
 
 def await_start(swarm: Swarm) -> None:
@@ -125,14 +114,17 @@ def await_healed(swarm: Swarm, *, than: int) -> None:
 def swarms() -> Iterator[dict[str, tuple[Swarm, int]]]:
     """Start a swarm for each damage that leaves the disk writable; have a node ill."""
     with ExitStack() as stack:
-        started = {d.__name__: stack.enter_context(damaged(d)) for d in READABLE}
+        started = {
+            how: stack.enter_context(damaged(damage))
+            for how, damage in READABLE.items()
+        }
         for swarm in started.values():
             await_start(swarm)
         wells = {name: swarm.pid(WELL) for name, swarm in started.items()}
         yield {name: (swarm, wells[name]) for name, swarm in started.items()}
 
 
-@pytest.mark.parametrize("damage", [d.__name__ for d in READABLE])
+@pytest.mark.parametrize("damage", READABLE)
 def test_a_damaged_journal_is_put_aside_with_one_line(
     swarms: dict[str, tuple[Swarm, int]], damage: str
 ) -> None:

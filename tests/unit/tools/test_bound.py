@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from tests.apps.processed import Life, Processed
 from tests.faults.book import Book, Process
 from tests.faults.bound import COMMIT_S, LATE_S, Charge, charges
@@ -25,7 +27,9 @@ def row(life: Life, offset: int, done_at_s: float) -> Processed:
     )
 
 
-def charged(first: list[float], repeated: list[int], book: Book) -> list[Charge]:
+def charged(
+    first: list[float], repeated: list[int], book: Book, *, rebalances: bool = False
+) -> list[Charge]:
     """Judge one life that did a message at each moment, and one that repeats some."""
     rows = [row(FIRST, offset, at_s) for offset, at_s in enumerate(first)]
     rows += [row(SECOND, offset, 60.0 + offset) for offset in repeated]
@@ -33,7 +37,8 @@ def charged(first: list[float], repeated: list[int], book: Book) -> list[Charge]
         Produced(topic="t", partition=0, offset=offset, id=offset)
         for offset in range(len(first))
     ]
-    return charges(judge(produced, rows), rows, book, batch=BATCH)
+    verdict = judge(produced, rows)
+    return charges(verdict, rows, book, batch=BATCH, rebalances=rebalances)
 
 
 def excesses(first: list[float], repeated: list[int], book: Book) -> list[str]:
@@ -60,6 +65,17 @@ def test_a_batch_is_free_and_what_is_older_must_be_young() -> None:
     assert excesses([9.9 - LATEST_S, 9.0, 9.5], [0, 1, 2], killed) == [
         "done 1.60 s before its end"
     ]
+
+
+def test_an_age_says_nothing_where_there_are_rebalances() -> None:
+    """How much work was left undone does all the same."""
+    killed = Book(killed_at_s={11: 30.0})
+    work = [4.0, 4.0 + LATEST_S + 0.1, 25.0, 25.0]
+
+    (short,) = charged(work, [1, 2, 3], killed, rebalances=True)
+    assert short.excess == ""
+    (long,) = charged(work, [0, 1, 2, 3], killed, rebalances=True)
+    assert long.excess == "the work of 1.60 s"
 
 
 def test_what_is_repeated_is_what_was_done_last() -> None:
@@ -101,7 +117,8 @@ def test_who_had_no_chance_to_end_in_order_counts_as_killed() -> None:
         book.is_told_to_end(Process("w:w_01", pid), at_s=told_at_s)
     book.is_killed(Process("w:w_02", 6), at_s=3.0)
     book.explain(Process("w:w_02", 6), {-1})
+    book.is_told_to_end(Process("w:w_03", 7), at_s=11.0)  # gone before it was seen
     book.close({**gone_at_s, 4: 9.5})
 
-    assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 20.0, 6: 3.0}
-    assert book.ended == {2, 3, 4, 6}
+    assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 20.0, 6: 3.0, 7: inf}
+    assert {process.pid for process in book.ended} == {2, 3, 4, 6, 7}
