@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -103,7 +103,7 @@ class Supervisord:
         self.process.kill()
         self.process.wait(timeout=10)
         for pid in children:
-            kill(pid)
+            signal_if_alive(pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -187,12 +187,10 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def kill(pid: int) -> None:
-    """KILL one process, if it is still there."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def signal_if_alive(pid: int, number: int) -> None:
+    """Signal a process unless it is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def is_alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.environments import PEERS
 from tests.benchmarks.usage import Cpu, cpu_of
 from tests.eventually import eventually
-from tests.supervisord import ROOT, children_of, kill
+from tests.supervisord import ROOT, children_of, signal_if_alive
 
 LIGHT_NODE: Final = ROOT / "tests" / "benchmarks" / "light_node.py"
 INTERVAL_S: Final = 5.0
@@ -301,4 +301,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for pid in children:
         command = _command(pid)
         if _is_node(command) or _is_listener(command) or _is_plugin(command):
-            kill(pid)
+            signal_if_alive(pid, signal.SIGKILL)

@@ -166,3 +166,14 @@ def test_bad_evidence_does_not_pass(words: str) -> None:
     (complaint,) = complaints(replace(good(), **BAD[words]))
 
     assert words in complaint
+
+
+def test_a_run_ends_at_the_first_of_its_limits() -> None:
+    """Faults that were drawn, processes that were ended, minutes; and names them."""
+    done = book(timeline=["a", "b"], ended={ONE})
+
+    assert Length(faults=2).is_reached(done, took_s=0)
+    assert Length(kills=1, faults=9).is_reached(done, took_s=0)
+    assert Length(minutes=2).is_reached(done, took_s=120)
+    assert not Length(faults=3, kills=2, minutes=2).is_reached(done, took_s=119)
+    assert str(Length(kills=40, minutes=0.5)) == "--kills 40 --minutes 0.5"

@@ -151,8 +151,7 @@ def run(
             peace_after_s=peace_after_s,
             took_s=time.monotonic() - began_s,
         )
-        found = complaints(outcome.evidence)
-        assert not found, "\n".join([*found, str(outcome)])
+        assert not complaints(outcome.evidence), str(outcome)
         return outcome
 
 
@@ -207,6 +206,8 @@ def _told_on_failure(stage: Stage, again: str) -> Iterator[None]:
         evidence = gather(stage)
         told = [
             f"{error}\n{again}",
+            "--- what does not hold, as far as it came",
+            *complaints(evidence),
             "--- what was done (CLOCK_MONOTONIC)",
             *stage.book.timeline,
             "--- processes, as sampled in /proc",

@@ -18,16 +18,17 @@ from typing import Any, Final
 
 from tests.eventually import eventually
 from tests.process.lives import Lives, sampled
-from tests.process.swarms import GROUP, Swarm
+from tests.process.swarms import GROUP, Swarm, replace_text, write_script
 from tests.supervisord import (
     ROOT,
     SUPERVISORD,
     answers,
     running_supervisord,
+    signal_if_alive,
     start_supervisord,
 )
 
-__all__ = ["ROOT"]
+__all__ = ["ROOT", "replace_text", "signal_if_alive", "write_script"]
 
 SCRIPTED: Final = "{python} -m tests.process.scripted {folder}"
 FAULTY_APP: Final = "tests.process.faulty_app:app"
@@ -249,22 +250,3 @@ def start_again(swarm: Swarm) -> None:
     config = daemon.file("supervisord.conf")
     daemon.process = start_supervisord(daemon.folder, config).process
     eventually(lambda: answers(daemon), within_s=20, describe="supervisord answers")
-
-
-def write_script(folder: Path, process: str, **script: object) -> None:
-    """Tell a process what to do for good, also before it is there."""
-    replace_text(folder / f"{process}.json", json.dumps(script))
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Put a whole new file in the place of one that others read all the time."""
-    path.with_suffix(".new").write_text(text, "utf-8")
-    path.with_suffix(".new").replace(path)
-
-
-def signal_if_alive(pid: int, number: int) -> None:
-    """Signal a process unless it is gone."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

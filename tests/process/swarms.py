@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from tests.contract.daemons import recorded
@@ -33,17 +34,10 @@ class Swarm:
         assert pid is not None
         return pid
 
-    def tell(self, node: int, *, for_good: bool = False, **script: object) -> int:
-        """Tell a node what to do, its present process only unless ``for_good``.
-
-        Returns:
-            The pid of its present process.
-        """
+    def tell(self, node: int, **script: object) -> int:
+        """Tell a node's present process what to do; return its pid."""
         pid = self.pid(node)
-        told = script if for_good else {"pid": pid, **script}
-        path = self.daemon.folder / f"{GROUP}_{node:02d}.json"
-        path.with_suffix(".new").write_text(json.dumps(told), "utf-8")
-        path.with_suffix(".new").replace(path)
+        write_script(self.daemon.folder, f"{GROUP}_{node:02d}", pid=pid, **script)
         return pid
 
     def status(self) -> dict[str, Any]:
@@ -84,6 +78,17 @@ class Swarm:
     def events(self) -> list[object]:
         """Give what an independent listener saw."""
         return recorded(self.daemon)
+
+
+def write_script(folder: Path, process: str, **script: object) -> None:
+    """Tell a process what to do, also before it is there."""
+    replace_text(folder / f"{process}.json", json.dumps(script))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a whole new file in the place of one that others read all the time."""
+    path.with_suffix(".new").write_text(text, "utf-8")
+    path.with_suffix(".new").replace(path)
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
 from swarm_worker.demo.stage import mock_broker
 from tests.eventually import eventually
-from tests.supervisord import LEASHED, ROOT, is_alive, kill
+from tests.supervisord import LEASHED, ROOT, is_alive, signal_if_alive
 
 pytestmark = pytest.mark.process
 
@@ -214,7 +214,7 @@ def _obeys(installation: Installation, rpc: Supervisor) -> None:
 def _comes_back_after_kill(rpc: Supervisor, name: str) -> None:
     pid = rpc.process(name).pid
     assert pid
-    kill(pid)
+    signal_if_alive(pid, signal.SIGKILL)
     eventually(
         lambda: pids(rpc).get(name, pid) != pid,
         within_s=15,
