@@ -27,7 +27,7 @@ class Kind:
         bring: Bring it about, and say to whom. Raises one of `stage.NOT_POSSIBLE` when
             there is nobody to suffer it.
         chaos: How often chaos draws it among the others; 0 for never.
-        soak: How often a soak does. What is not for Kafka alone is for both.
+        soak: How often a soak does: always on Kafka, so here is what needs a broker.
     """
 
     bring: Callable[[Stage, Fault], str]

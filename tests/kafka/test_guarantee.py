@@ -26,7 +26,7 @@ OwnKafka = Callable[..., KafkaBroker]
 
 pytestmark = pytest.mark.process
 
-SEED = 12  # all kinds of faults are in it
+SEED = 2  # all kinds of faults are in it
 ENDS = 60
 MANY = 100_000
 BATCH = 100
