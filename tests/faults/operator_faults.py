@@ -103,9 +103,14 @@ def order(stage: Stage, word: Word, slot: str) -> None:
     eventually(is_taken, within_s=TAKEN_WITHIN_S, describe=f"{slot}: {word}")
 
 
-def want_nothing(stage: Stage) -> None:
-    """End his word: a node that is ill and held keeps what it has in hand."""
+def release_all(stage: Stage) -> None:
+    """Give all back. On Kafka one that is ill and held keeps all from a rebalance."""
+    stage.undo()
     for slot in sorted(stage.book.held_at_s):
         _release(stage, slot)
+
+
+def start_all(stage: Stage) -> None:
+    """Start all that he has stopped."""
     for slot in sorted(stage.book.stopped_at_s):
         _start(stage, slot)

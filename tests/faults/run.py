@@ -15,7 +15,7 @@ from tests.faults import settling
 from tests.faults.book import Book
 from tests.faults.bound import Charge, charges
 from tests.faults.kinds import KINDS
-from tests.faults.operator_faults import want_nothing
+from tests.faults.operator_faults import release_all, start_all
 from tests.faults.schedule import Fault
 from tests.faults.stage import BATCH, NOT_POSSIBLE, Scenario, Stage, staged
 from tests.faults.verdict import Evidence, complaints
@@ -55,14 +55,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run came to.
-
-    Attributes:
-        evidence: All that was judged.
-        samples: How often the committed offsets were read.
-        peace_after_s: How long it took from the last fault on.
-        took_s: How long all took.
-    """
+    """What a run came to; ``samples``: how often committed offsets were read."""
 
     evidence: Evidence
     samples: int
@@ -139,10 +132,12 @@ def run(
                 if length.is_reached(stage.book, took_s=took_s):
                     break
             last_s = time.monotonic()
+            if stage.ledger is not None:
+                release_all(stage)
             settling.await_peace(stage)
             peace_after_s = time.monotonic() - last_s
         if stage.ledger is not None:
-            want_nothing(stage)
+            start_all(stage)
             settling.await_peace(stage)
             stage.ledger.await_done(within_s=DONE_WITHIN_S)
         outcome = Outcome(
