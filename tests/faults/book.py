@@ -6,10 +6,12 @@ Pure; all moments are seconds of CLOCK_MONOTONIC.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
+
+from tests.process.lives import Life
 
 Span = tuple[float, float]  # from and to
 SlotSpan = tuple[str, float, float | None]  # slot, from and to; None: until the end
@@ -43,9 +45,9 @@ class Book:
         ended: Those that were told to end, or to go on no more.
         told_to_end_at_s: Pids of those that may end in order, and since when.
         killed_at_s: Of those that got no chance to, and since when.
-        cut_short: Of those that may have got none.
         naps: When a pid was stopped, to be continued.
         outages: When the broker was away.
+        upheavals: When supervisord ended, until another one answered.
     """
 
     timeline: list[str] = field(default_factory=list)
@@ -60,9 +62,9 @@ class Book:
     ended: set[Process] = field(default_factory=set)
     told_to_end_at_s: dict[int, float] = field(default_factory=dict)
     killed_at_s: dict[int, float] = field(default_factory=dict)
-    cut_short: set[int] = field(default_factory=set)
     naps: dict[int, list[Span]] = field(default_factory=dict)
     outages: list[Span] = field(default_factory=list)
+    upheavals: list[Span] = field(default_factory=list)
     _downs: list[SlotSpan] = field(default_factory=list)
     _holds: list[SlotSpan] = field(default_factory=list)
 
@@ -82,22 +84,28 @@ class Book:
         self.ended.add(process)
         self.killed_at_s.setdefault(process.pid, at_s)
 
-    def close(self, gone_at_s: Mapping[int, float]) -> None:
+    def close(self, lives: Mapping[str, Sequence[Life]], *, now_s: float) -> None:
         """Book as killed when it went who may have had no chance to end in order.
 
-        That is who was ill, who was cut short, and who was told to end while the broker
-        was away, since nobody can commit then.
+        That is who was ill, who ended with supervisord, and who was told to end while
+        the broker was away, since nobody can commit then. One that was never seen did
+        nothing.
         """
-        ill = {process.pid for process in self.explained}
-        late = {
-            pid
-            for pid, told_at_s in self.told_to_end_at_s.items()
+        gone_at_s: dict[int, float] = {}
+        cut_short = {process.pid for process in self.explained}
+        for slot, found in lives.items():
+            for life in found:
+                at_s = gone_at_s[life.pid] = life.gone_at_s or now_s
+                if any(from_s <= at_s <= to_s for from_s, to_s in self.upheavals):
+                    self.excused.add(Process(slot, life.pid))
+                    cut_short.add(life.pid)
+        for pid, told_at_s in self.told_to_end_at_s.items():
+            ended_s = gone_at_s.get(pid, inf)
             if any(
-                from_s < gone_at_s.get(pid, inf) and to_s > told_at_s
-                for from_s, to_s in self.outages
-            )
-        }
-        for pid in ill | self.cut_short | late:
+                from_s < ended_s and to_s > told_at_s for from_s, to_s in self.outages
+            ):
+                cut_short.add(pid)
+        for pid in cut_short:
             self.killed_at_s.setdefault(pid, gone_at_s.get(pid, inf))
 
     def hindered(self, pid: int) -> list[Span]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.faults.run import Length, run
 from tests.faults.stage import Scenario
@@ -31,7 +29,11 @@ def main(scenario: Scenario, *, seed: int, length: Length) -> int:
     """
     told = f"{scenario.command} --seed {seed} {length}"
     say(told)
-    with _broker(scenario) as kafka:
+    with ExitStack() as stack:
+        kafka = None
+        if scenario.load is not None:
+            home = TemporaryDirectory(prefix="faults", ignore_cleanup_errors=True)
+            kafka = stack.enter_context(KafkaBroker(Path(stack.enter_context(home))))
         try:
             outcome = run(scenario, seed=seed, length=length, kafka=kafka, say=say)
         except AssertionError as error:
@@ -45,17 +47,3 @@ def say(text: str) -> None:
     """Print at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def _broker(scenario: Scenario) -> Iterator[KafkaBroker | None]:
-    """Run a Kafka where there is a load for it."""
-    if scenario.load is None:
-        yield None
-        return
-    home = Path(tempfile.mkdtemp(prefix="faults"))
-    try:
-        with KafkaBroker(home) as kafka:
-            yield kafka
-    finally:
-        shutil.rmtree(home, ignore_errors=True)

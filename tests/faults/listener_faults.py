@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -88,34 +89,39 @@ def freeze_supervisord(stage: Stage, fault: Fault) -> str:
 
 def kill_supervisord(stage: Stage, _fault: Fault) -> str:
     """Kill it, and start another one."""
-    _excuse_all(stage)
     process = stage.swarm.daemon.process
-    process.kill()
-    process.wait()
-    _excuse_all(stage)
-    stage.book.listener_ends += 1
-    scenes.start_again(stage.swarm)
+    with _upheaval(stage):
+        process.kill()
+        process.wait()
+        _excuse_all(stage)
+        scenes.start_again(stage.swarm)
     return f"pid {process.pid}, now {stage.swarm.daemon.process.pid}"
 
 
 def reload(stage: Stage, _fault: Fault) -> str:
     """Have it begin anew, as ``supervisorctl reload`` does."""
-    _excuse_all(stage)
-    stage.book.listener_ends += 1
 
     def has_reloaded() -> bool:
         with suppress(*NOT_POSSIBLE):
             return bool(stage.swarm.daemon.rpc.processes())
         return False
 
-    stage.swarm.daemon.rpc._call("supervisor.restart")
-    eventually(has_reloaded, within_s=RELOADED_WITHIN_S, describe="the end of a reload")
+    with _upheaval(stage):
+        stage.swarm.daemon.rpc._call("supervisor.restart")
+        eventually(has_reloaded, within_s=RELOADED_WITHIN_S, describe="a reload's end")
     return "done"
+
+
+@contextmanager
+def _upheaval(stage: Stage) -> Iterator[None]:
+    began_s = time.monotonic()
+    _excuse_all(stage)
+    stage.book.listener_ends += 1
+    yield
+    stage.book.upheavals.append((began_s, time.monotonic()))
 
 
 def _excuse_all(stage: Stage) -> None:
     """Book that whatever is under way now ends without a record."""
-    present = stage.present()
-    stage.book.cut_short |= {process.pid for process in present}
-    processes = settling.stopped(stage.swarm) | present
+    processes = settling.stopped(stage.swarm) | stage.present()
     stage.book.excuse_all(processes, now_s=time.monotonic())

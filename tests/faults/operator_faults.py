@@ -8,6 +8,7 @@ from contextlib import suppress
 from swarm_event_listener.core.model.events import RollOrdered, Word
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
 from tests.eventually import eventually
+from tests.faults.book import Process
 from tests.faults.schedule import Fault
 from tests.faults.stage import NOT_POSSIBLE, Stage
 from tests.process.swarms import GROUP
@@ -17,12 +18,16 @@ TAKEN_WITHIN_S = 20.0
 
 def stop(stage: Stage, fault: Fault) -> str:
     """Stop a healthy node, and leave it so."""
-    victim = stage.victim(fault, healthy=True)
-    stage.book.is_told_to_end(victim, at_s=time.monotonic())
+    return str(_stop(stage, fault))
+
+
+def _stop(stage: Stage, fault: Fault) -> Process:
+    victim, now_s = stage.victim(fault, healthy=True), time.monotonic()
     stage.swarm.daemon.rpc.stop(victim.slot)
+    stage.book.is_told_to_end(victim, at_s=now_s)
     stage.book.excused.add(victim)
     stage.book.stopped_at_s[victim.slot] = time.monotonic()
-    return str(victim)
+    return victim
 
 
 def start(stage: Stage, _fault: Fault) -> str:
@@ -42,8 +47,8 @@ def _start(stage: Stage, slot: str) -> None:
 
 def restart(stage: Stage, fault: Fault) -> str:
     """Stop a node, and start it once it is down and nothing else is being done."""
-    told = stop(stage, fault)
-    slot = told.partition(" ")[0]
+    victim = _stop(stage, fault)
+    slot = victim.slot
 
     def is_started() -> bool:
         if slot in stage.book.stopped_at_s:
@@ -53,7 +58,7 @@ def restart(stage: Stage, fault: Fault) -> str:
         return slot not in stage.book.stopped_at_s
 
     stage.later(time.monotonic(), is_started)
-    return told
+    return str(victim)
 
 
 def roll(stage: Stage, _fault: Fault) -> str:

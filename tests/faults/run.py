@@ -165,10 +165,8 @@ def bring(stage: Stage, fault: Fault) -> None:
 def gather(stage: Stage) -> Evidence:
     """Ask all witnesses, and close the book."""
     stage.lives.sample()
-    lives, now_s = stage.all_lives(), time.monotonic()
-    stage.book.close(
-        {life.pid: life.gone_at_s or now_s for slot in lives.values() for life in slot}
-    )
+    lives = stage.all_lives()
+    stage.book.close(lives, now_s=time.monotonic())
     found: list[Charge] = []
     verdict = None
     if stage.ledger is not None and stage.scenario.load is not None:

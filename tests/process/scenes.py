@@ -223,6 +223,11 @@ def records_of(swarm: Swarm, node: int) -> list[dict[str, Any]]:
 
 def supervisorctl(swarm: Swarm, *command: str) -> str:
     """Run ``supervisorctl`` as an operator would; give what it says."""
+    return ctl(swarm, *command).stdout
+
+
+def ctl(swarm: Swarm, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run it, and give its exit code, too."""
     config = swarm.daemon.folder / "supervisord.conf"
     done = subprocess.run(
         [SUPERVISORD.with_name("supervisorctl"), "-c", config, *command],
@@ -233,7 +238,7 @@ def supervisorctl(swarm: Swarm, *command: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
     )
     assert done.stderr == ""
-    return done.stdout
+    return done
 
 
 def change_config(swarm: Swarm, old: str, new: str) -> None:

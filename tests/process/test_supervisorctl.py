@@ -23,6 +23,7 @@ from swarm_event_listener.supervisord.rpc import SupervisorFault
 from tests.awaits import await_new_pid, await_reports, await_restarted, await_state
 from tests.eventually import eventually
 from tests.process.conftest import running_swarm
+from tests.process.scenes import ctl
 from tests.process.swarms import LISTENER, Swarm
 from tests.supervisord import ROOT
 
@@ -60,23 +61,9 @@ class Answer:
 
 def swarmctl(swarm: Swarm, *words: str) -> Answer:
     """Run ``supervisorctl swarm ...`` in a pipe."""
-    done = subprocess.run(
-        command(swarm, "swarm", *words),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        env=environ(),
-    )
-    assert done.stderr == ""
+    done = ctl(swarm, "swarm", *words)
     assert "error: <class" not in done.stdout
     return Answer(done.returncode, done.stdout)
-
-
-def command(swarm: Swarm, *words: str) -> list[str]:
-    """Give the command line of supervisorctl."""
-    conf = swarm.daemon.folder / "supervisord.conf"
-    return [str(SUPERVISORCTL), "-c", str(conf), *words]
 
 
 def environ() -> dict[str, str]:
@@ -344,8 +331,9 @@ class Terminal:
 def terminal(swarm: Swarm, *words: str) -> Iterator[Terminal]:
     """Run supervisorctl in a pseudo-terminal."""
     master, slave = pty.openpty()
+    conf = swarm.daemon.folder / "supervisord.conf"
     process = subprocess.Popen(
-        command(swarm, *words),
+        [str(SUPERVISORCTL), "-c", str(conf), *words],
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -475,7 +463,7 @@ def test_an_update_of_the_group_ends_its_roll(
     with terminal(swarm, "swarm", "roll", "w") as shell:
         shell.await_shown("w:w_00: its turn")
         conf.write_text(text.replace("numprocs = 2", f"numprocs = {nodes}"), "utf-8")
-        subprocess.run(command(swarm, "update"), check=True, timeout=50, env=environ())
+        assert ctl(swarm, "update").returncode == 0
         shell.await_shown("supervisord removed the group, as supervisorctl update does")
     await_reports(swarm, nodes)
     pids = [swarm.pid(node) for node in range(nodes)]

@@ -8,6 +8,7 @@ from tests.apps.processed import Life, Processed
 from tests.faults.book import Book, Process
 from tests.faults.bound import COMMIT_S, LATE_S, Charge, charges
 from tests.ledger import Produced, judge
+from tests.process.lives import Life as Ended
 
 FIRST, SECOND = Life(0, 11, 1.0), Life(0, 12, 50.0)
 LATEST_S = COMMIT_S + LATE_S
@@ -109,16 +110,20 @@ def test_who_cannot_commit_must_not_go_on() -> None:
 
 
 def test_who_had_no_chance_to_end_in_order_counts_as_killed() -> None:
-    """That is who is ill, cut short, or told to end while nobody could commit."""
-    gone_at_s = dict.fromkeys(range(1, 7), 20.0)
-    book = Book(outages=[(10.0, 12.0)], cut_short={5})
-    book.explain(Process("w:w_00", 1), {2})
-    for pid, told_at_s in ((2, 11.0), (3, 12.5), (4, 9.0)):
-        book.is_told_to_end(Process("w:w_01", pid), at_s=told_at_s)
-    book.is_killed(Process("w:w_02", 6), at_s=3.0)
-    book.explain(Process("w:w_02", 6), {-1})
-    book.is_told_to_end(Process("w:w_03", 7), at_s=11.0)  # gone before it was seen
-    book.close({**gone_at_s, 4: 9.5})
+    """That is who is ill, went with supervisord, or was told to while none can commit.
 
-    assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 20.0, 6: 3.0, 7: inf}
+    Who went with supervisord needs no record either.
+    """
+    slot, gone_at_s = "w:w_00", {1: 20.0, 2: 20.0, 3: 20.0, 4: 9.5, 5: 30.5, 6: 20.0}
+    lives = {slot: [Ended(slot, pid, 0, 0.0, at_s) for pid, at_s in gone_at_s.items()]}
+    book = Book(outages=[(10.0, 12.0)], upheavals=[(30.0, 31.0)])
+    book.explain(Process(slot, 1), {2})
+    for pid, told_at_s in ((2, 11.0), (3, 12.5), (4, 9.0), (7, 11.0)):  # 7: never seen
+        book.is_told_to_end(Process(slot, pid), at_s=told_at_s)
+    book.is_killed(Process(slot, 6), at_s=3.0)
+    book.explain(Process(slot, 6), {-1})
+    book.close(lives, now_s=40.0)
+
+    assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 30.5, 6: 3.0, 7: inf}
     assert {process.pid for process in book.ended} == {2, 3, 4, 6, 7}
+    assert book.excused == {Process(slot, 5)}
