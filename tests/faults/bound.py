@@ -16,8 +16,8 @@ partition, at most one batch and what it did within the last second.* Of the led
 A process that was told to end while the broker was away cannot commit, so is judged as
 if it had been killed then; see `tests.faults.book.Book.close` for who else is.
 
-In a rebalance nobody can commit either. Where a group has any, when its sessions are
-short, no age is judged; the work of how long a process left undone still is.
+In a rebalance nobody can commit either, and who loses a partition leaves what it has in
+hand: the bound is for groups without any, in which sessions are longer than restarts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 from tests.apps.processed import Life, Processed
 from tests.faults.book import Book, Span
@@ -60,12 +59,7 @@ class Charge:
 
 
 def charges(
-    verdict: Verdict,
-    processed: Sequence[Processed],
-    book: Book,
-    *,
-    batch: int,
-    rebalances: bool = False,
+    verdict: Verdict, processed: Sequence[Processed], book: Book, *, batch: int
 ) -> list[Charge]:
     """Charge each repeated message to the process whose progress was lost.
 
@@ -74,17 +68,14 @@ def charges(
         processed: Its lines, in the order of the file.
         book: What was done to the processes.
         batch: Most messages in a batch.
-        rebalances: Whether there may have been some.
     """
-    late_s = inf if rebalances else COMMIT_S + LATE_S
     offsets: dict[tuple[Life, Partition], set[int]] = defaultdict(set)
     for duplicate in verdict.duplicates:
         topic, partition, offset = duplicate.place
         offsets[duplicate.earlier, (topic, partition)].add(offset)
     rows = _rows_by_lane(processed, offsets)
     return [
-        _charge(rows[lane], repeated, book, batch, late_s)
-        for lane, repeated in offsets.items()
+        _charge(rows[lane], repeated, book, batch) for lane, repeated in offsets.items()
     ]
 
 
@@ -100,11 +91,7 @@ def _rows_by_lane(
 
 
 def _charge(
-    rows: Sequence[Processed],
-    repeated: set[int],
-    book: Book,
-    batch: int,
-    late_s: float,
+    rows: Sequence[Processed], repeated: set[int], book: Book, batch: int
 ) -> Charge:
     """Charge one life for one partition; ``rows`` are what it did there."""
     life, partition = rows[0].life, (rows[0].topic, rows[0].partition)
@@ -132,7 +119,7 @@ def _charge(
     naps = book.naps.get(life.pid, [])
     span_s = _age_s(older[0].done_at_s, older[-1].done_at_s, naps)
     excess = ""
-    if age_s > late_s:
+    if age_s > COMMIT_S + LATE_S:
         excess = f"done {age_s:.2f} s before its end"
     elif span_s > COMMIT_S + LATE_S:
         excess = f"the work of {span_s:.2f} s"

@@ -39,6 +39,9 @@ CHAOS_ON_KAFKA: Final = replace(
         "stability_ttl": 600_000,
     },
     stop_wait_s=2,
+    # A rebalance waits for who is ill; he waits until others, who cannot recover in it,
+    # are given up after a minute.
+    peace_within_s=120.0,
     load=Load(
         properties=ledgered.CLASSIC,
         session_ms=ledgered.SESSION_MS,
@@ -52,7 +55,8 @@ _SOAK: Final = Scenario(
     weights=weights(lambda kind: kind.soak),
     illnesses=REAL,
     nodes=ledgered.NODES,
-    limits=ledgered.LIMITS,
+    # On a busy machine: whoever is restarted must be frozen.
+    limits={**ledgered.LIMITS, "node_report_timeout": 8_000},
     stop_wait_s=5,
     pause_s=(0.1, 1.5),
     lasts_s=(0.2, 2.5),
@@ -69,6 +73,7 @@ SOAKS: Final = {
     "consumer": replace(
         _SOAK,
         command="tests.kafka.soak --protocol consumer",
+        limits=ledgered.LIMITS,  # a frozen node is killed before its session ends
         load=replace(
             _UNDER_LOAD,
             properties=ledgered.KIP_848,

@@ -39,7 +39,7 @@ class Load:
         properties: Of librdkafka.
         session_ms: The group's session; None for the default of 45 s.
         per_s: Messages produced.
-        rebalances: Whether a session may end while a node is down.
+        rebalances: Whether a session may end while a node is down: no bound holds.
     """
 
     properties: Mapping[str, Any]

@@ -28,9 +28,7 @@ def row(life: Life, offset: int, done_at_s: float) -> Processed:
     )
 
 
-def charged(
-    first: list[float], repeated: list[int], book: Book, *, rebalances: bool = False
-) -> list[Charge]:
+def charged(first: list[float], repeated: list[int], book: Book) -> list[Charge]:
     """Judge one life that did a message at each moment, and one that repeats some."""
     rows = [row(FIRST, offset, at_s) for offset, at_s in enumerate(first)]
     rows += [row(SECOND, offset, 60.0 + offset) for offset in repeated]
@@ -38,8 +36,7 @@ def charged(
         Produced(topic="t", partition=0, offset=offset, id=offset)
         for offset in range(len(first))
     ]
-    verdict = judge(produced, rows)
-    return charges(verdict, rows, book, batch=BATCH, rebalances=rebalances)
+    return charges(judge(produced, rows), rows, book, batch=BATCH)
 
 
 def excesses(first: list[float], repeated: list[int], book: Book) -> list[str]:
@@ -66,17 +63,6 @@ def test_a_batch_is_free_and_what_is_older_must_be_young() -> None:
     assert excesses([9.9 - LATEST_S, 9.0, 9.5], [0, 1, 2], killed) == [
         "done 1.60 s before its end"
     ]
-
-
-def test_an_age_says_nothing_where_there_are_rebalances() -> None:
-    """How much work was left undone does all the same."""
-    killed = Book(killed_at_s={11: 30.0})
-    work = [4.0, 4.0 + LATEST_S + 0.1, 25.0, 25.0]
-
-    (short,) = charged(work, [1, 2, 3], killed, rebalances=True)
-    assert short.excess == ""
-    (long,) = charged(work, [0, 1, 2, 3], killed, rebalances=True)
-    assert long.excess == "the work of 1.60 s"
 
 
 def test_what_is_repeated_is_what_was_done_last() -> None:
