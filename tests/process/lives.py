@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 EVERY_S: Final = 0.05
-FORK_TO_EXEC_S: Final = 1.0  # a newborn has its parent's environment for a moment
+FORK_TO_EXEC_S: Final = 10.0  # a newborn has its parent's environment until then
 
 
 @dataclass(slots=True)
@@ -59,8 +59,8 @@ class Lives:
 
     def sample(self) -> None:
         """Look at all processes of the machine."""
-        now_s = time.monotonic()
         present = dict(_processes())
+        now_s = time.monotonic()  # a busy machine's look may last: nobody came later
         for key, life in list(self._known.items()):
             if key not in present:
                 if life and life.gone_at_s is None:
