@@ -82,20 +82,25 @@ class Outcome:
 
 
 def _ledger_figures(evidence: Evidence) -> dict[str, object]:
-    per_life: Counter[object] = Counter()
-    for charge in evidence.charges:
-        per_life[charge.life] += charge.repeated
     assert evidence.ledger is not None
-    return {
+    figures: dict[str, object] = {
         "produced": evidence.ledger.produced_count,
         "lost": len(evidence.ledger.lost),
         "duplicates": len(evidence.ledger.duplicates),
-        "by": len(per_life),
-        "most_per_process": max(per_life.values(), default=0),
-        "most_per_partition": max((c.repeated for c in evidence.charges), default=0),
-        "oldest_s": f"{max((c.age_s for c in evidence.charges), default=0.0):.2f}",
-        "longest_s": f"{max((c.span_s for c in evidence.charges), default=0.0):.2f}",
         "went_back": len(evidence.ledger.went_back),
+    }
+    if not (charged := evidence.charges):
+        return figures
+    per_life: Counter[object] = Counter()
+    for charge in charged:
+        per_life[charge.life] += charge.repeated
+    return {
+        **figures,
+        "by": len(per_life),
+        "most_per_process": max(per_life.values()),
+        "most_per_partition": max(charge.repeated for charge in charged),
+        "oldest_s": f"{max(charge.age_s for charge in charged):.2f}",
+        "longest_s": f"{max(charge.span_s for charge in charged):.2f}",
     }
 
 
