@@ -43,7 +43,8 @@ HEALTHY: Final = Report(
 
 def main(folder: Path) -> None:
     """Report until told otherwise."""
-    leash_to(os.getppid())
+    # Not to the present parent: supervisord may be gone by now.
+    leash_to(int((folder / "supervisord.pid").read_text("ascii")))
     faulthandler.register(signal.SIGTTIN)
     script = folder / f"{os.environ['SUPERVISOR_PROCESS_NAME']}.json"
     signal.signal(signal.SIGTERM, lambda *_: _term(script))
