@@ -21,10 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tests.kafka.bound import Book
-
 from tests.compat.versions import Version
 from tests.eventually import eventually
+from tests.faults.book import Book
 from tests.kafka import ledgered
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES, PARTITIONS, KafkaSwarm
@@ -298,10 +297,6 @@ def mixed_swarm(
             turn(folder, program, first)
         (folder / "tests").symlink_to(ROOT / "tests")  # the app, for both versions
         (folder / "hangs").write_text("")
-        file = folder / "swarm.toml"
-        properties = {**ledgered.CLASSIC, "bootstrap.servers": kafka.bootstrap}
-        worker = {"max_messages": BATCH, "concurrency": ledgered.SHARE}
-        file.write_text(ledgered._toml(file.read_text("utf-8"), properties, worker))
 
     environment = {
         # Nothing but an environment's own packages: tests run with the working tree's.
@@ -317,6 +312,8 @@ def mixed_swarm(
         "--config {folder}/swarm.toml --state-dir {folder}/slots "
         "--node %(process_num)d --nodes %(numprocs)d",
         limits=LIMITS,
+        worker={"max_messages": BATCH, "concurrency": ledgered.SHARE},
+        kafka={**ledgered.CLASSIC, "bootstrap.servers": kafka.bootstrap},
         program={
             "directory": "{folder}",
             "environment": ",".join(f'{k}="{v}"' for k, v in environment.items()),
@@ -326,7 +323,6 @@ def mixed_swarm(
             "--config {folder}/swarm.toml",
             "environment": 'PYTHONPATH=""',
         },
-        more=ledgered.PLUGIN,
         prepare=prepare,
     ) as (swarm, lives):
         for version in (first, other):

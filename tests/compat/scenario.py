@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from tests.kafka.bound import charges
-
 from tests.compat.mixed import (
     BATCH,
     CONSUMING_TTL_MS,
@@ -26,6 +24,7 @@ from tests.compat.mixed import (
     mixed_swarm,
 )
 from tests.compat.versions import Version
+from tests.faults.bound import charges
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import NODES
 from tests.process.swarms import GROUP, LISTENER
@@ -209,7 +208,7 @@ def end(mixed: MixedSwarm) -> str:
         AssertionError: Something does not.
     """
     last = mixed.versions[1]
-    mixed.kafka_swarm.settle()
+    mixed.kafka_swarm.ledger.await_done()
     mixed.await_healthy()
     running = [mixed.swarm.listener_pid(), *map(mixed.swarm.pid, range(NODES))]
     assert all(map(last.runs_as, running)), f"all run as the {last.name}"

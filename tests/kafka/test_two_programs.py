@@ -7,11 +7,12 @@ import signal
 
 import pytest
 
+from tests.awaits import await_committed, await_new_pid
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
-from tests.kafka.nodes import PROTOCOLS, await_committed, produce, unique
-from tests.kafka.supervised import COMMAND, deadly_swarm, handled, supervisorctl
-from tests.process.scenes import name_of, program_section
+from tests.kafka.nodes import PROTOCOLS, produce, unique
+from tests.kafka.supervised import COMMAND, deadly_swarm, handled
+from tests.process.scenes import name_of, program_section, supervisorctl
 from tests.process.swarms import Swarm
 
 NODES = 2
@@ -45,7 +46,7 @@ def test_programs_that_share_a_group_share_its_partitions(
         killed = swarm.daemon.pid(names[0])
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
-        swarm.daemon.new_pid(names[0], than=killed)
+        await_new_pid(swarm.daemon, names[0], than=killed)
         await_each_has_one(swarm, names)
         produce_each(kafka, topic, first=5)
 
