@@ -140,8 +140,9 @@ def test_state_is_for_its_owner_alone_and_slots_are_the_users(
         "journal.lock": 0o600,
         "status.json": 0o640,
     }
-    slots = sorted((folder / "slots").iterdir())
-    assert [slot.owner() for slot in slots] == [USER] * NODES
+    for kind in ("slot", "id"):
+        files = list((folder / "slots").glob(f"*.{kind}"))
+        assert [file.owner() for file in files] == [USER] * NODES
 
 
 def test_a_hung_node_of_another_user_is_restarted(
