@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
     from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Lane
     from swarm_worker.processing.lanes import Lanes
 
@@ -61,6 +62,7 @@ class Assignment:
         lanes: Lanes,
         letters: DeadLetters,
         watch: Watch,
+        topic_watch: TopicWatch,
         clock: Callable[[], float],
     ) -> None:
         """Hold nothing yet; see `join`."""
@@ -70,6 +72,7 @@ class Assignment:
         self._lanes = lanes
         self._letters = letters
         self._watch = watch
+        self._topic_watch = topic_watch
         self._troubles = watch.troubles
         self._clock = clock
         self._routes = {topic: route for route in plan.routes for topic in route.topics}
@@ -153,10 +156,14 @@ class Assignment:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.has_joined = True
         now_s = self._clock()
-        for at in partitions:
+        self._topic_watch.opened(
             self._lanes.open(
-                at.topic, at.partition, self._routes[at.topic], now_s=now_s
+                *(at.topic, at.partition, self._routes[at.topic]),
+                awaits_log=True,
+                now_s=now_s,
             )
+            for at in partitions
+        )
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
@@ -227,6 +234,7 @@ class Assignment:
         if paused := [lane for lane in lanes if lane.paused]:
             self._client.resume(offsets.partitions_of(paused))
         self._lanes.close(keys)
+        self._topic_watch.left(keys)
         self._watch.left(lanes)
         return lanes
 

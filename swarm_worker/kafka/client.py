@@ -29,6 +29,15 @@ _COMPARED: Final = ("group.protocol", "isolation.level")
 # what it appends; half a character at the end crashes confluent-kafka (2.16, tried).
 CLIENT_ID_MAX_BYTES: Final = 100
 
+# What another client of the same cluster shares with a consumer; the rest is about
+# consuming.
+_CONNECTION: Final = (
+    "bootstrap.servers", "metadata.broker.list", "broker.address", "client.",
+    "security.", "sasl.", "ssl.", "enable.ssl", "enable.sasl", "https.",
+    "oauth_cb", "socket.", "reconnect.", "api.version", "log_level", "debug",
+    "test.mock",
+)  # fmt: skip
+
 
 def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
     """Give the properties of a group's consumer, with what the app's hooks add.
@@ -48,6 +57,11 @@ def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
     properties["enable.partition.eof"] = True  # `Lanes.rest` goes by it
     _check_client_id(str(properties["client.id"]))
     return properties
+
+
+def connection_of(consumer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a consumer by which it reaches its cluster."""
+    return {k: v for k, v in consumer.items() if k.startswith(_CONNECTION)}
 
 
 def _check_client_id(told: str) -> None:

@@ -39,6 +39,8 @@ from swarm_worker.kafka.poll_batches import (
     next_drain,
     split,
 )
+from swarm_worker.kafka.topic_asker import TopicAsker
+from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
@@ -55,7 +57,7 @@ logger = logging.getLogger(__name__)
 # The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten
 # wake-ups a second cost nothing that can be measured.
 POLL_MAX_S: Final = 0.1
-LETTER_POLL_S: Final = 0.01  # while a dead letter's acknowledgement is awaited
+ANSWER_POLL_S: Final = 0.01  # while a dead letter or a held partition waits for one
 
 MARKS_EVERY_S: Final = 1.0  # what is marked done is told to Kafka with the rest
 
@@ -131,6 +133,8 @@ class GroupConsumer:
             lanes=self._lanes,
             clock=clock,
         )
+        self._asker = TopicAsker(self._properties, plan.group)
+        self._first_known: dict[str, str] = {}
         self._stopping = threading.Event()
         self._resumed = False
         self._leaves = False
@@ -195,6 +199,7 @@ class GroupConsumer:
     # --- lives of a client ------------------------------------------------------------
 
     def _run(self) -> None:
+        self._asker.start()
         try:
             while self._live() is End.AGAIN:
                 if self._stopping.wait(JOIN_AGAIN_S):
@@ -203,6 +208,8 @@ class GroupConsumer:
                     return
         except FatalError as error:
             self._on_fatal(error)
+        finally:
+            self._asker.close()
         # A consumer that failed is no dead thread: the node was told why, and stops it.
         self._stopping.wait()
 
@@ -224,10 +231,11 @@ class GroupConsumer:
             told = without_secrets(text_of(error), self._properties)
             raise FatalError(f"[kafka] {told}", exit_code=exits.CONFIG) from None
         self.watch.begin(client, is_subscribed=bool(self._plan.topics))
-        assignment = self._assignment(client)
+        topics = self._watch_topics(client)
+        assignment = self._assignment(client, topics)
         try:
             if assignment.join(self._stopping):
-                self._poll(client, assignment)
+                self._poll(client, assignment, topics)
         except KafkaException as error:
             self.watch.on_error(error.args[0])
             if self.watch.failure is None:
@@ -237,7 +245,20 @@ class GroupConsumer:
         self._let_end(client, assignment)
         return End.STOPPED
 
-    def _assignment(self, client: Consumer) -> Assignment:
+    def _watch_topics(self, client: Consumer) -> TopicWatch:
+        assigned = {topic for topic, _ in self._plan.assignments}
+        return TopicWatch(
+            client,
+            group=self._plan.group,
+            topics=assigned.union(self._plan.topics),
+            asker=self._asker,
+            first_known=self._first_known,
+            lanes=self._lanes,
+            watch=self.watch,
+            clock=self._clock,
+        )
+
+    def _assignment(self, client: Consumer, topics: TopicWatch) -> Assignment:
         return Assignment(
             client,
             self._plan,
@@ -245,42 +266,50 @@ class GroupConsumer:
             lanes=self._lanes,
             letters=self._letters,
             watch=self.watch,
+            topic_watch=topics,
             clock=self._clock,
         )
 
     # --- polls ------------------------------------------------------------------------
 
-    def _poll(self, client: Consumer, assignment: Assignment) -> None:
+    def _poll(
+        self, client: Consumer, assignment: Assignment, topics: TopicWatch
+    ) -> None:
         while not (self.watch.failure or self._stopping.is_set()):
             self._tend(client)
             assignment.look_for_topics()
+            topics.tend()
             if not self._lanes.wait_for_room(within_s=KEEP_ALIVE_S):
                 full = self._lanes.to_pause(now_s=self._clock(), make_room=True)
                 self._pause(client, full)
-            message = self._next(client)
+            message = self._next(client, is_awaited=topics.is_asking)
             self.watch.polled()
             if message is not None:
                 # No waiting for a fuller batch. A copy would cost 9 ns a message.
                 messages = client.consume(self._drain, 0)
                 messages.insert(0, message)
-                self._hand_over(messages)
+                if self._hand_over(messages):
+                    topics.hurry()
 
-    def _next(self, client: Consumer) -> Message | None:
+    def _next(self, client: Consumer, *, is_awaited: bool) -> Message | None:
         """Poll. A quiet node gets nothing: it waits where a stop can wake it."""
+        patience_s = self._patience_s(is_awaited=is_awaited)
         if not self._lanes.is_held:
-            return client.poll(self._patience_s())
-        self._stopping.wait(self._patience_s())
+            return client.poll(patience_s)
+        self._stopping.wait(patience_s)
         return client.poll(0)
 
-    def _patience_s(self) -> float:
-        if self._letters.outstanding:
-            return LETTER_POLL_S
+    def _patience_s(self, *, is_awaited: bool) -> float:
+        if self._letters.outstanding or is_awaited:
+            return ANSWER_POLL_S
         return min(POLL_MAX_S, self._settings.max_wait_s)
 
-    def _hand_over(self, messages: list[Message]) -> None:
+    def _hand_over(self, messages: list[Message]) -> bool:
+        """Give messages to their lanes; whether a topic may have been made anew."""
         ends: Mapping[Key, int] = {}
+        is_odd = False
         if any(map(Message.error, messages)):
-            self._tell_errors(messages)
+            is_odd = self._tell_errors(messages)
             messages, ends = split(messages)
         if messages:
             grouped = by_partition(messages, has_one_topic=self._has_one_topic)
@@ -291,12 +320,18 @@ class GroupConsumer:
             self._drain = next_drain(messages)
         for key, offset in ends.items():
             if (lane := self._lanes.get(*key)) is not None:
+                is_odd |= offset < lane.added_offset
                 self._lanes.reach_end(lane, offset)
+        return is_odd
 
-    def _tell_errors(self, messages: Iterable[Message]) -> None:
+    def _tell_errors(self, messages: Iterable[Message]) -> bool:
+        """Tell of errors; whether one is of a topic or an offset that is not there."""
+        kinds = set()
         for message in messages:
             if (error := message.error()) is not None:
                 self.watch.on_message_error(message, error)
+                kinds.add(kind_of(error))
+        return not kinds.isdisjoint({Kind.TOPIC, Kind.OFFSET})
 
     def _tend(self, client: Consumer) -> None:
         """Do what has come due since the last poll."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from swarm_worker.kafka.client import connection_of
 from swarm_worker.kafka.errors import library_logger
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from swarm_worker.processing.lane import Lane, Letter
 
 ERROR_TEXT_MAX: Final = 1000
-
-# What a producer shares with the consumers; the rest is about consuming.
-_SHARED_PROPERTIES: Final = (
-    "bootstrap.servers", "metadata.broker.list", "broker.address", "client.",
-    "security.", "sasl.", "ssl.", "enable.ssl", "enable.sasl", "https.",
-    "oauth_cb", "socket.", "reconnect.", "api.version", "log_level", "debug",
-    "test.mock",
-)  # fmt: skip
 
 Outcome = Callable[["Lane", KafkaError | None], None]
 
@@ -66,7 +59,7 @@ def _utf8(value: object) -> bytes:
 def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
     """Give the properties of the producer beside a consumer: the same cluster."""
     return {
-        **{k: v for k, v in consumer.items() if k.startswith(_SHARED_PROPERTIES)},
+        **connection_of(consumer),
         # Once, as far as a producer can tell.
         "enable.idempotence": True,
         # Whether a message with some headers more is too large is the broker's word.

@@ -41,6 +41,7 @@ class Kind(Enum):
     GROUP = "group"
     JOIN = "join"  # the group refuses it
     OFFSET = "offset"  # there is none to begin with
+    TOPIC_IDS = "topic_ids"  # nobody tells them, or they cannot be kept
     COMMITS = "commits"  # none is taken, so handlers wait
     STATISTICS = "statistics"  # they cannot be read
     HELD_ID = "held_id"  # our instance id belongs to a session that still runs

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from confluent_kafka import KafkaError
+
 from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka import offsets, statistics
 from swarm_worker.kafka.errors import (
@@ -20,7 +22,7 @@ from swarm_worker.kafka.errors import (
 from swarm_worker.kafka.membership import UNTOLD, Membership
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+    from confluent_kafka import Consumer, Message, TopicPartition
 
     from swarm_worker.processing.lane import Lane
     from swarm_worker.processing.lanes import Lanes
@@ -46,6 +48,12 @@ BREAKS_S: Final = 30.0
 
 # A broker that answers, and drops the connection over what is fetched, is not back.
 BROKERS_SETTLED_S: Final = 5.0
+
+_NO_ROOM_FOR_IDS: Final = (
+    "the broker's offset.metadata.max.bytes leaves no room for a topic's id (43 bytes) "
+    "beside an offset: a topic that is deleted and created again while a partition "
+    "changes its node is not noticed"
+)
 
 _GRAVE: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
 _LEVELS: Final = dict.fromkeys(_GRAVE, logging.ERROR)
@@ -260,6 +268,9 @@ class Watch:
         """Take note of the answer to a commit; the client's ``on_commit``."""
         refusals = [e for e in (error, *(at.error for at in partitions)) if e]
         self._refusal = refusals[0].str() if refusals else ""
+        if any(e.code() == KafkaError.OFFSET_METADATA_TOO_LARGE for e in refusals):
+            self._lanes.keep_no_ids()
+            self.troubles.begin(Kind.TOPIC_IDS, _NO_ROOM_FOR_IDS, subject="commits")
         if error is None:
             taken = offsets.taken_of(partitions)
             self._lanes.committed(taken, now_s=self._clock())
@@ -325,7 +336,8 @@ class Watch:
         while a join is not answered is of a generation that is over by the time it is
         read, and librdkafka drops its whole assignment for that answer.
         """
-        lanes = [*self._lanes.overdue(now_s=now_s), *self._lanes.rest()]
+        due = [*self._lanes.overdue(now_s=now_s), *self._lanes.rest()]
+        lanes = list(dict.fromkeys(due))  # one may be due for two reasons
         if self._client is not None and lanes:
             offsets.store(self._client, self._lanes, group=self._group)
             offsets.commit(self._client, lanes, group=self._group, wait=False)

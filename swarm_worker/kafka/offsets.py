@@ -13,6 +13,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.kafka.errors import text_of
+from swarm_worker.kafka.topic_ids import metadata_of
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Key, Lanes
 
@@ -105,8 +106,9 @@ def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:
 
 
 def _next_of(lane: Lane) -> TopicPartition:
-    """Give where a lane's next owner begins."""
+    """Return where a lane's next owner begins, and in which log."""
     at = lane.topic, lane.partition, lane.next_offset
+    metadata = metadata_of(lane.topic_id if lane.keeps_id else None)
     if lane.leader_epoch is None:  # of a message without one: an old broker's
-        return TopicPartition(*at)
-    return TopicPartition(*at, leader_epoch=lane.leader_epoch)
+        return TopicPartition(*at, metadata)
+    return TopicPartition(*at, metadata, leader_epoch=lane.leader_epoch)

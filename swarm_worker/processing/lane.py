@@ -126,6 +126,7 @@ class Lane:
     __slots__ = (
         "added_offset",
         "attempts",
+        "awaits_log",
         "backlog",
         "backlog_bytes",
         "batch",
@@ -136,6 +137,8 @@ class Lane:
         "end_offset",
         "failed_as",
         "failed_offset",
+        "is_anew",
+        "keeps_id",
         "kept_offset",
         "leader_epoch",
         "letter",
@@ -151,6 +154,7 @@ class Lane:
         "singly_until",
         "suspect",
         "topic",
+        "topic_id",
     )
 
     def __init__(
@@ -159,6 +163,12 @@ class Lane:
         self.topic = topic
         self.partition = partition
         self.route = route
+        self.topic_id: str | None = None  # of the log that the offsets are of, if known
+        self.keeps_id = True  # Kafka takes it with the offset
+        self.awaits_log = (
+            False  # nothing is handed out before it is known which log it is
+        )
+        self.is_anew = False  # begins a log at its first offset, wherever another ended
         self.phase = Phase.IDLE
         self.closed = False
         self.moved_at_s = now_s  # a batch was taken, or came to an end
@@ -173,8 +183,7 @@ class Lane:
         self.kept_offset = -1  # the last next_offset that Kafka has committed
         # Messages that wait.
         self.chunks: deque[Sequence[Message]] = deque()
-        self.backlog = 0
-        self.backlog_bytes = 0
+        self.backlog = self.backlog_bytes = 0
         self.paused = False
         self.resume_below = 0
         # Failures.

@@ -86,19 +86,67 @@ class Lanes:
         self._unstored: set[Lane] = set()
         self._waiting: set[Lane] = set()
         self._owing: set[Lane] = set()
+        self._keeps_ids = True
         self._room = Room()
         self._suspects = Suspects(suspects)
 
     # --- assignment -------------------------------------------------------------------
 
-    def open(self, topic: str, partition: int, route: Route, *, now_s: float) -> None:
-        """Make the lane of a partition that was assigned."""
+    def open(
+        self,
+        topic: str,
+        partition: int,
+        route: Route,
+        *,
+        awaits_log: bool = False,
+        anew_as: str | None = None,
+        now_s: float,
+    ) -> Lane:
+        """Make and return the lane of a partition that was assigned.
+
+        Args:
+            topic: The topic.
+            partition: The partition.
+            route: Who handles it.
+            awaits_log: Nothing of it is handed out before `log_known`.
+            anew_as: The id of the topic whose log begins at its first offset: nothing
+                that is known of the partition so far is of this log.
+            now_s: The time.
+        """
         self.close([(topic, partition)])
         with self._changed:
             lane = Lane(topic, partition, route, now_s=now_s)
+            lane.awaits_log, lane.keeps_id = awaits_log, self._keeps_ids
+            lane.topic_id, lane.is_anew = anew_as, anew_as is not None
             if suspect := self._suspects.among(topic, partition):
-                lane.beware(suspect)
+                if lane.is_anew:
+                    self._suspects.passed(suspect)
+                else:
+                    lane.beware(suspect)
             self._lanes[topic, partition] = lane
+            return lane
+
+    def log_known(self, lane: Lane) -> None:
+        """Hand out a lane's messages; it does not matter if that was so before."""
+        with self._changed:
+            lane.awaits_log = False
+            if not lane.closed:
+                self._offer(lane)
+
+    def keep_no_ids(self) -> None:
+        """Commit offsets without the ids of topics: Kafka refuses what has them."""
+        with self._changed:
+            self._keeps_ids = False
+            for lane in self._lanes.values():
+                lane.keeps_id = False
+                if lane.next_offset >= 0:
+                    self._unstored.add(lane)
+
+    def learn_id(self, lane: Lane, topic_id: str) -> None:
+        """Note the id of a lane's topic; what is committed is committed once more."""
+        with self._changed:
+            lane.topic_id = topic_id
+            lane.kept_offset = -1
 
     def close(self, partitions: Iterable[Key]) -> None:
         """End the lanes of partitions: nothing of them is handed out or counted."""
@@ -152,6 +200,7 @@ class Lanes:
                 for key, lane in self._lanes.items()
                 if lane.phase is Phase.IDLE
                 and not (lane.backlog or lane.paused or key in self._busy)
+                and not lane.awaits_log
             ]
 
     def _forget_backlog(self, lane: Lane) -> None:
@@ -173,6 +222,9 @@ class Lanes:
             if not lane.closed:
                 if lane.begin_offset < 0:
                     lane.begin_offset = offset_of(messages[0])
+                    if lane.is_anew:  # there the next owner is to begin, too
+                        lane.next_offset = lane.begin_offset
+                        self._unstored.add(lane)
                 lane.added_offset = offset_of(messages[-1]) + 1
                 lane.end_offset = -1
                 # Cut once: what a slice leaves over would be copied by the next.
@@ -234,7 +286,8 @@ class Lanes:
                 self._offer(lane)
 
     def _offer(self, lane: Lane) -> None:
-        if lane.phase is Phase.IDLE and lane.backlog and not self.is_held:
+        is_free = lane.phase is Phase.IDLE and not lane.awaits_log
+        if is_free and lane.backlog and not self.is_held:
             lane.phase = Phase.READY
             self._submit(lane)
 
@@ -339,19 +392,27 @@ class Lanes:
         Where a handler has seen everything, the next owner is to begin where this one
         stands: at the end of a log of which nothing came, or behind the marks of
         transactions, which nobody is given. Else it would begin where the log no
-        longer is, or where ``auto.offset.reset`` says then.
+        longer is, or where ``auto.offset.reset`` says then. Where a log has just begun
+        anew, what is to be committed is its first offset.
         """
         with self._changed:
+            known = [lane for lane in self._lanes.values() if not lane.awaits_log]
             lanes = [
                 lane
-                for lane in self._lanes.values()
+                for lane in known
                 if lane.end_offset >= 0 and lane.next_offset == lane.added_offset
             ]
             for lane in lanes:
                 if lane.next_offset != lane.end_offset:
                     lane.rest()
                     self._unstored.add(lane)
-            return [lane for lane in lanes if lane.kept_offset != lane.next_offset]
+            begun = [
+                lane
+                for lane in known
+                if lane.is_anew and lane.next_offset >= 0 > lane.kept_offset
+            ]
+            resting = [lane for lane in lanes if lane.kept_offset != lane.next_offset]
+            return [*begun, *(lane for lane in resting if lane not in begun)]
 
     def owing(self) -> list[Lane]:
         """Give the lanes that get no batch before Kafka has taken a commit of them."""

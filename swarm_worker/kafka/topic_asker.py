@@ -1,0 +1,197 @@
+"""The thread that asks for the ids of topics and for what is committed with offsets.
+
+It has clients of its own, since a call of the node's would hold up its polls. None of
+its requests is an admin client's to a coordinator: these can abort the process when the
+broker is frozen (librdkafka issue 4605).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
+    AdminClient,
+    TopicDescription,
+)
+
+from swarm_worker.config.redaction import without_secrets
+from swarm_worker.kafka.client import connection_of
+from swarm_worker.kafka.errors import text_of
+from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, Key, topic_id_in
+
+ANSWER_S: Final = 5.0  # for each of the two requests
+
+_MISSING: Final = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}
+)
+# Time does not change these.
+_REFUSALS: Final = frozenset(
+    {
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's own code
+    }
+)
+_NO_IDS: Final = "the broker gives topics no ids, as before Kafka 2.8"
+
+# What making a client or asking it may raise: a token that does not come, too.
+_FAILURES: Final = (KafkaException, RuntimeError, TimeoutError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be asked.
+
+    Attributes:
+        topics: Whose ids.
+        partitions: Of which the commit is wanted.
+    """
+
+    topics: tuple[str, ...]
+    partitions: tuple[Key, ...] = ()
+
+
+class TopicAsker:
+    """Asks for one group, one question at a time. `ask` and `answer` never block."""
+
+    def __init__(self, properties: Mapping[str, Any], group: str) -> None:
+        """Prepare; nothing is connected before `start`.
+
+        Args:
+            properties: Of the group's consumer.
+            group: The Kafka group.
+        """
+        # Nobody serves their logs and errors: what is wrong, the consumer tells.
+        self._connection = {**connection_of(properties), "log_level": 0}
+        self._connection.pop("debug", None)
+        self._properties = properties
+        self._group = group
+        self._questions: SimpleQueue[Question | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
+        self._admin: AdminClient | None = None
+        self._reader: Consumer | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"swarm-topics-{group}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread, and connect."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread once it has its answer; does not wait for that."""
+        self._questions.put(None)
+
+    def ask(self, question: Question) -> None:
+        """Ask; the answer comes, whatever happens."""
+        self._questions.put(question)
+
+    def answer(self) -> tuple[Question, Answer] | None:
+        """Return the next answer with its question, or None."""
+        try:
+            return self._answers.get_nowait()
+        except Empty:
+            return None
+
+    # --- on the thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        is_first = True  # an assignment is about to come: the reader may connect
+        while (question := self._questions.get()) is not None:
+            answer = self._answer_to(question, keeps_reader=is_first)
+            failure = without_secrets(answer.failure, self._properties)
+            self._answers.put((question, replace(answer, failure=failure)))
+            is_first = False
+        self._close_reader()
+        self._admin = None
+
+    def _answer_to(self, question: Question, *, keeps_reader: bool) -> Answer:
+        try:
+            asked = self._describe(question.topics)
+        except _FAILURES as error:
+            return Answer(failure=text_of(error))
+        commits, unread = self._commits(question, keeps_reader=keeps_reader)
+        answer = _ids_of(asked)
+        return replace(answer, commits=commits, failure=answer.failure or unread)
+
+    def _describe(
+        self, topics: tuple[str, ...]
+    ) -> Mapping[str, Future[TopicDescription]]:
+        if self._admin is None:
+            self._admin = AdminClient(self._connection)
+        self._admin.poll(0)
+        wanted = TopicCollection(list(topics))
+        return self._admin.describe_topics(wanted, request_timeout=ANSWER_S)
+
+    def _commits(
+        self, question: Question, *, keeps_reader: bool
+    ) -> tuple[Mapping[Key, Commit], str]:
+        """Return what is committed, and why something of it is not known.
+
+        Read by a consumer that never subscribes, so is no member of the group. It is
+        kept only for as long as assignments come.
+        """
+        if not (question.partitions or keeps_reader):
+            self._close_reader()
+            return {}, ""
+        try:
+            if self._reader is None:
+                self._reader = Consumer({**self._connection, "group.id": self._group})
+            if not question.partitions:
+                return {}, ""
+            wanted = [TopicPartition(*key) for key in question.partitions]
+            told = self._reader.committed(wanted, timeout=ANSWER_S)
+        except _FAILURES as error:
+            return {}, text_of(error)
+        commits = {
+            (at.topic, at.partition): Commit(at.offset >= 0, topic_id_in(at.metadata))
+            for at in told
+            if at.error is None
+        }
+        failures = [at.error.str() for at in told if at.error is not None]
+        return commits, failures[0] if failures else ""
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def _ids_of(asked: Mapping[str, Future[TopicDescription]]) -> Answer:
+    """Wait for what is told of each topic."""
+    ids: dict[str, str] = {}
+    missing: list[str] = []
+    refused: dict[str, str] = {}
+    failure = ""
+    for topic, future in asked.items():
+        try:
+            topic_id = str(future.result(2 * ANSWER_S).topic_id).rstrip("=")
+        except KafkaException as error:
+            code, text = error.args[0].code(), text_of(error)
+            if code in _MISSING:
+                missing.append(topic)
+            elif code in _REFUSALS:
+                refused[topic] = text
+            else:
+                failure = text
+        except TimeoutError:
+            failure = "no answer"
+        else:
+            if topic_id == NO_ID:
+                refused[topic] = _NO_IDS
+            else:
+                ids[topic] = topic_id
+    return Answer(ids=ids, missing=missing, refused=refused, failure=failure)
