@@ -157,9 +157,7 @@ class TopicAsker:
         except _FAILURES as error:
             return {}, text_of(error)
         commits = {
-            (at.topic, at.partition): Commit(at.offset >= 0, topic_id_in(at.metadata))
-            for at in told
-            if at.error is None
+            (at.topic, at.partition): _commit_of(at) for at in told if at.error is None
         }
         failures = [at.error.str() for at in told if at.error is not None]
         return commits, failures[0] if failures else ""
@@ -168,6 +166,12 @@ class TopicAsker:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _commit_of(told: TopicPartition) -> Commit:
+    if told.offset < 0:  # a name of librdkafka's for none
+        return Commit(None)
+    return Commit(told.offset, topic_id_in(told.metadata))
 
 
 def _ids_of(asked: Mapping[str, Future[TopicDescription]]) -> Answer:

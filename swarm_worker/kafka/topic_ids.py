@@ -51,11 +51,11 @@ class Commit:
     """What the group has committed of a partition.
 
     Attributes:
-        has_offset: There is an offset.
+        offset: The next to be handled; None where nothing is committed.
         topic_id: Of which log it is, if that is known.
     """
 
-    has_offset: bool
+    offset: int | None
     topic_id: str | None = None
 
 
@@ -98,4 +98,4 @@ def id_of_commit(commit: Commit, *, first_known: str | None) -> str | None:
         commit: What is committed.
         first_known: The topic's first id that this node was told of.
     """
-    return commit.topic_id if commit.has_offset else first_known
+    return first_known if commit.offset is None else commit.topic_id

@@ -38,11 +38,11 @@ from tests.kafka.nodes import PROTOCOLS, unique
 from tests.supervisord import ROOT
 
 PARTITIONS: Final = 2
-PER_S: Final = 200.0
+PER_S: Final = 500.0
 AWAYS_S: Final = (0.5, 3.0, 10.0)
 # Messages of a partition: the new log has outgrown the old one's offset by the time
 # anybody looks, or ends below it.
-OLD: Final = {"short": 50, "long": 20_000}
+OLD: Final = {"short": 5, "long": 20_000}
 NOTICED_S: Final = ASK_EVERY_S + 10.0
 SETTLED_S: Final = 60.0
 
@@ -111,7 +111,9 @@ class SteadyProducer:
         ended = threading.Event()
 
         def run() -> None:
-            while not ended.wait(1 / PER_S):
+            next_at_s = time.monotonic()
+            while not ended.wait(max(0.0, next_at_s - time.monotonic())):
+                next_at_s += 1 / PER_S
                 self._send()
                 self._send_again()
                 self._producer.poll(0)
@@ -168,7 +170,6 @@ class Scene:
             **PROTOCOLS[self.case.protocol],
             "bootstrap.servers": self.kafka.bootstrap,
             "auto.offset.reset": self.case.reset,
-            "topic.metadata.refresh.interval.ms": 1_000,
         }
         lines = [f'"{name}" = {json.dumps(value)}' for name, value in own.items()]
         text = "\n".join(["[kafka]", *lines, "[worker]", "static_membership = false"])
@@ -253,7 +254,9 @@ class Scene:
     def create_again(self) -> None:
         """Create it; return when the new log has outgrown a short old one."""
         self.kafka.create_topic(self.name, PARTITIONS)
-        enough = self.producer.acknowledged + 2 * PARTITIONS * OLD["short"]
+        enough = self.producer.acknowledged + PARTITIONS * (
+            OLD["short"] + int(PER_S / 2)
+        )
         eventually(
             lambda: self.producer.acknowledged > enough,
             within_s=SETTLED_S,
@@ -396,7 +399,6 @@ def play(kafka: KafkaBroker, case: Case, folder: Path) -> str:
         scene.producer.burst(OLD[case.old] * PARTITIONS)
         scene.await_caught_up()
         with scene.producer.going_on():
-            time_passes(1.0)
             HOWS[case.how](scene)
         return scene.judge()
     finally:

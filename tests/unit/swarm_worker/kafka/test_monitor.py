@@ -347,3 +347,19 @@ def test_brokers_that_come_and_go_are_one_trouble(
 
     member.tell_for(BROKERS_SETTLED_S + 1)
     assert [line.split()[0] for line in caplog.messages[1:]] == ["kafka_trouble_over"]
+
+
+@pytest.mark.parametrize("of_partition", [KafkaError.OFFSET_METADATA_TOO_LARGE, None])
+def test_ids_that_have_no_room_beside_offsets_are_left_out(
+    of_partition: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka refuses a partition for it, or the whole commit; told once."""
+    debtor = Debtor()
+    (lane,) = debtor.lanes.all()
+    whole = None if of_partition else KafkaError.OFFSET_METADATA_TOO_LARGE
+    for _ in range(2):
+        debtor.answer(whole, of_partition=of_partition)
+    assert not lane.keeps_id
+    assert debtor.lanes.unstored() == [lane], "it is stored once more, without"
+    (record,) = caplog.records
+    assert "offset.metadata.max.bytes" in record.getMessage()

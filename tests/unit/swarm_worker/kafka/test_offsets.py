@@ -80,3 +80,19 @@ def test_refusal_that_does_not_pass_is_told(
     assert len(client.asked) == 1
     (record,) = caplog.records
     assert record.getMessage().startswith("commit_failed group=g reason=")
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "keeps_id", "metadata"),
+    [("A", True, "swarm topic_id=A"), ("A", False, ""), (None, True, "")],
+)
+@pytest.mark.parametrize("leader_epoch", [None, 3])
+def test_the_topics_id_stands_with_the_offset(
+    topic_id: str | None, metadata: str, leader_epoch: int | None, *, keeps_id: bool
+) -> None:
+    """Unless it is not known, or Kafka does not take it."""
+    made = lane(0)
+    made.topic_id, made.keeps_id = topic_id, keeps_id
+    made.leader_epoch = leader_epoch
+    at = offsets._next_of(made)
+    assert (at.offset, at.metadata, at.leader_epoch) == (10, metadata, leader_epoch)

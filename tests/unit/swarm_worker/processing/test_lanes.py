@@ -946,3 +946,55 @@ def test_an_end_that_more_has_followed_is_none() -> None:
 
     assert fixture.lanes.rest() == []
     assert lane.next_offset == 5
+
+
+def test_a_lane_waits_until_its_log_is_known() -> None:
+    """What has come by then goes out at once; telling it twice does no harm."""
+    fixture = Fixture(partitions=0)
+    lane = fixture.lanes.open("t", 0, fixture.route, awaits_log=True, now_s=NOW_S)
+    fixture.add(2)
+    fixture.lanes.offer_all()
+    assert fixture.submitted == []
+    fixture.lanes.log_known(lane)
+    fixture.lanes.log_known(lane)
+    assert fixture.submitted == [lane]
+
+
+def test_a_log_that_is_begun_anew_waits_for_the_old_ones_batch() -> None:
+    """Whose result is nobody's, be it a letter; nobody is suspected there either."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
+    fixture.add(1, first=40)
+    fixture.fail()
+    (old,) = fixture.lanes.due(now_s=NOW_S)
+    new = fixture.lanes.open("t", 0, fixture.route, anew_as="B", now_s=NOW_S)
+    fixture.add(1)
+    assert fixture.lanes.take(fixture.submitted.pop(0), now_s=NOW_S) is None
+    fixture.lanes.acknowledged(old, now_s=NOW_S)
+    assert fixture.stored() == {0: 0}, "the new log's begin, not 41"
+    assert fixture.succeed() == [0]
+    assert (new.topic_id, new.next_offset) == ("B", 1)
+
+
+def test_the_begin_of_a_new_log_is_committed_until_kafka_has_it() -> None:
+    """While its first batch is at work, too."""
+    fixture = Fixture(partitions=0)
+    lane = fixture.lanes.open("t", 0, fixture.route, anew_as="B", now_s=NOW_S)
+    assert fixture.lanes.rest() == []
+    fixture.add(2, first=3)
+    assert fixture.lanes.rest() == [lane]
+    assert lane.next_offset == 3
+    fixture.lanes.committed({("t", 0): 3}, now_s=NOW_S)
+    assert fixture.lanes.rest() == []
+
+
+def test_ids_that_kafka_does_not_take_are_left_out() -> None:
+    """What is stored with one is stored once more, without."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.succeed()
+    fixture.lanes.learn_id(fixture.lane(), "A")
+    assert fixture.stored() == {0: 1}
+    fixture.lanes.keep_no_ids()
+    assert fixture.stored() == {0: 1}
+    assert not fixture.lane().keeps_id
+    assert not fixture.lanes.open("t", 1, fixture.route, now_s=NOW_S).keeps_id

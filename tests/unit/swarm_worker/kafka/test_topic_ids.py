@@ -1,0 +1,85 @@
+"""The id of a topic beside an offset, and what it tells."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm_worker.kafka.topic_ids import (
+    ASK_AGAIN_MAX_S,
+    ASK_AGAIN_S,
+    ASK_EVERY_S,
+    Commit,
+    id_of_commit,
+    metadata_of,
+    next_delay_s,
+    topic_id_in,
+)
+
+ID = "OGUkp0UJRr+nuzoN28V5Ag"
+
+
+def test_what_is_written_is_read() -> None:
+    """And is short: brokers bound it, by 4096 bytes unless told otherwise."""
+    assert topic_id_in(metadata_of(ID)) == ID
+    assert len(metadata_of(ID)) < 64
+    assert metadata_of(None) == ""
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        "",
+        "swarm",
+        "swarm topic_id=",
+        f"topic_id={ID}",
+        f"other topic_id={ID}",
+        f"Swarm topic_id={ID}",
+        f'{{"topic_id": "{ID}"}}',
+        "swarm topic_id=a topic_id=b",
+        "swarm topic_id=" + "x" * 65,
+        "my own note about swarm topic_id=x",
+    ],
+)
+def test_what_others_have_written_is_no_id(metadata: str | None) -> None:
+    """Of which log such an offset is, is not known."""
+    assert topic_id_in(metadata) is None
+
+
+def test_a_later_version_may_write_more() -> None:
+    """What is not known of it is passed over."""
+    assert topic_id_in(f"swarm v=2 topic_id={ID} node=7") == ID
+
+
+@given(st.text())
+def test_any_text_is_read(metadata: str) -> None:
+    """Nothing that stands there raises."""
+    told = topic_id_in(metadata)
+    assert told is None or told in metadata
+
+
+@pytest.mark.parametrize("first_known", [None, "old"])
+def test_the_id_beside_the_offset_counts(first_known: str | None) -> None:
+    """Whatever this node has known of the topic; without an id nothing is known."""
+    assert id_of_commit(Commit(5, "own"), first_known=first_known) == "own"
+    assert id_of_commit(Commit(5), first_known=first_known) is None
+
+
+def test_without_an_offset_it_is_the_log_that_the_node_has_known_first() -> None:
+    """Kafka has forgotten the offsets of the old log with its topic."""
+    assert id_of_commit(Commit(None), first_known="old") == "old"
+    assert id_of_commit(Commit(None), first_known=None) is None
+
+
+def test_what_is_open_is_asked_for_again_soon_and_then_less_often() -> None:
+    """Each half minute where nothing is."""
+    delays, delay_s = [], ASK_EVERY_S
+    for _ in range(5):
+        delay_s = next_delay_s(delay_s, is_complete=False)
+        delays.append(delay_s)
+    assert delays[0] == ASK_AGAIN_S
+    assert delays == sorted(delays)
+    assert delays[-1] == ASK_AGAIN_MAX_S
+    assert next_delay_s(delay_s, is_complete=True) == ASK_EVERY_S == 30.0
