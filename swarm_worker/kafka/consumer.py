@@ -50,6 +50,7 @@ from swarm_worker.processing.poison import Suspect
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.kafka.topic_memory import TopicMemory
     from swarm_worker.reporting.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class GroupConsumer:
         pool: HandlerPool,
         on_fatal: Callable[[FatalError], None],
         suspects: Iterable[Suspect] = (),
+        memory: TopicMemory | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is joined before `start`.
@@ -105,6 +107,7 @@ class GroupConsumer:
             pool: Runs the handlers.
             on_fatal: Called from the poll thread when the node cannot go on.
             suspects: What was in flight of this group as the last process died.
+            memory: What former processes have known of topics.
             clock: Seconds, as the one that reads ``progress`` has them.
         """
         self._plan = plan
@@ -133,7 +136,7 @@ class GroupConsumer:
             lanes=self._lanes,
             clock=clock,
         )
-        self._asker = TopicAsker(self._properties, plan.group)
+        self._asker = TopicAsker(self._properties, plan.group, memory)
         self._first_known: dict[str, str] = {}
         self._stopping = threading.Event()
         self._resumed = False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka.client import connection_of
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, Key, topic_id_in
+from swarm_worker.kafka.topic_memory import TopicMemory
 
 ANSWER_S: Final = 5.0  # for each of the two requests
 
@@ -58,27 +60,35 @@ class Question:
     Attributes:
         topics: Whose ids.
         partitions: Of which the commit is wanted.
+        settled: Ids that the next process of this node is to know, for all that is held
+            is begun in their logs.
     """
 
     topics: tuple[str, ...]
     partitions: tuple[Key, ...] = ()
+    settled: Mapping[str, str] = field(default_factory=dict)
 
 
 class TopicAsker:
     """Asks for one group, one question at a time. `ask` and `answer` never block."""
 
-    def __init__(self, properties: Mapping[str, Any], group: str) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], group: str, memory: TopicMemory | None
+    ) -> None:
         """Prepare; nothing is connected before `start`.
 
         Args:
             properties: Of the group's consumer.
             group: The Kafka group.
+            memory: What this node has known of topics; None if nothing is kept.
         """
         # Nobody serves their logs and errors: what is wrong, the consumer tells.
         self._connection = {**connection_of(properties), "log_level": 0}
         self._connection.pop("debug", None)
         self._properties = properties
         self._group = group
+        self._memory = memory
+        self._cluster: str | None = None
         self._questions: SimpleQueue[Question | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
         self._admin: AdminClient | None = None
@@ -125,7 +135,28 @@ class TopicAsker:
             return Answer(failure=text_of(error))
         commits, unread = self._commits(question, keeps_reader=keeps_reader)
         answer = _ids_of(asked)
-        return replace(answer, commits=commits, failure=answer.failure or unread)
+        return replace(
+            answer,
+            commits=commits,
+            former=self._recalled(answer.ids, question.settled),
+            failure=answer.failure or unread,
+        )
+
+    def _recalled(
+        self, ids: Mapping[str, str], settled: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return what was known, which is asked for once; keep what is."""
+        if self._memory is None or self._admin is None:
+            return {}
+        former: Mapping[str, str] = {}
+        if self._cluster is None:
+            with suppress(*_FAILURES):  # the next question is another chance
+                self._cluster = self._admin.cluster_id(timeout=ANSWER_S)
+            if self._cluster is None:
+                return {}
+            former = self._memory.recall(self._cluster, self._group)
+        self._memory.keep(self._cluster, self._group, ids, settled=settled)
+        return former
 
     def _describe(
         self, topics: tuple[str, ...]

@@ -68,6 +68,7 @@ class Answer:
         missing: Topics that do not exist.
         refused: By topic, why its id will not be told.
         commits: By partition.
+        former: The ids that the last process of this node has known.
         failure: Why something was not answered; empty if all was.
     """
 
@@ -75,6 +76,7 @@ class Answer:
     missing: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     commits: Mapping[Key, Commit] = field(default_factory=dict)
+    former: Mapping[str, str] = field(default_factory=dict)
     failure: str = ""
 
 

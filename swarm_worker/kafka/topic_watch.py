@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -102,6 +102,7 @@ class TopicWatch:
         self._asked_at_s = -inf
         self._ask_at_s = self._look_at_s = clock()
         self._answered_at_s = self._look_at_s
+        self._last_ids: Mapping[str, str] = {}
         self._delay_s = ASK_EVERY_S
         self._ask()
 
@@ -147,8 +148,10 @@ class TopicWatch:
     # --- questions and answers --------------------------------------------------------
 
     def _ask(self) -> None:
-        question = Question(self._topics, tuple(self._unread))
         held = {(lane.topic, lane.partition): lane for lane in self._lanes.all()}
+        is_settled = held and not (self._unread or self._held or self._changes)
+        settled = self._last_ids if is_settled else {}
+        question = Question(self._topics, tuple(self._unread), settled)
         self._asked = question, held
         self._asked_at_s, self._ask_at_s = self._clock(), inf
         self._asker.ask(question)
@@ -160,25 +163,36 @@ class TopicWatch:
         self._asked = None
         # What was assigned since then needs an answer of its own.
         lanes = {key: lane for key, lane in asked.items() if self._is_ours(key, lane)}
+        for topic, topic_id in answer.former.items():
+            self._first_known.setdefault(topic, topic_id)
         self._read_commits(lanes, answer)
         for topic, topic_id in answer.ids.items():
             self._first_known.setdefault(topic, topic_id)
-        changed: dict[str, list[Lane]] = defaultdict(list)
-        for key, lane in lanes.items():
-            if lane.topic in answer.refused:
-                self._release(key, lane)
-            elif lane.topic in answer.ids and key not in self._unread:
-                if self._is_same(lane, answer.ids[lane.topic]):
-                    self._release(key, lane)
-                else:
-                    changed[lane.topic].append(lane)
-        for topic, of_topic in changed.items():
-            self._change(of_topic, answer.ids[topic], now_s)
+        self._last_ids = answer.ids
+        for of_topic in self._changed(lanes, answer).values():
+            self._change(of_topic, answer.ids[of_topic[0].topic], now_s)
         self._tell_trouble(answer, now_s)
         is_complete = not (answer.missing or answer.failure or self._unread)
         self._delay_s = next_delay_s(self._delay_s, is_complete=is_complete)
         self._ask_at_s = min(self._ask_at_s, now_s + self._delay_s)
         self._look_at_s = now_s
+
+    def _changed(
+        self, lanes: Mapping[Key, Lane], answer: Answer
+    ) -> Mapping[str, list[Lane]]:
+        """Hand out what is of the log that it should be; return the rest by topic."""
+        changed: dict[str, list[Lane]] = defaultdict(list)
+        for key, lane in lanes.items():
+            topic_id = answer.ids.get(lane.topic)
+            if lane.topic in answer.refused:
+                self._release(key, lane)
+            elif topic_id is None or key in self._unread:
+                continue
+            elif self._is_same(lane, topic_id):
+                self._release(key, lane)
+            else:
+                changed[lane.topic].append(lane)
+        return changed
 
     def _is_ours(self, key: Key, lane: Lane) -> bool:
         return self._lanes.get(*key) is lane

@@ -181,6 +181,7 @@ class Node:
     def _make_consumers(self, app: App) -> None:
         from swarm_worker.kafka.client import try_out  # noqa: PLC0415 - the Kafka client
         from swarm_worker.kafka.consumer import GroupConsumer  # noqa: PLC0415 - the same
+        from swarm_worker.kafka.topic_memory import TopicMemory  # noqa: PLC0415 - the same
         from swarm_worker.processing.handlers import HandlerPool  # noqa: PLC0415 - the same
 
         settings = self._settings
@@ -200,6 +201,8 @@ class Node:
         for group in plans:
             try_out(group, settings)
         self._pool = HandlerPool(settings.concurrency)
+        slot = slot_path(settings.state_dir, self._slot_key)
+        memory = TopicMemory(slot.with_suffix(".topics"))
         self._consumers = [
             GroupConsumer(
                 group,
@@ -207,6 +210,7 @@ class Node:
                 progress=self._progress,
                 pool=self._pool,
                 suspects=of_group(self._suspects, group.group),
+                memory=memory,
                 clock=self.clock,
                 on_fatal=lambda error: self._inbox.put(Failed(error)),
             )

@@ -446,3 +446,30 @@ def test_answers_that_do_not_come_for_long_are_one_warning(
         "kafka_trouble",
         "kafka_trouble_over",
     ]
+
+
+def test_what_the_last_process_has_known_counts() -> None:
+    """All nodes were down as the topic was made anew, and Kafka has no offset."""
+    fixture = Fixture()
+    fixture.told(ids={"t": "B"}, former={"t": "A"})
+    lane = fixture.assign()
+    fixture.told(ids={"t": "B"}, commits={KEY: Commit(None)})
+    assert lane.closed
+    assert fixture.client.sought == [(0, OFFSET_BEGINNING)]
+
+
+def test_the_next_process_is_told_once_all_is_begun() -> None:
+    """Not before there is anything, and not while a log is not begun."""
+    fixture = Fixture()
+    fixture.client.has_begun = False
+    fixture.settle("B", commit=Commit(5, "A"))
+    assert [question.settled for question in fixture.asker.questions] == [{}, {}]
+    fixture.passes(1)
+    fixture.topics.hurry()
+    fixture.passes(1)
+    assert fixture.asker.questions[-1].settled == {}
+    fixture.told(ids={"t": "B"})
+    fixture.client.has_begun = True
+    fixture.passes(1)
+    fixture.passes(ASK_EVERY_S)
+    assert fixture.asker.questions[-1].settled == {"t": "B"}

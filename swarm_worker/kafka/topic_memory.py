@@ -1,0 +1,86 @@
+"""The ids of topics, for the next process of a slot.
+
+Kafka forgets the offsets of a topic that is deleted. Where all of a group's nodes are
+down meanwhile, this file alone tells that the topic was another when they last ran:
+with ``auto.offset.reset=latest`` they would begin at the end of the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+_MODE: Final = 0o644
+_READ_MAX_BYTES: Final = 4 * 2**20
+
+
+class TopicMemory:
+    """What the processes of one slot have known, in one cluster. Thread-safe.
+
+    A disk that is full or read-only costs no more than the memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use a file, which nobody else writes while the slot is held."""
+        self._path = path
+        self._lock = threading.Lock()
+
+    def recall(self, cluster: str, group: str) -> Mapping[str, str]:
+        """Return the ids that a group's topics had; empty where nothing is known."""
+        return _texts(self._groups(cluster).get(group))
+
+    def keep(
+        self,
+        cluster: str,
+        group: str,
+        ids: Mapping[str, str],
+        *,
+        settled: Mapping[str, str],
+    ) -> None:
+        """Write what is new of a group; what is known of another cluster goes.
+
+        Args:
+            cluster: The cluster's id.
+            group: The Kafka group.
+            ids: Of its topics now; noted where nothing is known.
+            settled: Noted in the place of what is known: it is needed no more.
+        """
+        with self._lock:
+            groups = self._groups(cluster)
+            known = _texts(groups.get(group))
+            kept = {**ids, **known, **settled}
+            if kept == known:
+                return
+            groups[group] = kept
+            told = json.dumps({"cluster": cluster, "groups": groups})
+            aside = self._path.with_name(f"{self._path.name}.new")
+            with suppress(OSError):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+                fd = os.open(aside, flags | os.O_CLOEXEC, _MODE)
+                with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+                    file.write(told)
+                aside.replace(self._path)
+
+    def _groups(self, cluster: str) -> dict[str, Any]:
+        """Return what is known of a cluster's groups; from a spoiled file nothing."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(fd, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+                told = json.loads(file.read(_READ_MAX_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(told, dict) or told.get("cluster") != cluster:
+            return {}
+        groups = told.get("groups")
+        return groups if isinstance(groups, dict) else {}
+
+
+def _texts(told: object) -> dict[str, str]:
+    if not isinstance(told, dict):
+        return {}
+    return {str(k): v for k, v in told.items() if isinstance(v, str)}
