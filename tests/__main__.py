@@ -36,6 +36,8 @@ def others(folder: str, *paths: str) -> list[str]:
 
 # Whole swarms on Kafka.
 SWARMS: Final = files("kafka", "guarantee", "rolling", "outages", "rebalances")
+# Topics that are deleted and created again: half minutes of waiting.
+TOPICS: Final = files("kafka", "made_anew")
 # Groups on Kafka: who is in them, and what Kafka makes of it.
 MEMBERS: Final = files(
     "kafka",
@@ -59,7 +61,8 @@ PARTS: Final = {  # the longest begin first
     "tools": TOOLS,
     "scenes": SCENES,
     "members": MEMBERS,
-    "kafka": others("kafka", *SWARMS, *MEMBERS),
+    "topics": TOPICS,
+    "kafka": others("kafka", *SWARMS, *MEMBERS, *TOPICS),
     "process": others("process", *SCENES, *TOOLS),
     "rest": ["tests/contract", "tests/chaos"],
     "unit": ["tests/unit", "tests/golden"],

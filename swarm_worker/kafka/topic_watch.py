@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.05
 UNANSWERED_S: Final = 60.0  # then it is said
+SEEK_EVERY_S: Final = 0.5
 SEEK_MAX_S: Final = 5.0  # a partition that cannot be sought for so long is taken anew
 
 _CONSEQUENCE: Final = (
@@ -56,6 +57,7 @@ class _Change:
     topic_id: str
     route: Route
     since_s: float
+    try_at_s: float
 
 
 class TopicWatch:
@@ -261,11 +263,13 @@ class TopicWatch:
         self._lanes.close(keys)
         for key, lane in zip(keys, lanes, strict=True):
             self._held.pop(key, None)
-            self._changes[key] = _Change(topic_id, lane.route, now_s)
+            self._changes[key] = _Change(topic_id, lane.route, now_s, now_s)
 
     def _begin_changed(self, now_s: float) -> None:
         """Go to the begin of logs; until then what comes of them is dropped."""
-        for key, change in list(self._changes.items()):
+        due = [(k, c) for k, c in self._changes.items() if now_s >= c.try_at_s]
+        for key, change in due:
+            change.try_at_s = now_s + SEEK_EVERY_S
             if self._goes_to_begin(key, is_late=now_s - change.since_s > SEEK_MAX_S):
                 del self._changes[key]
                 topic_id, route = change.topic_id, change.route

@@ -130,8 +130,7 @@ class Lanes:
         """Hand out a lane's messages; it does not matter if that was so before."""
         with self._changed:
             lane.awaits_log = False
-            if not lane.closed:
-                self._offer(lane)
+            self._offer(lane)
 
     def keep_no_ids(self) -> None:
         """Commit offsets without the ids of topics: Kafka refuses what has them."""

@@ -228,6 +228,15 @@ class Scene:
                 describe=f"node {node} holds something",
             )
 
+    def await_begun(self) -> None:
+        """Wait until where the group begins is committed."""
+        begin = dict.fromkeys(range(PARTITIONS), 0)
+        eventually(
+            lambda: self.kafka.committed(self.name, self.name) == begin,
+            within_s=SETTLED_S,
+            describe=f"{begin} are committed",
+        )
+
     def await_caught_up(self) -> None:
         """Wait until all that was acknowledged so far is handled, and committed."""
         eventually(
@@ -396,6 +405,7 @@ def play(kafka: KafkaBroker, case: Case, folder: Path) -> str:
     try:
         scene.start(0)
         scene.await_held(0)
+        scene.await_begun()  # with latest it begins where the log ends by then
         scene.producer.burst(OLD[case.old] * PARTITIONS)
         scene.await_caught_up()
         with scene.producer.going_on():

@@ -25,7 +25,12 @@ from swarm_worker.kafka.topic_ids import (
     Answer,
     Commit,
 )
-from swarm_worker.kafka.topic_watch import SEEK_MAX_S, UNANSWERED_S, TopicWatch
+from swarm_worker.kafka.topic_watch import (
+    SEEK_EVERY_S,
+    SEEK_MAX_S,
+    UNANSWERED_S,
+    TopicWatch,
+)
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -45,7 +50,7 @@ class Client:
         self.assigned: list[Any] = []
         self.resumed: list[int] = []
         self.has_begun = True
-        self.is_eager = False
+        self.is_eager = self.refuses = False
 
     def seek(self, at: TopicPartition) -> None:
         """Refuse while nothing is fetched of a partition, as librdkafka does."""
@@ -76,7 +81,9 @@ class Client:
         return [TopicPartition(at.topic, at.partition, 7) for at in partitions]
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        """Note it."""
+        """Note it, unless it is in the middle of something."""
+        if self.refuses:
+            raise KafkaException(KafkaError(KafkaError._STATE))
         self.assigned.append([(at.partition, at.offset) for at in partitions])
 
 
@@ -360,7 +367,7 @@ def test_a_partition_that_is_not_begun_is_sought_until_it_is() -> None:
     fixture.passes(SEEK_MAX_S - 0.1)
     assert fixture.lane() is None
     assert fixture.client.assigned == []
-    fixture.passes(0.2)
+    fixture.passes(SEEK_EVERY_S)
     assert fixture.client.assigned == [("-", [0]), ("+", [(0, OFFSET_BEGINNING)])]
     assert fixture.lane() is not None
 
@@ -372,8 +379,12 @@ def test_one_that_librdkafka_has_given_up_is_assigned_anew_at_once() -> None:
     fixture.watch.troubles.begin(Kind.OFFSET, "gone", subject="t/0")
     fixture.client.has_begun, fixture.client.is_eager = False, True
     fixture.passes(ASK_EVERY_S)
+    fixture.client.refuses = True
     fixture.told(ids={"t": "B"})
     fixture.passes(0.1)
+    assert fixture.lane() is None
+    fixture.client.refuses = False
+    fixture.passes(SEEK_EVERY_S)
     assert fixture.client.assigned == [[(1, 7), (0, OFFSET_BEGINNING)]]
     assert lane.closed
     assert fixture.lane() is not None

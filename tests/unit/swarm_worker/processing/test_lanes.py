@@ -989,7 +989,7 @@ def test_the_begin_of_a_new_log_is_committed_until_kafka_has_it() -> None:
 
 def test_ids_that_kafka_does_not_take_are_left_out() -> None:
     """What is stored with one is stored once more, without."""
-    fixture = Fixture()
+    fixture = Fixture(partitions=2)
     fixture.add(1)
     fixture.succeed()
     fixture.lanes.learn_id(fixture.lane(), "A")
@@ -997,4 +997,4 @@ def test_ids_that_kafka_does_not_take_are_left_out() -> None:
     fixture.lanes.keep_no_ids()
     assert fixture.stored() == {0: 1}
     assert not fixture.lane().keeps_id
-    assert not fixture.lanes.open("t", 1, fixture.route, now_s=NOW_S).keeps_id
+    assert not fixture.lanes.open("t", 2, fixture.route, now_s=NOW_S).keeps_id

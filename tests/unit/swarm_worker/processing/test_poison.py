@@ -248,3 +248,14 @@ def test_groups_that_share_a_topic_are_told_apart() -> None:
     assert of_group([suspect], "other") == []
     assert isinstance(suspect, Suspect)
     assert Suspects([]).among("t", 0) is None
+
+
+def test_a_new_log_has_no_suspect_of_the_old_one() -> None:
+    """The message at that offset is another; nobody waits for the one that is gone."""
+    trace = Trace(group="g", topic="t", partition=0, offset=3, end=4, deaths=3)
+    life = Life([trace])
+    life.assign(0)
+    assert life.lanes.suspects(now_s=NOW_S)
+    lane = life.lanes.open("t", 0, ROUTE, anew_as="B", now_s=NOW_S)
+    assert lane.suspect is None
+    assert life.lanes.suspects(now_s=NOW_S) == []
