@@ -47,6 +47,7 @@ _REFUSALS: Final = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's own code
     }
 )
+_NO_CONTROLLER: Final = "the cluster has no controller, which would be asked for them"
 _NO_IDS: Final = "the broker gives topics no ids, as before Kafka 2.8"
 
 # What making a client or asking it may raise: a token that does not come, too.
@@ -89,6 +90,7 @@ class TopicAsker:
         self._group = group
         self._memory = memory
         self._cluster: str | None = None
+        self._can_ask = False
         self._questions: SimpleQueue[Question | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
         self._admin: AdminClient | None = None
@@ -130,17 +132,31 @@ class TopicAsker:
 
     def _answer_to(self, question: Question, *, keeps_reader: bool) -> Answer:
         try:
-            asked = self._describe(question.topics)
+            lacks_controller = self._lacks_controller(question.topics[0])
+            asked = {} if lacks_controller else self._describe(question.topics)
         except _FAILURES as error:
             return Answer(failure=text_of(error))
         commits, unread = self._commits(question, keeps_reader=keeps_reader)
         answer = _ids_of(asked)
+        if lacks_controller:
+            answer = Answer(refused=dict.fromkeys(question.topics, _NO_CONTROLLER))
         return replace(
             answer,
             commits=commits,
             former=self._recalled(answer.ids, question.settled),
             failure=answer.failure or unread,
         )
+
+    def _lacks_controller(self, topic: str) -> bool:
+        """Whether nobody would answer; as librdkafka's mock cluster. Asked until not.
+
+        By a consumer: it does not make the topic that it asks for.
+        """
+        if self._can_ask:
+            return False
+        told = self._open_reader().list_topics(topic, timeout=ANSWER_S)
+        self._can_ask = told.controller_id in told.brokers
+        return not self._can_ask
 
     def _recalled(
         self, ids: Mapping[str, str], settled: Mapping[str, str]
@@ -155,7 +171,8 @@ class TopicAsker:
             if self._cluster is None:
                 return {}
             former = self._memory.recall(self._cluster, self._group)
-        self._memory.keep(self._cluster, self._group, ids, settled=settled)
+        first = {**ids, **former}
+        self._memory.keep(self._cluster, self._group, first, settled=settled)
         return former
 
     def _describe(
@@ -179,12 +196,11 @@ class TopicAsker:
             self._close_reader()
             return {}, ""
         try:
-            if self._reader is None:
-                self._reader = Consumer({**self._connection, "group.id": self._group})
+            reader = self._open_reader()
             if not question.partitions:
                 return {}, ""
             wanted = [TopicPartition(*key) for key in question.partitions]
-            told = self._reader.committed(wanted, timeout=ANSWER_S)
+            told = reader.committed(wanted, timeout=ANSWER_S)
         except _FAILURES as error:
             return {}, text_of(error)
         commits = {
@@ -192,6 +208,11 @@ class TopicAsker:
         }
         failures = [at.error.str() for at in told if at.error is not None]
         return commits, failures[0] if failures else ""
+
+    def _open_reader(self) -> Consumer:
+        if self._reader is None:
+            self._reader = Consumer({**self._connection, "group.id": self._group})
+        return self._reader
 
     def _close_reader(self) -> None:
         if self._reader is not None:

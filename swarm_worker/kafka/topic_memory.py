@@ -31,8 +31,21 @@ class TopicMemory:
         self._lock = threading.Lock()
 
     def recall(self, cluster: str, group: str) -> Mapping[str, str]:
-        """Return the ids that a group's topics had; empty where nothing is known."""
-        return _texts(self._groups(cluster).get(group))
+        """Return the ids that a group's topics had; empty where nothing is known.
+
+        What this slot does not know, others of the directory may: it is new, or its
+        partitions were theirs. The one that was written first knows the oldest.
+        """
+        known: dict[str, str] = {}
+        for path in (self._path, *self._others()):
+            known = _texts(_groups(path, cluster).get(group)) | known
+        return known
+
+    def _others(self) -> list[Path]:
+        with suppress(OSError):
+            files = self._path.parent.glob(f"*{self._path.suffix}")
+            return sorted(files, key=lambda path: path.stat().st_mtime)
+        return []
 
     def keep(
         self,
@@ -47,11 +60,11 @@ class TopicMemory:
         Args:
             cluster: The cluster's id.
             group: The Kafka group.
-            ids: Of its topics now; noted where nothing is known.
+            ids: Of its topics, as they were first; noted where nothing is known.
             settled: Noted in the place of what is known: it is needed no more.
         """
         with self._lock:
-            groups = self._groups(cluster)
+            groups = _groups(self._path, cluster)
             known = _texts(groups.get(group))
             kept = {**ids, **known, **settled}
             if kept == known:
@@ -66,18 +79,19 @@ class TopicMemory:
                     file.write(told)
                 aside.replace(self._path)
 
-    def _groups(self, cluster: str) -> dict[str, Any]:
-        """Return what is known of a cluster's groups; from a spoiled file nothing."""
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with open(fd, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-                told = json.loads(file.read(_READ_MAX_BYTES))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        if not isinstance(told, dict) or told.get("cluster") != cluster:
-            return {}
-        groups = told.get("groups")
-        return groups if isinstance(groups, dict) else {}
+
+def _groups(path: Path, cluster: str) -> dict[str, Any]:
+    """Return what a file knows of a cluster's groups; if it is spoiled, nothing."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            told = json.loads(file.read(_READ_MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(told, dict) or told.get("cluster") != cluster:
+        return {}
+    groups = told.get("groups")
+    return groups if isinstance(groups, dict) else {}
 
 
 def _texts(told: object) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_a_disk_that_takes_nothing_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "node-0.topics.new").symlink_to(target)
     keep(TopicMemory(tmp_path / "node-0.topics"), {"t": "A"})
     assert target.read_text() == "mine"
+
+
+def test_a_slot_that_knows_nothing_asks_the_others(tmp_path: Path) -> None:
+    """Of which the one that was written first knows the oldest; its own counts more."""
+    for name, topic_id, written_at_s in [
+        ("b", "A", 10),
+        ("a", "B", 20),
+        ("c", "C", 30),
+    ]:
+        keep(TopicMemory(tmp_path / f"{name}.topics"), {"t": topic_id})
+        os.utime(tmp_path / f"{name}.topics", (written_at_s, written_at_s))
+    (tmp_path / "spoiled.topics").write_text("{")
+    (tmp_path / "b.topics.new").write_text("{")
+    assert TopicMemory(tmp_path / "new.topics").recall("c", "g") == {"t": "A"}
+    assert TopicMemory(tmp_path / "c.topics").recall("c", "g") == {"t": "C"}
+    assert TopicMemory(tmp_path / "new.topics").recall("another", "g") == {}
