@@ -1,0 +1,70 @@
+"""What the answers about topics mean; without Kafka."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
+
+from swarm_worker.kafka.topic_asker import _commit_of, _ids_of
+from swarm_worker.kafka.topic_ids import Commit
+
+
+def answered(value: object) -> Future[Any]:
+    """A topic's description, or the error that came in its place."""
+    future: Future[Any] = Future()
+    if isinstance(value, int):
+        future.set_exception(KafkaException(KafkaError(value)))
+    elif isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(SimpleNamespace(topic_id=value))
+    return future
+
+
+def test_an_id_is_told_as_text() -> None:
+    """The same for the same topic, and another for another."""
+    told = [_ids_of({"t": answered(Uuid(1, n))}).ids["t"] for n in (2, 2, 3)]
+    assert told[0] == told[1] != told[2]
+    assert len(told[0]) == 22
+
+
+def test_a_broker_without_ids_has_refused() -> None:
+    """As one before Kafka 2.8: it says that the id is zero."""
+    assert "no ids" in _ids_of({"t": answered(Uuid(0, 0))}).refused["t"]
+
+
+@pytest.mark.parametrize(
+    ("code", "field"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "missing"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "refused"),
+        (KafkaError.UNSUPPORTED_VERSION, "refused"),
+        (KafkaError._UNSUPPORTED_FEATURE, "refused"),
+        (KafkaError._TIMED_OUT, "failure"),
+        (KafkaError._TRANSPORT, "failure"),
+        (KafkaError.NOT_CONTROLLER, "failure"),
+    ],
+)
+def test_an_error_is_of_its_topic(code: int, field: str) -> None:
+    """And is one that passes, or one that does not; other topics are told."""
+    answer = _ids_of({"t": answered(code), "u": answered(Uuid(1, 2))})
+    assert set(answer.ids) == {"u"}
+    for name in ("missing", "refused", "failure"):
+        assert bool(getattr(answer, name)) == (name == field)
+
+
+def test_an_answer_that_does_not_come_is_no_answer() -> None:
+    """Nothing is known of the topic then."""
+    answer = _ids_of({"t": answered(TimeoutError())})
+    assert (answer.ids, answer.failure) == ({}, "no answer")
+
+
+def test_what_is_committed_is_read() -> None:
+    """librdkafka has a name, -1001, for nothing."""
+    assert _commit_of(TopicPartition("t", 0, -1001)) == Commit(None)
+    assert _commit_of(TopicPartition("t", 0, 0, "swarm topic_id=A")) == Commit(0, "A")
+    assert _commit_of(TopicPartition("t", 0, 7, "a note")) == Commit(7, None)
