@@ -15,6 +15,7 @@ from swarm_worker.app.batch import Batch
 from swarm_worker.kafka import topic_ids
 from swarm_worker.kafka.topic_asker import Question
 from swarm_worker.kafka.topic_ids import topic_id_in
+from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.made_anew import Case, play
@@ -23,7 +24,6 @@ from tests.kafka.nodes import (
     QUICK,
     Node,
     Seen,
-    await_committed,
     lines_of,
     produce,
     settings,
