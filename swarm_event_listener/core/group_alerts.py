@@ -27,6 +27,7 @@ class Herald:
                 lines.outage(group),
                 while_true=in_outage(self._table, group),
                 ended="outage_over",
+                is_over=True,
             )
             yield from self._say(
                 group,
@@ -34,15 +35,21 @@ class Herald:
                 while_true=group not in self._reporting
                 and is_mute(self._table, group, now_s=now_s),
                 ended="group_reports",
+                is_over=group in self._reporting,
             )
 
     def _say(
-        self, group: str, say: Say, *, while_true: bool, ended: str
+        self, group: str, say: Say, *, while_true: bool, ended: str, is_over: bool
     ) -> Iterator[Say]:
+        """Say it once while it is true; its end only if it is over, not just gone.
+
+        A group that never reported and was stopped does not report now.
+        """
         key = (group, say.event)
         if while_true and key not in self._said:
             self._said.add(key)
             yield say
         elif not while_true and key in self._said:
             self._said.remove(key)
-            yield Say(level=Level.INFO, event=ended, fields={"group": group})
+            if is_over:
+                yield Say(level=Level.INFO, event=ended, fields={"group": group})

@@ -12,7 +12,7 @@ from swarm_event_listener.core.restart import lifecycle
 def in_outage(table: Table, group: str) -> bool:
     """Tell whether so many nodes have trouble with Kafka that it is Kafka's own."""
     of = table.group(group)
-    return is_outage(len(of.troubled), len(of.names))
+    return is_outage(len(of.troubled), len(of.running))
 
 
 def free_places(
@@ -23,7 +23,8 @@ def free_places(
     moment = (now_s, of.change_count)
     if of.counted is None or of.counted[0] != moment:
         of.counted = (moment, _taken_count(table, of, now_s=now_s))
-    return unavailable_limit(max_unavailable, node_count=len(of.names)) - of.counted[1]
+    limit = unavailable_limit(max_unavailable, node_count=len(of.running))
+    return limit - of.counted[1]
 
 
 def _taken_count(table: Table, of: Group, *, now_s: float) -> int:

@@ -106,6 +106,7 @@ class Node:
 UNHEARD_S: Final = 10.0
 
 _ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
+_COUNTED: Final = _ALIVE | {ProcessState.BACKOFF}
 _DEAD: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
 
 
@@ -135,6 +136,15 @@ def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:
     if state in _ALIVE or state is ProcessState.STOPPING:
         return pid or node.pid
     return None
+
+
+def is_counted(node: Node) -> bool:
+    """Whether shares of its group count it: it runs, or is down for a restart.
+
+    One that an operator has stopped or retired, that ended for good, or that was never
+    started does no work, so nothing that goes on without it may be measured by it.
+    """
+    return node.restart is not None or node.state in _COUNTED
 
 
 def is_of_this_process(node: Node, pid: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import troubled
-from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.node import Node, is_counted
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
 
@@ -22,7 +22,8 @@ class Group:
 
     def __init__(self) -> None:
         """Start without nodes."""
-        self.names: set[str] = set()
+        self.names: set[str] = set()  # all that supervisord has, running or not
+        self.running: set[str] = set()  # those that shares are taken of
         self.troubled: set[str] = set()  # with Kafka, as they last told
         self.by_our_hand: set[str] = set()  # in a restart that may need a place
         self.change_count = 0  # grows whenever nodes or their restarts change
@@ -52,6 +53,7 @@ class Table:
             self.failure_count += 1
         restart, group = node.restart, self._groups[node.group]
         group.names.add(name)
+        _keep(group.running, name, is_in=is_counted(node))
         _keep(
             self._pressing,
             name,
@@ -79,6 +81,7 @@ class Table:
         for names in (
             self._pressing,
             group.names,
+            group.running,
             group.troubled,
             group.by_our_hand,
         ):

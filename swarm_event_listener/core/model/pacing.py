@@ -59,7 +59,7 @@ def unavailable_limit(configured: int | None, *, node_count: int) -> int:
 
     Args:
         configured: ``max_unavailable``; None for a quarter of the nodes, at least 1.
-        node_count: The configured processes of the group, running or not.
+        node_count: The nodes of the group that run, or are down for a restart.
     """
     return max(1, node_count // 4) if configured is None else configured
 

@@ -204,6 +204,10 @@ def troubled(report: Report, limits: Limits) -> bool:
 def is_outage(troubled_count: int, node_count: int) -> bool:
     """Tell whether so many troubled nodes of a group are Kafka's trouble, not theirs.
 
+    Args:
+        troubled_count: Those of which `troubled` is true.
+        node_count: Those that run, or are down for a restart.
+
     Source: the design's outage guard: at least half of a group, two or more.
     """
     return troubled_count >= 2 and 2 * troubled_count >= node_count

@@ -141,6 +141,12 @@ NODE_METRICS: Final = (
         lambda look: int(look.node.is_held),
     ),
     Metric(
+        "node_stopped",
+        "gauge",
+        "1 while the node is stopped on purpose (stop, retire, never started), else 0.",
+        lambda look: int(look.health.word is Word.STOPPED),
+    ),
+    Metric(
         "node_report_age_seconds",
         "gauge",
         "Seconds since the node's last report (status -1).",

@@ -544,6 +544,71 @@ def test_the_outage_guard_speaks_once_and_lets_go() -> None:
     assert [record.status for record in world.records] == [2]
 
 
+def stopped_but_for(world: World, count: int) -> World:
+    """Let an operator stop all nodes of a world but the first few."""
+    for process in list(world.processes.values())[count:]:
+        world.stop(process.name)
+    return world.run(3)
+
+
+def test_a_quarter_is_that_of_the_nodes_that_run() -> None:
+    """Of twelve, eight are stopped: of the four that hang one is down at a time."""
+    world = stopped_but_for(World(node_count=12), 4)
+    for node in range(4):
+        hang(world, node)
+
+    most = max(world.run(0.5).down_count() for _ in range(80)) - 8
+
+    assert most == 1
+    assert {record.node for record in world.records} == {
+        f"swarm:node_{node}" for node in range(4)
+    }
+
+
+def test_an_outage_is_that_of_half_of_the_nodes_that_run() -> None:
+    """Of twelve, eight are stopped: two of the others without a broker are half."""
+    world = stopped_but_for(World(node_count=12), 4)
+    for node in (1, 2):
+        world.processes[f"swarm:node_{node}"].report = {"brokers_up": 0}
+    world.run(2)
+    hang(world)
+
+    world.run(20)
+
+    assert len(world.said("outage_guard_holds_fire")) == 1
+    assert world.of(Stop) == []
+
+
+def test_a_node_that_is_down_for_a_restart_is_one_of_those_that_run() -> None:
+    """Else the share would shrink with each restart, and the guard would speak up."""
+    world = stopped_but_for(World(node_count=12), 8)
+    for node in range(8):
+        hang(world, node)
+
+    most = max(world.run(0.5).down_count() for _ in range(20)) - 4
+
+    assert most == 2
+
+
+def test_a_group_that_is_stopped_unheard_does_not_report_now() -> None:
+    """That it never reported is over with it, yet nobody has reported."""
+    world = World(node_count=2)
+    world.is_born_silent = True
+    for process in world.processes.values():
+        process.is_silent = True
+    world.kill_listener()
+    world.intents.clear()
+    world.start_listener()
+    world.swarm = Swarm({"swarm": POLICY})
+    world.tell(Surveyed(processes=world.survey()))
+    world.run(30)
+    assert len(world.said("group_never_reported")) == 1
+
+    stopped_but_for(world, 0)
+
+    assert world.said("group_reports") == []
+
+
 def test_a_frozen_group_is_heard_before_its_first_node_pays() -> None:
     """Status 4 of one node waits for the others' reports of the same moment."""
     world = World()

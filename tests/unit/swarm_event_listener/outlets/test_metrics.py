@@ -123,7 +123,7 @@ def test_a_node_that_is_down_has_no_figures_of_its_past() -> None:
     assert gauges == {
         f"kafka_swarm_node_{name}"
         for name in (
-            *("running", "healthy", "backing_off", "held"),
+            *("running", "healthy", "backing_off", "held", "stopped"),
             "memory_limit_bytes",
         )
     }
