@@ -88,11 +88,13 @@ def read_settings(
     section = document.section("listener", LISTENER, environ)
     names = flags.get("groups") or section.get("groups") or ()
     _check_groups(names, section.get("group", {}))
+    interval_s = _liveness_interval_s(document, environ)
     chosen = {**section, **flags}
     settings = ListenerSettings(
         groups={
             name: _group_settings(
-                _layers(document, name, environ, flags=flags, section=section)
+                _layers(document, name, environ, flags=flags, section=section),
+                interval_s,
             )
             for name in names
         },
@@ -101,8 +103,16 @@ def read_settings(
         log_level=chosen.get("log_level", LISTENER["log_level"].default),
         log_format=chosen.get("log_format", LISTENER["log_format"].default),
     )
-    _check_report_timeouts(settings, document, environ)
+    _check_report_timeouts(settings, interval_s)
     return settings
+
+
+def _liveness_interval_s(document: Document, environ: Mapping[str, str]) -> float:
+    worker = document.section("worker", WORKER, environ, only=["liveness_interval"])
+    interval_ms: int = worker.get(
+        "liveness_interval", WORKER["liveness_interval"].default
+    )
+    return interval_ms / 1000
 
 
 def _document(given: str | None, cwd: Path) -> Document:
@@ -136,15 +146,15 @@ def _layers(
     return values
 
 
-def _group_settings(values: Mapping[str, Any]) -> GroupSettings:
+def _group_settings(values: Mapping[str, Any], interval_s: float) -> GroupSettings:
     return GroupSettings(
-        policy=_policy(values),
+        policy=_policy(values, interval_s),
         memory_metric=values["memory_metric"],
         memory_children=values["memory_children"],
     )
 
 
-def _policy(values: Mapping[str, Any]) -> Policy:
+def _policy(values: Mapping[str, Any], interval_s: float) -> Policy:
     megabytes = values["memory_limit"]
     return Policy(
         limits=Limits(
@@ -164,6 +174,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         ),
         patience=Patience(shutdown_timeout_s=values["shutdown_timeout"] / 1000),
         max_unavailable=values["max_unavailable"],
+        interval_s=interval_s,
         dry_run=frozenset(values["dry_run"]),
     )
 
@@ -193,17 +204,14 @@ def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
             )
 
 
-def _check_report_timeouts(
-    settings: ListenerSettings, document: Document, environ: Mapping[str, str]
-) -> None:
-    worker = document.section("worker", WORKER, environ, only=["liveness_interval"])
-    interval_ms = worker.get("liveness_interval", WORKER["liveness_interval"].default)
-    least_s = REPORTS_PER_TIMEOUT * interval_ms / 1000
+def _check_report_timeouts(settings: ListenerSettings, interval_s: float) -> None:
+    least_s = REPORTS_PER_TIMEOUT * interval_s
     for name, group in settings.groups.items():
         timeout_s = group.policy.limits.report_timeout_s
         if timeout_s is not None and timeout_s < least_s:
             raise ConfigError(
                 f"node_report_timeout of group {name!r}: expected at least "
                 f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "
-                f"({REPORTS_PER_TIMEOUT} x {interval_ms} ms), got {timeout_s:g} s"
+                f"({REPORTS_PER_TIMEOUT} x {interval_s * 1000:.0f} ms), "
+                f"got {timeout_s:g} s"
             )

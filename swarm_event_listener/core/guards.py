@@ -15,6 +15,12 @@ def in_outage(table: Table, group: str) -> bool:
     return is_outage(len(of.troubled), len(of.running))
 
 
+def may_be_outage(table: Table, group: str) -> bool:
+    """Whether so many nodes seem to share a node's frozen group that it is Kafka's."""
+    of = table.group(group)
+    return is_outage(len(of.shaken), len(of.running))
+
+
 def free_places(
     table: Table, group: str, max_unavailable: int | None, *, now_s: float
 ) -> int:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Final
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.guards import free_places, in_outage
+from swarm_event_listener.core.evidence import Evidence, all_heard
+from swarm_event_listener.core.guards import free_places, in_outage, may_be_outage
 from swarm_event_listener.core.log_events import Found
 from swarm_event_listener.core.model.events import (
     Action,
@@ -43,6 +44,7 @@ class Healing:
 
     Attributes:
         reporting: Groups whose nodes have ever reported.
+        evidence: Which reports count.
         answered_at_s: When supervisord last answered a survey.
         ends: The listener ends: nothing is begun.
         supervisor_ends: supervisord ends: nothing is begun.
@@ -52,6 +54,7 @@ class Healing:
         """Work on the nodes of a table."""
         self._table = table
         self.reporting = reporting
+        self.evidence = Evidence()
         self.answered_at_s: float | None = None
         self.ends = False
         self.supervisor_ends = False
@@ -75,16 +78,32 @@ class Healing:
         node, found = self._confirmed(node, found, now_s=now_s)
         if node.restart:
             yield from self._given_up(node, node.restart, found)
-            return
+        elif not found:
+            self._is_well(node)
+        else:
+            yield from self._judge(node, found, now_s=now_s, is_tick=is_tick)
+
+    def _is_well(self, node: Node) -> None:
+        moments = (node.waiting_since_s, node.blamed_since_s)
+        if node.recorded or moments != (None, None):
+            well = replace(
+                node, waiting_since_s=None, blamed_since_s=None, recorded=frozenset()
+            )
+            self._table.put(well)
+
+    def _judge(
+        self, node: Node, found: Found, *, now_s: float, is_tick: bool
+    ) -> Iterator[Action]:
+        """Act on rules that are broken, as far as the evidence is of now."""
+        found = self._evident(node, found)
+        node = self._blamed(node, found, now_s=now_s)
         if not found:
-            if node.waiting_since_s is not None or node.recorded:
-                well = replace(node, waiting_since_s=None, recorded=frozenset())
-                self._table.put(well)
             return
+        policy = self._table.policy(node)
         acted_on = tuple(v for v in found if v.status not in policy.dry_run)
         if not acted_on:
             yield from self._record_only(node, found, now_s=now_s)
-        elif not is_tick and _is_for_the_tick(node, acted_on):
+        elif self._is_early(node, acted_on, now_s=now_s, is_tick=is_tick):
             return
         elif self._must_wait(node, acted_on, now_s=now_s):
             yield from self._wait(node, acted_on, now_s=now_s)
@@ -155,6 +174,22 @@ class Healing:
             return node, found
         return node, tuple(v for v in found if v.status is not Status.SILENT)
 
+    def _blamed(self, node: Node, found: Found, *, now_s: float) -> Node:
+        """Note since when a rule is broken for which Kafka may be to blame."""
+        is_blamed = any(violation.status in KAFKA_BLAMED for violation in found)
+        since_s = (node.blamed_since_s or now_s) if is_blamed else None
+        if since_s != node.blamed_since_s:
+            node = replace(node, blamed_since_s=since_s)
+            self._table.put(node)
+        return node
+
+    def _evident(self, node: Node, found: Found) -> Found:
+        """Leave out what only a report of before a standstill tells."""
+        interval_s = self._table.policy(node).interval_s
+        if self.evidence.is_fresh(node, interval_s=interval_s):
+            return found
+        return tuple(v for v in found if v.status not in KAFKA_BLAMED)
+
     def _is_confirmed(self, silent_since_s: float, *, now_s: float) -> bool:
         return (
             now_s >= silent_since_s + SILENCE_CONFIRMED_S
@@ -162,11 +197,31 @@ class Healing:
             and self.answered_at_s >= silent_since_s
         )
 
+    def _is_early(
+        self, node: Node, found: Found, *, now_s: float, is_tick: bool
+    ) -> bool:
+        """Tell whether others come first.
+
+        Those that have waited for longer, since a tick goes by that. Where a group may
+        be frozen as a whole, what the others report of the same moment.
+        """
+        is_unsteady = found[0].status is Status.UNSTEADY
+        if not is_tick and (is_unsteady or node.waiting_since_s is not None):
+            return True
+        return is_unsteady and not all_heard(
+            node,
+            self._table.of(self._table.group(node.group).running),
+            policy=self._table.policy(node),
+            now_s=now_s,
+        )
+
     def _must_wait(self, node: Node, found: Found, *, now_s: float) -> bool:
         """Tell whether the outage guard or the governor speaks against a restart."""
         policy = self._table.policy(node)
-        blames_kafka = all(violation.status in KAFKA_BLAMED for violation in found)
-        if blames_kafka and in_outage(self._table, node.group):
+        statuses = {violation.status for violation in found}
+        if statuses <= KAFKA_BLAMED and in_outage(self._table, node.group):
+            return True
+        if statuses == {Status.UNSTEADY} and may_be_outage(self._table, node.group):
             return True
         limit = policy.max_unavailable
         return free_places(self._table, node.group, limit, now_s=now_s) < 1
@@ -201,15 +256,6 @@ class Healing:
 def _is_judged(node: Node) -> bool:
     """A restart is seen through; only whether its newborn is silent is looked at."""
     return node.restart is None or node.restart.phase is Phase.RECOVERING
-
-
-def _is_for_the_tick(node: Node, found: Found) -> bool:
-    """Tell whether the other nodes come first.
-
-    Their reports, since a group that is frozen is in an outage; or those that have
-    waited for longer, since a tick goes by that.
-    """
-    return found[0].status is Status.UNSTEADY or node.waiting_since_s is not None
 
 
 def _record(

@@ -57,6 +57,8 @@ class Node:
         failures: Its recent deaths and restarts, oldest first.
         restart: The restart under way.
         silent_since_s: When its silence was found; None while it is not silent.
+        blamed_since_s: Since when a rule is found broken for which Kafka may be to
+            blame; None while none is.
         waiting_since_s: Since when it waits for the governor or the outage guard.
         is_held: An operator took it out of the rules.
         is_respawn: supervisord brought this process back after its predecessor died;
@@ -79,6 +81,7 @@ class Node:
     failures: tuple[Failure, ...] = ()
     restart: Restart | None = None
     silent_since_s: float | None = None
+    blamed_since_s: float | None = None
     waiting_since_s: float | None = None
     is_held: bool = False
     is_respawn: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from swarm_event_listener.core.model.events import Action, ProcessState
-from swarm_event_listener.core.model.rules import troubled
+from swarm_event_listener.core.model.rules import is_shaken, troubled
 from swarm_event_listener.core.node import Node, is_counted
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
@@ -25,6 +25,7 @@ class Group:
         self.names: set[str] = set()  # all that supervisord has, running or not
         self.running: set[str] = set()  # those that shares are taken of
         self.troubled: set[str] = set()  # with Kafka, as they last told
+        self.shaken: set[str] = set()  # the same, or not long enough to be sure
         self.by_our_hand: set[str] = set()  # in a restart that may need a place
         self.change_count = 0  # grows whenever nodes or their restarts change
         self.counted: tuple[tuple[float, int], int] | None = None  # places taken
@@ -64,15 +65,15 @@ class Table:
             is_ours = restart is not None and restart.record.cause in BY_OUR_HAND
             _keep(group.by_our_hand, name, is_in=is_ours)
         if old is None or old.report is not node.report or old.state != node.state:
-            _keep(group.troubled, name, is_in=self._is_troubled(node))
+            self._keep_troubled(node, group)
 
-    def _is_troubled(self, node: Node) -> bool:
+    def _keep_troubled(self, node: Node, group: Group) -> None:
+        report = node.report if node.state is ProcessState.RUNNING else None
         limits = self.policies[node.group].limits
-        return (
-            node.report is not None
-            and node.state is ProcessState.RUNNING
-            and troubled(node.report, limits)
-        )
+        is_troubled = report is not None and troubled(report, limits)
+        _keep(group.troubled, node.name, is_in=is_troubled)
+        is_in = report is not None and is_shaken(report)
+        _keep(group.shaken, node.name, is_in=is_in)
 
     def pop(self, name: str) -> Node:
         """Forget a node; give it as it was."""
@@ -83,6 +84,7 @@ class Table:
             group.names,
             group.running,
             group.troubled,
+            group.shaken,
             group.by_our_hand,
         ):
             names.discard(name)

@@ -18,6 +18,7 @@ class Policy:
         pace: Gap and back-off of one node.
         patience: How long a stop may take.
         max_unavailable: Nodes down at once by our hand; None: a quarter, at least 1.
+        interval_s: Between a node's reports (``liveness_interval``).
         dry_run: Statuses to record but not to act on.
     """
 
@@ -25,6 +26,7 @@ class Policy:
     pace: Pace = field(default_factory=Pace)
     patience: Patience = field(default_factory=Patience)
     max_unavailable: int | None = None
+    interval_s: float = 5.0
     dry_run: frozenset[int] = frozenset()
 
     @property

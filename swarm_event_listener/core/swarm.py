@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.evidence import SETTLE_S
 from swarm_event_listener.core.group_alerts import Herald
 from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
 from swarm_event_listener.core.model.events import (
@@ -39,6 +40,7 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Survey,
     Surveyed,
+    Thawed,
     Tick,
     Word,
 )
@@ -233,6 +235,8 @@ class Swarm:
                 self._healing.supervisor_ends = state == "STOPPING"
             case Stalled():
                 yield from self._stalled(now_s=now_s)
+            case Thawed():
+                self._healing.evidence.counts_from_s = now_s + SETTLE_S
             case Closing():
                 yield from self._closing(now_s=now_s)
             case Closed():
@@ -248,6 +252,7 @@ class Swarm:
             return
         before, node = node, reported(node, event, now_s=now_s)
         self._table.put(node)
+        self._healing.evidence.came(before, node, now_s=now_s)
         if node.failures is not before.failures:
             yield from self._suspected(before, node)
             node = self._table.nodes[node.name]
@@ -320,10 +325,16 @@ class Swarm:
         )
 
     def _stalled(self, *, now_s: float) -> list[Action]:
+        self._healing.evidence.counts_from_s = now_s
         for node in self._table:
             self._table.put(
                 replace(
-                    node, seen_at_s=now_s, booting_since_s=now_s, silent_since_s=None
+                    node,
+                    seen_at_s=now_s,
+                    booting_since_s=now_s,
+                    silent_since_s=None,
+                    over_count=0,
+                    blamed_since_s=None,
                 )
             )
         return [Say(level=Level.WARNING, event="listener_stalled")]

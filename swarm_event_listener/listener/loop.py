@@ -34,6 +34,7 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Survey,
     Surveyed,
+    Thawed,
     Tick,
     group_of,
 )
@@ -72,8 +73,11 @@ WORK_S: Final = 0.5  # of a turn for what the core decided
 MARK_WAIT_S: Final = 10.0
 STATUS_EVERY_S: Final = 2.0
 ORDERS_MAX: Final = 100
+THAW_S: Final = 10.0  # without an event, and then one: supervisord stood still
 SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
 CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
+
+_THAWED: Final = "what nodes reported before this is not acted on"
 
 EXIT_OK: Final = 0
 EXIT_FRESH: Final = 1  # supervisord shall start the listener afresh
@@ -283,10 +287,19 @@ class Listener:
             return False
         for envelope in self._stream.feed(data):
             self._answer(ACKNOWLEDGED + READY)
-            self._heard_at_s = self._now()
+            self._hear()
             self._counters.events += 1
             self._take(envelope)
         return True
+
+    def _hear(self) -> None:
+        """Notice an event after none for so long that supervisord had stood still."""
+        now_s = self._now()
+        is_late = now_s - self._heard_at_s > THAW_S and self._pool_serial is not None
+        self._heard_at_s = now_s
+        if is_late:
+            logger.warning("supervisord_stood_still consequence=%r", _THAWED)
+            self._handle(Thawed())
 
     def _answer(self, text: bytes) -> None:
         os.write(self._stdout, text)

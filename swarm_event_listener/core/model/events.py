@@ -139,6 +139,11 @@ class Stalled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thawed:
+    """supervisord itself stood still until now, as far as its events tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time passed."""
 
@@ -248,6 +253,7 @@ Event = (
     | Surveyed
     | Lost
     | Stalled
+    | Thawed
     | Tick
     | Closing
     | Closed

@@ -201,6 +201,17 @@ def troubled(report: Report, limits: Limits) -> bool:
     return report.state in JUDGED and steady(report, limits) is not None
 
 
+def is_shaken(report: Report) -> bool:
+    """Whether a report speaks of what may become an outage.
+
+    The nodes of a group that Kafka freezes notice it one after the other, so one of
+    them is over its limit before the others are.
+    """
+    return report.brokers_up == 0 or (
+        report.state in JUDGED and report.unsteady_ms is not None
+    )
+
+
 def is_outage(troubled_count: int, node_count: int) -> bool:
     """Tell whether so many troubled nodes of a group are Kafka's trouble, not theirs.
 
