@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.policy import Policy
 
 # A report that comes so much later than the one before did was held up.
@@ -42,7 +42,7 @@ class Evidence:
         """
         if _lateness_s(after) - _lateness_s(before) <= LATE_S:
             return
-        if self.counts_from_s is None or _made_at_s(after) >= self.counts_from_s:
+        if self.counts_from_s is None or made_at_s(after) >= self.counts_from_s:
             self.counts_from_s = now_s + SETTLE_S
 
     def is_fresh(self, node: Node, *, interval_s: float) -> bool:
@@ -51,7 +51,7 @@ class Evidence:
             return True
         waited_s = node.reported_at_s - self.counts_from_s
         return (
-            _made_at_s(node) >= self.counts_from_s or waited_s >= INTERVALS * interval_s
+            made_at_s(node) >= self.counts_from_s or waited_s >= INTERVALS * interval_s
         )
 
 
@@ -71,7 +71,7 @@ def all_heard(
     if now_s - since_s >= INTERVALS * policy.interval_s:
         return True
     return all(
-        _made_at_s(other) >= since_s - SAME_MOMENT_S
+        made_at_s(other) >= since_s - SAME_MOMENT_S
         for other in others
         if other.name != node.name
         and _is_awaited(other, policy.limits.report_timeout_s, now_s=now_s)
@@ -86,15 +86,5 @@ def _is_awaited(node: Node, timeout_s: float | None, *, now_s: float) -> bool:
     )
 
 
-def _made_at_s(node: Node) -> float:
-    """Return when its last report was made, by its own word; 0 without one."""
-    came_at_s, report = node.reported_at_s, node.report
-    if came_at_s is None:
-        return 0.0
-    if report is None or report.at_ms is None:
-        return came_at_s
-    return min(came_at_s, report.at_ms / 1000)
-
-
 def _lateness_s(node: Node) -> float:
-    return 0.0 if node.reported_at_s is None else node.reported_at_s - _made_at_s(node)
+    return 0.0 if node.reported_at_s is None else node.reported_at_s - made_at_s(node)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.model.pacing import unavailable_limit
-from swarm_event_listener.core.model.rules import is_outage
+from swarm_event_listener.core.model.rules import is_outage, lone
+from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.node_table import Group, Table
 from swarm_event_listener.core.restart import lifecycle
 
@@ -37,6 +38,30 @@ def _taken_count(table: Table, of: Group, *, now_s: float) -> int:
     return sum(
         node.restart is not None and lifecycle.holds_place(node.restart, now_s=now_s)
         for node in table.of(of.by_our_hand)
+    )
+
+
+def has_turn(table: Table, node: Node) -> bool:
+    """Whether a node that alone has no broker may be restarted for that.
+
+    One at a time: each waits until the one before it has a broker again. One that has
+    none for as long once more is in the same line: a restart did not help it, and may
+    help another.
+    """
+    others = table.of(table.group(node.group).running - {node.name})
+    return all(_is_due_again(table, other) for other in others if _is_awaited(other))
+
+
+def _is_awaited(node: Node) -> bool:
+    return node.awaits_broker and not node.is_held
+
+
+def _is_due_again(table: Table, node: Node) -> bool:
+    limits = table.policies[node.group].limits
+    return (
+        node.restart is None
+        and node.report is not None
+        and lone(node.report, table.alone_s(node), limits) is not None
     )
 
 

@@ -13,7 +13,12 @@ from typing import Final
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import Evidence, all_heard
-from swarm_event_listener.core.guards import free_places, in_outage, may_be_outage
+from swarm_event_listener.core.guards import (
+    free_places,
+    has_turn,
+    in_outage,
+    may_be_outage,
+)
 from swarm_event_listener.core.log_events import Found
 from swarm_event_listener.core.model.events import (
     Action,
@@ -74,6 +79,7 @@ class Healing:
             policy.limits,
             now_s=now_s,
             silence_counts=node.group in self.reporting,
+            alone_s=self._table.alone_s(node),
         )
         node, found = self._confirmed(node, found, now_s=now_s)
         if node.restart:
@@ -217,14 +223,23 @@ class Healing:
 
     def _must_wait(self, node: Node, found: Found, *, now_s: float) -> bool:
         """Tell whether the outage guard or the governor speaks against a restart."""
-        policy = self._table.policy(node)
-        statuses = {violation.status for violation in found}
-        if statuses <= KAFKA_BLAMED and in_outage(self._table, node.group):
+        is_blamed = all(violation.status in KAFKA_BLAMED for violation in found)
+        if is_blamed and self._is_kafkas_turn(node, found):
             return True
-        if statuses == {Status.UNSTEADY} and may_be_outage(self._table, node.group):
-            return True
-        limit = policy.max_unavailable
-        return free_places(self._table, node.group, limit, now_s=now_s) < 1
+        return not self._has_place(node, now_s)
+
+    def _is_kafkas_turn(self, node: Node, found: Found) -> bool:
+        """Tell whether Kafka is to be waited for; it is not while it answers others."""
+        if any(violation.is_lone for violation in found):
+            return not has_turn(self._table, node)
+        is_unsteady = all(v.status is Status.UNSTEADY for v in found)
+        return in_outage(self._table, node.group) or (
+            is_unsteady and may_be_outage(self._table, node.group)
+        )
+
+    def _has_place(self, node: Node, now_s: float) -> bool:
+        limit = self._table.policy(node).max_unavailable
+        return free_places(self._table, node.group, limit, now_s=now_s) > 0
 
     def _wait(self, node: Node, found: Found, *, now_s: float) -> Iterator[Action]:
         if node.waiting_since_s is None:
@@ -249,6 +264,8 @@ class Healing:
         if status is Status.MEMORY and is_too_large_at_boot(node):
             yield lines.below_boot_size(node, found)
         node = failed(node, self._table.policy(node).pace, now_s=now_s)
+        is_lone = any(violation.is_lone for violation in found)
+        node = replace(node, awaits_broker=node.awaits_broker or is_lone)
         reason = lines.reasons(found)
         yield from self.begin(node, Cause.RULE, status, reason, now_s=now_s)
 

@@ -50,8 +50,26 @@ _BY_STATE: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """What the other nodes of its group tell of one that has no broker.
+
+    Attributes:
+        alone_s: For how long others have had a broker meanwhile; None: none has.
+        is_only: There is no other that runs.
+    """
+
+    alone_s: float | None = None
+    is_only: bool = False
+
+
 def health_of(
-    node: Node, policy: Policy, *, now_s: float, silence_counts: bool
+    node: Node,
+    policy: Policy,
+    *,
+    now_s: float,
+    silence_counts: bool,
+    company: Company | None = None,
 ) -> Health:
     """Tell how a node is.
 
@@ -60,12 +78,19 @@ def health_of(
         policy: That of its group.
         now_s: Now.
         silence_counts: False while no node of its group has ever reported.
+        company: How the others are; None where nobody has looked.
     """
     if node.restart is not None:
         return _in_restart(node.restart, gap_s=policy.pace.gap_s)
     if node.state in _BY_STATE:
         return _BY_STATE[node.state]
-    broken = violations(node, policy.limits, now_s=now_s, silence_counts=silence_counts)
+    broken = violations(
+        node,
+        policy.limits,
+        now_s=now_s,
+        silence_counts=silence_counts,
+        alone_s=company.alone_s if company else None,
+    )
     reasons = "; ".join(violation.reason for violation in broken)
     if node.is_held:
         return Health(Word.HELD, reasons)
@@ -73,7 +98,7 @@ def health_of(
         return Health(Word.WAITING, reasons)
     if broken:
         return Health(Word.UNHEALTHY, reasons)
-    return _unbroken(node)
+    return _unbroken(node, company)
 
 
 def health_by_state(state: ProcessState) -> Health:
@@ -94,13 +119,13 @@ def _in_restart(restart: Restart, *, gap_s: float) -> Health:
             return Health(Word.BOOTING, why)
 
 
-def _unbroken(node: Node) -> Health:
+def _unbroken(node: Node, company: Company | None) -> Health:
     report = node.report
     if report is None:
         return _unheard(node)
     if report.state is State.STOPPING:
         return Health(Word.STOPPING)
-    why = _keeps_from_work(report)
+    why = _keeps_from_work(report, company)
     if report.state is State.QUIET:
         return Health(Word.QUIET, why)
     if why or not has_recovered(node):
@@ -115,9 +140,25 @@ def _unheard(node: Node) -> Health:
     return Health(Word.BOOTING, "" if node.is_known else "no report yet")
 
 
-def _keeps_from_work(report: Report) -> str:
-    if report.brokers_up == 0:
-        return "no broker answers"
+def _keeps_from_work(report: Report, company: Company | None) -> str:
+    is_told = report.brokers_up is not None  # by then a new client may have one
+    if is_told and (report.brokers_up == 0 or report.no_broker_ms is not None):
+        return f"no broker answers{_without_broker(report, company)}"
     if report.awaits_id:
         return "Kafka holds its id for its predecessor"
     return report.not_joined
+
+
+def _without_broker(report: Report, company: Company | None) -> str:
+    """Tell for how long and why, and whether a restart may follow."""
+    if report.no_broker_ms is None:
+        return ""
+    since = f" for {report.no_broker_ms / 1000:.0f} s"
+    why = f" ({report.no_broker})" if report.no_broker else ""
+    if company is None:
+        return f"{since}{why}"
+    if company.is_only:
+        return f"{since}{why}; excused, as the only node of its group that runs"
+    if company.alone_s is None:
+        return f"{since}{why}; excused, since none of its group has one"
+    return f"{since}{why}, while others of its group have one"

@@ -13,6 +13,7 @@ from swarm_event_listener.core.model.rules import (
     Violation,
     bloated,
     judge,
+    lone,
     overdue,
     ranked,
     silent,
@@ -57,6 +58,8 @@ class Node:
         failures: Its recent deaths and restarts, oldest first.
         restart: The restart under way.
         silent_since_s: When its silence was found; None while it is not silent.
+        awaits_broker: It was restarted since it alone had no broker, and has not had
+            one since.
         blamed_since_s: Since when a rule is found broken for which Kafka may be to
             blame; None while none is.
         waiting_since_s: Since when it waits for the governor or the outage guard.
@@ -81,6 +84,7 @@ class Node:
     failures: tuple[Failure, ...] = ()
     restart: Restart | None = None
     silent_since_s: float | None = None
+    awaits_broker: bool = False
     blamed_since_s: float | None = None
     waiting_since_s: float | None = None
     is_held: bool = False
@@ -130,6 +134,7 @@ def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> 
         failures=node.failures,
         restart=node.restart,
         is_held=node.is_held,
+        awaits_broker=node.awaits_broker,
         is_respawn=node.state in _DEAD,
     )
 
@@ -139,6 +144,16 @@ def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:
     if state in _ALIVE or state is ProcessState.STOPPING:
         return pid or node.pid
     return None
+
+
+def made_at_s(node: Node) -> float:
+    """Return when its last report was made, by its own word; 0 without one."""
+    came_at_s, report = node.reported_at_s, node.report
+    if came_at_s is None:
+        return 0.0
+    if report is None or report.at_ms is None:
+        return came_at_s
+    return min(came_at_s, report.at_ms / 1000)
 
 
 def is_counted(node: Node) -> bool:
@@ -165,7 +180,12 @@ def reported(node: Node, event: Reported, *, now_s: float) -> Node:
     report = event.report
     if isinstance(report, ForeignReport):
         return replace(
-            node, pid=event.pid, seen_at_s=now_s, silent_since_s=None, is_known=True
+            node,
+            pid=event.pid,
+            seen_at_s=now_s,
+            silent_since_s=None,
+            is_known=True,
+            awaits_broker=False,
         )
     return replace(
         node,
@@ -178,7 +198,14 @@ def reported(node: Node, event: Reported, *, now_s: float) -> Node:
         messages_per_s=_messages_per_s(node, report),
         booting_since_s=now_s if _boot_is_excused(report) else node.booting_since_s,
         failures=_explained(node, report),
+        awaits_broker=node.awaits_broker and not _has_brokers(report),
     )
+
+
+def _has_brokers(report: Report) -> bool:
+    """Tell whether nothing is known to be out of reach, at work."""
+    is_at_work = report.state in JUDGED and not report.not_joined
+    return is_at_work and report.no_broker_ms is None and report.brokers_up != 0
 
 
 def _explained(node: Node, report: Report) -> tuple[Failure, ...]:
@@ -262,7 +289,12 @@ def is_too_large_at_boot(node: Node) -> bool:
 
 
 def violations(
-    node: Node, limits: Limits, *, now_s: float, silence_counts: bool
+    node: Node,
+    limits: Limits,
+    *,
+    now_s: float,
+    silence_counts: bool,
+    alone_s: float | None = None,
 ) -> tuple[Violation, ...]:
     """Give all rules that a node breaks now, in rank order.
 
@@ -272,6 +304,7 @@ def violations(
         now_s: Now.
         silence_counts: False while no node of the group has ever reported: then it is
             the reporting that is broken, not the nodes.
+        alone_s: For how long it has had no broker while others of its group had one.
     """
     if node.state not in _ALIVE:
         return ()
@@ -281,6 +314,7 @@ def violations(
         return (silence,) if silence else ()
     found = [
         *(judge(report, limits) if report else ()),
+        lone(report, alone_s, limits) if report else None,
         silence,
         _bloated(node, limits, now_s=now_s),
     ]

@@ -14,14 +14,16 @@ from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import is_shaken, troubled
 from swarm_event_listener.core.node import Node, is_counted
 from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.reach import Brokers
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
 
 
 class Group:
     """Which nodes of a group are what, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         """Start without nodes."""
+        self.brokers = Brokers(policy.interval_s)
         self.names: set[str] = set()  # all that supervisord has, running or not
         self.running: set[str] = set()  # those that shares are taken of
         self.troubled: set[str] = set()  # with Kafka, as they last told
@@ -39,7 +41,7 @@ class Table:
         self.policies = policies
         self.nodes: dict[str, Node] = {}
         self.failure_count = 0  # grows whenever a node's failures change
-        self._groups = {group: Group() for group in policies}
+        self._groups = {group: Group(each) for group, each in policies.items()}
         self._pressing: set[str] = set()
 
     def __iter__(self) -> Iterator[Node]:
@@ -66,6 +68,8 @@ class Table:
             _keep(group.by_our_hand, name, is_in=is_ours)
         if old is None or old.report is not node.report or old.state != node.state:
             self._keep_troubled(node, group)
+        if old is None or old.report is not node.report:
+            group.brokers.told(node)
 
     def _keep_troubled(self, node: Node, group: Group) -> None:
         report = node.report if node.state is ProcessState.RUNNING else None
@@ -102,6 +106,10 @@ class Table:
     def pressing(self) -> list[Node]:
         """Give the nodes that are in a restart or found silent."""
         return self.of(self._pressing)
+
+    def alone_s(self, node: Node) -> float | None:
+        """Return for how long a node has had no broker while others had; None: not."""
+        return self._groups[node.group].brokers.alone_s(node)
 
     def policy(self, node: Node) -> Policy:
         """Give the policy of a node's group."""

@@ -16,6 +16,7 @@ from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import SETTLE_S
 from swarm_event_listener.core.group_alerts import Herald
 from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
+from swarm_event_listener.core.health import Company, Health, health_of
 from swarm_event_listener.core.model.events import (
     Action,
     Answered,
@@ -121,6 +122,19 @@ class Swarm:
     def nodes(self) -> Mapping[str, Node]:
         """The nodes by name, to look at."""
         return self._table.nodes
+
+    def health(self, node: Node, *, now_s: float) -> Health:
+        """Return how a node is, in a word and the reason."""
+        running = self._table.group(node.group).running
+        return health_of(
+            node,
+            self._table.policy(node),
+            now_s=now_s,
+            silence_counts=node.group in self._healing.reporting,
+            company=Company(
+                alone_s=self._table.alone_s(node), is_only=running == {node.name}
+            ),
+        )
 
     @property
     def policies(self) -> Mapping[str, Policy]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swarm_event_listener.core.health import health_of
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.swarm import Swarm
 from swarm_worker.shared.report import Report
@@ -74,12 +73,7 @@ def nodes_of(swarm: Swarm, *, now_s: float) -> Iterator[dict[str, Any]]:
 def _node(swarm: Swarm, node: Node, *, now_s: float) -> dict[str, Any]:
     restart = node.restart
     policy = swarm.policies[node.group]
-    health = health_of(
-        node,
-        policy,
-        now_s=now_s,
-        silence_counts=node.group in swarm.reporting_groups,
-    )
+    health = swarm.health(node, now_s=now_s)
     return {
         "node": node.name,
         "health": health.word.value,

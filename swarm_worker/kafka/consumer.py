@@ -39,6 +39,7 @@ from swarm_worker.kafka.poll_batches import (
     next_drain,
     split,
 )
+from swarm_worker.kafka.token import TokenCallback
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
@@ -117,6 +118,7 @@ class GroupConsumer:
         self._clock = clock
         self._has_one_topic = sum(len(route.topics) for route in plan.routes) == 1
         self._properties = properties_for(plan, settings)
+        self._token = self._watched_token()
         self._processing = Processing(
             node=settings.node,
             max_messages=settings.max_messages,
@@ -132,9 +134,10 @@ class GroupConsumer:
         self.watch = Watch(
             plan.group,
             self._properties,
-            progress=progress.add_consumer(),
+            progress=progress.add_consumer(plan.group),
             lanes=self._lanes,
             clock=clock,
+            token=self._token,
         )
         self._asker = TopicAsker(self._properties, plan.group, memory)
         self._first_known: dict[str, str] = {}
@@ -228,6 +231,8 @@ class GroupConsumer:
             "on_commit": self.watch.on_commit,
         }
         properties = with_callbacks(self._properties, callbacks)
+        if self._token:
+            properties["oauth_cb"] = self._token
         try:
             client = Consumer(properties, logger=library_logger)
         except (KafkaException, TypeError, ValueError) as error:
@@ -247,6 +252,10 @@ class GroupConsumer:
             return self._bury(client, assignment, failure)
         self._let_end(client, assignment)
         return End.STOPPED
+
+    def _watched_token(self) -> TokenCallback | None:
+        callback = self._properties.get("oauth_cb")
+        return TokenCallback(callback, self._clock) if callable(callback) else None
 
     def _watch_topics(self, client: Consumer) -> TopicWatch:
         assigned = {topic for topic, _ in self._plan.assignments}

@@ -37,6 +37,7 @@ class Kind(Enum):
     CONNECTION = "connection"  # that of one broker; told when the last is gone
     BROKERS = "brokers"  # none can be reached
     CREDENTIALS = "credentials"
+    TOKEN = "token"  # noqa: S105 - no secret; the app's own callback gives none
     TOPIC = "topic"
     GROUP = "group"
     JOIN = "join"  # the group refuses it

@@ -24,6 +24,7 @@ from swarm_worker.kafka.membership import UNTOLD, Membership
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
 
+    from swarm_worker.kafka.token import TokenCallback
     from swarm_worker.processing.lane import Lane
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress
@@ -59,7 +60,7 @@ _GRAVE: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
 _LEVELS: Final = dict.fromkeys(_GRAVE, logging.ERROR)
 
 # What keeps a member from its group, the likeliest cause first; anything else may.
-_KEEPS_OUT: Final = (*_GRAVE, Kind.BROKERS, Kind.TOPIC)
+_KEEPS_OUT: Final = (Kind.TOKEN, *_GRAVE, Kind.BROKERS, Kind.TOPIC)
 _MAY_KEEP_OUT: Final = (*_KEEPS_OUT, Kind.OTHER)
 
 
@@ -82,6 +83,7 @@ class Watch:
         progress: ConsumerProgress,
         lanes: Lanes,
         clock: Callable[[], float],
+        token: TokenCallback | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -91,6 +93,7 @@ class Watch:
             progress: Where it is told.
             lanes: What the group holds.
             clock: Seconds, as in the reports.
+            token: The app's token callback; None without one.
         """
         self.is_consumer_protocol = properties.get("group.protocol") == "consumer"
         self.troubles = Troubles(group, logger)
@@ -103,6 +106,7 @@ class Watch:
         self._progress = progress
         self._lanes = lanes
         self._clock = clock
+        self._token = token
         self._client: Consumer | None = None
         self._born_at_s = clock()
         self._membership = Membership(now_s=self._born_at_s)
@@ -130,6 +134,8 @@ class Watch:
         self._lost_session = False
         self._rejoined_at_s = None
         self.failure = None
+        if self._progress.no_broker_since_s is None:
+            self._progress.no_broker_since_s = self._born_at_s
         self._put_out()
 
     # --- facts from the poll thread ---------------------------------------------------
@@ -290,6 +296,8 @@ class Watch:
             )
             return
         self.troubles.end(Kind.STATISTICS)
+        self._tell_of_token(now_s)
+        self._note_brokers(figures, now_s)
         if figures.brokers_up:
             if now_s - self._unreached_at_s > BROKERS_SETTLED_S:
                 self.troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
@@ -306,6 +314,37 @@ class Watch:
         # Where Kafka refuses, no restart would help.
         owing = self._lanes.owing() if takes_commits and not self._refusal else []
         self._measure(figures, lanes, owing, now_s)
+
+    def _tell_of_token(self, now_s: float) -> None:
+        """Say that the app's token callback hangs or gives nothing, and its end."""
+        trouble = self._token.trouble(now_s=now_s) if self._token else ""
+        if trouble:
+            text = without_secrets(trouble, self._properties)
+            self.troubles.begin(
+                Kind.TOKEN,
+                f"{text}; without a token the brokers refuse this node: give the call "
+                "in it a timeout and let it raise, so that it is tried again",
+                level=logging.ERROR,
+            )
+        else:
+            self.troubles.end(Kind.TOKEN)
+
+    def _note_brokers(self, figures: statistics.Figures, now_s: float) -> None:
+        """Note since when there is no broker, and when one last said something."""
+        progress = self._progress
+        if figures.brokers_up:
+            progress.no_broker_since_s, progress.no_broker_why = None, ""
+            if figures.heard_ago_s is not None:
+                progress.heard_at_s = now_s - figures.heard_ago_s
+            return
+        if progress.no_broker_since_s is None:
+            progress.no_broker_since_s = now_s
+        why = (
+            (self._token.trouble(now_s=now_s) if self._token else "")
+            or self._connection
+            or self.troubles.text(Kind.CREDENTIALS, Kind.BROKERS)
+        )
+        progress.no_broker_why = without_secrets(why, self._properties)
 
     def _accepted_without_word(self, figures: statistics.Figures) -> None:
         """Take a member of the consumer protocol that gets nothing for let in.

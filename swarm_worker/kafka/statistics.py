@@ -53,6 +53,7 @@ class Figures:
 
     Attributes:
         brokers_up: Brokers with a live connection.
+        heard_ago_s: How long ago one of them said something; None without.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
         rebalance_count: Assignments and revocations so far.
@@ -60,6 +61,7 @@ class Figures:
     """
 
     brokers_up: int
+    heard_ago_s: float | None
     has_coordinator: bool
     join_state: str | None
     rebalance_count: int
@@ -85,6 +87,7 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
+        heard_ago_s=_heard_ago_s(told),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
@@ -97,6 +100,16 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
             if partition["partition"] >= 0
         },
     )
+
+
+def _heard_ago_s(told: Mapping[str, Any]) -> float | None:
+    """Librdkafka counts microseconds, -1 before the first byte of a connection."""
+    idle_us = [
+        broker.get("rxidle", -1)
+        for broker in told.get("brokers", {}).values()
+        if broker["state"] == "UP"
+    ]
+    return min((each / 1e6 for each in idle_us if each >= 0), default=None)
 
 
 def _partition(

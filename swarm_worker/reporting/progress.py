@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from swarm_worker.shared.report import GroupReach, mark_of
 
 if TYPE_CHECKING:
     from swarm_worker.app.batch import Batch
@@ -47,6 +50,9 @@ class Snapshot:
     dead_letters: int
     lag: int | None
     brokers_up: int | None
+    no_broker_ms: int | None
+    no_broker: str
+    kafka_groups: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -64,6 +70,10 @@ class ConsumerProgress:
             cures, such as an offset that is out of range. Shown, not judged.
         lag: Messages behind the ends of the partitions; None when unknown.
         brokers_up: Brokers with a live connection; None when unknown.
+        group: The Kafka group.
+        no_broker_since_s: Since when there is no broker; None while there is.
+        no_broker_why: Why, as far as known.
+        heard_at_s: When a broker last said something; None when unknown.
     """
 
     polled_at_s: float | None = None
@@ -75,6 +85,10 @@ class ConsumerProgress:
     blocked: tuple[str, ...] = ()
     lag: int | None = None
     brokers_up: int | None = None
+    group: str = ""
+    no_broker_since_s: float | None = None
+    no_broker_why: str = ""
+    heard_at_s: float | None = None
 
 
 class Witness(Protocol):
@@ -112,9 +126,9 @@ class Progress:
         self._retries = 0
         self._dead_letters = 0
 
-    def add_consumer(self) -> ConsumerProgress:
+    def add_consumer(self, group: str = "") -> ConsumerProgress:
         """Give the part that one more consumer writes to."""
-        consumer = ConsumerProgress()
+        consumer = ConsumerProgress(group=group)
         with self._lock:
             self._consumers.append(consumer)
         return consumer
@@ -163,7 +177,7 @@ class Progress:
         with self._lock:
             consumers = list(self._consumers)
             in_flight = sorted(self._in_flight.values(), key=lambda entry: entry[0])
-            counters = {
+            counters: dict[str, Any] = {
                 "messages": self._messages,
                 "batches": self._batches,
                 "errors": self._errors,
@@ -186,8 +200,29 @@ class Progress:
             assigned=sum(consumer.assigned for consumer in consumers),
             lag=_sum(consumer.lag for consumer in consumers),
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
+            **_brokers(consumers, now_s),
             **counters,
         )
+
+
+def _brokers(consumers: Iterable[ConsumerProgress], now_s: float) -> dict[str, Any]:
+    """Give what is told of brokers; whoever lacks one for the longest first."""
+    found = sorted(consumers, key=lambda each: each.no_broker_since_s or inf)
+    since_s = found[0].no_broker_since_s if found else None
+    why = f": {found[0].no_broker_why}" if found and found[0].no_broker_why else ""
+    return {
+        "no_broker_ms": _age_ms([since_s], now_s),
+        "no_broker": "" if since_s is None else f"group {found[0].group}{why}",
+        "kafka_groups": tuple(str(_reach(each, now_s)) for each in found),
+    }
+
+
+def _reach(consumer: ConsumerProgress, now_s: float) -> GroupReach:
+    without_ms = _age_ms([consumer.no_broker_since_s], now_s)
+    heard_ms = None if without_ms is not None else _age_ms([consumer.heard_at_s], now_s)
+    return GroupReach(
+        mark=mark_of(consumer.group), heard_ms=heard_ms, without_ms=without_ms
+    )
 
 
 def _has_joined(consumer: ConsumerProgress) -> bool:

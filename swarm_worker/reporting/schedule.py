@@ -79,6 +79,7 @@ class Crossings:
             ("consume", report.consume_age_ms, limits.consuming_ms),
             ("stalled", report.stalled_ms, limits.consuming_ms),
             ("unsteady", report.unsteady_ms, limits.stability_ms),
+            ("no_broker", report.no_broker_ms, limits.stability_ms),
         ):
             if age_ms is not None and limit_ms is not None:
                 yield name, age_ms, limit_ms

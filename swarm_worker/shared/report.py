@@ -17,15 +17,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 VERSION: Final = 1
 FRAME_MIN_BYTES: Final = 256
 FRAME_MAX_BYTES: Final = 1024
 NOT_JOINED_MAX: Final = 240  # characters
+NO_BROKER_MAX: Final = 160  # characters
+KAFKA_GROUPS_MAX: Final = 16
 LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
@@ -78,6 +82,12 @@ class Report:
         dead_letters: Messages given to a dead-letter topic since start.
         lag: Messages behind the end of the partitions; None when unknown.
         brokers_up: Brokers with a live connection; None when unknown.
+        no_broker_ms: For how long a client of the node has had no broker, the one that
+            lacks it for the longest; None while all have one, or when unknown.
+        no_broker: Which group's that is, and why as far as known; for people.
+        kafka_groups: The node's Kafka groups, a `GroupReach` each as text; those
+            without a broker first. Nodes of one Kafka group share its brokers, so what
+            one of them reaches the others could.
         died_in_flight: What its predecessor had in flight, like ``in_flight``, when
             that ended without putting it down; told while the node boots.
         awaits_id: Kafka still holds the node's group.instance.id for a predecessor.
@@ -105,9 +115,48 @@ class Report:
     dead_letters: int = 0
     lag: int | None = None
     brokers_up: int | None = None
+    no_broker_ms: int | None = None
+    no_broker: str = ""
+    kafka_groups: tuple[str, ...] = ()
     awaits_id: bool = False
     not_joined: str = ""
     died_in_flight: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupReach:
+    """Whether the client of a Kafka group reaches a broker.
+
+    Attributes:
+        mark: Stands for the group's name, which may be long.
+        heard_ms: How long ago a broker last said something; None without a broker,
+            or where nothing is known.
+        without_ms: For how long there has been none; None while there is.
+    """
+
+    mark: str
+    heard_ms: int | None = None
+    without_ms: int | None = None
+
+    def __str__(self) -> str:
+        """Return how it stands in a report: ``3f2a+120``, ``3f2a-41000``, ``3f2a``."""
+        if self.without_ms is not None:
+            return f"{self.mark}-{self.without_ms}"
+        return self.mark if self.heard_ms is None else f"{self.mark}+{self.heard_ms}"
+
+    @classmethod
+    def read(cls, text: str) -> GroupReach:
+        """Return what a text tells; what cannot be read tells nothing."""
+        for sign, name in (("+", "heard_ms"), ("-", "without_ms")):
+            mark, found, figure = text.partition(sign)
+            if found and figure.isascii() and figure.isdecimal() and len(figure) < 16:
+                return cls(mark=mark, **{name: int(figure)})
+        return cls(mark=text)
+
+
+def mark_of(group: str) -> str:
+    """Return what stands for a Kafka group in a report."""
+    return f"{zlib.crc32(group.encode('utf-8', 'replace')) & 0xFFFF:04x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +169,16 @@ class ForeignReport:
 def encode(report: Report) -> bytes:
     """Give the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
 
-    A report that is too long loses its list items, last first, and then its lists. What
-    is a text for people is cut, and is plain ASCII, so that it takes no more room.
+    A report that is too long loses its list items, last first, then its lists, then its
+    texts, and at last what tells the listener about Kafka's groups. What is a text for
+    people is cut, and is plain ASCII, so that it takes no more room.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
     for name in LISTS:
         fields[name] = list(fields[name])[:LIST_ITEMS_MAX]
-    fields["not_joined"] = _plain(report.not_joined)
+    fields["kafka_groups"] = list(report.kafka_groups)[:KAFKA_GROUPS_MAX]
+    fields["not_joined"] = _plain(report.not_joined)[:NOT_JOINED_MAX]
+    fields["no_broker"] = _plain(report.no_broker)[:NO_BROKER_MAX]
     frame = _frame(fields)
     while len(frame) > FRAME_MAX_BYTES and _shorten(fields):
         frame = _frame(fields)
@@ -143,14 +195,18 @@ def _frame(fields: Mapping[str, Any]) -> bytes:
 def _plain(text: str) -> str:
     """Give a text that takes a byte for a character, apart from ``<`` and quotes."""
     shown = "".join(each if " " <= each <= "~" else "?" for each in text)
-    return shown.replace("\\", "/").replace('"', "'")[:NOT_JOINED_MAX]
+    return shown.replace("\\", "/").replace('"', "'")
+
+
+_LAST: Final = ("not_joined", "no_broker", "kafka_groups")
 
 
 def _shorten(fields: dict[str, Any]) -> bool:
     """Drop the last item of the longer list, or an empty one; tell if one was there."""
     lists = [name for name in LISTS if name in fields]
     if not lists:
-        return fields.pop("not_joined", None) is not None
+        last = next((name for name in _LAST if name in fields), None)
+        return last is not None and fields.pop(last) is not None
     longest = max(lists, key=lambda name: len(fields[name]))
     if fields[longest]:
         fields[longest].pop()
@@ -194,7 +250,8 @@ def _read_fields(fields: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     for field in dataclasses.fields(Report):
         if field.name in fields:
             try:
-                yield field.name, _READERS[str(field.type)](fields[field.name])
+                read = _OWN_READERS.get(field.name) or _READERS[str(field.type)]
+                yield field.name, read(fields[field.name])
             except ValueError as error:
                 raise ValueError(f"{field.name}: {error}") from None
         elif field.default is dataclasses.MISSING:
@@ -227,10 +284,10 @@ def _maybe_count(value: object) -> int | None:
     return None if value is None else _count(value)
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _texts(value: object, *, items_max: int = LIST_ITEMS_MAX) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"expected a list of texts, got {_cut(repr(value))}")
-    return tuple(value[:LIST_ITEMS_MAX])
+    return tuple(value[:items_max])
 
 
 def _text(value: object) -> str:
@@ -262,4 +319,7 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "tuple[str, ...]": _texts,
     "State": _state,
     "bool": _flag,
+}
+_OWN_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "kafka_groups": partial(_texts, items_max=KAFKA_GROUPS_MAX),
 }

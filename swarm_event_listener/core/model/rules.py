@@ -63,10 +63,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that is broken, and the figures that break it."""
+    """A rule that is broken, and the figures that break it.
+
+    Attributes:
+        status: Its status.
+        reason: For people.
+        is_lone: The node has no broker where others of its group have one.
+    """
 
     status: Status
     reason: str
+    is_lone: bool = False
 
 
 def _over(
@@ -132,6 +139,23 @@ def steady(report: Report, limits: Limits) -> Violation | None:
     if broken is None or not report.not_joined:
         return broken
     return Violation(broken.status, f"{broken.reason}: {report.not_joined}")
+
+
+def lone(report: Report, alone_s: float | None, limits: Limits) -> Violation | None:
+    """Status 4: it has no broker, while other nodes of its group had one."""
+    ttl = limits.stability_ttl_s
+    if alone_s is None or ttl is None:
+        return None
+    ttl_s = 2 * report.max_poll_interval_ms / 1000 if ttl == "node" else ttl
+    if alone_s <= ttl_s:
+        return None
+    why = f": {report.no_broker}" if report.no_broker else ""
+    return Violation(
+        Status.UNSTEADY,
+        f"stability_ttl: no broker for {alone_s:.1f} s > {ttl_s:.1f} s while other "
+        f"nodes have one{why}",
+        is_lone=True,
+    )
 
 
 def _naming(where: tuple[str, ...], violation: Violation | None) -> Violation | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
-from swarm_event_listener.core.health import Health, Word, health_of
+from swarm_event_listener.core.health import Health, Word
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.swarm import Swarm
@@ -177,6 +177,12 @@ NODE_METRICS: Final = (
         _seconds("unsteady_ms", idle=0.0),
     ),
     Metric(
+        "node_no_broker_seconds",
+        "gauge",
+        "Seconds that a client of the node is without a broker, 0 if none (status 4).",
+        _seconds("no_broker_ms", idle=0.0),
+    ),
+    Metric(
         "node_memory_bytes",
         "gauge",
         "Memory of the node's process in bytes, by memory_metric (status 3).",
@@ -304,12 +310,7 @@ def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
     policy = swarm.policies[node.group]
     return Look(
         node=node,
-        health=health_of(
-            node,
-            policy,
-            now_s=now_s,
-            silence_counts=node.group in swarm.reporting_groups,
-        ),
+        health=swarm.health(node, now_s=now_s),
         limit_bytes=policy.limits.memory_limit_bytes,
         totals=totals,
         now_s=now_s,

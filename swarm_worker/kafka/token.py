@@ -1,0 +1,57 @@
+"""An app's token callback, watched: one that hangs or gives nothing says so nowhere.
+
+librdkafka calls it on a thread of its own. While it does not return, and after it has
+returned nothing, no token is asked for again: the client stays without a broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+# Longer than a token endpoint takes as a rule; one without a time limit takes for ever.
+HANGS_S: Final = 10.0
+
+
+class TokenCallback:
+    """Calls ``oauth_cb``; any thread may ask how that goes."""
+
+    def __init__(
+        self, callback: Callable[[object], object], clock: Callable[[], float]
+    ) -> None:
+        """Watch a callback that was not called yet."""
+        self._callback = callback
+        self._clock = clock
+        self._began_at_s: float | None = None
+        self._fault = ""
+
+    def __call__(self, config: object) -> object:
+        """Return what the callback returns, or raise what it raises."""
+        self._began_at_s = self._clock()
+        try:
+            token = self._callback(config)
+        except BaseException as error:
+            self._fault = f"oauth_cb raised {type(error).__name__}: {error!s:.60}"
+            raise
+        else:
+            self._fault = "" if _is_token(token) else _no_token(token)
+        finally:
+            self._began_at_s = None
+        return token
+
+    def trouble(self, *, now_s: float) -> str:
+        """Return what is wrong with it now; empty while nothing is."""
+        began_at_s = self._began_at_s
+        if began_at_s is not None and now_s - began_at_s > HANGS_S:
+            return f"oauth_cb has not returned for {now_s - began_at_s:.0f} s"
+        return self._fault
+
+
+def _is_token(value: object) -> bool:
+    """Whether it is (token, expiry, ...), without a look at the secret itself."""
+    return isinstance(value, tuple) and len(value) >= 2 and bool(value[0])
+
+
+def _no_token(value: object) -> str:
+    what = "nothing" if value is None else f"a {type(value).__name__}"
+    return f"oauth_cb has returned {what}, not (token, expiry), and is not called again"
