@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from swarm_event_listener.core.model.rules import LONE, Status
 from swarm_event_listener.ctl.state import Plain
 from swarm_event_listener.ctl.table import Row, duration, table
 
@@ -182,6 +183,8 @@ def _story(record: Plain, width: int) -> str:
 def headline(record: Plain) -> str:
     """Give why a node was restarted, in few words."""
     status = record.get("status")
+    if status == Status.UNSTEADY and LONE in str(record.get("reason")):
+        return f"status {status}: it alone had no broker"
     if status is not None:
         return f"status {status}: {_MEANINGS.get(status, 'a rule was broken')}"
     return _CAUSES.get(str(record.get("cause")), str(record.get("cause")))

@@ -103,7 +103,9 @@ class Assignment:
             )
             return True
         missing = {topic for topic, _ in self._plan.assignments}
-        while missing and not (stopping.is_set() or self._watch.failure):
+        while missing and not (
+            stopping.is_set() or self._watch.failure or self._watch.is_cut_off
+        ):
             self._client.poll(0)
             self._watch.polled()
             missing -= {topic for topic in sorted(missing) if self._is_there(topic)}

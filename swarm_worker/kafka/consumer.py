@@ -74,6 +74,12 @@ LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
 FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
 FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
 
+REPLACE_S: Final = 3.0  # for the close of a client that has no broker to tell
+
+_CUT_OFF: Final = (
+    "the Kafka client has forgotten all brokers, as it does when one that starts names "
+    "none, and would not look for them again"
+)
 _GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
 
 
@@ -250,6 +256,8 @@ class GroupConsumer:
                 raise
         if (failure := self.watch.failure) is not None:
             return self._bury(client, assignment, failure)
+        if self.watch.is_cut_off and not self._stopping.is_set():
+            return self._replace(client, assignment)
         self._let_end(client, assignment)
         return End.STOPPED
 
@@ -287,7 +295,8 @@ class GroupConsumer:
     def _poll(
         self, client: Consumer, assignment: Assignment, topics: TopicWatch
     ) -> None:
-        while not (self.watch.failure or self._stopping.is_set()):
+        watch = self.watch
+        while not (watch.failure or watch.is_cut_off or self._stopping.is_set()):
             self._tend(client)
             assignment.look_for_topics()
             topics.tend()
@@ -392,6 +401,16 @@ class GroupConsumer:
             reason = fatal_reason(failure, instance_id=instance_id)
             raise FatalError(f"group {self._plan.group}: {reason}")
         self.watch.refused()
+        return End.AGAIN
+
+    def _replace(self, client: Consumer, assignment: Assignment) -> End:
+        """Give up a client that has no broker left to try; its session is over."""
+        logger.warning(
+            "client_replaced group=%s consequence=%r reason=%r",
+            self._plan.group, "joining again", _CUT_OFF,
+        )  # fmt: skip
+        assignment.lose_all()
+        departure.ends_within(REPLACE_S, client.close, name="swarm-close")
         return End.AGAIN
 
     def _let_end(self, client: Consumer, assignment: Assignment) -> None:

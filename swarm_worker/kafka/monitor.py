@@ -20,6 +20,7 @@ from swarm_worker.kafka.errors import (
     no_offset,
 )
 from swarm_worker.kafka.membership import UNTOLD, Membership
+from swarm_worker.kafka.token import advice as advice_on
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
@@ -47,6 +48,13 @@ OWES_LONG_S: Final = 10.0
 # has dropped the connection, and makes a new one. Above reconnect.backoff.max.ms.
 BREAKS_S: Final = 30.0
 
+# A client that is told of no brokers while one starts forgets those it had, for good
+# (librdkafka issue 5301). It has none for a moment in good order, too.
+NOWHERE_S: Final = 10.0
+
+# Without a broker for so long, the log says why, as far as that is known by then.
+LACKS_LONG_S: Final = 15.0
+
 # A broker that answers, and drops the connection over what is fetched, is not back.
 BROKERS_SETTLED_S: Final = 5.0
 
@@ -71,6 +79,7 @@ class Watch:
         is_consumer_protocol: KIP-848, not the classic protocol.
         troubles: What is wrong.
         failure: The error after which the client is of no use, if there was one.
+        is_cut_off: The client knows of no broker any more, and will not find one.
         polls: How often the client was polled.
         refusals: How often the broker said that the instance id is still held.
     """
@@ -98,8 +107,8 @@ class Watch:
         self.is_consumer_protocol = properties.get("group.protocol") == "consumer"
         self.troubles = Troubles(group, logger)
         self.failure: KafkaError | None = None
-        self.polls = 0
-        self.refusals = 0
+        self.is_cut_off = False
+        self.polls = self.refusals = 0
         self._group = group
         self._properties = properties
         self._instance_id = properties.get("group.instance.id")
@@ -114,6 +123,7 @@ class Watch:
         self._broke_at_s = -inf  # when a response could not be taken
         self._held_since_s: float | None = None
         self._lost_session = False
+        self._nowhere_since_s: float | None = None
         self._rejoined_at_s: float | None = None
         self._refusal = ""  # of the last commit
         self._connection = ""  # why the last one failed, with its broker
@@ -134,6 +144,7 @@ class Watch:
         self._lost_session = False
         self._rejoined_at_s = None
         self.failure = None
+        self.is_cut_off, self._nowhere_since_s = False, None
         if self._progress.no_broker_since_s is None:
             self._progress.no_broker_since_s = self._born_at_s
         self._put_out()
@@ -322,8 +333,7 @@ class Watch:
             text = without_secrets(trouble, self._properties)
             self.troubles.begin(
                 Kind.TOKEN,
-                f"{text}; without a token the brokers refuse this node: give the call "
-                "in it a timeout and let it raise, so that it is tried again",
+                f"{text}; the brokers refuse a node without a token; {advice_on(text)}",
                 level=logging.ERROR,
             )
         else:
@@ -332,8 +342,10 @@ class Watch:
     def _note_brokers(self, figures: statistics.Figures, now_s: float) -> None:
         """Note since when there is no broker, and when one last said something."""
         progress = self._progress
+        self._note_addresses(figures, now_s)
         if figures.brokers_up:
             progress.no_broker_since_s, progress.no_broker_why = None, ""
+            self._connection = ""
             if figures.heard_ago_s is not None:
                 progress.heard_at_s = now_s - figures.heard_ago_s
             return
@@ -345,6 +357,18 @@ class Watch:
             or self.troubles.text(Kind.CREDENTIALS, Kind.BROKERS)
         )
         progress.no_broker_why = without_secrets(why, self._properties)
+        lacks_s = now_s - progress.no_broker_since_s
+        if lacks_s > LACKS_LONG_S and progress.no_broker_why:
+            told = f"no broker for {lacks_s:.0f} s: {progress.no_broker_why}"
+            self.troubles.begin(Kind.BROKERS, told, subject="for long")
+
+    def _note_addresses(self, figures: statistics.Figures, now_s: float) -> None:
+        if figures.addresses:
+            self._nowhere_since_s = None
+        elif self._nowhere_since_s is None:
+            self._nowhere_since_s = now_s
+        elif now_s - self._nowhere_since_s >= NOWHERE_S:
+            self.is_cut_off = True
 
     def _accepted_without_word(self, figures: statistics.Figures) -> None:
         """Take a member of the consumer protocol that gets nothing for let in.

@@ -14,6 +14,9 @@ Key = tuple[str, int]  # topic, partition
 
 _STEADY: Final = "steady"
 
+# Of those that stand for another one, such as the group's coordinator.
+_NO_ADDRESS: Final = frozenset({"logical", "internal"})
+
 # States of a classic member that waits for a topic to exist.
 _AWAITS_TOPIC: Final = frozenset({"init", "wait-metadata"})
 
@@ -53,6 +56,7 @@ class Figures:
 
     Attributes:
         brokers_up: Brokers with a live connection.
+        addresses: Brokers that the client knows of, connected or not.
         heard_ago_s: How long ago one of them said something; None without.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
@@ -61,6 +65,7 @@ class Figures:
     """
 
     brokers_up: int
+    addresses: int
     heard_ago_s: float | None
     has_coordinator: bool
     join_state: str | None
@@ -87,6 +92,10 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
+        addresses=sum(
+            broker.get("source") not in _NO_ADDRESS
+            for broker in told.get("brokers", {}).values()
+        ),
         heard_ago_s=_heard_ago_s(told),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),

@@ -13,6 +13,10 @@ from typing import Final
 HANGS_S: Final = 10.0
 
 
+_HANGING: Final = "oauth_cb has not returned"
+_RAISED: Final = "oauth_cb has raised"
+
+
 class TokenCallback:
     """Calls ``oauth_cb``; any thread may ask how that goes."""
 
@@ -31,7 +35,7 @@ class TokenCallback:
         try:
             token = self._callback(config)
         except BaseException as error:
-            self._fault = f"oauth_cb raised {type(error).__name__}: {error!s:.60}"
+            self._fault = f"{_RAISED} {type(error).__name__}: {error!s:.60}"
             raise
         else:
             self._fault = "" if _is_token(token) else _no_token(token)
@@ -43,7 +47,7 @@ class TokenCallback:
         """Return what is wrong with it now; empty while nothing is."""
         began_at_s = self._began_at_s
         if began_at_s is not None and now_s - began_at_s > HANGS_S:
-            return f"oauth_cb has not returned for {now_s - began_at_s:.0f} s"
+            return f"{_HANGING} for {now_s - began_at_s:.0f} s"
         return self._fault
 
 
@@ -54,4 +58,13 @@ def _is_token(value: object) -> bool:
 
 def _no_token(value: object) -> str:
     what = "nothing" if value is None else f"a {type(value).__name__}"
-    return f"oauth_cb has returned {what}, not (token, expiry), and is not called again"
+    return f"oauth_cb has returned {what}, not (token, expiry)"
+
+
+def advice(trouble: str) -> str:
+    """Return what an operator can do about a trouble of the callback."""
+    if trouble.startswith(_HANGING):
+        return "nobody asks again meanwhile: give the call in it a time limit"
+    if trouble.startswith(_RAISED):
+        return "going on trying, every ten seconds"
+    return "nobody asks again: have it raise where there is no token"

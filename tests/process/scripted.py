@@ -22,6 +22,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +60,8 @@ def main(folder: Path) -> None:
         if "raw" in told:
             os.write(1, told["raw"].encode("utf-8", "surrogateescape"))
         elif not told.get("silent"):
-            report = dataclasses.replace(_report(told), seq=seq)
+            at_ms = round(time.monotonic() * 1000)
+            report = dataclasses.replace(_report(told), seq=seq, at_ms=at_ms)
             if quiet:
                 report = dataclasses.replace(report, state=State.QUIET)
             os.write(1, encode(report))

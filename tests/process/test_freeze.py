@@ -159,3 +159,24 @@ def test_nobody_is_restarted_for_a_freeze_or_a_jump_of_the_clock(
     assert one.swarm.intents() == {}
     if name == CLOCK:
         assert "stood_still" not in one.swarm.log
+
+
+def test_what_a_frozen_supervisord_had_kept_restarts_nobody() -> None:
+    """A node that was held up meanwhile is well when its old reports are heard."""
+    with scenes.scene() as swarm:
+        scenes.wait_for_reports(swarm, NODES)
+        pids = scenes.pids(swarm, NODES)
+        supervisord = swarm.daemon.process.pid
+        os.kill(supervisord, signal.SIGSTOP)
+        try:
+            swarm.tell_frozen(0, pids[0], consume_age_ms=9_000, poll_age_ms=9_000)
+            scenes.let_pass(FROZEN_S)
+            swarm.tell_frozen(0, pids[0])
+            scenes.let_pass(APART_S)
+        finally:
+            os.kill(supervisord, signal.SIGCONT)
+        scenes.wait_for_heard(swarm, 10 * NODES)
+
+        assert scenes.pids(swarm, NODES) == pids
+        assert swarm.records() == []
+        assert swarm.intents() == {}

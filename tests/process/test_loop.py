@@ -28,6 +28,7 @@ from swarm_event_listener.core.model.events import (
     Stop,
     Survey,
     Surveyed,
+    Thawed,
     Tick,
     Word,
 )
@@ -524,3 +525,33 @@ def payload_of(report: Report) -> str:
 
 def _write(descriptor: int, data: bytes) -> None:
     os.write(descriptor, data)
+
+
+def test_an_event_after_none_for_long_tells_that_supervisord_stood_still(
+    bench: Bench,
+) -> None:
+    """It comes before what the event itself tells; a shorter pause is none."""
+    bench.clock.step_s = 0.2
+    pauses_s = [11.0, 6.0]
+    since_s = bench.clock.now_s
+
+    def report_after_a_pause() -> None:
+        nonlocal since_s
+        if pauses_s and bench.clock.now_s - since_s > pauses_s[0]:
+            pauses_s.pop(0)
+            since_s = bench.clock.now_s
+            bench.report()
+            if not pauses_s:
+                bench.end()
+
+    def begin() -> None:
+        nonlocal since_s
+        since_s = bench.clock.now_s
+        bench.report()
+        bench.core.on[Tick] = report_after_a_pause
+
+    assert bench.run(begin, stays_open=True) == EXIT_OK
+
+    told = [kind for kind in bench.core.kinds() if kind in {"Reported", "Thawed"}]
+    assert told == ["Reported", "Thawed", "Reported", "Reported"]
+    assert Thawed in {type(event) for event in bench.core.heard}

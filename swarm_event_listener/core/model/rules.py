@@ -141,6 +141,9 @@ def steady(report: Report, limits: Limits) -> Violation | None:
     return Violation(broken.status, f"{broken.reason}: {report.not_joined}")
 
 
+LONE: Final = "no broker for"  # tells it from a frozen group, in a reason
+
+
 def lone(report: Report, alone_s: float | None, limits: Limits) -> Violation | None:
     """Status 4: it has no broker, while other nodes of its group had one."""
     ttl = limits.stability_ttl_s
@@ -152,7 +155,7 @@ def lone(report: Report, alone_s: float | None, limits: Limits) -> Violation | N
     why = f": {report.no_broker}" if report.no_broker else ""
     return Violation(
         Status.UNSTEADY,
-        f"stability_ttl: no broker for {alone_s:.1f} s > {ttl_s:.1f} s while other "
+        f"stability_ttl: {LONE} {alone_s:.1f} s > {ttl_s:.1f} s while other "
         f"nodes have one{why}",
         is_lone=True,
     )

@@ -13,6 +13,7 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
 from swarm_worker.kafka.monitor import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, Watch
+from swarm_worker.kafka.token import TokenCallback
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -363,3 +364,77 @@ def test_ids_that_have_no_room_beside_offsets_are_left_out(
     assert debtor.lanes.unstored() == [lane], "it is stored once more, without"
     (record,) = caplog.records
     assert "offset.metadata.max.bytes" in record.getMessage()
+
+
+class Connected:
+    """A watch whose statistics tell of one broker."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.part = Progress().add_consumer("billing")
+        self.answers: list[object] = []
+        self.token = TokenCallback(lambda _: self.answers.pop(0), self.clock)
+        self.watch = Watch(
+            "billing",
+            {"sasl.password": "hunter22"},
+            progress=self.part,
+            lanes=Lanes(node=0, max_messages=1, submit=lambda _: None),
+            clock=self.clock,
+            token=self.token,
+        )
+
+    def tell(self, state: str, *, idle_s: float = 1.0) -> None:
+        """Let statistics come."""
+        broker = {"name": "b", "nodeid": 1, "state": state, "rxidle": idle_s * 1e6}
+        self.watch.on_statistics(json.dumps({"brokers": {"b": broker}}))
+
+
+def test_a_broker_is_lacked_from_the_first_statistics_without_to_the_last() -> None:
+    """And one that is there was heard when its last byte came."""
+    seen = Connected()
+    seen.tell("UP", idle_s=3.0)
+    assert (seen.part.no_broker_since_s, seen.part.heard_at_s) == (None, 997.0)
+
+    for _ in range(3):
+        seen.clock.now_s += 5
+        seen.tell("DOWN")
+    assert (seen.part.no_broker_since_s, seen.part.heard_at_s) == (1005.0, 997.0)
+
+    seen.tell("UP", idle_s=0.0)
+    assert (seen.part.no_broker_since_s, seen.part.heard_at_s) == (None, 1015.0)
+
+
+def test_why_there_is_no_broker_is_told_without_secrets() -> None:
+    """The token callback first: it is what an operator can mend."""
+    seen = Connected()
+    error = "b: Failed to create socket for hunter22: Too many open files"
+    seen.watch.on_error(KafkaError(KafkaError._TRANSPORT, error))
+    seen.tell("DOWN")
+    expected = "b: Failed to create socket for (hidden): Too many open files"
+    assert seen.part.no_broker_why == expected
+
+    seen.answers.append(None)
+    seen.token("config")
+    seen.tell("DOWN")
+    assert seen.part.no_broker_why.startswith("oauth_cb has returned nothing")
+
+    seen.tell("UP")
+    assert seen.part.no_broker_why == ""
+
+
+def test_a_token_callback_that_gives_nothing_is_a_trouble_until_it_gives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Logged once, as what is to be mended."""
+    caplog.set_level(logging.INFO)
+    seen = Connected()
+    seen.answers += [None, ("token", 1.0)]
+    seen.token("config")
+    for _ in range(3):
+        seen.tell("DOWN")
+    (line,) = [text for text in caplog.messages if "about=token" in text]
+    assert "oauth_cb has returned nothing, not (token, expiry)" in line
+
+    seen.token("config")
+    seen.tell("UP")
+    assert any("kafka_trouble_over" in text for text in caplog.messages)

@@ -3,6 +3,7 @@
 from swarm_worker.app.batch import Batch
 from swarm_worker.reporting.progress import Progress, Snapshot
 from swarm_worker.reporting.trace import Trace
+from swarm_worker.shared.report import mark_of
 
 
 def snapshot(progress: Progress, now_s: float) -> Snapshot:
@@ -109,6 +110,25 @@ def test_figures_are_over_all_consumers() -> None:
 
     assert (seen.assigned, seen.lag, seen.brokers_up) == (5, 10, 3)
     assert seen.unsteady_ms == 1000
+
+
+def test_each_kafka_group_tells_whether_it_has_a_broker() -> None:
+    """The one that lacks it for the longest first, with its reason."""
+    progress = Progress()
+    first, second = progress.add_consumer("audit"), progress.add_consumer("billing")
+    unknown = progress.add_consumer("x")
+    assert snapshot(progress, 1000.0).no_broker_ms is None
+    first.heard_at_s = 999.5
+    second.no_broker_since_s, second.no_broker_why = 960.0, "no route"
+    unknown.brokers_up = None
+    seen = snapshot(progress, 1000.0)
+
+    assert (seen.no_broker_ms, seen.no_broker) == (40_000, "group billing: no route")
+    assert seen.kafka_groups == (
+        f"{mark_of('billing')}-40000",
+        f"{mark_of('audit')}+500",
+        mark_of("x"),
+    )
 
 
 def test_no_age_is_negative() -> None:

@@ -44,6 +44,7 @@ reports = st.builds(
     dead_letters=counts,
     lag=maybe_counts,
     brokers_up=maybe_counts,
+    no_broker_ms=maybe_counts,
     not_joined=st.text(alphabet="<a: ", max_size=240),
 )
 small = st.builds(Report, node=counts, pid=counts, state=st.sampled_from(State))
@@ -128,6 +129,27 @@ def test_a_report_that_is_too_long_loses_the_last_items_first() -> None:
 
     assert back.in_flight[0] == "a" * 200
     assert "c" * 200 not in back.in_flight
+
+
+def test_what_the_listener_goes_by_is_the_last_to_go() -> None:
+    """However much there is to say: lists first, then texts, Kafka's groups never."""
+    most = 2**62
+    groups = tuple(f"{number:04x}-{10**9}" for number in range(20))
+    report = Report(
+        node=most, pid=most, state=State.RUNNING, seq=most, at_ms=most,
+        max_poll_interval_ms=most, poll_age_ms=most, consume_age_ms=most,
+        in_flight=("a" * 200,), unsteady_ms=most, stalled_ms=most, assigned=most,
+        messages=most, batches=most, errors=most, retries=most, dead_letters=most,
+        lag=most, brokers_up=most, not_joined="n" * 300, no_broker_ms=most,
+        no_broker="b" * 300, kafka_groups=groups,
+    )  # fmt: skip
+
+    frame = encode(report)
+    back = read(payload(frame))
+
+    assert len(frame) <= FRAME_MAX_BYTES
+    assert (back.in_flight, back.not_joined, back.no_broker) == ((), "", "")
+    assert (back.no_broker_ms, back.kafka_groups) == (most, groups[:16])
 
 
 def test_text_for_people_is_cut_and_plain() -> None:
