@@ -318,7 +318,7 @@ class Watch:
         self._tell_membership(now_s)
         # Assigned directly, there is no group to rebalance.
         is_steady = not self._is_subscribed or self._steadiness.is_steady(figures)
-        takes_commits = is_steady and figures.brokers_up > 0
+        takes_commits = is_steady and figures.brokers_up > 0 and not figures.is_mute
         if takes_commits:
             self._commit_overdue(now_s)
         self._tell_of_debts(now_s)

@@ -17,6 +17,10 @@ _STEADY: Final = "steady"
 # Of those that stand for another one, such as the group's coordinator.
 _NO_ADDRESS: Final = frozenset({"logical", "internal"})
 
+# A broker that stands still keeps its connections: it owes an answer for so long, and
+# has said nothing meanwhile. Fetches are answered within fetch.wait.max.ms (0.5 s).
+MUTE_S: Final = 3.0
+
 # States of a classic member that waits for a topic to exist.
 _AWAITS_TOPIC: Final = frozenset({"init", "wait-metadata"})
 
@@ -31,7 +35,7 @@ class PartitionFigures:
             uncommitted transactions are read.
         committed_offset: Last committed.
         is_queued: Fetched messages wait in the client's queue.
-        has_leader: Its leader is known and connected.
+        has_leader: Its leader is known and connected, and answers.
     """
 
     fetched_offset: int | None
@@ -57,6 +61,7 @@ class Figures:
     Attributes:
         brokers_up: Brokers with a live connection.
         addresses: Brokers that the client knows of, connected or not.
+        is_mute: One that is connected owes an answer for long.
         heard_ago_s: How long ago one of them said something; None without.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
@@ -66,6 +71,7 @@ class Figures:
 
     brokers_up: int
     addresses: int
+    is_mute: bool
     heard_ago_s: float | None
     has_coordinator: bool
     join_state: str | None
@@ -84,11 +90,10 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
         ValueError: It is no JSON.
     """
     told = json.loads(text)
-    up = {
-        broker["nodeid"] if broker["nodeid"] >= 0 else broker["name"]
-        for broker in told.get("brokers", {}).values()
-        if broker["state"] == "UP" and broker.get("source") != "logical"
-    }
+    connected = [b for b in told.get("brokers", {}).values() if b["state"] == "UP"]
+    real = [broker for broker in connected if broker.get("source") != "logical"]
+    up = {_name(broker) for broker in real}
+    answering = up - {_name(broker) for broker in real if _is_mute(broker)}
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
@@ -96,13 +101,14 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
             broker.get("source") not in _NO_ADDRESS
             for broker in told.get("brokers", {}).values()
         ),
-        heard_ago_s=_heard_ago_s(told),
+        is_mute=any(map(_is_mute, connected)),
+        heard_ago_s=_heard_ago_s(connected),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
         partitions={
             (topic["topic"], partition["partition"]): _partition(
-                partition, up, "hi_offset" if reads_uncommitted else "ls_offset"
+                partition, answering, "hi_offset" if reads_uncommitted else "ls_offset"
             )
             for topic in told.get("topics", {}).values()
             for partition in topic["partitions"].values()
@@ -111,13 +117,19 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     )
 
 
-def _heard_ago_s(told: Mapping[str, Any]) -> float | None:
+def _name(broker: Mapping[str, Any]) -> object:
+    return broker["nodeid"] if broker["nodeid"] >= 0 else broker["name"]
+
+
+def _is_mute(broker: Mapping[str, Any]) -> bool:
+    owed: int = broker.get("waitresp_cnt", 0)
+    idle_us: float = min(broker.get("rxidle", -1), broker.get("txidle", -1))
+    return owed > 0 and idle_us > MUTE_S * 1e6
+
+
+def _heard_ago_s(connected: Iterable[Mapping[str, Any]]) -> float | None:
     """Librdkafka counts microseconds, -1 before the first byte of a connection."""
-    idle_us = [
-        broker.get("rxidle", -1)
-        for broker in told.get("brokers", {}).values()
-        if broker["state"] == "UP"
-    ]
+    idle_us = [broker.get("rxidle", -1) for broker in connected]
     return min((each / 1e6 for each in idle_us if each >= 0), default=None)
 
 

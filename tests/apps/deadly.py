@@ -7,6 +7,8 @@ DEADLY_PATH    file to append ``partition offset pid`` to, for each message hand
 DEADLY_EACH    seconds that each other message takes
 DEADLY_AFTER   seconds between such a message's arrival and the end
 DEADLY_BY      ``kill``, ``exit``, or ``hang``: until it is killed
+DEADLY_ALONE   name of a process that looks for its brokers at DEADLY_ELSEWHERE, until
+               there is a file "mended"
 DEADLY_LETTERS topic for dead letters; without it there are none
 
 The value ``die`` kills.
@@ -44,6 +46,17 @@ def handle(batch: Batch) -> None:
         NEVER.wait(float(os.environ.get("DEADLY_EACH", "0")))
         append(f"{told}\n")
         batch.mark_done(message)
+
+
+@app.configure_consumer
+def elsewhere() -> dict[str, str]:
+    """Cut one node off."""
+    is_alone = os.environ.get("SUPERVISOR_PROCESS_NAME") == os.environ.get(
+        "DEADLY_ALONE"
+    )
+    if not is_alone or PATH.with_name("mended").exists():
+        return {}
+    return {"bootstrap.servers": os.environ["DEADLY_ELSEWHERE"]}
 
 
 def append(line: str) -> None:

@@ -12,7 +12,13 @@ from confluent_kafka import KafkaError, TopicPartition
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
-from swarm_worker.kafka.monitor import BROKERS_SETTLED_S, ECHO_S, OWES_LONG_S, Watch
+from swarm_worker.kafka.monitor import (
+    BROKERS_SETTLED_S,
+    ECHO_S,
+    NOWHERE_S,
+    OWES_LONG_S,
+    Watch,
+)
 from swarm_worker.kafka.token import TokenCallback
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
@@ -438,3 +444,35 @@ def test_a_token_callback_that_gives_nothing_is_a_trouble_until_it_gives(
     seen.token("config")
     seen.tell("UP")
     assert any("kafka_trouble_over" in text for text in caplog.messages)
+
+
+def test_a_client_without_any_address_for_long_is_cut_off() -> None:
+    """It has none for a moment in good order; a new client begins anew."""
+    seen = Connected()
+    for _ in range(4):
+        seen.clock.now_s += 5
+        seen.watch.on_statistics('{"brokers": {}}')
+        seen.tell("DOWN")
+    assert not seen.watch.is_cut_off
+
+    for _ in range(3):
+        assert not seen.watch.is_cut_off
+        seen.clock.now_s += NOWHERE_S / 2
+        seen.watch.on_statistics('{"brokers": {}}')
+    assert seen.watch.is_cut_off
+
+
+def test_why_there_is_no_broker_is_logged_when_it_lasts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is known as the last one goes is often not the cause."""
+    seen = Connected()
+    seen.watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 are down"))
+    seen.watch.on_error(KafkaError(KafkaError._TRANSPORT, "b: Too many open files"))
+    for _ in range(6):
+        seen.tell("DOWN")
+        seen.clock.now_s += 4
+
+    told = [text for text in caplog.messages if "about=brokers" in text]
+    assert len(told) == 2
+    assert "no broker for 16 s: b: Too many open files" in told[1]

@@ -21,6 +21,9 @@ def told(
     join_state: str = "steady",
     coordinator: str = "up",
     rebalances: int = 1,
+    silent_s: float = 0.1,
+    owed: int = 0,
+    source: str = "learned",
 ) -> str:
     """One emission, cut down to what is read."""
     partition: dict[str, Any] = {
@@ -30,8 +33,14 @@ def told(
     return json.dumps(
         {
             "brokers": {
-                "b/1": {"name": "b/1", "nodeid": 1, "state": broker},
-                "boot": {"name": "boot", "nodeid": -1, "state": "INIT"},
+                "b/1": {
+                    "name": "b/1", "nodeid": 1, "state": broker, "source": source,
+                    "rxidle": int(silent_s * 1e6), "txidle": int(silent_s * 1e6) - 10,
+                    "waitresp_cnt": owed,
+                },
+                "boot": {
+                    "name": "boot", "nodeid": -1, "state": "INIT", "source": source,
+                },
                 "GroupCoordinator": {
                     "name": "c", "nodeid": 1, "state": "UP", "source": "logical",
                 },
@@ -300,3 +309,32 @@ def test_partition_that_waits_for_a_commit_for_no_reason_stands_still() -> None:
     }
     assert stalls.update(figures(), [], now_s=20.0) == {}
     assert stalls.update(figures(), [], owing=[KEY], now_s=25.0) == {}
+
+
+def test_a_partition_of_a_broker_that_owes_an_answer_is_not_stalled() -> None:
+    """It stands still as a whole, over connections that stay: no restart helps.
+
+    A client that has stopped to ask is another matter: nothing is owed to it.
+    """
+    stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
+    frozen = figures(next_offset=10, ls=20, silent_s=40.0, owed=1)
+    stalls.update(stuck, IDLE, now_s=100.0)
+    assert (frozen.brokers_up, frozen.is_mute) == (1, True)
+
+    assert stalls.update(frozen, IDLE, now_s=140.0) == {}
+    asks_no_more = figures(next_offset=10, ls=20, silent_s=40.0, owed=0)
+    assert stalls.update(asks_no_more, IDLE, now_s=150.0) == {"t/0": 140.0}
+    assert not figures(silent_s=0.6, owed=1).is_mute
+
+
+def test_when_a_broker_was_last_heard() -> None:
+    """Over connections that stand; librdkafka tells -1 before the first byte."""
+    assert figures(silent_s=4.0).heard_ago_s == 4.0
+    assert figures(silent_s=4.0, broker="DOWN").heard_ago_s is None
+    assert figures(silent_s=-1e-6).heard_ago_s is None
+
+
+def test_brokers_that_stand_for_another_are_no_address() -> None:
+    """A client that has only such ones left has nowhere to go."""
+    assert figures(broker="DOWN").addresses == 2
+    assert figures(broker="DOWN", source="logical").addresses == 0
