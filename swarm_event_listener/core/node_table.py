@@ -73,10 +73,10 @@ class Table:
 
     def _keep_troubled(self, node: Node, group: Group) -> None:
         report = node.report if node.state is ProcessState.RUNNING else None
-        limits = self.policies[node.group].limits
-        is_troubled = report is not None and troubled(report, limits)
+        policy = self.policies[node.group]
+        is_troubled = report is not None and troubled(report, policy.limits)
         _keep(group.troubled, node.name, is_in=is_troubled)
-        is_in = report is not None and is_shaken(report)
+        is_in = report is not None and is_shaken(report, interval_s=policy.interval_s)
         _keep(group.shaken, node.name, is_in=is_in)
 
     def pop(self, name: str) -> Node:

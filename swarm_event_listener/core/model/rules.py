@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
 
-from swarm_worker.shared.report import JUDGED, Report
+from swarm_worker.shared.report import JUDGED, GroupReach, Report
 
 
 class Status(IntEnum):
@@ -228,14 +228,30 @@ def troubled(report: Report, limits: Limits) -> bool:
     return report.state in JUDGED and steady(report, limits) is not None
 
 
-def is_shaken(report: Report) -> bool:
+# The longest between two words of a broker to a member that has nothing to do: its
+# heartbeats, every 3 s in the classic and 5 s in the consumer protocol.
+HEARTBEATS_S: Final = 5.0
+
+
+def is_shaken(report: Report, *, interval_s: float) -> bool:
     """Whether a report speaks of what may become an outage.
 
     The nodes of a group that Kafka freezes notice it one after the other, so one of
-    them is over its limit before the others are.
+    them is over its limit before the others are; those that were steady just hear no
+    word from it.
+
+    Args:
+        report: The report.
+        interval_s: Between reports, and between the statistics that they go by.
     """
-    return report.brokers_up == 0 or (
-        report.state in JUDGED and report.unsteady_ms is not None
+    if report.brokers_up == 0:
+        return True
+    if report.state not in JUDGED:
+        return False
+    mute_ms = (HEARTBEATS_S + 1.5 * interval_s) * 1000
+    heard_ms = (GroupReach.read(text).heard_ms for text in report.kafka_groups)
+    return report.unsteady_ms is not None or any(
+        each is not None and each > mute_ms for each in heard_ms
     )
 
 

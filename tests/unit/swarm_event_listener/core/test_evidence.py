@@ -212,3 +212,24 @@ def test_who_has_not_reported_in_time_is_not_waited_for() -> None:
     pass_time(world, 0.2)
 
     assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
+
+
+def test_nodes_that_hear_no_word_of_kafka_speak_for_the_one_that_is_unsteady() -> None:
+    """Of a group that a broker freezes only who was in a rebalance is over a limit."""
+    world = silent_world()
+    for age_ms in range(500, 20_000, 500):
+        world.now_s += 0.5
+        say(world, 0, unsteady_ms=age_ms, kafka_groups=(f"abcd+{age_ms}",))
+        for node in (1, 2, 3):
+            say(world, node, brokers_up=1, kafka_groups=(f"abcd+{age_ms + 1000}",))
+        world.tell(Tick())
+    assert world.of(Stop) == []
+
+    for _ in range(4):
+        world.now_s += 0.5
+        say(world, 0, unsteady_ms=20_000, kafka_groups=("abcd+19000",))
+        for node in (1, 2, 3):
+            say(world, node, brokers_up=1, kafka_groups=("abcd+5500",))
+        world.tell(Tick())
+
+    assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
