@@ -7,16 +7,16 @@ or were held up by it, since what they print waits in its pipes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.policy import Policy
+from swarm_worker.shared.report import Report
 
 # A report that comes so much later than the one before did was held up.
 LATE_S: Final = 2.0
-# What waited for supervisord has this long to go on before it is judged.
-SETTLE_S: Final = 1.0
 # Nodes report at multiples of the interval: these are of one moment, whoever is first.
 SAME_MOMENT_S: Final = 0.2
 # So many intervals is a younger report waited for; then what is there has to do.
@@ -24,7 +24,7 @@ INTERVALS: Final = 2
 
 
 class Evidence:
-    """From when on reports count.
+    """From when on reports count, and which time does not.
 
     Attributes:
         counts_from_s: Reports that were made before it are no evidence.
@@ -33,6 +33,11 @@ class Evidence:
     def __init__(self) -> None:
         """Take whatever is told."""
         self.counts_from_s: float | None = None
+        self._stood_from_s = 0.0
+
+    def thawed(self, *, for_s: float, now_s: float) -> None:
+        """Take note that supervisord or the listener stood still until now."""
+        self.counts_from_s, self._stood_from_s = now_s, now_s - for_s
 
     def came(self, before: Node, after: Node, *, now_s: float) -> None:
         """Look at how late a report came; `before` is the node without it.
@@ -40,18 +45,39 @@ class Evidence:
         A machine that is too busy has all reports come late, each by as much: it is
         the change that tells of a standstill.
         """
-        if _lateness_s(after) - _lateness_s(before) <= LATE_S:
+        late_s = _lateness_s(after)
+        if late_s - _lateness_s(before) <= LATE_S:
             return
         if self.counts_from_s is None or made_at_s(after) >= self.counts_from_s:
-            self.counts_from_s = now_s + SETTLE_S
+            self.thawed(for_s=late_s, now_s=now_s)
+        else:
+            self._stood_from_s = min(self._stood_from_s, made_at_s(after))
 
-    def is_fresh(self, node: Node, *, interval_s: float) -> bool:
-        """Whether the last report of a node tells of the time after a standstill."""
-        if self.counts_from_s is None or node.reported_at_s is None:
-            return True
-        waited_s = node.reported_at_s - self.counts_from_s
-        return (
-            made_at_s(node) >= self.counts_from_s or waited_s >= INTERVALS * interval_s
+    def of(self, node: Node, *, interval_s: float) -> Report | None:
+        """Return what a node's report tells of the time without the standstill.
+
+        None where it was made before the end of that. What a node prints waits for
+        supervisord, so its work may have stood still, too.
+        """
+        report, from_s = node.report, self.counts_from_s
+        if report is None or node.reported_at_s is None or from_s is None:
+            return report
+        made_s = made_at_s(node)
+        if made_s < from_s and node.reported_at_s < from_s + INTERVALS * interval_s:
+            return None
+
+        def without_ms(age_ms: int | None) -> int | None:
+            if age_ms is None:
+                return None
+            began_s = max(self._stood_from_s, made_s - age_ms / 1000)
+            return age_ms - round(1000 * max(0.0, from_s - began_s))
+
+        return replace(
+            report,
+            poll_age_ms=without_ms(report.poll_age_ms),
+            consume_age_ms=without_ms(report.consume_age_ms),
+            stalled_ms=without_ms(report.stalled_ms),
+            unsteady_ms=without_ms(report.unsteady_ms),
         )
 
 

@@ -26,7 +26,7 @@ from swarm_event_listener.core.model.events import (
     Remember,
 )
 from swarm_event_listener.core.model.record import Cause, Record
-from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Status
+from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Status, judge
 from swarm_event_listener.core.node import (
     Node,
     failed,
@@ -190,11 +190,20 @@ class Healing:
         return node
 
     def _evident(self, node: Node, found: Found) -> Found:
-        """Leave out what only a report of before a standstill tells."""
-        interval_s = self._table.policy(node).interval_s
-        if self.evidence.is_fresh(node, interval_s=interval_s):
+        """Leave out what only a standstill, or a report of before its end, tells."""
+        if node.report is None or self.evidence.counts_from_s is None:
             return found
-        return tuple(v for v in found if v.status not in KAFKA_BLAMED)
+        policy = self._table.policy(node)
+        report = self.evidence.of(node, interval_s=policy.interval_s)
+        broken = judge(report, policy.limits) if report else ()
+        statuses = {violation.status for violation in broken}
+        return tuple(
+            violation
+            for violation in found
+            if violation.status not in KAFKA_BLAMED
+            or violation.status in statuses
+            or (violation.is_lone and report is not None)
+        )
 
     def _is_confirmed(self, silent_since_s: float, *, now_s: float) -> bool:
         return (

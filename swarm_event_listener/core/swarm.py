@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.evidence import SETTLE_S
 from swarm_event_listener.core.group_alerts import Herald
 from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
 from swarm_event_listener.core.health import Company, Health, health_of
@@ -249,8 +248,8 @@ class Swarm:
                 self._healing.supervisor_ends = state == "STOPPING"
             case Stalled():
                 yield from self._stalled(now_s=now_s)
-            case Thawed():
-                self._healing.evidence.counts_from_s = now_s + SETTLE_S
+            case Thawed(for_s=for_s):
+                self._healing.evidence.thawed(for_s=for_s, now_s=now_s)
             case Closing():
                 yield from self._closing(now_s=now_s)
             case Closed():
@@ -339,7 +338,8 @@ class Swarm:
         )
 
     def _stalled(self, *, now_s: float) -> list[Action]:
-        self._healing.evidence.counts_from_s = now_s
+        stood_s = now_s - (self._ticked_at_s or now_s)
+        self._healing.evidence.thawed(for_s=stood_s, now_s=now_s)
         for node in self._table:
             self._table.put(
                 replace(

@@ -295,11 +295,12 @@ class Listener:
     def _hear(self) -> None:
         """Notice an event after none for so long that supervisord had stood still."""
         now_s = self._now()
-        is_late = now_s - self._heard_at_s > THAW_S and self._pool_serial is not None
-        self._heard_at_s = now_s
-        if is_late:
-            logger.warning("supervisord_stood_still consequence=%r", _THAWED)
-            self._handle(Thawed())
+        silent_s, self._heard_at_s = now_s - self._heard_at_s, now_s
+        if silent_s > THAW_S and self._pool_serial is not None:
+            logger.warning(
+                "supervisord_stood_still s=%.1f consequence=%r", silent_s, _THAWED
+            )
+            self._handle(Thawed(for_s=silent_s))
 
     def _answer(self, text: bytes) -> None:
         os.write(self._stdout, text)

@@ -140,7 +140,13 @@ class Stalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thawed:
-    """supervisord itself stood still until now, as far as its events tell."""
+    """supervisord itself stood still until now, as far as its events tell.
+
+    Attributes:
+        for_s: Since the event before that.
+    """
+
+    for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

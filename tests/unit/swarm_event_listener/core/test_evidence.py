@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.model.events import (
+    Event,
     Measured,
     Remember,
     Reported,
@@ -24,6 +25,10 @@ BROKEN: list[dict[str, Any]] = [
     {"stalled_ms": 5_001, "stalled": ("orders/1",)},
     {"unsteady_ms": 5_001},
 ]
+
+
+def _age_of(broken: dict[str, Any]) -> str:
+    return next(iter(broken))
 
 
 def say(world: World, node: int, *, late_s: float = 0.0, **fields: Any) -> None:
@@ -72,7 +77,7 @@ def test_what_was_said_before_a_stall_of_the_listener_is_no_evidence(
 
     world.now_s += 0.3
     say_all(world)
-    say(world, 0, **broken)
+    say(world, 0, **{**broken, _age_of(broken): 21_000})
     pass_time(world, 0.2)
     pass_time(world, 0.2)
 
@@ -233,3 +238,23 @@ def test_nodes_that_hear_no_word_of_kafka_speak_for_the_one_that_is_unsteady() -
         world.tell(Tick())
 
     assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
+
+
+@pytest.mark.parametrize("event", [Stalled(), Thawed(for_s=15.0)])
+def test_what_stood_still_with_supervisord_is_not_behind_by_that(event: Event) -> None:
+    """A handler that prints was held up: its batch is as old as it was."""
+    world = silent_world()
+    world.now_s += 15
+    world.tell(event)
+    for age_ms in (16_000, 16_500, 17_000, 17_500):
+        world.now_s += 0.5
+        say_all(world)
+        say(world, 0, consume_age_ms=age_ms)
+        world.tell(Tick())
+    assert world.of(Stop) == []
+
+    world.now_s += 3
+    say(world, 0, consume_age_ms=20_500)
+    pass_time(world, 0.2)
+
+    assert len(world.of(Stop)) == 1
