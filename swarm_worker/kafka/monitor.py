@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -53,7 +54,7 @@ BREAKS_S: Final = 30.0
 NOWHERE_S: Final = 10.0
 
 # Without a broker for so long, the log says why, as far as that is known by then.
-LACKS_LONG_S: Final = 15.0
+LACKS_LONG_S: Final = 30.0
 
 # A broker that answers, and drops the connection over what is fetched, is not back.
 BROKERS_SETTLED_S: Final = 5.0
@@ -64,6 +65,7 @@ _NO_ROOM_FOR_IDS: Final = (
     "changes its node is not noticed"
 )
 
+_FIGURES: Final = re.compile(r"\d+")
 _GRAVE: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
 _LEVELS: Final = dict.fromkeys(_GRAVE, logging.ERROR)
 
@@ -358,9 +360,14 @@ class Watch:
         )
         progress.no_broker_why = without_secrets(why, self._properties)
         lacks_s = now_s - progress.no_broker_since_s
-        if lacks_s > LACKS_LONG_S and progress.no_broker_why:
+        if lacks_s > LACKS_LONG_S and self._is_news(progress.no_broker_why):
             told = f"no broker for {lacks_s:.0f} s: {progress.no_broker_why}"
             self.troubles.begin(Kind.BROKERS, told, subject="for long")
+
+    def _is_news(self, why: str) -> bool:
+        """Tell whether a cause was not told yet, but for its times and ports."""
+        told = self.troubles.text(Kind.BROKERS, Kind.CREDENTIALS, Kind.TOKEN)
+        return bool(why) and _FIGURES.sub("", why) not in _FIGURES.sub("", told)
 
     def _note_addresses(self, figures: statistics.Figures, now_s: float) -> None:
         if figures.addresses:

@@ -471,8 +471,8 @@ def test_why_there_is_no_broker_is_logged_when_it_lasts(
     seen.watch.on_error(KafkaError(KafkaError._TRANSPORT, "b: Too many open files"))
     for _ in range(6):
         seen.tell("DOWN")
-        seen.clock.now_s += 4
+        seen.clock.now_s += 8
 
     told = [text for text in caplog.messages if "about=brokers" in text]
     assert len(told) == 2
-    assert "no broker for 16 s: b: Too many open files" in told[1]
+    assert "no broker for 32 s: b: Too many open files" in told[1]
