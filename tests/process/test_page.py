@@ -117,6 +117,25 @@ def test_tab_reaches_all_that_can_be_operated_in_order(page: Page) -> None:
     assert [focus for focus in found if not focus["isInView"]] == []
 
 
+def test_what_was_stopped_on_purpose_is_neither_well_nor_ill(page: Page) -> None:
+    """It is counted apart; the tab and the list of those that need somebody pass."""
+    scene = copy.deepcopy(pictures.scenes()["healthy"])
+    for node in scene["nodes"][:2]:
+        node.update(health="stopped by operator", state="STOPPED", pid=None)
+    left = len(scene["nodes"]) - 2
+
+    seen = page.open(scene).run(
+        "return [document.title, document.getElementById('sum').textContent,"
+        "document.querySelector('section h2').textContent,"
+        "document.getElementById('ill').children.length]"
+    )
+
+    assert seen[0] == "Kafka swarm"
+    assert seen[1] == f"{left} of {left} nodes healthy, 2 stopped"
+    assert seen[2].endswith(f": {left} of {left} healthy, 2 stopped")
+    assert seen[3] == 0
+
+
 def test_the_first_keys_skip_to_the_content(page: Page) -> None:
     """Past the header to the nodes, and past a hundred nodes to the restarts."""
     scene = pictures.scenes()["hundred"]
