@@ -7,11 +7,12 @@ from typing import Final
 
 import pytest
 
+from tests.awaits import await_reports, await_restarted, await_seconds
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import QUICK, produce, unique
-from tests.kafka.supervised import deadly_swarm, handled, supervisorctl
-from tests.process.scenes import let_pass, name_of, pids, wait_for_reports
+from tests.kafka.supervised import deadly_swarm, handled
+from tests.process.scenes import name_of, pids, supervisorctl
 from tests.process.swarms import Swarm
 
 pytestmark = pytest.mark.process
@@ -34,7 +35,7 @@ def test_a_node_that_alone_has_no_broker_is_restarted(kafka: KafkaBroker) -> Non
     with deadly_swarm(
         kafka, name, nodes=NODES, limits=LIMITS, ELSEWHERE=NOWHERE, ALONE="w_01"
     ) as swarm:
-        wait_for_reports(swarm, NODES, within_s=30)
+        await_reports(swarm, NODES, within_s=30)
         before = pids(swarm, NODES)
         eventually(
             lambda: "Connection refused" in str(told_of(swarm, 1)["why"]),
@@ -42,7 +43,7 @@ def test_a_node_that_alone_has_no_broker_is_restarted(kafka: KafkaBroker) -> Non
             describe="the status names the cause",
         )
         (swarm.daemon.folder / "mended").touch()
-        swarm.restarted(1, than=before[1] or 0, within_s=40)
+        await_restarted(swarm, 1, than=before[1] or 0, within_s=40)
         produce(kafka.bootstrap, name, 6)
         eventually(
             lambda: told_of(swarm, 1)["health"] == "healthy",
@@ -72,7 +73,7 @@ def test_where_no_node_has_a_broker_none_is_restarted(tmp_path: Path) -> None:
             own=QUICK,
         ) as swarm,
     ):
-        wait_for_reports(swarm, NODES, within_s=30)
+        await_reports(swarm, NODES, within_s=30)
         eventually(
             lambda: all(told_of(swarm, n)["health"] == "healthy" for n in range(NODES)),
             within_s=30,
@@ -80,7 +81,7 @@ def test_where_no_node_has_a_broker_none_is_restarted(tmp_path: Path) -> None:
         )
         before = pids(swarm, NODES)
         kafka.kill()
-        let_pass(15)
+        await_seconds(15)
 
         for node in range(NODES):
             why = str(told_of(swarm, node)["why"])

@@ -19,7 +19,7 @@ import pytest
 from tests.awaits import await_heard, await_reports, await_seconds
 from tests.eventually import eventually
 from tests.process import scenes
-from tests.process.swarms import Swarm
+from tests.process.swarms import Swarm, write_script
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
@@ -164,18 +164,19 @@ def test_nobody_is_restarted_for_a_freeze_or_a_jump_of_the_clock(
 def test_what_a_frozen_supervisord_had_kept_restarts_nobody() -> None:
     """A node that was held up meanwhile is well when its old reports are heard."""
     with scenes.scene() as swarm:
-        scenes.wait_for_reports(swarm, NODES)
+        await_reports(swarm, NODES)
         pids = scenes.pids(swarm, NODES)
         supervisord = swarm.daemon.process.pid
+        folder, name = swarm.daemon.folder, scenes.name_of(0).partition(":")[2]
         os.kill(supervisord, signal.SIGSTOP)
         try:
-            swarm.tell_frozen(0, pids[0], consume_age_ms=9_000, poll_age_ms=9_000)
-            scenes.let_pass(FROZEN_S)
-            swarm.tell_frozen(0, pids[0])
-            scenes.let_pass(APART_S)
+            write_script(folder, name, pid=pids[0], consume_age_ms=9_000)
+            await_seconds(FROZEN_S)
+            write_script(folder, name, pid=pids[0])
+            await_seconds(APART_S)
         finally:
             os.kill(supervisord, signal.SIGCONT)
-        scenes.wait_for_heard(swarm, 10 * NODES)
+        await_heard(swarm, 10 * NODES)
 
         assert scenes.pids(swarm, NODES) == pids
         assert swarm.records() == []

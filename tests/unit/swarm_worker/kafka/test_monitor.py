@@ -376,7 +376,7 @@ class Connected:
     """A watch whose statistics tell of one broker."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.part = Progress().add_consumer("billing")
         self.answers: list[object] = []
         self.token = TokenCallback(lambda _: self.answers.pop(0), self.clock)

@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 
 from swarm_worker.kafka.token import HANGS_S, TokenCallback, advice
-
-
-class Clock:
-    """Moves only when told to."""
-
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now_s
+from tests.clock import FakeClock
 
 
 def test_a_callback_that_does_not_return_is_told_with_its_age() -> None:
     """While it is in the call, and no longer."""
-    clock = Clock()
+    clock = FakeClock()
     told: list[str] = []
 
     def hang(_: object) -> tuple[str, float]:
@@ -47,7 +38,7 @@ def test_a_callback_that_does_not_return_is_told_with_its_age() -> None:
 def test_a_callback_that_gives_no_token_is_told(returned: object, what: str) -> None:
     """Until it gives one; without a look at what it gave."""
     answers = [returned, ("token", 1.0)]
-    token = TokenCallback(lambda _: answers.pop(0), Clock())
+    token = TokenCallback(lambda _: answers.pop(0), FakeClock())
 
     assert token("config") == returned
     trouble = token.trouble(now_s=2000.0)
@@ -59,7 +50,7 @@ def test_a_callback_that_gives_no_token_is_told(returned: object, what: str) -> 
 
 def test_a_callback_that_raises_is_told_and_raises() -> None:
     """librdkafka asks again then."""
-    token = TokenCallback(lambda _: 1 / 0, Clock())
+    token = TokenCallback(lambda _: 1 / 0, FakeClock())
 
     with pytest.raises(ZeroDivisionError):
         token("config")
