@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
+from swarm_worker.app.token import TokenCallback
 from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka import leave_group as departure
 from swarm_worker.kafka import offsets
@@ -39,7 +40,6 @@ from swarm_worker.kafka.poll_batches import (
     next_drain,
     split,
 )
-from swarm_worker.kafka.token import TokenCallback
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits

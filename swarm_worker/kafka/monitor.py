@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError
 
+from swarm_worker.app.token import advice as advice_on
 from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka import offsets, statistics
 from swarm_worker.kafka.errors import (
@@ -21,12 +22,11 @@ from swarm_worker.kafka.errors import (
     no_offset,
 )
 from swarm_worker.kafka.membership import UNTOLD, Membership
-from swarm_worker.kafka.token import advice as advice_on
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
 
-    from swarm_worker.kafka.token import TokenCallback
+    from swarm_worker.app.token import TokenCallback
     from swarm_worker.processing.lane import Lane
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress

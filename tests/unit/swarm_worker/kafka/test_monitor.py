@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
+from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
 from swarm_worker.kafka.monitor import (
     BROKERS_SETTLED_S,
@@ -19,7 +20,6 @@ from swarm_worker.kafka.monitor import (
     OWES_LONG_S,
     Watch,
 )
-from swarm_worker.kafka.token import TokenCallback
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress

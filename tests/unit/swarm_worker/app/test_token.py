@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_worker.kafka.token import HANGS_S, TokenCallback, advice
+from swarm_worker.app.token import HANGS_S, TokenCallback, advice
 from tests.clock import FakeClock
 
 
