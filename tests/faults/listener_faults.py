@@ -41,6 +41,9 @@ def freeze(stage: Stage, fault: Fault) -> str:
 
 def damage_journal(stage: Stage, fault: Fault) -> str:
     """Damage it while the listener cannot write it anew; the next one reads it."""
+    if stage.disk.trouble:
+        # A known limit: the copy is gone where it could not be renewed.
+        raise ProcessLookupError("nothing would be left of what an operator said")
     pid, damage = stage.listener(), fault.pick(tuple(DAMAGES))
     os.kill(pid, signal.SIGSTOP)
     try:
