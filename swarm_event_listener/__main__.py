@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
 def main() -> int:
     """Run the listener; give its exit code."""
+    # By default they would end it; `start` says that they are ignored.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR2})
     # Before anything is imported that might print: one stray byte on the channel makes
     # supervisord give up on this listener for good, silently.
     stdout = _take_stdout() if "SUPERVISOR_SERVER_URL" in os.environ else 1

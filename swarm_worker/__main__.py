@@ -12,8 +12,12 @@ def main() -> None:
     """Run a node and end the process with its exit code."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _stopped)
-    # By default it would end the process; it waits until the inbox takes it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    # By default they would end the process; they wait until the inbox takes them.
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP}
+    )
+    # A crash in C leaves the stacks of all threads.
+    faulthandler.enable(file=2, all_threads=True)
     # In C: it prints although an import hangs, or a handler holds the GIL.
     faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
     # A stop is obeyed while this is imported.

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from swarm_event_listener.doctor.case import Case
-from swarm_event_listener.doctor.check_nodes import Check, respawns, too_few_retries
+from swarm_event_listener.doctor.check_nodes import (
+    STOPS_GRACEFULLY,
+    Check,
+    respawns,
+    too_few_retries,
+)
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_event_listener.doctor.ini import Section, Unexpandable, variables
 from swarm_event_listener.doctor.options import misspelled
@@ -141,6 +146,19 @@ def listener_restarts(case: Case) -> Iterator[Finding]:
                 line=f"stopwaitsecs={LISTENER_STOP_S}",
                 why=f"the listener finishes restarts under way before it ends; after "
                 f"{pool.stop_wait_s} s it would be KILLed meanwhile",
+            )
+
+
+def listener_stop_signal(case: Case) -> Iterator[Finding]:
+    """The listener, too, ends by the signals that mean a stop, and by no other."""
+    for pool in case.listeners:
+        if pool.stop_signal not in STOPS_GRACEFULLY:
+            yield error(
+                pool.section.where,
+                "stopsignal",
+                line="stopsignal=TERM",
+                why=f"{pool.stop_signal} does not stop the listener in order: restarts "
+                "under way are not finished, and nodes may stay down",
             )
 
 
@@ -370,6 +388,7 @@ def checks() -> Iterable[Check]:
         buffer,
         events,
         listener_restarts,
+        listener_stop_signal,
         credentials,
         descriptors,
         log_rotation,

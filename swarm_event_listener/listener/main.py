@@ -32,6 +32,7 @@ from swarm_event_listener.supervisord.rpc import (
     SupervisorFault,
     SupervisorUnreachable,
 )
+from swarm_worker.shared import reload_signals
 from swarm_worker.shared.logs import LineFormatter, formatter, one_line
 from swarm_worker.shared.settings import EXIT_CONFIG, ConfigError
 
@@ -55,6 +56,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
         stdout: Descriptor of the protocol's answers.
     """
     _log_to_stderr()
+    reload_signals.ignore()
     notifier = Notifier.from_environment(environ)
     try:
         settings = read_settings(argv, environ, cwd=Path.cwd())

@@ -17,7 +17,7 @@ from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.reporting.channel import Channel
 from swarm_worker.reporting.reporter import Reporter
-from swarm_worker.shared import logs
+from swarm_worker.shared import logs, reload_signals
 from swarm_worker.shared.settings import ConfigError
 
 LEFT_BEHIND_S: Final = 2.0
@@ -35,12 +35,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     inbox: Inbox[Failed] = Inbox()
     inbox.install()
     logs.begin()
+    reload_signals.ignore()
     gc.set_threshold(COLLECT_AFTER)  # before the app's import: its own would stand
     # What is imported so far stays: to look through it at the end of the process takes
     # 15 ms, for which a restart would keep its partitions waiting.
     gc.freeze()
     code = run(argv, environ, inbox)
     inbox.ignore()
+    reload_signals.ignore_at_the_end()
     # The interpreter would wait for threads that a handler left behind.
     Deadline(LEFT_BEHIND_S, code=code, describe=threads_left_behind)
     return code

@@ -107,8 +107,8 @@ class Liveness:
     and cost a microsecond.
 
     On entry stdout is taken for the reports: prints go to stderr from then on.
-    Under supervisord the process ends (exit 3) when supervisord does, and TTIN prints
-    the stacks of all threads to stderr.
+    Under supervisord the process ends (exit 3) when supervisord does; TTIN, and a crash
+    in C, print the stacks of all threads to stderr.
     """
 
     def __init__(
@@ -155,6 +155,8 @@ class Liveness:
         """
         if self._environ.get("SUPERVISOR_ENABLED") == "1":
             faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
+            if not faulthandler.is_enabled():  # a crash in C leaves them, too
+                faulthandler.enable(file=2, all_threads=True)
             self._reporter = Reporter(
                 channel=Channel.take_stdout(),
                 leash=Leash(),

@@ -6,6 +6,7 @@
 
 import asyncio
 import ctypes
+import faulthandler
 import gc
 import logging
 import os
@@ -115,6 +116,29 @@ def tell_collector() -> None:
     )
 
 
+def crash_in_c() -> None:
+    """Crash as an extension module does: with a thread beside it."""
+    threading.Thread(target=for_ever.wait, name="beside", daemon=True).start()
+    ctypes.string_at(0)
+
+
+def use_reload_signals() -> None:
+    """Have uses of one's own for the signals that a node ignores."""
+    signal.signal(signal.SIGHUP, lambda *_: print("own use of HUP"))  # noqa: T201 - mood
+    faulthandler.register(signal.SIGUSR2, file=2)
+
+
+def tell_child() -> None:
+    """Fork a child and start another; tell what HUP does to them."""
+    child = os.fork()
+    if child == 0:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os._exit(0)
+    forked = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    started = subprocess.run(["sh", "-c", "kill -HUP $$"], check=False).returncode
+    logging.getLogger("moody").warning("HUP forked=%s started=%s", forked, started)
+
+
 def calm() -> None:
     """Do nothing."""
 
@@ -125,6 +149,7 @@ MOODS: dict[str, Callable[[], None]] = {
         calm,
         close_stdout,
         collect_early,
+        crash_in_c,
         fail,
         fork_child,
         forge,
@@ -136,7 +161,9 @@ MOODS: dict[str, Callable[[], None]] = {
         lose_id,
         steal_signals,
         stubborn_thread,
+        tell_child,
         tell_collector,
+        use_reload_signals,
     )
 }
 

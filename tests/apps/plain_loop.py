@@ -1,9 +1,11 @@
 """A loop of its own without Kafka, which reports: what `Liveness` is made for.
 
 ``plain_loop.py WHAT``: ``work`` polls and works, ``boot`` never polls, ``stuck`` hangs
-in its work, ``fail`` raises in it. TERM ends the loop, a second one the process.
+in its work, ``fail`` raises in it, ``crash_in_c`` crashes as an extension does. TERM
+ends the loop, a second one the process.
 """
 
+import ctypes
 import signal
 import sys
 import threading
@@ -25,6 +27,8 @@ def main(what: str) -> None:
             with liveness.consuming("orders/0@1"):
                 if what == "stuck":
                     stopping.wait()
+                if what == "crash_in_c":
+                    ctypes.string_at(0)
                 if what == "fail":
                     raise RuntimeError(what)
     stopping.clear()

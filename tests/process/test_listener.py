@@ -32,6 +32,29 @@ def steady(swarm: Swarm, nodes: int) -> list[int]:
     return [swarm.pid(node) for node in range(nodes)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_what_others_take_for_reload_does_not_end_the_listener(
+    start_swarm: StartSwarm, number: signal.Signals
+) -> None:
+    """It goes on, and says once what would have been the word."""
+    swarm = start_swarm(nodes=1)
+    listener_pid = swarm.daemon.pid(LISTENER)
+    assert listener_pid is not None
+
+    os.kill(listener_pid, number)
+    eventually(
+        lambda: "signal_ignored" in swarm.daemon.file("listener.log"),
+        describe="a line in the listener's log",
+    )
+    os.kill(listener_pid, number)
+    pid = swarm.tell(0, consume_age_ms=9_000)
+
+    swarm.restarted(0, than=pid)
+    assert swarm.daemon.pid(LISTENER) == listener_pid
+    log = swarm.daemon.file("listener.log")
+    assert log.count(f"signal_ignored signal={number.name}") == 1
+
+
 SICK: Final[tuple[tuple[dict[str, Any], int, str], ...]] = (
     ({"consume_age_ms": 9_000, "in_flight": ["orders/3@7"]}, 2, "orders/3@7"),
     ({"poll_age_ms": 9_000}, 1, "polling_ttl"),

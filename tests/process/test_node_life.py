@@ -102,6 +102,57 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
         assert it.await_end() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_what_others_take_for_reload_is_no_end(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """HUP and USR2 are ignored in each phase; one WARNING says what to do instead."""
+    with node(tmp_path, moods={"IMPORT": "hang_swallowing"}) as booting:
+        booting.logged("now=IMPORT")
+        booting.send(number)
+        booting.logged("signal_ignored")
+    with node(tmp_path) as it:
+        it.reported(State.RUNNING)
+        it.send(number)
+        it.send(number)
+        it.logged("handled=3")
+        it.send(TERM)
+        assert it.ended() == 0
+
+    warnings = [line for line in it.log.splitlines() if "signal_ignored" in line]
+    assert len(warnings) == 1
+    for word in ("WARNING", number.name, "TERM", "swarm roll"):
+        assert word in warnings[0]
+
+
+def test_an_app_keeps_its_own_use_of_hup_and_usr2(tmp_path: Path) -> None:
+    """A handler of Python's, and one in C."""
+    with node(tmp_path, moods={"IMPORT": "use_reload_signals"}) as it:
+        it.logged("handled=1")
+        it.send(signal.SIGHUP)
+        it.logged("own use of HUP")
+        it.send(signal.SIGUSR2)
+        it.logged("most recent call first")
+
+    assert "signal_ignored" not in it.log
+
+
+def test_a_child_of_a_handler_is_ended_by_hup(tmp_path: Path) -> None:
+    """What a node ignores is nothing to the processes that its app starts."""
+    with node(tmp_path, moods={"HANDLER": "tell_child"}) as it:
+        it.logged("HUP forked=-1 started=-1")
+
+
+def test_a_crash_in_c_leaves_all_stacks(tmp_path: Path) -> None:
+    """The thread that crashed, and the one beside it."""
+    with node(tmp_path, moods={"HANDLER": "crash_in_c"}) as it:
+        assert it.ended() == -signal.SIGSEGV
+
+    assert "Fatal Python error: Segmentation fault" in it.log
+    assert "in crash_in_c" in it.log
+    assert "in wait" in it.log
+
+
 def test_on_stop_follows_an_on_start_that_was_cut_short(tmp_path: Path) -> None:
     """What was begun is ended; what was not begun is not."""
     with node(tmp_path, moods={"START": "hang"}) as it:

@@ -68,6 +68,14 @@ def test_a_stuck_loop_tells_where(tmp_path: Path) -> None:
         assert it.process.poll() is None
 
 
+def test_a_loop_that_crashes_in_c_leaves_all_stacks(tmp_path: Path) -> None:
+    """In its log, as a node does."""
+    with loop(tmp_path, "plain_loop.py", "crash_in_c") as it:
+        assert it.ended() == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in it.log
+    assert "plain_loop.py" in it.log
+
+
 def test_an_error_in_the_loop_is_the_loops(tmp_path: Path) -> None:
     """It passes through; the process ends as it would without reports."""
     with loop(tmp_path, "plain_loop.py", "fail") as it:

@@ -241,6 +241,18 @@ CONF_FAULTS = [
         "stopsignal=TERM",
     ),
     (
+        "reload-signal",
+        [("numprocs=4", "numprocs=4\nstopsignal=HUP")],
+        ("error", "stopsignal", "program:w"),
+        "stopsignal=TERM",
+    ),
+    (
+        "listeners-signal",
+        [("[eventlistener:swarm]", "[eventlistener:swarm]\nstopsignal=USR2")],
+        ("error", "stopsignal", "eventlistener:swarm"),
+        "stopsignal=TERM",
+    ),
+    (
         "odd-name",
         [("process_name=%(program_name)s_", "process_name=knoten:%(program_name)s_")],
         ("error", "odd-name", "program:w"),

@@ -1,0 +1,64 @@
+"""HUP and USR2, which other daemons take for "reload": they end none of our processes.
+
+By default either ends a process at once: batches in flight are cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from types import FrameType
+from typing import Final
+
+RELOAD: Final = (signal.SIGHUP, signal.SIGUSR2)
+
+logger = logging.getLogger(__name__)
+
+_said: set[int] = set()
+
+
+def block() -> None:
+    """Keep them waiting until `ignore`, from a process's first line on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
+
+
+def ignore() -> None:
+    """Ignore both on the main thread, each with one WARNING.
+
+    One that does not end the process anyway is left as it is: `nohup` had it ignored,
+    or the app has a use of its own for it.
+    """
+    for number in RELOAD:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _say)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+
+
+def ignore_at_the_end() -> None:
+    """Ignore them without a word: the interpreter ends, and gives up its handlers."""
+    for number in RELOAD:
+        if signal.getsignal(number) is _say:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _say(number: int, _frame: FrameType | None) -> None:
+    # A queue that may be entered again while it is entered takes the line (`logs`).
+    if number not in _said:
+        _said.add(number)
+        logger.warning(
+            "signal_ignored signal=%s do=%r",
+            signal.Signals(number).name,
+            "TERM stops this process in order; supervisorctl swarm roll GROUP restarts "
+            "the nodes one by one, with new code and configuration",
+        )
+
+
+def _as_before() -> None:
+    """Give a forked child what ends it: what it is told is no word to a node."""
+    for number in RELOAD:
+        if signal.getsignal(number) is _say:
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_as_before)
