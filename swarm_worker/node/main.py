@@ -12,11 +12,12 @@ from swarm_worker.config import config
 from swarm_worker.node import check
 from swarm_worker.node.node import Failed, Node
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.parent_death import Leash
 from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.reporting.channel import Channel
-from swarm_worker.reporting.reporter import Reporter
+from swarm_worker.reporting.reporter import Reporter, orphaned
 from swarm_worker.shared import logs, reload_signals
 from swarm_worker.shared.settings import ConfigError
 
@@ -40,15 +41,23 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     # What is imported so far stays: to look through it at the end of the process takes
     # 15 ms, for which a restart would keep its partitions waiting.
     gc.freeze()
-    code = run(argv, environ, inbox)
+    last_act = LastAct()
+    code = run(argv, environ, inbox, last_act)
     inbox.ignore()
     reload_signals.ignore_at_the_end()
     # The interpreter would wait for threads that a handler left behind.
-    Deadline(LEFT_BEHIND_S, code=code, describe=threads_left_behind)
+    Deadline(
+        LEFT_BEHIND_S, code=code, describe=threads_left_behind, leave=last_act.leave
+    )
     return code
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -> int:
+def run(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    inbox: Inbox[Failed],
+    last_act: LastAct,
+) -> int:
     """Run a node, or check that it could run; give the exit code."""
     try:
         invocation = config.read(argv, environ)
@@ -59,9 +68,11 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
             sys.stdout.write(check.check(invocation, environ))
             return exits.STOPPED
         supervised = environ.get("SUPERVISOR_ENABLED") == "1"
+        if supervised:
+            last_act.take_group()
         channel = Channel.take_stdout() if supervised else None
-        node = Node(invocation, environ, inbox)
-        reporter = _reporter(channel, node, settings) if channel else None
+        node = Node(invocation, environ, inbox, last_act)
+        reporter = _reporter(channel, node, settings, last_act) if channel else None
         return node.run(reporter)
     except SystemExit:  # --help
         raise
@@ -76,7 +87,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], inbox: Inbox[Failed]) -
 
 
 def _reporter(
-    channel: Channel, node: Node, settings: config.WorkerSettings
+    channel: Channel, node: Node, settings: config.WorkerSettings, last_act: LastAct
 ) -> Reporter:
     return Reporter(
         channel=channel,
@@ -85,4 +96,5 @@ def _reporter(
         interval_s=settings.liveness_interval_s,
         clock=node.clock,
         limits=settings.limits,
+        on_orphaned=lambda why: last_act.leave(exits.ORPHANED, orphaned(why)),
     )

@@ -25,8 +25,10 @@ from swarm_worker.app.routing import plan
 from swarm_worker.config.config import Invocation
 from swarm_worker.node.crash_traces import left_in
 from swarm_worker.node.identity import Identity
+from swarm_worker.node.remains import Remains
 from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.shutdown_deadline import Deadline
 from swarm_worker.process.signals import STOP, Inbox, StopAsked
 from swarm_worker.processing.poison import Suspect, of_group, suspects_of
@@ -70,7 +72,11 @@ class Node:
     """One node, from boot to exit code."""
 
     def __init__(
-        self, invocation: Invocation, environ: Mapping[str, str], inbox: Inbox[Failed]
+        self,
+        invocation: Invocation,
+        environ: Mapping[str, str],
+        inbox: Inbox[Failed],
+        last_act: LastAct,
     ) -> None:
         """Make a node that has done nothing yet; `inbox` is installed already."""
         self._settings = invocation.settings
@@ -86,6 +92,8 @@ class Node:
         self._slot: Slot | None = None
         self._environ = environ
         self._identity: Identity | None = None
+        self._last_act = last_act
+        self._remains = Remains(last_act, environ)
         path = slot_path(invocation.settings.state_dir, self._slot_key)
         self._left = left_in(path)
         self._suspects = suspects_of(self._left)
@@ -143,7 +151,9 @@ class Node:
         # of it the user's: a signal that stops is raised there.
         inbox = self._inbox
         inbox.interrupt(self._arm_boot_deadline)
-        self._slot = Slot.take(self._settings.state_dir, self._slot_key)
+        self._slot = Slot.take(
+            self._settings.state_dir, self._slot_key, remains=self._remains
+        )
         self._progress.witness = self._slot.traces
         self._hand_on(self._suspects)
         app = self._load()
@@ -165,6 +175,7 @@ class Node:
             self._settings.shutdown_timeout_s,
             code=exits.STOPPED,
             describe=lambda: "boot_did_not_end_when_stopped",
+            leave=self._last_act.leave,
         )
 
     def _load(self) -> App:
@@ -334,6 +345,7 @@ class Node:
                 within_s,
                 code=self._code_of_deadline(code),
                 describe=partial(self._last_words, self.clock()),
+                leave=self._last_act.leave,
             )
         self._inbox.interrupt_no_more()
         self._lifecycle.stopping = True
@@ -365,6 +377,7 @@ class Node:
         for consumer in self._consumers:
             while not consumer.join(_LOOK_S):
                 consumer.stop(leave=leaves())
+                self._keep_slot()
         if self._pool:
             self._pool.stop()
         failed = [fact for fact in self._inbox.wait(0) if isinstance(fact, Failed)]

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from swarm_worker.node.crash_traces import Traces
+from swarm_worker.node.remains import Remains
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.shared.settings import ConfigError
 
@@ -61,22 +62,31 @@ class Slot:
         traces: What this process has in flight, for the next one of the slot.
     """
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path, remains: Remains | None = None) -> None:
         """Own a locked descriptor; children get it neither by fork nor by exec."""
         self._fd: int | None = fd
         self._path = path
+        self._remains = remains
         self._is_failing = False
         self.traces = Traces(fd)
         os.register_at_fork(after_in_child=self.close)
 
     @classmethod
-    def take(cls, directory: Path, key: str, *, wait_s: float = WAIT_S) -> Slot:
+    def take(
+        cls,
+        directory: Path,
+        key: str,
+        *,
+        wait_s: float = WAIT_S,
+        remains: Remains | None = None,
+    ) -> Slot:
         """Take a slot, waiting up to ``wait_s`` seconds for its holder to end.
 
         Args:
             directory: Where slot files are; made when absent.
             key: The slot's name.
             wait_s: How long a live holder is waited for.
+            remains: Ends what earlier processes of the slot have left.
 
         Raises:
             SlotHeldError: The holder lives on.
@@ -85,15 +95,15 @@ class Slot:
         """
         path = slot_path(directory, key)
         try:
-            fd = _take(path, wait_s)
+            fd = _take(path, wait_s, remains)
         except OSError as error:
             if error.errno in _PASSING or _turned_read_only(path.parent, error):
                 raise
             raise _unusable(path, error) from None
-        return cls(fd, path)
+        return cls(fd, path, remains)
 
     def keep(self) -> None:
-        """Take the slot anew if its file is no longer the one that is locked.
+        """Tell the file that this process lives; take it anew if it was removed.
 
         Whoever removed it has made room for a second process of this node. A file that
         cannot be made is said once and tried again with the next call.
@@ -101,10 +111,14 @@ class Slot:
         Raises:
             SlotHeldError: Another process has taken it meanwhile.
         """
-        if self._fd is None or _is_at(self._path, self._fd):
+        if self._fd is None:
+            return
+        if _is_at(self._path, self._fd):
+            if self._remains:
+                _sign(self._fd, self._remains.head)
             return
         try:
-            fd = _take(self._path, _KEEP_WAIT_S)
+            fd = _take(self._path, _KEEP_WAIT_S, self._remains)
         except OSError as error:
             if not self._is_failing:
                 logger.warning("slot_lost path=%s why=%r", self._path, str(error))
@@ -127,12 +141,16 @@ class Slot:
             os.close(fd)
 
 
-def _take(path: Path, wait_s: float) -> int:
+def _take(path: Path, wait_s: float, remains: Remains | None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = _open(path)
     try:
-        _lock(fd, path, wait_s)
-        _sign(fd)
+        _lock(fd, path, wait_s, remains)
+        if remains:
+            remains.end(fd)
+        with suppress(OSError):  # see `_sign`
+            os.ftruncate(fd, 0)
+        _sign(fd, remains.head if remains else f"{os.getpid()}\n".encode())
     except BaseException:
         os.close(fd)
         raise
@@ -173,12 +191,14 @@ def _open(path: Path) -> int:
     raise AssertionError("unreachable: the last attempt raises")
 
 
-def _lock(fd: int, path: Path, wait_s: float) -> None:
+def _lock(fd: int, path: Path, wait_s: float, remains: Remains | None) -> None:
     pause = threading.Event()
     for _ in range(max(1, round(wait_s / _RETRY_S))):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if remains:  # a child that was forked in C holds the lock of its parent
+                remains.end(fd)
             pause.wait(_RETRY_S)
         else:
             return
@@ -188,12 +208,11 @@ def _lock(fd: int, path: Path, wait_s: float) -> None:
     )
 
 
-def _sign(fd: int) -> None:
-    """Leave the pid for people; the lock alone counts."""
+def _sign(fd: int, head: bytes) -> None:
+    """Leave the pid for people, and what `Remains` goes by; the lock alone counts."""
     # Another user's file is read-only, and the disk may be full.
     with suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(fd, head, 0)
 
 
 def _holder(fd: int) -> str:

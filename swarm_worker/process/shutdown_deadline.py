@@ -5,11 +5,12 @@ from __future__ import annotations
 import faulthandler
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from swarm_worker.process import exit_codes as exits
 
 _C_LEVEL_LATER_S: Final = 0.5
+_LEAVES_WITHIN_S: Final = 3.0
 
 
 class Deadline:
@@ -23,7 +24,12 @@ class Deadline:
     """
 
     def __init__(
-        self, after_s: float, *, code: int, describe: Callable[[], str]
+        self,
+        after_s: float,
+        *,
+        code: int,
+        describe: Callable[[], str],
+        leave: Callable[[int, str], NoReturn] = exits.leave,
     ) -> None:
         """Arm it.
 
@@ -31,14 +37,17 @@ class Deadline:
             after_s: Seconds from now.
             code: The exit code.
             describe: Gives the last line, when the time has come.
+            leave: Ends the process with the code and that line.
         """
         self._disarmed = threading.Event()
         faulthandler.dump_traceback_later(after_s + _C_LEVEL_LATER_S, exit=True, file=2)
 
         def end() -> None:
             if not self._disarmed.wait(after_s):
+                # Time for what follows, should it not end.
+                faulthandler.dump_traceback_later(_LEAVES_WITHIN_S, exit=True, file=2)
                 faulthandler.dump_traceback(file=2, all_threads=True)
-                exits.leave(code, describe())
+                leave(code, describe())
 
         threading.Thread(target=end, name="swarm-deadline", daemon=True).start()
 

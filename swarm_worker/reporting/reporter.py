@@ -162,5 +162,10 @@ def _standing(report: Report) -> _Standing:
     )
 
 
+def orphaned(reason: str) -> str:
+    """Return the last line of a process whose supervisord is gone."""
+    return f"node_orphaned reason={reason!r}"
+
+
 def _exit_orphaned(reason: str) -> None:
-    exits.leave(exits.ORPHANED, f"node_orphaned reason={reason!r}")
+    exits.leave(exits.ORPHANED, orphaned(reason))
