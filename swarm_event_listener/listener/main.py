@@ -33,6 +33,7 @@ from swarm_event_listener.supervisord.rpc import (
     SupervisorUnreachable,
 )
 from swarm_worker.shared import reload_signals
+from swarm_worker.shared.log_queue import LogQueue
 from swarm_worker.shared.logs import LineFormatter, formatter, one_line
 from swarm_worker.shared.settings import EXIT_CONFIG, ConfigError
 
@@ -81,7 +82,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogQueue(lambda stderr: (stderr,))
     handler.setFormatter(LineFormatter())
     root = logging.getLogger()
     root.addHandler(handler)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import traceback
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from swarm_worker.shared.settings import EXIT_CONFIG
@@ -30,6 +32,16 @@ def last_words(text: str) -> None:
             os.write(2, f"{text}\n".encode("ascii", "backslashreplace"))
     except OSError:
         pass  # nobody is left to read it
+
+
+def wait_no_more_for_stderr() -> None:
+    """Have what is written to a full stderr fail from now on: the process ends.
+
+    A pipe's write end is shared with nobody but what this process has started.
+    """
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(2).st_mode):
+            os.set_blocking(2, False)
 
 
 def leave(code: int, text: str) -> NoReturn:

@@ -21,11 +21,13 @@ from swarm_worker.process.processes import (
     tell,
     ticks,
 )
+from swarm_worker.shared import logs
 
 # Those that read from the node, such as a `gzip`, have this long for what they hold.
 _GRACE: Final = "sleep 1; kill -KILL 0"
 _ROUNDS_MAX: Final = 5
 _UNDISTURBED_S: Final = 1.0
+_LOG_WITHIN_S: Final = 0.5
 
 _KILLED_SOON: Final = "what is left of its process group is killed in a second"
 
@@ -78,6 +80,7 @@ class LastAct:
         waits for a child must not see it die, or it would return, and its batch be
         committed. So from the first KILL to the end no other thread has a turn.
         """
+        logs.drain(_LOG_WITHIN_S)
         found: list[Process] = []
         with suppress(Exception):
             found = self._stopped()

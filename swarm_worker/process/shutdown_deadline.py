@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.shared import logs
 
 _C_LEVEL_LATER_S: Final = 0.5
 _LEAVES_WITHIN_S: Final = 3.0
+_LOG_WITHIN_S: Final = 0.5
 
 
 class Deadline:
@@ -46,6 +48,8 @@ class Deadline:
             if not self._disarmed.wait(after_s):
                 # Time for what follows, should it not end.
                 faulthandler.dump_traceback_later(_LEAVES_WITHIN_S, exit=True, file=2)
+                logs.drain(_LOG_WITHIN_S)  # before the stacks
+                exits.wait_no_more_for_stderr()
                 faulthandler.dump_traceback(file=2, all_threads=True)
                 leave(code, describe())
 

@@ -6,9 +6,11 @@ import logging
 import re
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from swarm_worker.shared.log_json import JsonFormatter, shortened
+from swarm_worker.shared.log_queue import WITHIN_S, LogQueue, StderrWriter
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_NEWLINE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -18,6 +20,9 @@ _OURS: Final = "swarm_worker"
 SHOWN_MAX: Final = 1_000
 
 logger = logging.getLogger(__name__)
+
+_lines: LogQueue | None = None
+_of_app: logging.Handler | None = None  # ours for the app's lines, once it is imported
 
 
 def one_line(text: str) -> str:
@@ -65,13 +70,28 @@ def _indented(text: str) -> str:
 
 def begin() -> None:
     """Log to stderr until the app, which may bring its own logging, is imported."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    global _lines, _of_app
+    _lines, _of_app = LogQueue(_targets), None
+    _lines.setFormatter(LineFormatter())
     ours = logging.getLogger(_OURS)
-    ours.addHandler(handler)
+    ours.addHandler(_lines)
     ours.setLevel(logging.INFO)
     ours.propagate = False
     threading.excepthook = _log_crash
+
+
+def drain(within_s: float = WITHIN_S) -> None:
+    """Wait until our lines are written, for so long at most."""
+    if _lines:
+        _lines.drain(within_s)
+
+
+def _targets(stderr: StderrWriter) -> Iterable[logging.Handler]:
+    """Return where our lines go: to stderr, or where the app wants its own."""
+    if _of_app is None:
+        return (stderr,)
+    theirs = logging.getLogger().handlers
+    return [stderr if each is _of_app else each for each in theirs] or (stderr,)
 
 
 def configure(*, level: str, log_format: str) -> None:
@@ -96,18 +116,28 @@ def hand_over() -> None:
     """Leave logging to the app where it configured the root logger; else configure it.
 
     An app's ``dictConfig`` disables the loggers that were there before, by default.
+    Our lines take the way of the queue all the same: a handler of the app's that waits
+    keeps none of our threads waiting.
     """
+    global _of_app  # noqa: PLW0603 - as above
+    if _lines is None:
+        return
     ours = logging.getLogger(_OURS)
-    handlers = list(ours.handlers)
+    handlers = [each for each in ours.handlers if each is not _lines]
     root = logging.getLogger()
     for handler in handlers:
         ours.removeHandler(handler)
+    _of_app = logging.StreamHandler(
+        sys.stderr
+    )  # the app's lines wait, as its prints do
+    _of_app.setFormatter(_lines.writer.formatter)
     if not root.handlers:
-        for handler in handlers:
+        for handler in (_of_app, *handlers):
             root.addHandler(handler)
         if root.level == logging.WARNING:  # the root's default
             root.setLevel(ours.level)
-    ours.propagate = True
+    ours.addHandler(_lines)
+    ours.propagate = False
     for name, other in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == _OURS and isinstance(other, logging.Logger):
             other.disabled = False

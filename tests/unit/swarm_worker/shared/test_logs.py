@@ -41,24 +41,30 @@ def begin() -> None:
     logs.begin()
 
 
+def written(capfd: pytest.CaptureFixture[str]) -> str:
+    """Return what was logged, once it is written."""
+    logs.drain(10.0)
+    return capfd.readouterr().err
+
+
 def raise_forged() -> None:
     """Raise an error whose text looks like an event."""
     raise ValueError("x\n2026-01-01 ERROR fake\x07")
 
 
-def test_an_event_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     """Control characters of a topic or an error are escaped."""
     begin()
 
     logging.getLogger("swarm_worker.x").info("a_b error=%s", "x\n2026 ERROR\x1b[2Jfake")
 
-    told = capsys.readouterr().err
+    told = written(capfd)
     assert told.count("\n") == 1
     assert r"INFO a_b error=x\n2026 ERROR\x1b[2Jfake" in told
 
 
 def test_a_traceback_cannot_be_taken_for_events(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Each of its lines is indented."""
     begin()
@@ -67,14 +73,14 @@ def test_a_traceback_cannot_be_taken_for_events(
     except ValueError:
         logging.getLogger("swarm_worker.x").exception("failed")
 
-    first, *others = capsys.readouterr().err.splitlines()
+    first, *others = written(capfd).splitlines()
     assert first.endswith("ERROR failed")
     assert others
     assert all(line.startswith("    ") for line in others)
     assert not any("\x07" in line for line in others)
 
 
-def test_a_thread_that_crashes_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_that_crashes_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """An exception in any thread is never lost."""
     begin()
 
@@ -82,13 +88,13 @@ def test_a_thread_that_crashes_is_logged(capsys: pytest.CaptureFixture[str]) -> 
     thread.start()
     thread.join()
 
-    told = capsys.readouterr().err
+    told = written(capfd)
     assert "thread_crashed thread=mine" in told
     assert "ZeroDivisionError" in told
 
 
 def test_a_thread_that_leaves_by_sys_exit_has_not_crashed(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """It said itself that it ends; Python takes it so, too."""
     begin()
@@ -97,11 +103,11 @@ def test_a_thread_that_leaves_by_sys_exit_has_not_crashed(
     thread.start()
     thread.join()
 
-    assert capsys.readouterr().err == ""
+    assert written(capfd) == ""
 
 
 def test_a_stack_that_an_app_asks_for_cannot_be_taken_for_events(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Each of its lines is indented."""
     begin()
@@ -109,14 +115,14 @@ def test_a_stack_that_an_app_asks_for_cannot_be_taken_for_events(
 
     logging.getLogger("theirs").warning("here", stack_info=True)
 
-    first, *stack = capsys.readouterr().err.splitlines()
+    first, *stack = written(capfd).splitlines()
     assert first.endswith("WARNING here")
     assert stack
     assert all(line.startswith(" ") for line in stack)
 
 
 def test_a_level_that_the_app_has_set_stays(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """It has no handler, but it has said how much it wants to hear."""
     begin()
@@ -126,11 +132,11 @@ def test_a_level_that_the_app_has_set_stays(
     logging.getLogger("theirs").warning("not heard")
     logging.getLogger("theirs").error("heard")
 
-    assert capsys.readouterr().err.splitlines()[0].endswith("ERROR heard")
+    assert written(capfd).splitlines()[0].endswith("ERROR heard")
 
 
 def test_without_logging_of_its_own_the_app_logs_to_stderr(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """INFO and up, in the same format; ours appear once."""
     begin()
@@ -139,12 +145,12 @@ def test_without_logging_of_its_own_the_app_logs_to_stderr(
     logging.getLogger("theirs").info("hello")
     logging.getLogger("swarm_worker.x").info("ours")
 
-    told = capsys.readouterr().err.splitlines()
+    told = written(capfd).splitlines()
     assert [line.split(" INFO ")[1] for line in told] == ["hello", "ours"]
 
 
 def test_logs_are_as_configured_before_and_after_the_app_is_there(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Level and format hold for the app's lines, too, where it brings no logging."""
     begin()
@@ -156,14 +162,14 @@ def test_logs_are_as_configured_before_and_after_the_app_is_there(
     logging.getLogger("theirs").info("c")
     logging.getLogger("theirs").error("d e")
 
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [json.loads(line) for line in written(capfd).splitlines()]
     assert [(line.get("event"), line.get("message")) for line in told] == [
         ("b", None),
         (None, "d e"),
     ]
 
 
-def test_an_apps_own_logging_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_apps_own_logging_stands(capfd: pytest.CaptureFixture[str]) -> None:
     """Our events go where the app wants its own, also after ``dictConfig``."""
     begin()
     ours = logging.getLogger("swarm_worker.x")
@@ -180,4 +186,4 @@ def test_an_apps_own_logging_stands(capsys: pytest.CaptureFixture[str]) -> None:
 
     ours.info("ours")
 
-    assert capsys.readouterr().err == "theirs: ours\n"
+    assert written(capfd) == "theirs: ours\n"
