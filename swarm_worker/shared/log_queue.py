@@ -1,7 +1,7 @@
 """Log lines that wait for nobody: a queue, and a thread that writes what is in it.
 
 supervisord reads a node's stderr. While it stands still the pipe fills up, and whoever
-writes to that waits. Whoever logs leaves the line here instead.
+writes to that waits. Whoever logs leaves the line here instead, unless there is room.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import atexit
 import logging
 import os
 import select
+import stat
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
 from time import monotonic
@@ -20,7 +22,10 @@ from typing import Final
 LINES_MAX: Final = 10_000
 WITHIN_S: Final = 1.0  # at the end of a process, for what is queued
 _LOOK_S: Final = 0.002
+_DROPPED: Final = "log_lines_dropped count=%d reason=%r"
 _STDERR: Final = 2
+_HERE: Final = -1  # no offset: a pipe has none
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # Linux; pipes know it since 5.x
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +40,32 @@ class StderrWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record; nothing if nobody reads any more."""
         try:
-            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            line = self._line(record)
         except Exception:  # noqa: BLE001 - as each handler of the library does
             self.handleError(record)
             return
-        try:
+        with suppress(OSError):
             _write(line)
-        except OSError:
-            return
+
+    def wrote_at_once(self, record: logging.LogRecord) -> bool:
+        """Write a line unless that may wait; tell whether it is written.
+
+        What was logged just before a crash is there then, and in order with prints.
+        """
+        with suppress(OSError):
+            mode = os.fstat(_STDERR).st_mode
+            if stat.S_ISREG(mode):
+                _write(self._line(record))
+                return True
+            if _NOWAIT and stat.S_ISFIFO(mode):
+                line = self._line(record)  # whole or not at all, up to PIPE_BUF
+                if len(line) <= select.PIPE_BUF:
+                    os.pwritev(_STDERR, [line], _HERE, _NOWAIT)
+                    return True
+        return False
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
 
 
 def _write(line: bytes) -> None:
@@ -94,11 +117,37 @@ class LogQueue(QueueHandler):
         """Take a line; never waits."""
         if os.getpid() != self._own_pid:
             self.write(record)
-        elif self.queue.qsize() >= LINES_MAX:
-            self._dropped += getattr(record, "lines", 1)
+        elif self.queue.qsize() >= self._takes_up_to:
+            self._dropped += 1
         else:
-            self._accepted += 1
-            self.queue.put(record)
+            self._say_dropped()
+            if not self._wrote_at_once(record):
+                self._put(record)
+
+    @property
+    def _takes_up_to(self) -> int:
+        """Half of the room, once lines were dropped: gaps are few, and each is told."""
+        return LINES_MAX // 2 if self._dropped else LINES_MAX
+
+    def _say_dropped(self) -> None:
+        if self._dropped:
+            args = (self._dropped, "stderr is not read as fast as the node logs")
+            self._dropped = 0
+            self._put(
+                logger.makeRecord(
+                    logger.name, logging.WARNING, __file__, 0, _DROPPED, args, None
+                )
+            )
+
+    def _put(self, record: logging.LogRecord) -> None:
+        self._accepted += 1
+        self.queue.put(record)
+
+    def _wrote_at_once(self, record: logging.LogRecord) -> bool:
+        if self._done < self._accepted:
+            return False  # others wait
+        targets = self._targets(self.writer)
+        return [*targets] == [self.writer] and self.writer.wrote_at_once(record)
 
     def write(self, record: logging.LogRecord) -> None:
         """Write a line; may wait."""
@@ -114,14 +163,12 @@ class LogQueue(QueueHandler):
     def wrote(self) -> None:
         """Count a line that is done; say what was dropped once there is room."""
         self._done += 1
-        if self._dropped and self.queue.qsize() <= LINES_MAX // 2:
-            lines, self._dropped = self._dropped, 0
-            logger.warning(
-                "log_lines_dropped count=%d reason=%r",
-                lines,
-                "stderr was not read fast enough",
-                extra={"lines": lines},
-            )
+        if self._dropped and self.queue.qsize() < self._takes_up_to:
+            self.acquire()
+            try:
+                self._say_dropped()
+            finally:
+                self.release()
 
     def drain(self, within_s: float = WITHIN_S) -> None:
         """Wait until all is written, for so long at most; takes no lock."""

@@ -6,6 +6,8 @@ import fcntl
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -14,6 +16,7 @@ import pytest
 from swarm_worker.shared import log_queue
 from swarm_worker.shared.log_queue import LogQueue
 from tests.eventually import eventually
+from tests.nodes import ROOT
 
 LINE = "x" * 1_000
 
@@ -92,21 +95,24 @@ def test_a_full_pipe_keeps_nobody_waiting(pipe: Pipe, lines: LogQueue) -> None:
 def test_what_the_queue_does_not_take_is_counted_and_said(
     pipe: Pipe, lines: LogQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was there first is kept; the count comes behind it, once there is room."""
+    """Where they are missing, and how many; nothing else is."""
     monkeypatch.setattr(log_queue, "LINES_MAX", 100)
     log(400)
+    eventually(lambda: pipe.read() and lines.queue.empty(), describe="an empty queue")
+    log(1, "the last")
+    lines.drain(10.0)
 
-    text = eventually(
-        lambda: pipe.read() if "log_lines_dropped" in pipe.read() else "",
-        describe="the number of lines that were dropped",
-    )
-    told = text.splitlines()
-    kept = sum(line.startswith("line=") for line in told)
-    assert f"log_lines_dropped count={400 - kept} " in told[-1]
-    assert [line.partition(" ")[0] for line in told[:kept]] == [
-        f"line={number}" for number in range(kept)
-    ]
-    assert lines.queue.empty()
+    number = 0
+    gaps = 0
+    for line in pipe.read().splitlines()[:-1]:
+        if line.startswith("log_lines_dropped"):
+            number += int(line.split()[1].removeprefix("count="))
+            gaps += 1
+        else:
+            assert line.startswith(f"line={number} ")
+            number += 1
+    assert number == 400
+    assert gaps
 
 
 def test_the_end_waits_for_what_is_queued_but_not_for_ever(
@@ -125,23 +131,32 @@ def test_the_end_waits_for_what_is_queued_but_not_for_ever(
     assert time.monotonic() - began_at_s >= 0.1
 
 
-def test_a_forked_child_writes_its_own_lines(pipe: Pipe, lines: LogQueue) -> None:
-    """It has no thread that would, and what its parent has queued is not its own."""
-    log(70)  # more than the pipe takes: some wait
-    child = os.fork()
-    if child == 0:
-        pipe_of_child = logging.getLogger("swarm_worker.test")
-        signal.alarm(10)
-        pipe_of_child.info("line of the child")
-        lines.drain(10.0)
-        os._exit(0)
+_FORKS = """
+import logging, os, signal
+from swarm_worker.shared import logs
+logs.begin()
+logger = logging.getLogger("swarm_worker.test")
+for number in range(40):
+    logger.info("line=%d %s", number, "x" * 4_000)  # more than a pipe takes: some wait
+child = os.fork()
+logger.info("line of the %s", "parent" if child else "child")
+if child:
+    os.waitpid(child, 0)
+"""
 
-    eventually(
-        lambda: pipe.read() and os.waitpid(child, os.WNOHANG)[0], describe="its end"
-    )
-    eventually(lambda: "line=69 " in pipe.read(), describe="the last line")
-    assert pipe.text.count("line of the child") == 1
-    assert pipe.text.count("line=69 ") == 1
+
+def test_a_forked_child_writes_its_own_lines() -> None:
+    """It has no thread that would, and what its parent has queued is not its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _FORKS], cwd=ROOT, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        text = process.stderr.read().decode()  # to the end of both
+
+    assert process.returncode == 0
+    assert text.count("line of the child") == 1
+    assert text.count("line of the parent") == 1
+    assert text.count("line=39 ") == 1
 
 
 def test_a_signals_handler_may_log_while_its_thread_does(
@@ -186,3 +201,17 @@ def test_a_handler_that_raises_does_not_end_the_thread(
 
     made.drain(10.0)
     assert pipe.read() == "first\nsecond\n"
+
+
+@pytest.mark.skipif(not log_queue._NOWAIT, reason="the platform cannot")
+def test_a_line_that_there_is_room_for_is_written_at_once(
+    pipe: Pipe, lines: LogQueue
+) -> None:
+    """In order with prints, and there when the process crashes in the next moment."""
+    for number in range(5):
+        log(1, f"ours {number}")
+        os.write(pipe.writer, f"print {number}\n".encode())
+
+    told = [line.removeprefix("line=0 ") for line in pipe.read().splitlines()]
+    assert told == [f"{who} {n}" for n in range(5) for who in ("ours", "print")]
+    assert lines._accepted == 0
