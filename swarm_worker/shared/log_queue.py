@@ -31,51 +31,48 @@ logger = logging.getLogger(__name__)
 
 
 class StderrWriter(logging.Handler):
-    """Writes to the descriptor of stderr, and waits for as long as that takes.
+    """Writes to the descriptor of stderr.
 
     Not through `sys.stderr`: who waits there holds its lock, and the interpreter cannot
     end without it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of a record; nothing if nobody reads any more."""
-        try:
-            line = self._line(record)
-        except Exception:  # noqa: BLE001 - as each handler of the library does
-            self.handleError(record)
-            return
-        with suppress(OSError):
-            _write(line)
+        """Write the line of a record, however long that takes."""
+        write(self.line(record))
 
-    def wrote_at_once(self, record: logging.LogRecord) -> bool:
-        """Write a line unless that may wait; tell whether it is written.
-
-        What was logged just before a crash is there then, and in order with prints.
-        """
-        with suppress(OSError):
-            mode = os.fstat(_STDERR).st_mode
-            if stat.S_ISREG(mode):
-                _write(self._line(record))
-                return True
-            if _NOWAIT and stat.S_ISFIFO(mode):
-                line = self._line(record)  # whole or not at all, up to PIPE_BUF
-                if len(line) <= select.PIPE_BUF:
-                    os.pwritev(_STDERR, [line], _HERE, _NOWAIT)
-                    return True
-        return False
-
-    def _line(self, record: logging.LogRecord) -> bytes:
+    def line(self, record: logging.LogRecord) -> bytes:
+        """Return the line of a record."""
         return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
 
 
-def _write(line: bytes) -> None:
-    while line:
-        try:
-            line = line[os.write(_STDERR, line) :]
-        except BlockingIOError:  # another process has set the pipe so
-            writable = select.poll()
-            writable.register(_STDERR, select.POLLOUT)
-            writable.poll()
+def write(line: bytes) -> None:
+    """Write a line, however long that takes; nothing if nobody reads any more."""
+    with suppress(OSError):
+        while line:
+            try:
+                line = line[os.write(_STDERR, line) :]
+            except BlockingIOError:  # another process has set the pipe so
+                writable = select.poll()
+                writable.register(_STDERR, select.POLLOUT)
+                writable.poll()
+
+
+def wrote_at_once(line: bytes) -> bool:
+    """Write a line unless that may wait; tell whether it is written.
+
+    What was logged just before a crash is there then, and in order with prints.
+    """
+    with suppress(OSError):
+        mode = os.fstat(_STDERR).st_mode
+        if stat.S_ISREG(mode):
+            write(line)
+            return True
+        # Up to PIPE_BUF a line is written whole, or not at all.
+        if _NOWAIT and stat.S_ISFIFO(mode) and len(line) <= select.PIPE_BUF:
+            os.pwritev(_STDERR, [line], _HERE, _NOWAIT)
+            return True
+    return False
 
 
 class LogQueue(QueueHandler):
@@ -85,7 +82,7 @@ class LogQueue(QueueHandler):
     writes its lines itself.
     """
 
-    queue: SimpleQueue[logging.LogRecord]
+    queue: SimpleQueue[logging.LogRecord | bytes]
 
     def __init__(
         self, targets: Callable[[StderrWriter], Iterable[logging.Handler]]
@@ -106,7 +103,7 @@ class LogQueue(QueueHandler):
         atexit.register(self.drain)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's
-        """Format lines for stderr so; other handlers have formats of their own."""
+        """Set the format of what goes to stderr; other handlers have their own."""
         self.writer.setFormatter(fmt)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -121,8 +118,7 @@ class LogQueue(QueueHandler):
             self._dropped += 1
         else:
             self._say_dropped()
-            if not self._wrote_at_once(record):
-                self._put(record)
+            self._take(record)
 
     @property
     def _takes_up_to(self) -> int:
@@ -133,24 +129,27 @@ class LogQueue(QueueHandler):
         if self._dropped:
             args = (self._dropped, "stderr is not read as fast as the node logs")
             self._dropped = 0
-            self._put(
+            self._take(
                 logger.makeRecord(
                     logger.name, logging.WARNING, __file__, 0, _DROPPED, args, None
                 )
             )
 
-    def _put(self, record: logging.LogRecord) -> None:
+    def _take(self, record: logging.LogRecord) -> None:
+        taken: logging.LogRecord | bytes = record
+        if [*self._targets(self.writer)] == [self.writer]:
+            taken = self.writer.line(record)  # a traceback would keep a batch alive
+            if self._done == self._accepted and wrote_at_once(taken):
+                return
         self._accepted += 1
-        self.queue.put(record)
+        self.queue.put(taken)
 
-    def _wrote_at_once(self, record: logging.LogRecord) -> bool:
-        if self._done < self._accepted:
-            return False  # others wait
-        targets = self._targets(self.writer)
-        return [*targets] == [self.writer] and self.writer.wrote_at_once(record)
-
-    def write(self, record: logging.LogRecord) -> None:
-        """Write a line; may wait."""
+    def write(self, taken: logging.LogRecord | bytes) -> None:
+        """Write what was taken; may wait."""
+        if isinstance(taken, bytes):
+            write(taken)
+            return
+        record = taken
         for target in self._targets(self.writer):
             try:
                 if target is self.writer:
@@ -188,7 +187,7 @@ class _Thread(QueueListener):
         super().__init__(lines.queue)
         self._lines = lines
 
-    def handle(self, record: logging.LogRecord) -> None:
+    def handle(self, record: logging.LogRecord | bytes) -> None:
         """Write a line."""
         self._lines.write(record)
         self._lines.wrote()
