@@ -10,6 +10,8 @@ from __future__ import annotations
 import signal
 from typing import Final
 
+import pytest
+
 # HUP stays as it is: with nohup, a run is to outlive its terminal.
 _SENT: Final = (
     *(signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
@@ -24,3 +26,10 @@ def take_none_as_ignored() -> None:
     for number in _SENT:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+hup_is_heard = pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,
+    reason="with nohup each process that is started ignores it",
+)
+HUP: Final = pytest.param(signal.SIGHUP, marks=hup_is_heard)

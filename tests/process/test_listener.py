@@ -21,6 +21,7 @@ from tests.awaits import (
 )
 from tests.eventually import eventually
 from tests.process.swarms import LISTENER, Swarm
+from tests.signals import HUP
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +33,7 @@ def steady(swarm: Swarm, nodes: int) -> list[int]:
     return [swarm.pid(node) for node in range(nodes)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [HUP, signal.SIGUSR2])
 def test_what_others_take_for_reload_does_not_end_the_listener(
     start_swarm: StartSwarm, number: signal.Signals
 ) -> None:

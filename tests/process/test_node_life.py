@@ -18,6 +18,7 @@ from swarm_worker.shared.report import State
 from tests.awaits import await_gone
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, Bare, node
+from tests.signals import HUP, hup_is_heard
 
 TERM = signal.SIGTERM
 
@@ -102,7 +103,7 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
         assert it.await_end() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [HUP, signal.SIGUSR2])
 def test_what_others_take_for_reload_is_no_end(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -125,6 +126,7 @@ def test_what_others_take_for_reload_is_no_end(
         assert word in warnings[0]
 
 
+@hup_is_heard
 def test_an_app_keeps_its_own_use_of_hup_and_usr2(tmp_path: Path) -> None:
     """A handler of Python's, and one in C."""
     with node(tmp_path, moods={"IMPORT": "use_reload_signals"}) as it:
@@ -137,6 +139,7 @@ def test_an_app_keeps_its_own_use_of_hup_and_usr2(tmp_path: Path) -> None:
     assert "signal_ignored" not in it.log
 
 
+@hup_is_heard
 def test_a_child_of_a_handler_is_ended_by_hup(tmp_path: Path) -> None:
     """What a node ignores is nothing to the processes that its app starts."""
     with node(tmp_path, moods={"HANDLER": "tell_child"}) as it:

@@ -14,6 +14,9 @@ from typing import Final
 
 import pytest
 
+from swarm_worker.node.slot import slot_path
+from swarm_worker.process.offspring import Mark
+from swarm_worker.process.processes import era, look_at, ticks
 from tests.eventually import eventually
 from tests.nodes import ROOT, SETTINGS, SUPERVISED, node
 from tests.process import scenes
@@ -35,7 +38,12 @@ wait $node; wait $node; exit $?
 
 @contextmanager
 def parents(
-    children: str, *, nodes: int = 1, command: str = NODE, **program: str
+    children: str,
+    *,
+    nodes: int = 1,
+    command: str = NODE,
+    mark: Mark | None = None,
+    **program: str,
 ) -> Iterator[Supervisord]:
     """Run nodes with children; supervisord's own KILL spares these."""
     lines = {
@@ -52,6 +60,9 @@ def parents(
             (folder / str(number)).mkdir()
         (folder / "swarm.toml").write_text(SETTINGS, "utf-8")
         (folder / "wrapper").write_text(WRAPPER, "utf-8")
+        if mark:
+            (folder / "run").mkdir()
+            slot_path(folder / "run", "w:w_00").write_bytes(mark.encode())
 
     section = scenes.program_section("w", **lines)
     with running_supervisord(section, prepare=prepare) as daemon:
@@ -154,6 +165,32 @@ def test_the_next_node_ends_what_is_left(number: signal.Signals) -> None:
             lambda: "WARNING remains_ended processes=" in daemon.file("w_00.log"),
             describe="a line of the next node",
         )
+
+
+@pytest.mark.parametrize("age", [-1, 0])
+def test_a_number_that_came_round_again_is_left_alone(age: int) -> None:
+    """The group that it names now was begun later than the node that is gone."""
+    script = "sleep 60 & sleep 60"
+    with subprocess.Popen(["/bin/bash", "-c", script], process_group=0) as stranger:
+        try:
+            found = look_at(stranger.pid)
+            assert found
+            mark = Mark(
+                pid=4_000_000,  # of nobody: the leader is a shell around it
+                group=stranger.pid,
+                started=found.started + age,
+                era=era(),
+                seen=ticks(),
+            )
+            with parents("left", mark=mark) as daemon:
+                children(daemon, "left")
+                ended = "remains_ended" in daemon.file("w_00.log")
+
+            assert ended == (age == 0)
+            assert (stranger.poll() is None) == (age < 0)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(stranger.pid, signal.SIGKILL)
 
 
 def test_what_a_handler_left_ends_after_a_stop_in_order() -> None:
