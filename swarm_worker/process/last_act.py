@@ -53,10 +53,9 @@ class LastAct:
 
         Before standard output is taken for the reports: it is one of the proofs.
         """
-        if sys.platform != "linux":
-            return
-        self.has_group = made_group_of_slot()
-        self._era = era()
+        with suppress(OSError):  # no /proc, or one that shows nothing
+            self._era = era()
+            self.has_group = made_group_of_slot()
         if self.has_group and os.getpgid(0) == self._pid:
             atexit.register(self._end_in_order)
 

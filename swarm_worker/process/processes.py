@@ -82,6 +82,8 @@ def made_group_of_slot() -> bool:
     leader = look_at(os.getpgid(0))
     if leader is None or not _is_supervisord(leader.parent):
         return False
+    if leader.pid == os.getpid():
+        return True
     try:
         theirs = os.stat(PROC / str(leader.pid) / "fd" / "1")  # noqa: PTH116 - a link to a pipe
         return os.path.samestat(theirs, os.fstat(1))

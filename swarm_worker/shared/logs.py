@@ -127,9 +127,7 @@ def hand_over() -> None:
     root = logging.getLogger()
     for handler in handlers:
         ours.removeHandler(handler)
-    _of_app = logging.StreamHandler(
-        sys.stderr
-    )  # the app's lines wait, as its prints do
+    _of_app = logging.StreamHandler(sys.stderr)  # its lines wait, as its prints do
     _of_app.setFormatter(_lines.writer.formatter)
     if not root.handlers:
         for handler in (_of_app, *handlers):

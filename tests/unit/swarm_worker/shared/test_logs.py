@@ -187,3 +187,35 @@ def test_an_apps_own_logging_stands(capfd: pytest.CaptureFixture[str]) -> None:
     ours.info("ours")
 
     assert written(capfd) == "theirs: ours\n"
+
+
+def test_handlers_that_an_app_gave_our_logger_are_roots_now(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As before there was a queue: our lines and its own go there, and to stderr."""
+    begin()
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(logging.Formatter("theirs: %(message)s"))
+    logging.getLogger("swarm_worker").addHandler(theirs)
+    logs.hand_over()
+
+    logging.getLogger("swarm_worker.x").info("ours")
+
+    told = written(capfd).splitlines()
+    assert sorted(line.split(" ")[-2:] for line in told) == [
+        ["INFO", "ours"],
+        ["theirs:", "ours"],
+    ]
+
+
+def test_without_a_log_there_is_nothing_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a process that has not begun one, such as a loop of one's own."""
+    monkeypatch.setattr(logs, "_lines", None)
+    before = list(logging.getLogger("swarm_worker").handlers)
+
+    logs.drain()
+    logs.hand_over()
+
+    assert logging.getLogger("swarm_worker").handlers == before
