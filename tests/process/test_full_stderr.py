@@ -75,7 +75,7 @@ def test_nodes_go_on_while_supervisord_is_frozen() -> None:
     """Nothing of their logs is lost, and nobody is restarted for it."""
 
     def prepare(folder: Path) -> None:
-        (folder / "swarm.toml").write_text(scenes.toml(scenes.LIMITS), "utf-8")
+        (folder / "swarm.toml").write_text(scenes.toml(), "utf-8")
 
     lines = {
         "command": NODE,

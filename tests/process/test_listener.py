@@ -50,7 +50,7 @@ def test_what_others_take_for_reload_does_not_end_the_listener(
     os.kill(listener_pid, number)
     pid = swarm.tell(0, consume_age_ms=9_000)
 
-    swarm.restarted(0, than=pid)
+    await_restarted(swarm, 0, than=pid)
     assert swarm.daemon.pid(LISTENER) == listener_pid
     log = swarm.daemon.file("listener.log")
     assert log.count(f"signal_ignored signal={number.name}") == 1

@@ -109,16 +109,16 @@ def test_what_others_take_for_reload_is_no_end(
 ) -> None:
     """HUP and USR2 are ignored in each phase; one WARNING says what to do instead."""
     with node(tmp_path, moods={"IMPORT": "hang_swallowing"}) as booting:
-        booting.logged("now=IMPORT")
+        booting.await_logged("now=IMPORT")
         booting.send(number)
-        booting.logged("signal_ignored")
+        booting.await_logged("signal_ignored")
     with node(tmp_path) as it:
-        it.reported(State.RUNNING)
+        it.await_reported(State.RUNNING)
         it.send(number)
         it.send(number)
-        it.logged("handled=3")
+        it.await_logged("handled=3")
         it.send(TERM)
-        assert it.ended() == 0
+        assert it.await_end() == 0
 
     warnings = [line for line in it.log.splitlines() if "signal_ignored" in line]
     assert len(warnings) == 1
@@ -130,11 +130,11 @@ def test_what_others_take_for_reload_is_no_end(
 def test_an_app_keeps_its_own_use_of_hup_and_usr2(tmp_path: Path) -> None:
     """A handler of Python's, and one in C."""
     with node(tmp_path, moods={"IMPORT": "use_reload_signals"}) as it:
-        it.logged("handled=1")
+        it.await_logged("handled=1")
         it.send(signal.SIGHUP)
-        it.logged("own use of HUP")
+        it.await_logged("own use of HUP")
         it.send(signal.SIGUSR2)
-        it.logged("most recent call first")
+        it.await_logged("most recent call first")
 
     assert "signal_ignored" not in it.log
 
@@ -143,13 +143,13 @@ def test_an_app_keeps_its_own_use_of_hup_and_usr2(tmp_path: Path) -> None:
 def test_a_child_of_a_handler_is_ended_by_hup(tmp_path: Path) -> None:
     """What a node ignores is nothing to the processes that its app starts."""
     with node(tmp_path, moods={"HANDLER": "tell_child"}) as it:
-        it.logged("HUP forked=-1 started=-1")
+        it.await_logged("HUP forked=-1 started=-1")
 
 
 def test_a_crash_in_c_leaves_all_stacks(tmp_path: Path) -> None:
     """The thread that crashed, and the one beside it."""
     with node(tmp_path, moods={"HANDLER": "crash_in_c"}) as it:
-        assert it.ended() == -signal.SIGSEGV
+        assert it.await_end() == -signal.SIGSEGV
 
     assert "Fatal Python error: Segmentation fault" in it.log
     assert "in crash_in_c" in it.log

@@ -281,7 +281,7 @@ def test_a_check_leaves_the_neighbours_alone(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as neighbour:
         try:
             with node(tmp_path, "--check", app="parent:app") as it:
-                assert it.ended() == 0
+                assert it.await_end() == 0
             assert neighbour.poll() is None
         finally:
             neighbour.kill()

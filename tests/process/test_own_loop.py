@@ -71,7 +71,7 @@ def test_a_stuck_loop_tells_where(tmp_path: Path) -> None:
 def test_a_loop_that_crashes_in_c_leaves_all_stacks(tmp_path: Path) -> None:
     """In its log, as a node does."""
     with loop(tmp_path, "plain_loop.py", "crash_in_c") as it:
-        assert it.ended() == -signal.SIGSEGV
+        assert it.await_end() == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in it.log
     assert "plain_loop.py" in it.log
 
