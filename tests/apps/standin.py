@@ -40,6 +40,7 @@ class GroupConsumer:
         clock: Callable[[], float],
         on_fatal: Callable[[Exception], None],
         suspects: Iterable[Suspect] = (),  # noqa: ARG002 - it has no dead letters
+        memory: object = None,  # noqa: ARG002 - nor topics that are made anew
     ) -> None:
         self._route = plan.routes[0]
         self._node = settings.node
