@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from swarm_worker.app.app import App
-from swarm_worker.shared.settings import ConfigError, nearest
+from swarm_worker.shared.settings import ConfigError, PassingError, nearest
 
 
 def load_app(path: str) -> App:
@@ -17,7 +17,9 @@ def load_app(path: str) -> App:
     What the app's own import raises is not caught.
 
     Raises:
-        ConfigError: There is no such module or attribute, or it is no `App`.
+        PassingError: There is no such module, or nothing in it: it may be a deploy
+            that is half done.
+        ConfigError: There is no such attribute, or it is no `App`.
     """
     module_name, colon, attributes = path.partition(":")
     if not (module_name and colon and attributes):
@@ -31,7 +33,8 @@ def load_app(path: str) -> App:
     found: object = module
     for name in attributes.split("."):
         if not hasattr(found, name):
-            raise ConfigError(
+            refusal = PassingError if _is_empty(module) else ConfigError
+            raise refusal(
                 f"module {module_name!r} has no attribute {attributes!r}"
                 f"{nearest(name, _apps(module))}{_known(module)}"
             )
@@ -51,7 +54,7 @@ def _module(name: str) -> ModuleType:
         # A module that the app itself imports and lacks is the app's crash.
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            raise ConfigError(
+            raise PassingError(
                 f"no module {missing!r} in {Path.cwd()} or on the Python path; "
                 "start in the app's directory (directory= in supervisord.conf)"
             ) from None
@@ -62,6 +65,17 @@ def _module(name: str) -> ModuleType:
                 f"expected the name of a module, got {name!r}: {error}"
             ) from None
         raise
+
+
+def _is_empty(module: ModuleType) -> bool:
+    """Tell whether a module's file has nothing in it, or is not there (any more).
+
+    A folder without ``__init__.py`` is a module without a file.
+    """
+    try:
+        return module.__file__ is None or not Path(module.__file__).stat().st_size
+    except OSError:
+        return True
 
 
 def _apps(module: ModuleType) -> list[str]:

@@ -25,6 +25,7 @@ from swarm_worker.shared.settings import (
     WORKER,
     ConfigError,
     Document,
+    PassingError,
     load,
     nearest,
     type_name,
@@ -133,7 +134,7 @@ def _file(flag: str | None) -> Path:
     if flag is not None:
         return Path(flag)
     if not Path(DEFAULT_FILE).exists():
-        raise ConfigError(
+        raise PassingError(
             f"no --config given and no {DEFAULT_FILE} in {Path.cwd()}; name the file "
             "with --config FILE (echo_swarm_conf prints a sample)"
         )
@@ -242,9 +243,11 @@ def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
     check_reserved("[kafka]", kafka)
     servers = ("bootstrap.servers", "metadata.broker.list", "test.mock.num.brokers")
     if not any(kafka.get(name) for name in servers):
-        raise ConfigError(
-            f"[kafka] bootstrap.servers is missing in {path}"
-            f"{nearest('bootstrap.servers', kafka)}; "
+        meant = nearest("bootstrap.servers", kafka)
+        # Without a slip of the pen the file may be one of which the end is missing.
+        refusal = ConfigError if meant else PassingError
+        raise refusal(
+            f"[kafka] bootstrap.servers is missing in {path}{meant}; "
             'write "bootstrap.servers" = "HOST:PORT"'
         )
     if _kafka_ms(kafka, "statistics.interval.ms", 1) == 0:

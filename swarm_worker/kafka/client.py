@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import (
@@ -14,8 +14,11 @@ from swarm_worker.config.config import (
     consumer_properties,
 )
 from swarm_worker.config.redaction import without_secrets
+from swarm_worker.kafka.errors import text_of
 from swarm_worker.processing.lanes import COMMIT_WITHIN_S
-from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.settings import ConfigError, PassingError
+
+T = TypeVar("T")
 
 # An offset is stored up to a poll after its handler returned, and told to be committed
 # up to a poll after Kafka has answered. The rest of the interval is for that: a lane
@@ -37,6 +40,11 @@ _CONNECTION: Final = (
     "oauth_cb", "socket.", "reconnect.", "api.version", "log_level", "debug",
     "test.mock",
 )  # fmt: skip
+
+
+# What it says where a file that a property names cannot be read; it opens them anew for
+# each client. Also where there are no descriptors for that.
+_FILES: Final = (".location", "dlopen")
 
 
 def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
@@ -114,26 +122,50 @@ def _both(
 def make_consumer(properties: Mapping[str, Any]) -> Consumer:
     """Make a consumer that has joined nothing.
 
-    It starts librdkafka's threads, which connect to the brokers; it does not block.
+    It starts librdkafka's threads, which connect to the brokers. With ``oauth_cb`` it
+    blocks until there is a token, for 10 s, or as long as that callback takes.
 
     Raises:
+        PassingError: See `judged`.
+        ConfigError: The same.
+    """
+    return judged(lambda: Consumer(dict(properties)), properties)
+
+
+def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
+    """Make a client; give what stands against it as an error of the configuration.
+
+    Raises:
+        PassingError: No token came, a file cannot be read, or there are no resources.
         ConfigError: librdkafka does not know a property or refuses its value; in its
             own words, which name the property.
     """
     try:
-        return Consumer(dict(properties))
-    except KafkaException as error:
-        told = without_secrets(error.args[0].str().strip(), properties)
-        raise ConfigError(f"[kafka] {told}") from None
-    except (TypeError, ValueError) as error:
-        told = without_secrets(str(error), properties)
-        raise ConfigError(f"[kafka] {told}") from None
+        return make()
+    except (KafkaException, TypeError, ValueError) as error:
+        refusal = PassingError if is_passing(error) else ConfigError
+        told = without_secrets(text_of(error).strip(), properties)
+        raise refusal(f"[kafka] {told}") from None
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether a client that cannot be made now may be made later.
+
+    librdkafka has one code for all that it judges by the properties alone, and for the
+    files that these name.
+    """
+    if not isinstance(error, KafkaException):
+        return False
+    cause: KafkaError = error.args[0]
+    is_judged = cause.code() == KafkaError._INVALID_ARG  # noqa: SLF001 - a code
+    return not is_judged or any(word in cause.str() for word in _FILES)
 
 
 def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
     """Have librdkafka judge the properties of a group, and join nothing.
 
     Raises:
+        PassingError: See `judged`.
         ConfigError: It does not take them.
     """
     # It begins to connect; what it would log of that is not what is tried.

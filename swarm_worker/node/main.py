@@ -19,7 +19,7 @@ from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.reporting.channel import Channel
 from swarm_worker.reporting.reporter import Reporter, orphaned
 from swarm_worker.shared import logs, reload_signals
-from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.settings import ConfigError, PassingError
 
 LEFT_BEHIND_S: Final = 2.0
 
@@ -78,7 +78,8 @@ def run(
         raise
     except ConfigError as error:
         sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
-        return exits.CONFIG
+        is_passing = isinstance(error, PassingError) and "--check" not in argv
+        return exits.CRASHED if is_passing else exits.CONFIG
     except StopAsked:  # in a check, whose answer is not known
         return exits.CRASHED
     except BaseException:

@@ -28,9 +28,20 @@ _RETRY_S: Final = 0.1
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-# What may be over at the next start: a crash, not a mistake in the configuration.
-_PASSING: Final = frozenset(
-    (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+# A mistake in the configuration; what else fails may be over at the next start: no
+# space, no descriptors, a file server that is away.
+_MISTAKES: Final = frozenset(
+    (
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    )
 )
 
 
@@ -97,7 +108,7 @@ class Slot:
         try:
             fd = _take(path, wait_s, remains)
         except OSError as error:
-            if error.errno in _PASSING or _turned_read_only(path.parent, error):
+            if error.errno not in _MISTAKES or _turned_read_only(path.parent, error):
                 raise
             raise _unusable(path, error) from None
         return cls(fd, path, remains)

@@ -37,6 +37,13 @@ class ConfigError(ValueError):
     """A setting cannot be used; the message says which, why and what to change."""
 
 
+class PassingError(ConfigError):
+    """What may be there at the next start: a file is missing or half written.
+
+    A program that runs for good is started again for it; a check refuses it.
+    """
+
+
 # --- keys -----------------------------------------------------------------------------
 
 
@@ -232,16 +239,17 @@ def load(path: Path) -> Document:
     """Read ``swarm.toml`` and check the names of its sections and keys.
 
     Raises:
-        ConfigError: The file cannot be read, is no TOML, or holds an unknown key.
+        PassingError: The file cannot be read, or is no TOML.
+        ConfigError: It holds an unknown key.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
+        raise PassingError(
             f"cannot read {path}: {error.strerror}; name the file with --config"
         ) from None
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
-        raise ConfigError(f"{path} is no TOML: {error}") from None
+        raise PassingError(f"{path} is no TOML: {error}") from None
     _check_names(path, tables)
     return Document(path, tables)
 

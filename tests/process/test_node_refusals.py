@@ -39,7 +39,7 @@ def run(
         "from swarm_worker import App\nApp().topic('orders')(print)\n"
     )
     if settings is not None:
-        (folder / "swarm.toml").write_text(settings)
+        (folder / "swarm.toml").write_bytes(settings.encode(errors="surrogateescape"))
     return subprocess.run(
         [sys.executable, "-m", "swarm_worker", *argv],
         cwd=folder,
@@ -59,8 +59,6 @@ def run(
         (["apps:number"], "expected apps:number to be a swarm_worker.App, got int"),
         (["apps"], "module:attribute"),
         ([".apps:good"], "name of a module"),
-        (["nowhere.apps:good"], "no module 'nowhere'"),
-        (["apps.nowhere:good"], "no module 'apps.nowhere'"),
         (["apps:empty"], "no handlers"),
         (["apps:two", "--nodes", "2", "--node", "1"], "node 1 of 2 has no topics"),
         (["apps:twice", "--nodes", "2"], "partition 0 is claimed twice"),
@@ -68,7 +66,6 @@ def run(
         (["apps:quoted"], "[kafka] client.id: expected a text without quotation mark"),
         (["routed:app"], "name of a Kafka group"),
         (["apps:good", "--exclude-topics", "order"], "did you mean 'orders'"),
-        (["apps:good", "--config", "none.toml"], "cannot read none.toml"),
         (["apps:good", "--colour"], "unrecognized arguments"),
     ],
 )
@@ -87,7 +84,6 @@ def test_a_wrong_start_is_refused(
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (None, "no --config given and no swarm.toml"),
         (SETTINGS + "concurency = 2", "did you mean 'concurrency'"),
         (SETTINGS + "concurrency = 'two'", "[worker] concurrency: expected"),
         (SETTINGS + "max_wait_time = -5", "[worker] max_wait_time: expected"),
@@ -106,6 +102,75 @@ def test_a_wrong_file_is_refused(
     assert it.returncode == 78
     assert it.stderr.count("\n") == 1
     assert told in it.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "settings", "told"),
+    [
+        (["nowhere.apps:good"], SETTINGS, "no module 'nowhere'"),
+        (["apps.nowhere:good"], SETTINGS, "no module 'apps.nowhere'"),
+        (["nothing:app"], SETTINGS, "module 'nothing' has no attribute 'app'"),
+        (["folder:app"], SETTINGS, "module 'folder' has no attribute 'app'"),
+        (["apps:good", "--config", "none.toml"], SETTINGS, "cannot read none.toml"),
+        (["apps:good"], None, "no --config given and no swarm.toml"),
+        (["apps:good"], "", "bootstrap.servers is missing"),
+        (["apps:good"], "[kafka]\n", "bootstrap.servers is missing"),
+        (["apps:good"], SETTINGS[: len(SETTINGS) // 2], "swarm.toml is no TOML"),
+        (["apps:good"], f"{SETTINGS}#\udcff", "swarm.toml is no TOML"),
+        (
+            ["apps:good"],
+            SETTINGS.replace(
+                "[worker]",
+                '"security.protocol" = "SSL"\n"ssl.ca.location" = "none.pem"\n[worker]',
+            ),
+            "[kafka] Failed to create consumer: ssl.ca.location failed",
+        ),
+    ],
+)
+def test_what_may_be_there_at_the_next_start_is_no_end_for_good(
+    tmp_path: Path, argv: list[str], settings: str | None, told: str
+) -> None:
+    """A deploy that is half done: exit 1, after which supervisord starts it again."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "nothing.py").touch()
+    for flags, code in ([], 1), (["--check"], 78):
+        it = run(tmp_path, *argv, *flags, settings=settings)
+
+        assert (it.returncode, it.stdout) == (code, "")
+        assert it.stderr.count("\n") == 1
+        assert it.stderr.startswith("swarm-worker: ")
+        assert told in it.stderr
+
+
+def test_a_file_that_may_not_be_read_yet_is_no_end_for_good(tmp_path: Path) -> None:
+    """A folder in its place stands for it: to root all files are open."""
+    (tmp_path / "swarm.toml").mkdir()
+
+    assert run(tmp_path, "apps:good", settings=None).returncode == 1
+    assert run(tmp_path, "apps:good", "--check", settings=None).returncode == 78
+
+
+def test_a_token_that_does_not_come_is_no_end_for_good(tmp_path: Path) -> None:
+    """An outage of the token endpoint would leave a whole group down."""
+    (tmp_path / "untold.py").write_text(
+        "from swarm_worker import App\n"
+        "app = App(group='g')\n"
+        "app.topic('orders')(print)\n"
+        "def token(_): raise OSError('503')\n"
+        "app.configure_consumer(lambda: {'oauth_cb': token})\n"
+    )
+    secured = SETTINGS.replace(
+        "[worker]",
+        '"security.protocol" = "SASL_PLAINTEXT"\n'
+        '"sasl.mechanisms" = "OAUTHBEARER"\n[worker]',
+    )
+
+    it = run(tmp_path, "untold:app", settings=secured)
+
+    assert (it.returncode, it.stdout) == (1, "")
+    assert it.stderr == (
+        "swarm-worker: [kafka] OAuth token not set within 10 seconds timeout\n"
+    )
 
 
 def test_an_error_inside_the_apps_import_is_a_crash(tmp_path: Path) -> None:

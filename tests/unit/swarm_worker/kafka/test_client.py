@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import WorkerSettings
-from swarm_worker.kafka.client import commit_early, properties_for, with_callbacks
-from swarm_worker.shared.settings import ConfigError
+from swarm_worker.kafka.client import (
+    commit_early,
+    is_passing,
+    make_consumer,
+    properties_for,
+    with_callbacks,
+)
+from swarm_worker.shared.settings import ConfigError, PassingError
 
 
 def made(group: str = "g", hook: Any = dict, **kafka: Any) -> dict[str, Any]:
@@ -94,3 +101,46 @@ def test_a_callback_that_the_app_has_brought_is_called_too() -> None:
         ("error", ("e",)),
     ]
     assert made["client.id"] == "c"
+
+
+def refused(**kafka: str) -> ConfigError:
+    """Give the complaint of librdkafka about properties; ``_`` stands for a dot."""
+    properties = {name.replace("_", "."): value for name, value in kafka.items()}
+    base = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0}
+    with pytest.raises(ConfigError) as told:
+        make_consumer({**base, **properties})
+    return told.value
+
+
+@pytest.mark.parametrize("file", ["ca", "certificate", "key", "keystore", "crl"])
+def test_a_file_that_is_away_may_come(file: str, tmp_path: Path) -> None:
+    """A certificate that is being renewed; also while it is empty."""
+    path = tmp_path / "file.pem"
+    kafka = {"security_protocol": "SSL", f"ssl_{file}_location": str(path)}
+    assert isinstance(refused(**kafka), PassingError)
+
+    path.touch()
+    assert isinstance(refused(**kafka), PassingError)
+
+
+@pytest.mark.parametrize(
+    "kafka",
+    [
+        {"foo_bar": "1"},
+        {"session_timeout_ms": "abc"},
+        {"session_timeout_ms": "400000"},
+        {"security_protocol": "SSL", "ssl_ca_pem": "garbage"},
+        {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"},
+        {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "FOO"},
+    ],
+)
+def test_properties_that_cannot_work_are_a_mistake(kafka: dict[str, str]) -> None:
+    """No file is to be mended but the one that was read."""
+    assert not isinstance(refused(**kafka), PassingError)
+
+
+def test_no_token_and_no_resources_are_passing() -> None:
+    """What librdkafka says then (tried on 2.16); the constructor takes 10 s for it."""
+    for code in (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._CRIT_SYS_RESOURCE):
+        assert is_passing(KafkaException(KafkaError(code)))
+    assert not is_passing(TypeError("expected a string"))
