@@ -13,16 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from swarm_worker.app.token import TokenCallback
-from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka import leave_group as departure
 from swarm_worker.kafka import offsets
+from swarm_worker.kafka.aside import Aside, Making
 from swarm_worker.kafka.assignment import Assignment
-from swarm_worker.kafka.client import commit_early, properties_for, with_callbacks
+from swarm_worker.kafka.client import (
+    commit_early,
+    judged,
+    properties_for,
+    with_callbacks,
+)
 from swarm_worker.kafka.dead_letters import DeadLetters
 from swarm_worker.kafka.errors import (
     FatalError,
@@ -31,7 +36,6 @@ from swarm_worker.kafka.errors import (
     is_fenced,
     kind_of,
     library_logger,
-    text_of,
 )
 from swarm_worker.kafka.monitor import Watch
 from swarm_worker.kafka.poll_batches import (
@@ -47,6 +51,7 @@ from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing.lanes import Key
 from swarm_worker.processing.poison import Suspect
+from swarm_worker.shared.settings import ConfigError, PassingError
 
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
@@ -70,6 +75,7 @@ JOIN_AGAIN_S: Final = 1.0
 CANCEL_BEFORE_S: Final = 1.0
 CLOSE_BEFORE_S: Final = 0.5
 CLOSE_MAX_S: Final = 10.0
+BURY_MAX_S: Final = 5.0
 LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
 FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
 FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
@@ -136,6 +142,7 @@ class GroupConsumer:
             clock=clock,
         )
         self._lanes = self._processing.lanes
+        self._aside = Aside(plan.group)
         self._letters = DeadLetters(self._properties, self._processing.lettered)
         self.watch = Watch(
             plan.group,
@@ -222,6 +229,7 @@ class GroupConsumer:
             self._on_fatal(error)
         finally:
             self._asker.close()
+            self._letters.stop()
         # A consumer that failed is no dead thread: the node was told why, and stops it.
         self._stopping.wait()
 
@@ -236,14 +244,12 @@ class GroupConsumer:
             "stats_cb": self.watch.on_statistics,
             "on_commit": self.watch.on_commit,
         }
-        properties = with_callbacks(self._properties, callbacks)
+        own = self._aside.keep_off(self._properties)
         if self._token:
-            properties["oauth_cb"] = self._token
-        try:
-            client = Consumer(properties, logger=library_logger)
-        except (KafkaException, TypeError, ValueError) as error:
-            told = without_secrets(text_of(error), self._properties)
-            raise FatalError(f"[kafka] {told}", exit_code=exits.CONFIG) from None
+            own["oauth_cb"] = self._token
+        client = self._make(with_callbacks(own, callbacks))
+        if client is None:
+            return End.AGAIN
         self.watch.begin(client, is_subscribed=bool(self._plan.topics))
         topics = self._watch_topics(client)
         assignment = self._assignment(client, topics)
@@ -264,6 +270,32 @@ class GroupConsumer:
     def _watched_token(self) -> TokenCallback | None:
         callback = self._properties.get("oauth_cb")
         return TokenCallback(callback, self._clock) if callable(callback) else None
+
+    def _make(self, properties: dict[str, Any]) -> Consumer | None:
+        """Make a client; None where that has to be tried again, or the node stops.
+
+        Not on this thread, which a constructor would hold up: it waits for a token.
+
+        Raises:
+            FatalError: Its properties cannot work.
+        """
+        making = Making(
+            lambda: judged(
+                lambda: Consumer(properties, logger=library_logger), properties
+            ),
+            name=f"swarm-client-{self._plan.group}",
+        )
+        while not making.wait(POLL_MAX_S):
+            self.watch.lacks_client()
+            if self._stopping.is_set():
+                return None
+        try:
+            return making.result()
+        except PassingError as error:
+            self.watch.lacks_client(str(error))
+            return None
+        except ConfigError as error:
+            raise FatalError(str(error), exit_code=exits.CONFIG) from None
 
     def _watch_topics(self, client: Consumer) -> TopicWatch:
         assigned = {topic for topic, _ in self._plan.assignments}
@@ -389,7 +421,8 @@ class GroupConsumer:
             FatalError: The failure is not one to wait for its end.
         """
         assignment.lose_all()
-        client.close()
+        # Left behind where no broker answers: this thread is to go on.
+        departure.ends_within(BURY_MAX_S, client.close, name="swarm-close")
         if is_fenced(failure) and self.watch.fenced_itself:
             logger.warning(
                 "fenced_by_own_session group=%s consequence=%r reason=%r",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka.client import connection_of
-from swarm_worker.kafka.errors import library_logger
+from swarm_worker.kafka.errors import library_logger, text_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from swarm_worker.processing.lane import Lane, Letter
 
 ERROR_TEXT_MAX: Final = 1000
+SERVE_S: Final = 0.05  # the longest wait for an acknowledgement before the next letter
 
 Outcome = Callable[["Lane", KafkaError | None], None]
 
@@ -68,15 +73,27 @@ def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A letter on its way."""
+
+    lane: Lane
+    letter: Letter
+    topic: str
+
+
 class DeadLetters:
     """Writes dead letters and tells when they are acknowledged.
+
+    The producer has a thread of its own: to make one takes ten seconds where no token
+    comes, and to describe a letter is to ask the user's exception for its text.
 
     Used by one thread, which calls `serve` often while `outstanding` is not 0: the
     outcomes are told from there.
     """
 
     def __init__(self, consumer: Mapping[str, Any], outcome: Outcome) -> None:
-        """Prepare; the producer is made for the first letter.
+        """Prepare; thread and producer are made for the first letter.
 
         Args:
             consumer: Properties of the consumer.
@@ -85,36 +102,106 @@ class DeadLetters:
         """
         self._properties = producer_properties(consumer)
         self._outcome = outcome
-        self._producer: Producer | None = None
+        self._to_send: SimpleQueue[_Sending | None] = SimpleQueue()
+        self._known: SimpleQueue[tuple[Lane, KafkaError | None]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self.outstanding = 0
+        # The thread's own.
+        self._producer: Producer | None = None
+        self._awaited = 0
+
+    # --- for the one that uses it -----------------------------------------------------
 
     def send(self, lane: Lane) -> None:
-        """Send the letter of a lane; does not block."""
+        """Send the letter of a lane; does not block and does not raise."""
         letter, topic = lane.letter, lane.route.dead_letter
         assert letter is not None  # noqa: S101 - lanes.due gives those with a letter
         assert topic is not None  # noqa: S101 - only such routes give up
-        if self._producer is None:
-            self._producer = Producer(self._properties, logger=library_logger)
         self.outstanding += 1
-
-        def told(error: KafkaError | None, _: object) -> None:
-            self.outstanding -= 1
-            self._outcome(lane, error)
-
         try:
-            self._producer.produce(
-                topic,
-                key=letter.message.key(),
-                value=letter.message.value(),
-                headers=headers_of(letter),
-                on_delivery=told,
-            )
-        except BufferError:
-            told(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - a code
-        except KafkaException as error:
-            told(error.args[0], None)
+            self._start()
+        except RuntimeError as error:  # no thread can be had for now
+            self._known.put((lane, self._refusal(error)))
+        else:
+            self._to_send.put(_Sending(lane, letter, topic))
 
     def serve(self) -> None:
         """Tell the outcomes that are known; does not block."""
-        if self._producer is not None:
-            self._producer.poll(0)
+        while True:
+            try:
+                lane, error = self._known.get_nowait()
+            except Empty:
+                return
+            self.outstanding -= 1
+            self._outcome(lane, error)
+
+    def stop(self) -> None:
+        """Send nothing more; does not block."""
+        self._to_send.put(None)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(
+                target=self._run, name="swarm-dead-letters", daemon=True
+            )
+            thread.start()
+            self._thread = thread
+
+    # --- the thread -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                sending = self._to_send.get(block=not self._awaited)
+            except Empty:
+                if self._producer is not None:
+                    self._producer.poll(SERVE_S)
+                continue
+            if sending is None:
+                return
+            self._send(sending)
+
+    def _send(self, sending: _Sending) -> None:
+        try:
+            if self._producer is None:
+                self._producer = Producer(self._properties, logger=library_logger)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            self._refuse_all(sending, self._refusal(error))
+            return
+        lane = sending.lane
+
+        def told(error: KafkaError | None, _: object) -> None:
+            self._awaited -= 1
+            self._known.put((lane, error))
+
+        message = sending.letter.message
+        try:
+            self._producer.produce(
+                sending.topic,
+                key=message.key(),
+                value=message.value(),
+                headers=headers_of(sending.letter),
+                on_delivery=told,
+            )
+        except Exception as error:  # noqa: BLE001 - the same
+            self._known.put((lane, self._refusal(error)))
+        else:
+            self._awaited += 1
+
+    def _refuse_all(self, sending: _Sending, error: KafkaError) -> None:
+        """Refuse all that wait by now: each would wait as long as the first."""
+        self._known.put((sending.lane, error))
+        for _ in range(self._to_send.qsize()):
+            waiting = self._to_send.get()
+            if waiting is None:
+                self._to_send.put(None)
+                return
+            self._known.put((waiting.lane, error))
+
+    def _refusal(self, error: Exception) -> KafkaError:
+        if isinstance(error, BufferError):
+            return KafkaError(KafkaError._QUEUE_FULL)  # noqa: SLF001 - a code
+        is_kafkas = isinstance(error, KafkaException)
+        code = error.args[0].code() if is_kafkas else KafkaError._FAIL  # noqa: SLF001
+        text = without_secrets(text_of(error).strip(), self._properties)
+        return KafkaError(code, text)

@@ -33,6 +33,7 @@ class FatalError(Exception):
 class Kind(Enum):
     """What an error is about, for those that are handled each in its own way."""
 
+    CLIENT = "client"  # it cannot be made for now
     NOTHING = "nothing"  # told of elsewhere, or no error at all
     CONNECTION = "connection"  # that of one broker; told when the last is gone
     BROKERS = "brokers"  # none can be reached

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from swarm_worker.kafka.errors import library_logger
+from swarm_worker.kafka.aside import OFF_THE_POLL_THREAD
+from swarm_worker.kafka.errors import library_logger, text_of
 
 LEAVE_MAX_S: Final = 5.0  # a join, in a group that rebalances just then, included
 POLL_S: Final = 0.05
@@ -124,9 +125,14 @@ def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:
     within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
     until_s = time.monotonic() + within_s
     outcome: list[str | None] = []
-    ends_within(
-        within_s + LEAST_S, lambda: outcome.append(go(until_s)), name="swarm-leave"
-    )
+
+    def attempt() -> None:
+        try:
+            outcome.append(go(until_s))
+        except Exception as error:  # noqa: BLE001 - such as no token for a new client
+            outcome.append(text_of(error))
+
+    ends_within(within_s + LEAST_S, attempt, name="swarm-leave")
     return outcome[0] if outcome else _LATE
 
 
@@ -156,7 +162,12 @@ def _join_and_leave(
 
 
 def _classic(properties: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in properties.items() if k not in _CONSUMER_PROTOCOL_ONLY}
+    kept = {
+        name: value
+        for name, value in properties.items()
+        if name not in _CONSUMER_PROTOCOL_ONLY
+        and (name in OFF_THE_POLL_THREAD or not callable(value))
+    }
     return {
         **kept,
         "group.protocol": "classic",

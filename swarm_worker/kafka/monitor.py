@@ -71,7 +71,7 @@ _LEVELS: Final = dict.fromkeys(_GRAVE, logging.ERROR)
 
 # What keeps a member from its group, the likeliest cause first; anything else may.
 _KEEPS_OUT: Final = (Kind.TOKEN, *_GRAVE, Kind.BROKERS, Kind.TOPIC)
-_MAY_KEEP_OUT: Final = (*_KEEPS_OUT, Kind.OTHER)
+_MAY_KEEP_OUT: Final = (Kind.CLIENT, *_KEEPS_OUT, Kind.OTHER)
 
 
 class Watch:
@@ -149,7 +149,21 @@ class Watch:
         self.is_cut_off, self._nowhere_since_s = False, None
         if self._progress.no_broker_since_s is None:
             self._progress.no_broker_since_s = self._born_at_s
+        self.troubles.end(Kind.CLIENT)
         self._put_out()
+
+    def lacks_client(self, why: str = "") -> None:
+        """There is no client yet: that is no poll loop that hangs.
+
+        Args:
+            why: It could not be made, and will be tried again.
+        """
+        if self._progress.polled_at_s is not None:
+            self._progress.polled_at_s = self._clock()
+        if why:
+            text = f"{why}; going on trying"
+            self.troubles.begin(Kind.CLIENT, text, level=logging.ERROR)
+            self._show_membership()
 
     # --- facts from the poll thread ---------------------------------------------------
 

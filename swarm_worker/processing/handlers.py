@@ -212,7 +212,7 @@ class Processing:
             self._progress.dead_lettered()
             logger.warning(
                 "dead_lettered at=%s topic=%s attempts=%s error=%s",
-                at, lane.route.dead_letter, letter.attempts, shown(letter.error),
+                at, lane.route.dead_letter, letter.attempts, letter.told,
             )  # fmt: skip
             return
         is_news = not lane.refusals
@@ -232,10 +232,11 @@ class Processing:
         if done_count and self._before_store:
             done_count = self._flushed(done_count)
         self._progress.ended(batch, done_count=done_count, failed=True)
+        told = shown(error)
         verdict = self.lanes.failed(
-            lane, batch, error, done_count=done_count, now_s=self._clock()
+            lane, batch, error, done_count=done_count, now_s=self._clock(), told=told
         )
-        _log_failure(batch, error, verdict)
+        _log_failure(batch, error, verdict, told)
 
     def _flushed(self, done_count: int) -> int:
         """Give how much of what is marked done may be stored: all, or nothing."""
@@ -247,14 +248,16 @@ class Processing:
         return done_count
 
 
-def _log_failure(batch: Batch, error: BaseException, verdict: Verdict | None) -> None:
+def _log_failure(
+    batch: Batch, error: BaseException, verdict: Verdict | None, told: str
+) -> None:
     if verdict is None or verdict.is_news:
         logger.error(
             "handler_failed at=%s attempts=%s retry_in_s=%s error=%s",
             batch.position,
             verdict.attempts if verdict else 1,
             verdict.retry_in_s if verdict else None,
-            shown(error),
+            told,
             exc_info=error,
         )
 

@@ -64,11 +64,13 @@ class Letter:
         message: The original.
         error: Why its handler failed the last time.
         attempts: How often it did.
+        told: The error as it is logged: to ask it for that may take any time.
     """
 
     message: Message
     error: BaseException
     attempts: int
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

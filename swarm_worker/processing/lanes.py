@@ -322,6 +322,7 @@ class Lanes:
         *,
         done_count: int,
         now_s: float,
+        told: str = "",
     ) -> Verdict | None:
         """Take note that a handler raised: what is not done comes again.
 
@@ -334,6 +335,7 @@ class Lanes:
             error: What it raised.
             done_count: Messages from the front that count as done.
             now_s: Time of the failure.
+            told: What it raised, as it is logged.
 
         Returns:
             What becomes of the first message that is not done; None if all are.
@@ -351,7 +353,10 @@ class Lanes:
                 self._end(lane, now_s=now_s)
             elif verdict.retry_in_s is None:
                 lane.letter = Letter(
-                    message=verdict.message, error=error, attempts=verdict.attempts
+                    message=verdict.message,
+                    error=error,
+                    attempts=verdict.attempts,
+                    told=told,
                 )
                 self._end(lane, now_s=now_s, wait_until_s=now_s)
             else:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from swarm_worker.kafka import consumer, dead_letters
 from swarm_worker.processing import lane
 from tests.awaits import await_committed
 from tests.eventually import eventually
@@ -163,6 +165,74 @@ def test_offset_waits_for_the_dead_letter(
         assert node.snapshot.dead_letters == 1
     assert kafka.end_offsets(letters) == {0: 1}
     assert len(log("dead_letter_refused", name)) == 1
+
+
+def test_a_producer_that_cannot_be_made_is_a_refusal(
+    kafka: KafkaBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No token, say: the letter is tried again, and other partitions go on."""
+    log = lines_of(caplog)
+    name, letters = unique("unmade"), kafka.create_topic(unique("letters"), 1)
+    kafka.create_topic(name, 2)
+    app, seen, heals = App(group=name), Seen(), Gate().open
+
+    def make(*args: Any, **more: Any) -> Producer:
+        if not heals.is_set():
+            no_token = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED, "no token")
+            raise KafkaException(no_token)
+        return Producer(*args, **more)
+
+    monkeypatch.setattr(dead_letters, "Producer", make)
+
+    @app.topic(name, max_retries=0, dead_letter=letters)
+    def handle(batch: Batch) -> None:
+        if batch[0].value() == POISON:
+            raise ValueError
+        seen(batch)
+
+    produce_poison(kafka, name)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        eventually(
+            lambda: log("dead_letter_refused", name), describe="the letter is refused"
+        )
+        assert "reason='no token'" in log("dead_letter_refused", name)[0]
+        produce(kafka.bootstrap, name, 10, partition=1)
+        await_committed(kafka, name, name, {1: 10})
+        heals.set()
+        await_committed(kafka, name, name, {0: 1, 1: 10}, within_s=40.0)
+        assert node.snapshot.dead_letters == 1
+    assert kafka.end_offsets(letters) == {0: 1}
+
+
+def test_a_client_that_cannot_be_made_anew_is_tried_again(
+    kafka: KafkaBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after a session that is over, while no token comes: the node lives on."""
+    log = lines_of(caplog)
+    name = kafka.create_topic(unique("anew"), 1)
+    app, seen, heals = App(group=name), Seen(), Gate().open
+    app.topic(name)(seen)
+
+    def make(*args: Any, **more: Any) -> Consumer:
+        if not heals.is_set():
+            no_token = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED, "no token")
+            raise KafkaException(no_token)
+        return Consumer(*args, **more)
+
+    monkeypatch.setattr(consumer, "Consumer", make)
+    produce(kafka.bootstrap, name, 10)
+    with Node(app, settings(kafka.bootstrap)) as node:
+        eventually(lambda: log("kafka_trouble ", name), describe="it says so")
+        assert "about=client detail='[kafka] no token" in log("kafka_trouble ", name)[0]
+        assert f"group {name}: [kafka] no token" in node.snapshot.not_joined
+        heals.set()
+        seen.await_count(10)
+    assert len(log("kafka_trouble ", name)) == 1
+    assert len(log("kafka_trouble_over", name)) == 1
 
 
 def test_letter_that_nobody_answers_does_not_hold_up_a_stop(

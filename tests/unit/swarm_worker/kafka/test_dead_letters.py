@@ -1,16 +1,22 @@
-"""Dead letters: what is in one."""
+"""Dead letters: what is in one, and a producer that cannot be had."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from swarm_worker.app.app import App
 from swarm_worker.app.batch import message
+from swarm_worker.kafka import dead_letters
 from swarm_worker.kafka.dead_letters import (
     ERROR_TEXT_MAX,
+    DeadLetters,
     headers_of,
     producer_properties,
 )
-from swarm_worker.processing.lane import Letter
+from swarm_worker.processing.lane import Lane, Letter
+from tests.eventually import eventually
 
 ORIGIN = message(
     b"v", key=b"k", topic="orders", partition=3, offset=77, timestamp_ms=1_700_000
@@ -84,3 +90,124 @@ def test_producer_shares_the_cluster_not_the_consuming() -> None:
     assert made.items() >= shared.items()
     assert made["enable.idempotence"] is True
     assert not {"group.id", "session.timeout.ms", "check.crcs"} & set(made)
+
+
+# --- the producer ---------------------------------------------------------------------
+
+
+class Letters:
+    """Dead letters of lanes, and what became of them.
+
+    Attributes:
+        told: The reasons, in order; None for an acknowledgement.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+        self.letters = DeadLetters({"sasl.password": "hush-hush"}, self._outcome)
+
+    def _outcome(self, _: Lane, error: KafkaError | None) -> None:
+        self.told.append(None if error is None else error.str())
+
+    def send(self, error: BaseException | None = None) -> None:
+        """Send a letter."""
+        route = App(group="g")
+        route.topic("orders", dead_letter="dead")(print)
+        lane = Lane("orders", 3, route.routes[0], now_s=0.0)
+        lane.letter = Letter(message=ORIGIN, error=error or OSError(), attempts=1)
+        self.letters.send(lane)
+
+    def served(self, count: int) -> list[str | None]:
+        """Wait for so many outcomes, and give them."""
+
+        def is_there() -> bool:
+            self.letters.serve()
+            return len(self.told) >= count
+
+        eventually(is_there, describe=f"{count} outcomes")
+        return list(self.told)
+
+
+class Willing:
+    """A producer that acknowledges all."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.waiting: list[Callable[[None, None], None]] = []
+
+    def produce(
+        self, topic: str, *, on_delivery: Callable[[None, None], None], **_: object
+    ) -> None:
+        """Take a message."""
+        assert topic == "dead"
+        self.waiting.append(on_delivery)
+
+    def poll(self, timeout_s: float) -> None:
+        """Tell of what was taken."""
+        del timeout_s
+        while self.waiting:
+            self.waiting.pop()(None, None)
+
+
+def test_a_producer_that_cannot_be_made_refuses_and_is_made_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No token: nothing is raised where letters are sent; nor are secrets told."""
+    no_token = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED, "hush-hush: no token")
+
+    def fail(*_: object, **__: object) -> None:
+        raise KafkaException(no_token)
+
+    monkeypatch.setattr(dead_letters, "Producer", fail)
+    it = Letters()
+    it.send()
+    it.send()
+    assert it.letters.outstanding == 2
+    assert it.served(2) == ["(hidden): no token"] * 2
+
+    monkeypatch.setattr(dead_letters, "Producer", Willing)
+    it.send()
+    assert it.served(3)[2] is None
+    assert it.letters.outstanding == 0
+
+
+def test_a_constructor_that_blocks_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits for a token on a thread of its own, and so does the user's exception."""
+    may_go_on = threading.Event()
+
+    class Slow(Willing):
+        def __init__(self, *_: object, **__: object) -> None:
+            may_go_on.wait(10)
+            super().__init__()
+
+    class SlowError(Exception):
+        def __str__(self) -> str:
+            assert threading.current_thread() is not threading.main_thread()
+            return "slow"
+
+    monkeypatch.setattr(dead_letters, "Producer", Slow)
+    it = Letters()
+    it.send(SlowError())
+    it.letters.serve()
+    assert it.told == []
+
+    may_go_on.set()
+    assert it.served(1) == [None]
+
+
+def test_a_letter_that_cannot_be_produced_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the client raises."""
+
+    class Full(Willing):
+        def produce(self, topic: str, **_: object) -> None:
+            del topic
+            raise BufferError
+
+    monkeypatch.setattr(dead_letters, "Producer", Full)
+    it = Letters()
+    it.send()
+
+    assert it.served(1) == ["Local: Queue full"]

@@ -1,0 +1,115 @@
+"""A thread of its own for what may block or raise: never the one that polls.
+
+The constructor of a client waits ten seconds for a token; a callback that an app has
+brought may do anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from queue import Full, SimpleQueue
+from queue import Queue as BoundedQueue
+from typing import Any, Final, Generic, TypeVar
+
+from swarm_worker.shared.logs import shown
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WAITING_MAX: Final = 1_000  # calls of an app's callbacks; statistics are large
+
+# librdkafka calls it on a thread of its own, and needs its answer.
+OFF_THE_POLL_THREAD: Final = frozenset({"oauth_cb"})
+
+
+class Making(Generic[T]):
+    """Something that is being made on a thread of its own."""
+
+    def __init__(self, make: Callable[[], T], *, name: str) -> None:
+        """Begin.
+
+        Raises:
+            RuntimeError: The system gives no thread.
+        """
+        self._make = make
+        self._outcome: SimpleQueue[T | BaseException] = SimpleQueue()
+        self._is_over = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; tell whether it came."""
+        return self._is_over.wait(timeout_s)
+
+    def result(self) -> T:
+        """Give what was made, once, or raise what that raised."""
+        outcome = self._outcome.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _run(self) -> None:
+        try:
+            self._outcome.put(self._make())
+        except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+            self._outcome.put(error)
+        self._is_over.set()
+
+
+class Aside:
+    """Calls what an app has brought, one call after the other, on one thread."""
+
+    def __init__(self, group: str) -> None:
+        """Start no thread before the first call."""
+        self._group = group
+        self._calls: BoundedQueue[tuple[str, Callable[..., object], tuple[Any, ...]]]
+        self._calls = BoundedQueue(WAITING_MAX)
+        self._thread: threading.Thread | None = None
+        self._is_full = False
+
+    def keep_off(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the properties with callbacks that return at once and never raise."""
+        return {
+            name: self._later(name, value)
+            if callable(value) and name not in OFF_THE_POLL_THREAD
+            else value
+            for name, value in properties.items()
+        }
+
+    def _later(self, name: str, brought: Callable[..., object]) -> Callable[..., None]:
+        def call(*facts: Any) -> None:  # noqa: ANN401 - each callback has its own
+            try:
+                self._calls.put_nowait((name, brought, facts))
+                self._start()
+            except (Full, RuntimeError) as error:  # the latter: no thread can be had
+                if not self._is_full:
+                    logger.warning(
+                        "app_callback_left_out group=%s callback=%s why=%r",
+                        self._group, name, str(error) or "it does not return",
+                    )  # fmt: skip
+                self._is_full = True
+            else:
+                self._is_full = False
+
+        return call
+
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(
+                target=self._run, name=f"swarm-callbacks-{self._group}", daemon=True
+            )
+            thread.start()
+            self._thread = thread
+
+    def _run(self) -> None:
+        while True:
+            name, brought, facts = self._calls.get()
+            try:
+                brought(*facts)
+            except BaseException as error:  # noqa: BLE001 - the app's, not ours
+                logger.warning(
+                    "app_callback_failed group=%s callback=%s error=%s",
+                    self._group, name, shown(error),
+                )  # fmt: skip
