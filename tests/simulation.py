@@ -43,6 +43,7 @@ from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.process_tracker import FOR_A_PERSON
 from swarm_event_listener.core.restart.restart import Patience
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.storage.restored_state import remembered
@@ -75,6 +76,7 @@ class Process:
     ignores_term: bool = False
     report: Mapping[str, Any] = field(default_factory=dict)
     memory_bytes: int | None = None
+    exit_code: int = 0
 
 
 class World:
@@ -102,6 +104,7 @@ class World:
         self.pending: deque[Event] = deque()
         self.is_handling = False
         self.is_born_silent = False
+        self.born_exit_code = 0  # with which each new process ends at once; 0: it runs
         self.born_report: Mapping[str, Any] = {}
         for process in self.processes.values():
             self.spawn(process)
@@ -192,7 +195,9 @@ class World:
                 name=p.name,
                 state=p.state,
                 pid=p.pid,
+                exit_code=p.exit_code,
                 started_ago_s=self.now_s - p.started_at_s,
+                stopped_ago_s=None if p.pid else self.now_s - p.since_s,
             )
             for p in self.processes.values()
         )
@@ -207,7 +212,12 @@ class World:
             process.pid = None
         if not self.loses_events:
             self.tell(
-                StateChanged(name=process.name, state=state, pid=pid, expected=False)
+                StateChanged(
+                    name=process.name,
+                    state=state,
+                    pid=pid,
+                    expected=process.exit_code in FOR_A_PERSON,
+                )
             )
 
     def spawn(self, process: Process) -> None:
@@ -216,10 +226,14 @@ class World:
         process.started_at_s = self.now_s
         process.is_silent = self.is_born_silent
         process.ignores_term = False
+        process.exit_code = 0
         process.report = self.born_report
         process.memory_bytes = None
         self.change(process, P.STARTING)
         self.change(process, P.RUNNING)
+        if self.born_exit_code:
+            process.exit_code = self.born_exit_code
+            self.change(process, P.EXITED)
 
     def stop(self, name: str, pid: int | None = None) -> dict[str, Any]:
         """Answer stopProcess(wait=False)."""
@@ -279,7 +293,7 @@ class World:
         age_s = self.now_s - process.since_s
         patience = self.policy.patience
         if process.state is P.EXITED:
-            if self.respawns:
+            if self.respawns and process.exit_code not in FOR_A_PERSON:
                 self.spawn(process)
         elif process.state is P.STOPPING and (
             not process.ignores_term or age_s >= patience.stop_wait_s

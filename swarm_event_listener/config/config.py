@@ -23,11 +23,16 @@ from swarm_worker.shared.settings import (
     WORKER,
     ConfigError,
     Document,
+    PassingError,
     load,
     nearest,
 )
 
 REPORTS_PER_TIMEOUT: Final = 3  # one late and one lost report are no silence
+_NONE: Final = (
+    "no group to watch: name supervisord's groups with --groups A,B or [listener] "
+    "groups"
+)
 METRICS_EXTRA: Final = "pip install 'kafka-consumer-swarm[metrics]'"
 
 
@@ -79,6 +84,7 @@ def read_settings(
         cwd: What relative flags are relative to.
 
     Raises:
+        PassingError: The file cannot be read, or has not got so far yet.
         ConfigError: Something cannot be used; says what, where and what to change.
         SystemExit: For ``--help``.
     """
@@ -87,6 +93,8 @@ def read_settings(
     flags = read_flags(arguments, cwd)
     section = document.section("listener", LISTENER, environ)
     names = flags.get("groups") or section.get("groups") or ()
+    if not names and not document.tables.get("listener"):
+        raise PassingError(f"[listener] groups is missing in {document.path}: {_NONE}")
     _check_groups(names, section.get("group", {}))
     interval_s = _liveness_interval_s(document, environ)
     chosen = {**section, **flags}
@@ -113,6 +121,16 @@ def _liveness_interval_s(document: Document, environ: Mapping[str, str]) -> floa
         "liveness_interval", WORKER["liveness_interval"].default
     )
     return interval_ms / 1000
+
+
+def file_of(argv: Sequence[str], *, cwd: Path) -> Path:
+    """Return the file that the flags name, whatever else they say; never raises."""
+    given = DEFAULT_FILE
+    for flag, after in zip(argv, [*argv[1:], DEFAULT_FILE], strict=False):
+        name, equals, value = flag.partition("=")
+        if name == "--config":
+            given = value if equals else after
+    return cwd / given
 
 
 def _document(given: str | None, cwd: Path) -> Document:
@@ -192,10 +210,7 @@ def _ttl(value: int | Literal["node"] | None) -> float | Literal["node"] | None:
 
 def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
     if not names:
-        raise ConfigError(
-            "no group to watch: name supervisord's groups with --groups A,B or "
-            "[listener] groups"
-        )
+        raise ConfigError(_NONE)
     for name in tables:
         if name not in names:
             raise ConfigError(

@@ -30,6 +30,7 @@ from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Status, judge
 from swarm_event_listener.core.node import (
     Node,
     failed,
+    is_due_again,
     is_failing,
     is_too_large_at_boot,
     suspect_of,
@@ -38,6 +39,7 @@ from swarm_event_listener.core.node import (
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart import lifecycle
 from swarm_event_listener.core.restart.restart import Phase, Restart, ended, published
+from swarm_worker.shared.settings import EXIT_CONFIG
 
 # Silence is acted on when supervisord has answered since, and the node has had this
 # long to be heard: a supervisord that stood still has reports of healthy nodes to tell.
@@ -134,6 +136,21 @@ class Healing:
         elif node.pid and is_failing(node, policy.pace, now_s=now_s):
             reason = f"died again: {failures}"
             yield from self.begin(node, Cause.EXITED, None, reason, now_s=now_s)
+
+    def try_again(self, node: Node, *, now_s: float) -> Iterator[Action]:
+        """Start a node again that could not work, until what it is given is mended."""
+        policy = self._table.policy(node)
+        if node.restart or node.is_held or self.is_closing or policy.only_watches:
+            return
+        if is_due_again(node, policy.pace, now_s=now_s):
+            every_s = policy.pace.backoff_max_s
+            reason = f"exit {EXIT_CONFIG}: tried again every {every_s:.0f} s"
+            record = _record(node, Cause.EXITED, None, reason, now_s=now_s)
+            yield lines.begun(record, "node_restarting")
+            step = lifecycle.begin(
+                record, takes_evidence=False, is_try=True, now_s=now_s
+            )
+            yield from self._table.take(replace(node, waiting_since_s=None), step)
 
     def begin(
         self,

@@ -7,10 +7,16 @@ from enum import StrEnum
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.core.node import Node, has_recovered, violations
+from swarm_event_listener.core.node import (
+    LeftDown,
+    Node,
+    has_recovered,
+    violations,
+)
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_worker.shared.report import Report, State
+from swarm_worker.shared.settings import EXIT_CONFIG
 
 
 class Word(StrEnum):
@@ -63,6 +69,32 @@ class Company:
     is_only: bool = False
 
 
+_GIVEN_UP: Final = frozenset({ProcessState.FATAL, ProcessState.UNKNOWN})
+
+
+def down_for_good(node: Node, policy: Policy) -> str:
+    """Tell why nobody but a person brings a node back; empty where somebody will.
+
+    Also while one that could not work is tried again: until it works.
+    """
+    if node.left_down is not None:
+        return _left_down(node, node.left_down, policy).why
+    if node.restart is None and node.state in _GIVEN_UP:
+        return _BY_STATE[node.state].why
+    return ""
+
+
+def _left_down(node: Node, left: LeftDown, policy: Policy) -> Health:
+    if left.exit_code != EXIT_CONFIG or node.is_held or policy.only_watches:
+        return _BY_STATE[ProcessState.EXITED]
+    every = f"{policy.pace.backoff_max_s:.0f} s"
+    return Health(
+        Word.UNHEALTHY,
+        f"it exited with {EXIT_CONFIG}, since what it was given cannot work; tried "
+        f"again every {every}; see its log",
+    )
+
+
 def health_of(
     node: Node,
     policy: Policy,
@@ -83,7 +115,7 @@ def health_of(
     if node.restart is not None:
         return _in_restart(node.restart, gap_s=policy.pace.gap_s)
     if node.state in _BY_STATE:
-        return _BY_STATE[node.state]
+        return _in_state(node, policy)
     broken = violations(
         node,
         policy.limits,
@@ -99,6 +131,12 @@ def health_of(
     if broken:
         return Health(Word.UNHEALTHY, reasons)
     return _unbroken(node, company)
+
+
+def _in_state(node: Node, policy: Policy) -> Health:
+    if node.state is ProcessState.EXITED and node.left_down is not None:
+        return _left_down(node, node.left_down, policy)
+    return _BY_STATE[node.state]
 
 
 def health_by_state(state: ProcessState) -> Health:

@@ -20,7 +20,8 @@ def left_down(name: str, pid: int | None) -> Say:
             "node": name,
             "pid": pid,
             "do": "its exit code is one of the program's exitcodes, so supervisord"
-            " leaves it down; see its log, then supervisorctl start",
+            " leaves it down; see its log, then supervisorctl start; exit 78 is tried"
+            " again every restart_backoff_max, until swarm hold",
         },
     )
 

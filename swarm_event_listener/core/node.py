@@ -20,6 +20,7 @@ from swarm_event_listener.core.model.rules import (
 )
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_worker.shared.report import JUDGED, ForeignReport, Report, State
+from swarm_worker.shared.settings import EXIT_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,19 @@ class Failure:
 
     at_s: float
     oldest_in_flight: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftDown:
+    """supervisord leaves a node down: its exit code is for a person to read.
+
+    Attributes:
+        at_s: When it exited.
+        exit_code: None while supervisord has not told.
+    """
+
+    at_s: float
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +81,8 @@ class Node:
         is_respawn: supervisord brought this process back after its predecessor died;
             nobody asked for it, so a back-off may put it off.
         recorded: Statuses of the present trouble that were recorded as dry run.
+        left_down: How it came to be down for good; kept until a process of it works,
+            however often it is tried again meanwhile.
     """
 
     name: str
@@ -90,6 +106,7 @@ class Node:
     is_held: bool = False
     is_respawn: bool = False
     recorded: frozenset[int] = frozenset()
+    left_down: LeftDown | None = None
 
     @property
     def group(self) -> str:
@@ -136,6 +153,7 @@ def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> 
         is_held=node.is_held,
         awaits_broker=node.awaits_broker,
         is_respawn=node.state in _DEAD,
+        left_down=node.left_down,
     )
 
 
@@ -163,6 +181,23 @@ def is_counted(node: Node) -> bool:
     started does no work, so nothing that goes on without it may be measured by it.
     """
     return node.restart is not None or node.state in _COUNTED
+
+
+def exited(node: Node, at_s: float, exit_code: int | None = None) -> Node:
+    """Give the node that supervisord leaves down."""
+    return replace(node, left_down=LeftDown(at_s, exit_code))
+
+
+def is_due_again(node: Node, pace: Pace, *, now_s: float) -> bool:
+    """Tell whether a node that could not work is to be tried again.
+
+    What it is given may be mended by now, or was being replaced. One that was fenced
+    is not: another process is this node.
+    """
+    left = node.left_down
+    if node.state is not ProcessState.EXITED or left is None:
+        return False
+    return left.exit_code == EXIT_CONFIG and now_s >= left.at_s + pace.backoff_max_s
 
 
 def is_of_this_process(node: Node, pid: int) -> bool:

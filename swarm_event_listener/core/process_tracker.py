@@ -22,6 +22,7 @@ from swarm_event_listener.core.node import (
     Failure,
     Node,
     appeared,
+    exited,
     failed,
     moved,
     suspect_of,
@@ -29,9 +30,20 @@ from swarm_event_listener.core.node import (
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart import lifecycle, resuming
 from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
+from swarm_worker.shared.settings import EXIT_CONFIG
 
 # A node's exit codes that supervisord is told to leave alone: configuration, fenced.
-FOR_A_PERSON: Final = frozenset({78, 5})
+FOR_A_PERSON: Final = frozenset({EXIT_CONFIG, 5})
+
+# Whoever is stopped is down by an operator's word; what supervisord gave up is ours.
+_NOT_FOR_GOOD: Final = frozenset(
+    {
+        ProcessState.STOPPED,
+        ProcessState.EXITED,  # unless it was expected, which is told then
+        ProcessState.BACKOFF,
+        ProcessState.FATAL,
+    }
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +83,7 @@ class Processes:
             return
         yield from self._moved(node, event.state, event.pid, now_s=now_s)
         if event.state is ProcessState.EXITED and event.expected:
+            self._table.put(exited(self._table.nodes[event.name], now_s))
             yield lines.left_down(event.name, event.pid)
 
     def surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
@@ -90,6 +103,7 @@ class Processes:
                 yield from self._moved(known, info.state, info.pid, now_s=now_s)
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
+            self._learn_exit(info, now_s=now_s)
         while self._left.intents:  # of nodes that are no more
             _, intent = self._left.intents.popitem()
             yield from lifecycle.removed(intent).actions
@@ -98,6 +112,18 @@ class Processes:
         """A group went: its nodes are forgotten."""
         names = [name for name in self._table.nodes if group_of(name) == group]
         return [action for name in names for action in self._removed(name)]
+
+    def _learn_exit(self, info: ProcessInfo, *, now_s: float) -> None:
+        """Learn why a node is down, which no event tells."""
+        node = self._table.nodes[info.name]
+        left = node.left_down
+        if info.state is not ProcessState.EXITED or (left and left.exit_code):
+            return
+        if left is not None:
+            self._table.put(exited(node, left.at_s, info.exit_code))
+        elif info.exit_code in FOR_A_PERSON:
+            at_s = now_s - max(0.0, info.stopped_ago_s or 0.0)
+            self._table.put(exited(node, at_s, info.exit_code))
 
     def _appeared(
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
@@ -143,7 +169,10 @@ class Processes:
             suspect, node = suspect_of(node, pace), failed(node, pace, now_s=now_s)
             if suspect_of(node, pace) not in {None, suspect}:
                 yield lines.suspected(node, suspect_of(node, pace))
-        self._table.put(moved(node, state, pid, now_s=now_s))
+        node = moved(node, state, pid, now_s=now_s)
+        if state in _NOT_FOR_GOOD:
+            node = replace(node, left_down=None)
+        self._table.put(node)
         yield from self._saw(node.name, state, pid, now_s=now_s)
         yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
 
@@ -177,6 +206,8 @@ def _is_own_death(node: Node, state: ProcessState) -> bool:
         return False
     if node.restart is None:
         return True
+    if node.restart.is_try:
+        return False  # it was counted when it exited for the first time
     phase, cause = node.restart.phase, node.restart.record.cause
     if phase in {Phase.INTENDED, Phase.EVIDENCE, Phase.READY}:
         return cause is not Cause.RULE  # whose restart counted it when it began

@@ -61,6 +61,7 @@ from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
 from swarm_event_listener.core.rolls import Rolling
 
+ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
 SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
 
 
@@ -271,6 +272,8 @@ class Swarm:
             node = self._table.nodes[node.name]
         self._healing.reporting.add(node.group)
         if has_recovered(node):
+            if node.left_down:
+                self._table.put(replace(node, left_down=None))
             yield from self._table.step(
                 node.name, partial(lifecycle.recovered, pid=event.pid, now_s=now_s)
             )
@@ -318,6 +321,7 @@ class Swarm:
         for node in waiting_longest_first:
             if node.state is ProcessState.FATAL:  # also when it was held, or unheard
                 yield from self._healing.take_over(node, now_s=now_s)
+            yield from self._healing.try_again(node, now_s=now_s)
             yield from self._healing.consider(node, now_s=now_s, is_tick=True)
         yield from self._advance_rolls(now_s=now_s)
         if self._must_survey(now_s=now_s):
@@ -331,10 +335,19 @@ class Swarm:
     def _must_survey(self, *, now_s: float) -> bool:
         if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:
             return True
-        return any(
+        ask_again_at_s = self._asked_at_s + ASK_AGAIN_S
+        if any(
             node.silent_since_s is not None
             and (self._healing.answered_at_s or 0.0) < node.silent_since_s
             for node in self._table.pressing()
+        ):
+            return True
+        # Exit codes are told by a survey alone.
+        return any(
+            node.left_down
+            and node.left_down.exit_code is None
+            and (self._asked_at_s <= node.left_down.at_s or now_s >= ask_again_at_s)
+            for node in self._table
         )
 
     def _stalled(self, *, now_s: float) -> list[Action]:

@@ -187,6 +187,8 @@ def headline(record: Plain) -> str:
         return f"status {status}: it alone had no broker"
     if status is not None:
         return f"status {status}: {_MEANINGS.get(status, 'a rule was broken')}"
+    if ": tried again every" in str(record.get("reason")):
+        return "it could not work, and was tried again"
     return _CAUSES.get(str(record.get("cause")), str(record.get("cause")))
 
 

@@ -57,6 +57,13 @@ class JournalTakenError(Exception):
     """Another listener works on this journal."""
 
 
+class JournalLeftError(JournalTakenError):
+    """That listener is of another supervisord, and may be gone in a while.
+
+    One that is frozen outlives a supervisord that was killed.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What the journal held when it was opened.
@@ -265,13 +272,19 @@ def _prepare(state_dir: Path) -> None:
 
 
 def _take_lock(path: Path, *, wait_s: float) -> int:
-    """Give the descriptor that holds the lock."""
+    """Give the descriptor that holds the lock, and leave in it whose we are."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
+    own = f"{os.getppid()}\n".encode()
     if _lock_within(descriptor, wait_s):
+        with contextlib.suppress(OSError):  # a full disk
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, own, 0)
         return descriptor
+    holders = os.pread(descriptor, 20, 0)
     os.close(descriptor)
-    raise JournalTakenError(
+    refusal = JournalTakenError if holders in {own, b""} else JournalLeftError
+    raise refusal(
         f"another listener holds {path}: stop it, or give this one a [listener] "
         "state_dir of its own"
     )

@@ -162,6 +162,14 @@ class Supervisor:
         answer = self._call("supervisor.getAllConfigInfo")
         return tuple(_read_each(answer, _process_config, what="config"))
 
+    def log_end(self, size_bytes: int) -> str:
+        """Give the end of supervisord's own log.
+
+        Raises:
+            SupervisorFault: It has none that it can read.
+        """
+        return str(self._call("supervisor.readLog", -size_bytes, 0))
+
     def identity(self) -> SupervisorIdentity:
         """Tell which supervisord answers."""
         pid = self._call("supervisor.getPID")
@@ -304,8 +312,14 @@ def _process_info(item: Mapping[str, Any]) -> ProcessInfo:
         state=ProcessState(item["statename"]),
         pid=int(item["pid"]) or None,
         exit_code=int(item["exitstatus"]),
-        started_ago_s=int(item["now"]) - int(item["start"]) if item["start"] else None,
+        started_ago_s=_ago_s(item, "start"),
+        stopped_ago_s=_ago_s(item, "stop"),
     )
+
+
+def _ago_s(item: Mapping[str, Any], moment: str) -> int | None:
+    """Give the age of a start or an end; None before the first."""
+    return int(item["now"]) - int(item[moment]) if item.get(moment) else None
 
 
 def _process_config(item: Mapping[str, Any]) -> ProcessConfig:

@@ -16,6 +16,7 @@ import pytest
 from swarm_event_listener.storage.journal import (
     HISTORY_MAX,
     Journal,
+    JournalLeftError,
     JournalTakenError,
     Memory,
     StatusFile,
@@ -415,6 +416,25 @@ def test_a_second_listener_is_refused(journal: Journal, tmp_path: Path) -> None:
 
     journal.close()
     reopened(tmp_path / "run").close()
+
+
+def test_a_listener_that_its_supervisord_has_left_behind_is_waited_for(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is frozen ends some day: that is no mistake in the configuration."""
+    with pytest.raises(JournalTakenError) as refused:
+        reopened(tmp_path / "run")
+    assert not isinstance(refused.value, JournalLeftError)
+
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(JournalLeftError):
+        reopened(tmp_path / "run")
+
+    (tmp_path / "run" / "journal.lock").write_text("")  # as an earlier version has it
+    with pytest.raises(JournalTakenError) as refused:
+        reopened(tmp_path / "run")
+    assert not isinstance(refused.value, JournalLeftError)
+    journal.close()
 
 
 def test_the_lock_is_not_inherited(journal: Journal) -> None:

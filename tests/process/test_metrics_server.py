@@ -35,10 +35,15 @@ class Endpoint:
         self.address = address
         self.show()
 
-    def show(self, trouble: str = "") -> None:
+    def show(self, trouble: str = "", down: str = "") -> None:
         """Hand over a snapshot of now."""
         self.server.show(
-            Snapshot(metrics=lambda: BODY, trouble=trouble, made_at_s=self.clock.now_s)
+            Snapshot(
+                metrics=lambda: BODY,
+                trouble=trouble,
+                down=down,
+                made_at_s=self.clock.now_s,
+            )
         )
 
     def ask(self, path: str = "/metrics", method: str = "GET") -> tuple[int, bytes]:
@@ -87,6 +92,19 @@ def test_health_is_told_with_its_reason(endpoint: Endpoint) -> None:
     endpoint.show("supervisord gives no answer")
     assert endpoint.ask("/healthz") == (503, b"supervisord gives no answer\n")
     assert endpoint.ask()[0] == 200
+
+
+def test_nodes_that_are_down_for_good_are_no_health(endpoint: Endpoint) -> None:
+    """They are named, and what is wrong with the listener comes first."""
+    endpoint.show(down="w:w_00 is down for good: why\n")
+    assert endpoint.ask("/healthz") == (503, b"w:w_00 is down for good: why\n")
+
+    endpoint.show("supervisord gives no answer", down="w:w_00 is down\n")
+    told = b"supervisord gives no answer\nw:w_00 is down\n"
+    assert endpoint.ask("/healthz") == (503, told)
+
+    endpoint.show()
+    assert endpoint.ask("/healthz") == (204, b"")
 
 
 def test_what_is_old_is_not_served_as_new(endpoint: Endpoint) -> None:

@@ -47,6 +47,7 @@ class ProcessInfo:
         exit_code: The last exit code, -1 for a signal; 0 before the first exit.
         started_ago_s: Age of its last start by supervisord's wall clock, in whole
             seconds; None before the first.
+        stopped_ago_s: The same of its last end.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ProcessInfo:
     pid: int | None
     exit_code: int = 0
     started_ago_s: float | None = None
+    stopped_ago_s: float | None = None
 
 
 def group_of(name: str) -> str:

@@ -50,13 +50,16 @@ from swarm_event_listener.core.restart.starting import RECOVERY_S
 from swarm_event_listener.core.restart.stopping import EVIDENCE_S
 
 
-def begin(record: Record, *, takes_evidence: bool, now_s: float) -> Step:
+def begin(
+    record: Record, *, takes_evidence: bool, is_try: bool = False, now_s: float
+) -> Step:
     """Begin a restart: first of all its intent is made durable."""
     is_asked = takes_evidence and record.pid is not None
     restart = Restart(
         record=record,
         phase=Phase.INTENDED if is_asked else Phase.READY,
         since_s=now_s,
+        is_try=is_try,
     )
     return Step(restart, (intend(restart),))
 

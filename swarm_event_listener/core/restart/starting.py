@@ -20,6 +20,7 @@ from swarm_event_listener.core.restart.restart import (
     Restart,
     Step,
     cut_short,
+    dropped,
     ended,
     intend,
     publish,
@@ -110,6 +111,8 @@ def recovering(restart: Restart, pid: int | None, *, now_s: float) -> Step:
 def seen_recovering(restart: Restart, state: ProcessState, pid: int | None) -> Step:
     """Learn the new process's id; its end ends the restart without a recovery."""
     new_pid = restart.record.new_pid
+    if restart.is_try and state not in UP:
+        return dropped(restart, "it exited again")
     if state not in UP or (pid and new_pid and pid != new_pid):
         return ended(restart.record)
     record = replace(restart.record, new_pid=pid or new_pid)

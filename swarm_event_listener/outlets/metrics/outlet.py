@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 
 from swarm_event_listener.config.config import METRICS_EXTRA
+from swarm_event_listener.core.health import down_for_good
 from swarm_event_listener.core.model.events import Reported
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.swarm import Swarm
@@ -35,6 +36,15 @@ def writer() -> Write | None:
         )
         return None
     return exposition
+
+
+def _down(swarm: Swarm) -> str:
+    """Give a line for each node that is down for good."""
+    told = (
+        (name, down_for_good(node, swarm.policies[node.group]))
+        for name, node in sorted(swarm.nodes.items())
+    )
+    return "".join(f"{name} is down for good: {why}\n" for name, why in told if why)
 
 
 class MetricsOutlet:
@@ -78,6 +88,7 @@ class MetricsOutlet:
             Snapshot(
                 metrics=metrics,
                 trouble=trouble,
+                down=_down(swarm),
                 made_at_s=now_s,
                 data=data,
             )

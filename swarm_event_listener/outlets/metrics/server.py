@@ -39,12 +39,14 @@ class Snapshot:
         metrics: Gives the text of a scrape; None without the extra ``[metrics]``.
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
+        down: A line for each node that is down for good.
         data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
     metrics: Callable[[], bytes] | None
     trouble: str
     made_at_s: float
+    down: str = ""
     data: bytes = b""
 
 
@@ -266,8 +268,10 @@ def _found(path: str, snapshot: Snapshot | None) -> bytes:
         return _metrics(snapshot)
     if path == "/data.json":
         return _data(snapshot.data)
-    if snapshot.trouble:
-        return _response("503 Service Unavailable", f"{snapshot.trouble}\n".encode())
+    trouble = f"{snapshot.trouble}\n" if snapshot.trouble else ""
+    if trouble or snapshot.down:
+        body = f"{trouble}{snapshot.down}".encode()
+        return _response("503 Service Unavailable", body)
     return _response("204 No Content")
 
 

@@ -8,11 +8,17 @@ import pytest
 
 from swarm_event_listener.config.config import (
     ListenerSettings,
+    file_of,
     read_settings,
 )
 from swarm_event_listener.config.fit import complaints, fit
 from swarm_event_listener.supervisord.rpc import ProcessConfig
-from swarm_worker.shared.settings import LISTENER, RULES, ConfigError
+from swarm_worker.shared.settings import (
+    LISTENER,
+    RULES,
+    ConfigError,
+    PassingError,
+)
 
 GROUPS = '[listener]\ngroups = ["w"]\n'
 
@@ -301,3 +307,39 @@ def test_what_an_operator_must_change_is_said(
     (complaint,) = complaints(read(tmp_path, GROUPS), [process_config(**changes)])
 
     assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("argv", "file"),
+    [
+        ([], "swarm.toml"),
+        (["--config", "a.toml"], "a.toml"),
+        (["--dry-run", "--config=a.toml", "--groups", "w"], "a.toml"),
+        (["--config", "/etc/a.toml"], "/etc/a.toml"),
+        (["--help", "--nonsense", "--config"], "swarm.toml"),
+    ],
+)
+def test_which_file_is_read_is_known_whatever_the_flags_say(
+    argv: list[str], file: str, tmp_path: Path
+) -> None:
+    """It may be half written, and is watched for that."""
+    assert file_of(argv, cwd=tmp_path) == tmp_path / file
+
+
+def test_a_file_that_has_not_got_so_far_is_waited_for(tmp_path: Path) -> None:
+    """One that has [listener] and names no group in it is a mistake."""
+    file = tmp_path / "swarm.toml"
+    for text, is_passing in (
+        ("", True),
+        ("[kafka]\n", True),
+        ("[kafka", True),
+        ("[listener]\nlog_level = 'info'\n", False),
+        ("[listener]\ngroup = {}\n", False),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError) as refused:
+            read_settings(["--config", str(file)], {}, cwd=tmp_path)
+        assert isinstance(refused.value, PassingError) is is_passing
+    file.unlink()
+    with pytest.raises(PassingError):
+        read_settings([], {}, cwd=tmp_path)

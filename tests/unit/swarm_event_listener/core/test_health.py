@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener.core.health import Health, Word, health_of
+from swarm_event_listener.core.health import Health, Word, down_for_good, health_of
 from swarm_event_listener.core.model.events import ProcessState, Reported
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
-from swarm_event_listener.core.node import Node, appeared, reported
+from swarm_event_listener.core.node import LeftDown, Node, appeared, reported
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_event_listener.core.swarm import Swarm
@@ -149,3 +149,44 @@ def test_the_status_tells_health_and_limits() -> None:
     assert told["memory_limit_bytes"] == 2**30
     assert told["report_timeout_s"] == POLICY.limits.report_timeout_s
     assert plain["groups"] == ["w"]
+
+
+def left_down(exit_code: int | None, *, is_held: bool = False) -> Node:
+    """Give a node that supervisord leaves down."""
+    left = LeftDown(NOW_S, exit_code)
+    made = node(state=ProcessState.EXITED, pid=None, left_down=left)
+    return replace(made, is_held=is_held)
+
+
+def test_a_node_that_is_tried_again_is_told_of_with_its_code() -> None:
+    """An operator reads that he need not start it, and that it is no use to wait."""
+    told = health(left_down(78))
+
+    assert told.word is Word.UNHEALTHY
+    assert "exited with 78" in told.why
+    assert "tried again every 300 s" in told.why
+    for other in (left_down(5), left_down(None), left_down(78, is_held=True)):
+        assert health(other).why == (
+            "it exited, and supervisord leaves it down; see its log"
+        )
+
+
+@pytest.mark.parametrize(
+    ("of", "is_so"),
+    [
+        (left_down(78), True),
+        (left_down(5), True),
+        (left_down(None), True),
+        (node(left_down=LeftDown(NOW_S, 78)), True),  # started, and does not work yet
+        (node(state=ProcessState.FATAL), True),
+        (node(state=ProcessState.UNKNOWN), True),
+        (node(), False),
+        (node(state=ProcessState.EXITED), False),  # supervisord brings it back
+        (node(state=ProcessState.STOPPED), False),
+        (node(state=ProcessState.BACKOFF), False),
+        (restarting(Phase.DOWN), False),
+    ],
+)
+def test_who_is_down_for_good_is_named(of: Node, *, is_so: bool) -> None:
+    """Until a process of it works; not who is stopped, or being brought back."""
+    assert bool(down_for_good(of, POLICY)) is is_so

@@ -444,6 +444,129 @@ def test_a_node_that_exited_before_its_listener_came_is_told_of() -> None:
         assert ("node_exited_for_good" in told) is said
 
 
+def exits(world: World, exit_code: int, node: int = 0) -> None:
+    """Let a node exit with a code that supervisord leaves for a person."""
+    world.processes[f"swarm:node_{node}"].exit_code = exit_code
+    world.die(f"swarm:node_{node}")
+
+
+def test_what_could_not_work_is_tried_again_until_it_is_mended() -> None:
+    """Exit 78: every restart_backoff_max; what heals it is on record, once."""
+    world = World().run(2)
+    exits(world, 78)
+    exited_at_s = world.now_s
+    world.run(55)
+    assert world.of(Start) == []
+    world.born_exit_code = 78
+
+    world.run(7)
+    assert len(world.of(Start)) == 1
+    assert world.processes[N0].state is ProcessState.EXITED
+    assert world.now_s - exited_at_s < 65
+
+    world.run(56)
+    assert len(world.of(Start)) == 1, "not in a hot loop"
+    world.born_exit_code = 0
+    world.run(10)
+
+    assert world.processes[N0].state is ProcessState.RUNNING
+    (record,) = world.records
+    assert (record.cause, record.status) == (Cause.EXITED, None)
+    assert record.reason == "exit 78: tried again every 60 s"
+    assert record.recovered_at_s is not None
+    assert world.of(Stop) == []
+    assert world.intents == {}
+
+
+def test_a_fenced_node_is_not_tried_again() -> None:
+    """Exit 5: another process is this node, and a start would fence that."""
+    world = World().run(2)
+    exits(world, 5)
+
+    world.run(200)
+
+    assert world.of(Start) == []
+    assert world.processes[N0].state is ProcessState.EXITED
+
+
+def test_an_operator_ends_the_tries() -> None:
+    """By a hold, until it is released; by a stop of what was started again."""
+    world = World().run(2)
+    exits(world, 78)
+    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.run(200)
+    assert world.of(Start) == []
+
+    world.tell(Ordered(word=Word.RELEASE, names=(N0,)))
+    world.run(3)
+    assert len(world.of(Start)) == 1
+
+    world.stop(N0)
+    world.run(200)
+    assert len(world.of(Start)) == 1
+    assert world.processes[N0].state is ProcessState.STOPPED
+
+
+def test_tries_are_no_failures_for_which_an_operators_start_is_put_off() -> None:
+    """However often it was tried: what he starts runs."""
+    world = World(policy=replace(POLICY, pace=Pace(backoff_max_s=10.0))).run(2)
+    exits(world, 78)
+    world.born_exit_code = 78
+    world.run(200)
+    assert len(world.of(Start)) > 10
+    assert world.records == []
+    world.born_exit_code = 0
+
+    world.start(N0)
+    world.run(3)
+
+    assert world.of(Stop) == []
+    assert world.processes[N0].state is ProcessState.RUNNING
+
+
+def test_a_dry_run_and_a_listener_that_ends_try_nothing_again() -> None:
+    """Both leave alone what is there."""
+    policy = replace(POLICY, dry_run=frozenset(Status))
+    world = World(policy=policy).run(2)
+    exits(world, 78)
+    assert world.run(200).of(Start) == []
+
+    world = World().run(2)
+    exits(world, 78)
+    world.run(50)
+    world.tell(Closing())
+    assert world.run(50).of(Start) == []
+
+
+@pytest.mark.parametrize("killed_after_s", [1.0, 30.0, 60.5, 61.0, 61.5])
+def test_the_next_listener_goes_on_with_the_tries(killed_after_s: float) -> None:
+    """Its time is that of the exit, as supervisord tells it, not of a listener."""
+    world = World().run(2)
+    exits(world, 78)
+    exited_at_s = world.now_s
+    world.run(killed_after_s)
+    world.kill_listener()
+    world.run(3)
+    world.start_listener()
+
+    world.run(max(0.0, exited_at_s + 64 - world.now_s))
+
+    assert world.processes[N0].state is ProcessState.RUNNING
+    assert len(world.of(Start)) == 1
+
+
+def test_listeners_that_come_and_go_still_try_again() -> None:
+    """None of them lives for as long as restart_backoff_max."""
+    world = World().run(2)
+    exits(world, 78)
+    for _ in range(9):
+        world.run(10)
+        world.kill_listener()
+        world.start_listener()
+
+    assert world.processes[N0].state is ProcessState.RUNNING
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0])
 @pytest.mark.parametrize("away_s", [0.5, 5.0])
 def test_a_killed_listeners_restart_is_finished_by_the_next(
