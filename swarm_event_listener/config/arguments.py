@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="record what would be restarted, restart nothing",
     )
+    made.add_argument(
+        "--version", action="store_true", help="print the version and nothing else"
+    )
     return made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor.finding import Finding, Where, error
-from swarm_event_listener.doctor.ini import Ini
+from swarm_event_listener.doctor.ini import Ini, variables
 from swarm_event_listener.doctor.supervisord_conf import Program, Programs, flags
 from swarm_worker.shared.kafka_timeouts import kafka_ms
 from swarm_worker.shared.settings import (
@@ -100,6 +100,8 @@ class Case:
         has_metrics_extra: Whether what writes them is installed.
         hindrances: Why state directories cannot be written to, those that cannot.
         claims: By state directory of nodes, the files of ids in Kafka that are owned.
+        first_bytes: What the listeners' commands wrote on stdout, asked for their
+            version; by section, of those that ended.
         boot_s: What a node takes from its start to its first poll.
     """
 
@@ -114,7 +116,17 @@ class Case:
     modes: Mapping[Path, int] = field(default_factory=dict)
     hindrances: Mapping[StateDir, str] = field(default_factory=dict)
     claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
+    first_bytes: Mapping[str, bytes] = field(default_factory=dict)
     boot_s: float = BOOT_S
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What supervisord adds to the environment of all programs."""
+        daemon = self.ini.section("supervisord")
+        try:
+            return variables(daemon.get("environment", "")) if daemon else {}
+        except ValueError:
+            return {}  # a finding of its own
 
     @property
     def listeners(self) -> tuple[Program, ...]:

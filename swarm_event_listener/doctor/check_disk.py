@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from swarm_event_listener.doctor.case import Case, StateDir, toml_of, unset_variables
 from swarm_event_listener.doctor.finding import Finding, Where, error
+from swarm_event_listener.doctor.ini import Section
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand
@@ -132,10 +133,7 @@ def _state_dir(
 ) -> Iterator[StateDir]:
     toml = toml_of(program, case.ini)
     known = {**environ, **program.environment}
-    supervisord = case.ini.section("supervisord")
-    user = program.section.values.get("user") or (
-        supervisord.values.get("user", "") if supervisord else ""
-    )
+    user = user_of(case, program.section)
     flag = flags(program.command, ["state-dir"]).get("state-dir")
     if flag:
         folder = Path(program.directory or case.ini.path.parent)
@@ -148,6 +146,13 @@ def _state_dir(
             path = toml.parent / str(expand(raw, known, where="state_dir"))
             where = Where(toml, section)
             yield StateDir(path=path, where=where, section=section, user=user)
+
+
+def user_of(case: Case, section: Section) -> str:
+    """Name the user as whom supervisord runs a program; empty where it does not say."""
+    supervisord = case.ini.section("supervisord")
+    common = supervisord.values.get("user", "") if supervisord else ""
+    return section.values.get("user") or common
 
 
 def uid_of(user: str) -> int | None:

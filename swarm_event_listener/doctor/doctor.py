@@ -1,7 +1,8 @@
 """Finds what is wrong with a swarm's configuration before it matters.
 
 `check` decides; `examine` reads the files. What is found is told with the line to
-change. supervisord is not asked: the files are what counts at its next start.
+change. supervisord is not asked: the files are what counts at its next start. One
+program is started: the listener, asked for its version.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 from swarm_event_listener.config.config import read_settings
 from swarm_event_listener.doctor import check_disk as doctor_disk
 from swarm_event_listener.doctor import check_nodes as doctor_nodes
+from swarm_event_listener.doctor import check_start as doctor_start
 from swarm_event_listener.doctor import check_supervisord as doctor_supervisord
 from swarm_event_listener.doctor import check_swarm as doctor_swarm
 from swarm_event_listener.doctor.case import (
@@ -49,6 +51,7 @@ CHECKS: Final = (
     *doctor_nodes.checks(),
     *doctor_swarm.checks(),
     doctor_disk.check,
+    doctor_start.check,
 )
 
 
@@ -87,6 +90,7 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
             for place in doctor_disk.state_dirs(case, environ)
             if place.section == "worker"
         },
+        first_bytes=_first_bytes(case, environ),
     )
     unread = {finding.where.file for finding in unreadable}
     found = (
@@ -134,6 +138,15 @@ def _hindrances(case: Case, environ: Mapping[str, str]) -> dict[StateDir, str]:
         for place in doctor_disk.state_dirs(case, environ)
     }
     return {place: why for place, why in looked_at.items() if why}
+
+
+def _first_bytes(case: Case, environ: Mapping[str, str]) -> dict[str, bytes]:
+    """Start the listeners' commands, asked for their version."""
+    told = {
+        pool.section.name: doctor_start.first_bytes(pool, case, environ)
+        for pool in case.listeners
+    }
+    return {name: said for name, said in told.items() if said}
 
 
 def _refused_by_listener(

@@ -30,6 +30,7 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.storage.journal import Journal
+from swarm_event_listener.supervisord.deafness import LOG_END_BYTES, is_ignored
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
@@ -113,6 +114,14 @@ class Actions:
             self._no_answer(error)
             return
         self._answer()
+
+    def is_ignored(self, name: str) -> bool:
+        """Tell whether supervisord says that it sends this process no events."""
+        try:
+            log = self._supervisor.log_end(LOG_END_BYTES)
+        except (SupervisorFault, SupervisorUnreachable):
+            return False  # it keeps none
+        return is_ignored(log, name=name, pid=os.getpid())
 
     def surveyed(self, mark: str) -> Surveyed | None:
         """Give the survey that a mark belongs to, once; None for any other mark."""

@@ -43,6 +43,7 @@ from swarm_event_listener.listener.actions import MARK, Actions, needs_superviso
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.status import Counters
 from swarm_event_listener.outlets.systemd import HEARD_MAX_S
+from swarm_event_listener.supervisord import deafness
 from swarm_event_listener.supervisord.log_throttle import Rarely
 from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.memory_sampler import Scales
@@ -57,7 +58,7 @@ from swarm_event_listener.supervisord.protocol import (
     EventStream,
     Heard,
     RemoteCommand,
-    lost_between,
+    Serials,
 )
 from swarm_event_listener.supervisord.rpc import TIMEOUT_S
 from swarm_worker.shared.report import ReportError
@@ -97,6 +98,7 @@ class Listener:
         stdout: int,
         wake: int,
         clock: Callable[[], float],
+        is_ignored: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take all that it works with; nothing is read yet.
 
@@ -109,7 +111,9 @@ class Listener:
             stdout: Descriptor for the answers; nothing else may be written there.
             wake: Descriptor that becomes readable when the listener is to end.
             clock: CLOCK_MONOTONIC, seconds.
+            is_ignored: Whether supervisord says that it sends this process no events.
         """
+        self._is_ignored = is_ignored
         self._swarm = swarm
         self._actions = actions
         self._gauges = gauges
@@ -120,7 +124,7 @@ class Listener:
         self._pending: deque[Action] = deque()
         self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
         self._counters = Counters()
-        self._pool_serial: int | None = None
+        self._serials = Serials()
         self._rarely = Rarely()
         self._scales = Scales(gauges, self._rarely)
         self._exits = Exits()
@@ -236,7 +240,7 @@ class Listener:
 
     def _beat(self, now_s: float) -> None:
         if self._closing_since_s is None:
-            heard_at_s = None if self._pool_serial is None else self._heard_at_s
+            heard_at_s = None if self._serials.last is None else self._heard_at_s
             self._outlets.beat(now_s=now_s, heard_at_s=heard_at_s)
 
     def _show(self, now_s: float) -> None:
@@ -260,11 +264,17 @@ class Listener:
             logger.error(
                 "listener_unheard s=%.0f do=%r",
                 now_s - self._heard_at_s,
-                "supervisord hangs, or TICK_5 is not among the events= of this "
-                "listener; it starts afresh",
+                f"{self._why_unheard()}; it starts afresh",
             )
             return EXIT_FRESH
         return None
+
+    def _why_unheard(self) -> str:
+        return deafness.cause(
+            has_heard=self._serials.last is not None,
+            ignored=self._is_ignored(),
+            answers=self._actions.is_reachable,
+        )
 
     def _begin_closing(self) -> None:
         logger.info("listener_closing")
@@ -306,13 +316,9 @@ class Listener:
         os.write(self._stdout, text)
 
     def _take(self, envelope: Envelope) -> None:
-        if self._pool_serial is not None and envelope.pool_serial <= self._pool_serial:
-            # When any listener dies while busy, supervisord repeats its event to all
-            # of equal priority, behind later ones (process.py, handle_rejected:
-            # "process in procs" compares priorities).
+        lost_count = self._serials.lost(envelope.pool_serial)
+        if lost_count is None:
             return
-        lost_count = lost_between(self._pool_serial, envelope.pool_serial)
-        self._pool_serial = envelope.pool_serial
         if lost_count:
             self._counters.lost_events += lost_count
             logger.warning(
@@ -390,7 +396,7 @@ class Listener:
         A listener hears nothing at all for its first ``startsecs``.
         """
         due_at_s = self._survey_due_at_s
-        if due_at_s is None or now_s < due_at_s or self._pool_serial is None:
+        if due_at_s is None or now_s < due_at_s or self._serials.last is None:
             return
         self._rarely.say(
             "survey_unmarked",

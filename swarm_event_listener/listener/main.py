@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarm_event_listener.config.config import (
     ListenerSettings,
+    file_of,
     read_settings,
 )
 from swarm_event_listener.config.fit import complaints, fit
@@ -23,7 +24,12 @@ from swarm_event_listener.listener.actions import Actions, WallClock
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.systemd import Notifier, Watchdog, watchdog_from
-from swarm_event_listener.storage.journal import Journal, JournalTakenError, StatusFile
+from swarm_event_listener.storage.journal import (
+    Journal,
+    JournalLeftError,
+    JournalTakenError,
+    StatusFile,
+)
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.protocol import ProtocolError
@@ -35,7 +41,7 @@ from swarm_event_listener.supervisord.rpc import (
 from swarm_worker.shared import reload_signals
 from swarm_worker.shared.log_queue import LogQueue
 from swarm_worker.shared.logs import LineFormatter, formatter, one_line
-from swarm_worker.shared.settings import EXIT_CONFIG, ConfigError
+from swarm_worker.shared.settings import EXIT_CONFIG, ConfigError, PassingError
 
 if TYPE_CHECKING:
     from swarm_event_listener.outlets.metrics.outlet import MetricsOutlet
@@ -46,6 +52,10 @@ T = TypeVar("T")
 
 ATTEMPTS: Final = 5  # at supervisord's first answer; each takes 2 s at most
 ATTEMPT_EVERY_S: Final = 1.0
+# supervisord starts a listener that ends again within a second, for ever.
+START_AGAIN_S: Final = 2.0
+CHANGES_WITHIN_S: Final = 5.0
+LOOK_EVERY_S: Final = 0.25
 
 
 def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> int:
@@ -59,17 +69,25 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
     _log_to_stderr()
     reload_signals.ignore()
     notifier = Notifier.from_environment(environ)
+    file = file_of(argv, cwd=Path.cwd())
+    found = _signature(file)
     try:
         settings = read_settings(argv, environ, cwd=Path.cwd())
         _log_as(settings)
         supervisor = _supervisor(environ)
         watchdog = watchdog_from(notifier, environ) if notifier else None
-        return _run(settings, supervisor, watchdog, stdout=stdout)
+        name = environ.get("SUPERVISOR_PROCESS_NAME", "")
+        return _run(settings, supervisor, watchdog, stdout=stdout, name=name)
     except (ConfigError, JournalTakenError) as error:
         sys.stderr.write(f"swarm-event-listener: {error}\n")
         if notifier is not None:  # `systemctl start` waits for READY, and says why
             notifier.send(f"STATUS=swarm-event-listener: {one_line(str(error))}")
-        return EXIT_CONFIG
+        if isinstance(error, PassingError | JournalLeftError):
+            select.select([], [], [], START_AGAIN_S)
+            return EXIT_FRESH
+        # Nobody starts a listener again that ends so: what is half a file has a while.
+        is_final = "SUPERVISOR_ENABLED" not in environ or not _changes(file, found)
+        return EXIT_CONFIG if is_final else EXIT_FRESH
     except (SupervisorFault, SupervisorUnreachable, ProtocolError) as error:
         logger.error("listener_ends why=%r", str(error))  # noqa: TRY400 - no surprise
         return EXIT_FRESH
@@ -79,6 +97,23 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
     except Exception:
         logger.exception("listener_crashed")
         return EXIT_FRESH
+
+
+def _signature(file: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _changes(file: Path, found: tuple[int, int, int] | None) -> bool:
+    """Whether somebody writes a file, or replaces it, within `CHANGES_WITHIN_S`."""
+    for _ in range(round(CHANGES_WITHIN_S / LOOK_EVERY_S)):
+        if _signature(file) != found:
+            return True
+        select.select([], [], [], LOOK_EVERY_S)
+    return False
 
 
 def _log_to_stderr() -> None:
@@ -110,6 +145,7 @@ def _run(
     watchdog: Watchdog | None,
     *,
     stdout: int,
+    name: str,
 ) -> int:
     configs = _first_answer(supervisor.configs)
     settings = fit(settings, configs)
@@ -128,9 +164,10 @@ def _run(
         identity.pid,
         settings.state_dir,
     )
+    actions = Actions(supervisor, journal, wall=wall)
     listener = Listener(
         swarm,
-        Actions(supervisor, journal, wall=wall),
+        actions,
         gauges=_gauges(settings),
         outlets=Outlets(
             StatusFile(settings.state_dir),
@@ -142,6 +179,7 @@ def _run(
         stdout=stdout,
         wake=_wake_on_signals(),
         clock=clock,
+        is_ignored=lambda: actions.is_ignored(name),
     )
     return listener.run()
 

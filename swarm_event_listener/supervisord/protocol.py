@@ -106,6 +106,46 @@ def lost_between(last: int | None, pool_serial: int) -> int:
     return 0 if last is None else max(0, pool_serial - last - 1)
 
 
+# No buffer of supervisord's holds so many: what jumps farther says nothing of a loss.
+LOST_MAX: Final = 1_000_000
+
+
+class Serials:
+    """Which events are new, by their pool serials.
+
+    When any listener dies while busy, supervisord repeats its event to all of equal
+    priority, behind later ones (process.py, handle_rejected: "process in procs"
+    compares priorities). So what is not above the last number is a repetition, unless
+    that number was ahead of its time: a jump counts once its next number has come, and
+    until then the events that it has jumped over are new, too.
+    """
+
+    __slots__ = ("_before_jump", "last")
+
+    def __init__(self) -> None:
+        """Know of no event yet."""
+        self.last: int | None = None
+        self._before_jump: int | None = None
+
+    def lost(self, pool_serial: int) -> int | None:
+        """Take an event's number; give how many were lost before it.
+
+        None for an event that is repeated.
+        """
+        last, before = self.last, self._before_jump
+        if last is None or pool_serial == last + 1:
+            self._before_jump = None
+        elif pool_serial > last:
+            self._before_jump = last if before is None else before
+        elif before is None or not before < pool_serial < last:
+            return None
+        else:
+            last, self._before_jump = before, None
+        self.last = pool_serial
+        lost_count = lost_between(last, pool_serial)
+        return lost_count if lost_count <= LOST_MAX else 1
+
+
 # --- frames ---------------------------------------------------------------------------
 
 # Read from its end: the server's identifier and the pool's name may hold spaces.

@@ -3,6 +3,7 @@
 Only the app's name and ``bootstrap.servers`` are edited, as the README says.
 """
 
+import http.client
 import os
 import shutil
 import signal
@@ -20,12 +21,14 @@ from confluent_kafka import Producer
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
 from swarm_worker.demo.stage import mock_broker
 from tests.eventually import eventually
+from tests.process.swarms import free_port
 from tests.supervisord import LEASHED, ROOT, is_alive, signal_if_alive
 
 pytestmark = pytest.mark.process
 
 BIN = Path(sys.executable).parent
 NODES = [f"swarm_worker:swarm_worker_{i:02}" for i in range(4)]
+NAMED = f"{NODES[3]} is down for good: it exited"
 LISTENER = "swarm_event_listener:swarm_event_listener"
 APP = """
 import os
@@ -120,9 +123,12 @@ def _answers(rpc: Supervisor) -> bool:
 
 
 def write_programs(folder: Path) -> None:
-    """Write the console scripts of pyproject.toml, as pip would."""
+    """Write the scripts of pyproject.toml, as pip would."""
     folder.mkdir(parents=True)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for file in told["tool"]["setuptools"]["script-files"]:
+        shutil.copy(ROOT / file, folder)
+    project = told["project"]
     for name, target in project["scripts"].items():
         module, _, function = target.partition(":")
         script = folder / name
@@ -226,7 +232,7 @@ def test_what_no_restart_can_mend_stays_down_with_its_code_to_read(
     installation: Installation,
 ) -> None:
     """No app of that name: EXITED with 78, one start each, and a line that says why."""
-    installation.edit("supervisord.conf", " app:app ", " shoq:app ")
+    installation.edit("supervisord.conf", " app:app ", " shop:shoq ")
     rpc = installation.run()
 
     def given_up() -> bool:
@@ -245,4 +251,156 @@ def test_what_no_restart_can_mend_stays_down_with_its_code_to_read(
     )
     assert given_up()
     log = installation.log("swarm_worker_00.log")
-    assert log.count("no module 'shoq'") == 1
+    assert log.count("module 'shop' has no attribute 'shoq'") == 1
+
+
+def running(rpc: Supervisor) -> set[str]:
+    """Give the nodes that run."""
+    return pids(rpc).keys() - {LISTENER}
+
+
+@pytest.mark.timeout(180)
+def test_what_could_not_work_comes_up_by_itself_once_it_is_mended(
+    installation: Installation,
+) -> None:
+    """Exit 78 is tried again, and /healthz names the nodes until they work."""
+    port = free_port()
+    installation.edit("supervisord.conf", " app:app ", " shop:shoq ")
+    installation.edit(
+        "swarm.toml",
+        "[listener]\n",
+        f'[listener]\nrestart_backoff_max = 3000\nmetrics = "127.0.0.1:{port}"\n',
+    )
+    rpc = installation.run()
+
+    def named() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            told = response.read().decode()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        return response.status == 503 and NAMED in told
+
+    eventually(named, within_s=60, describe=f"/healthz is 503, with {NAMED!r}")
+    eventually(
+        lambda: installation.log("swarm_worker_00.log").count("'shoq'") > 1,
+        within_s=60,
+        describe="it is tried again",
+    )
+
+    (installation.folder / "shop.py").write_text(APP + "\nshoq = app\n")
+
+    eventually(lambda: running(rpc) == set(NODES), within_s=60, describe="all run")
+    told = "exit 78: tried again every 3 s"
+    assert told in installation.log("swarm_event_listener.log")
+
+
+@pytest.mark.timeout(180)
+def test_half_a_file_at_the_start_is_waited_for(installation: Installation) -> None:
+    """Neither a node nor the listener ends for good for it."""
+    installation.edit("supervisord.conf", " app:app ", " shop:app ")
+    path = installation.conf / "swarm.toml"
+    whole = path.read_text()
+    path.write_text(whole[: whole.index('"bootstrap.servers"') + 12])
+    rpc = installation.run()
+    told = "swarm.toml is no TOML"
+    eventually(
+        lambda: told in installation.log("swarm_worker_00.log"),
+        within_s=60,
+        describe="a node tells of it",
+    )
+    eventually(
+        lambda: told in installation.log("swarm_event_listener.log"),
+        within_s=60,
+        describe="the listener tells of it",
+    )
+
+    path.write_text(whole)
+
+    eventually(lambda: running(rpc) == set(NODES), within_s=90, describe="all run")
+    eventually(
+        (installation.conf / "run" / "status.json").exists,
+        within_s=60,
+        describe="the listener sees them",
+    )
+
+
+@pytest.mark.timeout(180)
+def test_a_listener_does_not_end_for_a_file_that_is_being_written(
+    installation: Installation,
+) -> None:
+    """Cut at a line's end it can be read, and is refused; the rest comes later."""
+    path = installation.conf / "swarm.toml"
+    whole = path.read_text()
+    path.write_text(whole.replace("groups =", "# groups ="))
+    rpc = installation.run()
+    eventually(
+        lambda: "no group to watch" in installation.log("swarm_event_listener.log"),
+        within_s=60,
+        describe="the listener tells of it",
+    )
+
+    path.write_text(whole)
+
+    eventually(
+        (installation.conf / "run" / "status.json").exists,
+        within_s=60,
+        describe="the listener works",
+    )
+    assert rpc.process(LISTENER).exit_code != 78
+
+
+@pytest.mark.timeout(180)
+def test_what_python_prints_as_it_starts_is_not_on_the_listeners_channel(
+    installation: Installation,
+) -> None:
+    """A sitecustomize that writes at once: it is heard of all the same."""
+    (installation.folder / "sitecustomize.py").write_text(
+        "print('agent 1.2 loaded', flush=True)\n"
+    )
+    installation.edit(
+        "supervisord.conf",
+        "buffer_size=5000\n",
+        f'buffer_size=5000\nenvironment=PYTHONPATH="{installation.folder}:{ROOT}"\n',
+    )
+    installation.run()
+
+    eventually(
+        (installation.conf / "run" / "status.json").exists,
+        within_s=60,
+        describe="the listener hears supervisord",
+    )
+    assert "agent 1.2 loaded" in installation.log("swarm_event_listener.log")
+    assert "UNKNOWN" not in installation.log("supervisord.log")
+    assert "no findings" in installation.ctl("swarm", "doctor").stdout
+
+
+@pytest.mark.timeout(180)
+def test_a_wrapper_that_prints_is_named(installation: Installation) -> None:
+    """By the listener, which cannot help it, and by the doctor with its words."""
+    wrapper = installation.folder / "wrapper"
+    wrapper.write_text('#!/bin/sh\necho agent 1.2 loaded\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    installation.edit(
+        "supervisord.conf",
+        "command=swarm-event-listener",
+        f"command={wrapper} swarm-event-listener",
+    )
+    installation.run()
+
+    found = installation.ctl("swarm", "doctor").stdout
+    assert "its command prints 'agent 1.2 loaded\\n' on stdout" in " ".join(
+        found.split()
+    )
+    eventually(
+        lambda: "listener_unheard" in installation.log("swarm_event_listener.log"),
+        within_s=90,
+        describe="the listener ends",
+    )
+    log = installation.log("swarm_event_listener.log")
+    assert "something was printed on its stdout" in log
+    assert "nothing has come at all" not in log, "supervisord's log has told"

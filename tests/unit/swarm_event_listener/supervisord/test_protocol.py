@@ -27,6 +27,7 @@ from swarm_event_listener.supervisord.protocol import (
     Heard,
     ProtocolError,
     RemoteCommand,
+    Serials,
     Unknown,
     full_name,
     lost_between,
@@ -286,3 +287,50 @@ def test_a_gap_in_the_pool_serials_is_a_loss(
 ) -> None:
     """Only numbers skipped are losses: a repeated delivery or a fresh count is none."""
     assert lost_between(last, now) == lost
+
+
+# --- serials --------------------------------------------------------------------------
+
+
+def taken(*pool_serials: int) -> list[int | None]:
+    """Give what each number comes to."""
+    serials = Serials()
+    return [serials.lost(pool_serial) for pool_serial in pool_serials]
+
+
+@pytest.mark.parametrize(
+    ("came", "lost"),
+    [
+        ((7, 8, 9), [0, 0, 0]),
+        ((7, 9, 10), [0, 1, 0]),
+        ((7, 8, 7, 9), [0, 0, None, 0]),  # repeated
+        ((7, 8, 8), [0, 0, None]),
+        ((7, 10, 12, 13, 11), [0, 2, 1, 0, None]),
+    ],
+)
+def test_what_is_not_above_the_last_is_repeated(
+    came: tuple[int, ...], lost: list[int | None]
+) -> None:
+    """And what is skipped is lost."""
+    assert taken(*came) == lost
+
+
+@pytest.mark.parametrize("forged", [10, 50, 5_000, 10**6, 10**18])
+@pytest.mark.parametrize("repeated", [(), (7,), (7, 7)])
+def test_a_forged_number_does_not_make_the_real_ones_old(
+    forged: int, repeated: tuple[int, ...]
+) -> None:
+    """Near or far; a repetition beside it is still none."""
+    real = [8, 9, 10, 11, 12]
+
+    told = taken(6, 7, forged, *repeated, *real)
+
+    assert told[-len(real) :] == [0] * len(real)
+    assert told[3 : 3 + len(repeated)] == [None] * len(repeated)
+
+
+def test_a_jump_that_goes_on_is_a_loss() -> None:
+    """However far; what came before it is old by then."""
+    told = taken(7, 5_000_000, 5_000_001, 8)
+
+    assert told == [0, 1, 0, None]

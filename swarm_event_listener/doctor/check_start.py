@@ -1,0 +1,153 @@
+"""What a listener's command writes on its stdout before the protocol begins.
+
+`first_bytes` starts the command, with ``--version`` in the place of its flags; `check`
+decides.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from swarm_event_listener.doctor.case import Case
+from swarm_event_listener.doctor.check_disk import uid_of, user_of
+from swarm_event_listener.doctor.finding import Finding, error
+from swarm_event_listener.doctor.supervisord_conf import LISTENER, Program
+from swarm_event_listener.supervisord.protocol import READY
+
+VERSION_FLAG: Final = "--version"
+ANSWER: Final = b"swarm-event-listener "  # how what it tells then begins
+_BEGINS: Final = (ANSWER, READY)  # or the protocol, where a wrapper drops the flag
+WITHIN_S: Final = 10.0
+SHOWN_MAX: Final = 80
+READ_MAX: Final = 4_096
+
+# As supervisord sets it, so that the listener takes its stdout for the protocol; nobody
+# answers there.
+_NOBODY: Final = "unix:///dev/null"
+
+
+def argv_of(command: str) -> list[str] | None:
+    """Give the command with ``--version`` in the place of the listener's flags.
+
+    None where it cannot be split, or does not run the listener.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    if len(words) == 3 and words[1] == "-c":  # a shell's
+        told = LISTENER.search(words[2])
+        line = f"{words[2][: told.end()]} {VERSION_FLAG}" if told else None
+        return [*words[:2], line] if line else None
+    for number, word in enumerate(words):
+        if LISTENER.search(word):
+            return [*words[: number + 1], VERSION_FLAG]
+    return None
+
+
+def first_bytes(pool: Program, case: Case, environ: Mapping[str, str]) -> bytes | None:
+    """Start a listener's command as supervisord would; give what is on its stdout.
+
+    As its user where this process may become that. None where it cannot be started, or
+    does not end: then what it wrote says nothing.
+    """
+    argv = argv_of(pool.command)
+    if argv is None:
+        return None
+    uid = uid_of(user_of(case, pool.section))
+    own = os.geteuid()
+    becomes = uid if own == 0 and uid not in {None, own} else None
+    known = {
+        **environ,
+        **case.environment,
+        **pool.environment,
+        "SUPERVISOR_ENABLED": "1",
+        "SUPERVISOR_SERVER_URL": _NOBODY,
+        "SUPERVISOR_PROCESS_NAME": pool.names[0] if pool.names else "",
+        "SUPERVISOR_GROUP_NAME": pool.group,
+    }
+    return _output(argv, known, pool.directory or case.ini.path.parent, becomes)
+
+
+def _output(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    directory: str | Path,
+    uid: int | None,
+) -> bytes | None:
+    with tempfile.TemporaryFile() as stdout:  # not a pipe: a child may keep it open
+        try:
+            process = subprocess.Popen(  # noqa: S603 - what supervisord runs, too
+                _found(argv, environ),
+                cwd=directory,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **_as_user(uid),
+            )
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return None  # supervisord says so
+        try:
+            process.wait(WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        stdout.seek(0)
+        return stdout.read(READ_MAX)
+
+
+def _as_user(uid: int | None) -> dict[str, Any]:
+    if uid is None:
+        return {}
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return {"user": uid}
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    return {"user": uid, "group": user.pw_gid, "extra_groups": groups}
+
+
+def _found(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Look the program up where supervisord would, in what becomes its PATH."""
+    if "/" in argv[0]:
+        return list(argv)
+    folders = (Path(folder) for folder in environ.get("PATH", "").split(":"))
+    paths = (folder / argv[0] for folder in folders)
+    there = next((path for path in paths if os.access(path, os.X_OK)), argv[0])
+    return [str(there), *argv[1:]]
+
+
+def printed(told: bytes | None) -> bytes:
+    """Give what stands before the listener's answer; empty where nothing does."""
+    if told is None:
+        return b""
+    return min((told.partition(begin)[0] for begin in _BEGINS), key=len)
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Nothing may be printed before the protocol."""
+    for pool in case.listeners:
+        before = printed(case.first_bytes.get(pool.section.name))
+        if before:
+            shown = ascii(before[:SHOWN_MAX].decode("utf-8", "replace"))
+            yield error(
+                pool.section.where,
+                "stdout",
+                why=f"its command prints {shown} on stdout before the listener begins: "
+                "supervisord then sends it no event, and nobody supervises. It comes "
+                "from a wrapper in command=, or from a sitecustomize or .pth file of "
+                "its Python: have it print on stderr",
+            )
