@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 import subprocess
@@ -23,8 +24,8 @@ from swarm_event_listener.doctor.supervisord_conf import LISTENER, Program
 from swarm_event_listener.supervisord.protocol import READY
 
 VERSION_FLAG: Final = "--version"
-ANSWER: Final = b"swarm-event-listener "  # how what it tells then begins
-_BEGINS: Final = (ANSWER, READY)  # or the protocol, where a wrapper drops the flag
+# Its answer; or the protocol, where a wrapper drops the flag.
+_BEGIN: Final = re.compile(rb"swarm-event-listener [0-9]\S*\n|" + re.escape(READY))
 WITHIN_S: Final = 10.0
 SHOWN_MAX: Final = 80
 READ_MAX: Final = 4_096
@@ -134,7 +135,8 @@ def printed(told: bytes | None) -> bytes:
     """Give what stands before the listener's answer; empty where nothing does."""
     if told is None:
         return b""
-    return min((told.partition(begin)[0] for begin in _BEGINS), key=len)
+    begun = _BEGIN.search(told)
+    return told[: begun.start()] if begun else told
 
 
 def check(case: Case) -> Iterator[Finding]:
