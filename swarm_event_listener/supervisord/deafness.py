@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LOG_END_BYTES: Final = 32_768  # some lines for each start of a process
+LOG_END_BYTES: Final = 262_144  # three lines for each start of a node, of 20 s
 
 PRINTED: Final = (
     "something was printed on its stdout, where supervisord then ignores it for good: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -22,6 +23,9 @@ from swarm_worker.shared import logs, reload_signals
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 LEFT_BEHIND_S: Final = 2.0
+# supervisord starts a node again at its next turn: several a second where nobody puts
+# it off, as its listener may be waiting for the same file.
+START_AGAIN_S: Final = 1.0
 
 # To the garbage collector each message is a container, and a consumer holds up to
 # 16,000 of small ones between poll and handler. At the interpreter's default, 700 new
@@ -78,8 +82,11 @@ def run(
         raise
     except ConfigError as error:
         sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
-        is_passing = isinstance(error, PassingError) and "--check" not in argv
-        return exits.CRASHED if is_passing else exits.CONFIG
+        if not isinstance(error, PassingError) or "--check" in argv:
+            return exits.CONFIG
+        if environ.get("SUPERVISOR_ENABLED") == "1":
+            select.select([], [], [], START_AGAIN_S)
+        return exits.CRASHED
     except StopAsked:  # in a check, whose answer is not known
         return exits.CRASHED
     except BaseException:

@@ -1,6 +1,7 @@
 """Mistakes in configuration: one line that says what to change, exit 78, no join."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from swarm_worker.node import main
+from swarm_worker.process.signals import Inbox
 from tests.nodes import ROOT, SETTINGS, node
 
 APPS = """\
@@ -148,6 +151,22 @@ def test_a_file_that_may_not_be_read_yet_is_no_end_for_good(tmp_path: Path) -> N
 
     assert run(tmp_path, "apps:good", settings=None).returncode == 1
     assert run(tmp_path, "apps:good", "--check", settings=None).returncode == 78
+
+
+def test_supervisord_is_not_kept_busy_with_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts a node again at once: one that lacks a file takes a moment to end."""
+    waits: list[float] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(select, "select", lambda *told: waits.append(told[-1]))
+
+    supervised = {"SUPERVISOR_ENABLED": "1"}
+    assert main.run(["apps:good"], {}, Inbox()) == 1
+    assert main.run(["apps:good", "--check"], supervised, Inbox()) == 78
+    assert waits == []
+    assert main.run(["apps:good"], supervised, Inbox()) == 1
+    assert waits == [main.START_AGAIN_S]
 
 
 def test_a_token_that_does_not_come_is_no_end_for_good(tmp_path: Path) -> None:
