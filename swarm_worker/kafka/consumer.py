@@ -20,7 +20,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka import leave_group as departure
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.aside import Aside, Making
 from swarm_worker.kafka.assignment import Assignment
 from swarm_worker.kafka.client import (
     commit_early,
@@ -47,6 +46,7 @@ from swarm_worker.kafka.poll_batches import (
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.aside import Aside, Making
 from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing.lanes import Key

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from swarm_worker.kafka.aside import OFF_THE_POLL_THREAD
 from swarm_worker.kafka.errors import library_logger, text_of
+from swarm_worker.process.aside import OFF_THE_POLL_THREAD
 
 LEAVE_MAX_S: Final = 5.0  # a join, in a group that rebalances just then, included
 POLL_S: Final = 0.05

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from swarm_worker.kafka.aside import WAITING_MAX, Aside, Making
+from swarm_worker.process.aside import WAITING_MAX, Aside, Making
 from tests.eventually import eventually
 
 
