@@ -81,17 +81,24 @@ def run(
     except SystemExit:  # --help
         raise
     except ConfigError as error:
-        sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
-        if not isinstance(error, PassingError) or "--check" in argv:
-            return exits.CONFIG
-        if environ.get("SUPERVISOR_ENABLED") == "1":
-            select.select([], [], [], START_AGAIN_S)
-        return exits.CRASHED
+        return _refused(error, argv, environ)
     except StopAsked:  # in a check, whose answer is not known
         return exits.CRASHED
     except BaseException:
         logger.exception("node_crashed")
         return exits.CRASHED
+
+
+def _refused(
+    error: ConfigError, argv: Sequence[str], environ: Mapping[str, str]
+) -> int:
+    """Say what cannot work; what may be over soon is not for good, but in a check."""
+    sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
+    if not isinstance(error, PassingError) or "--check" in argv:
+        return exits.CONFIG
+    if environ.get("SUPERVISOR_ENABLED") == "1":
+        select.select([], [], [], START_AGAIN_S)
+    return exits.CRASHED
 
 
 def _reporter(
