@@ -306,7 +306,7 @@ class Listener:
         """Notice an event after none for so long that supervisord had stood still."""
         now_s = self._now()
         silent_s, self._heard_at_s = now_s - self._heard_at_s, now_s
-        if silent_s > THAW_S and self._pool_serial is not None:
+        if silent_s > THAW_S and self._serials.last is not None:
             logger.warning(
                 "supervisord_stood_still s=%.1f consequence=%r", silent_s, _THAWED
             )

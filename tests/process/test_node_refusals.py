@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.node import main
+from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.signals import Inbox
 from tests.nodes import ROOT, SETTINGS, node
 
@@ -162,10 +163,10 @@ def test_supervisord_is_not_kept_busy_with_starts(
     monkeypatch.setattr(select, "select", lambda *told: waits.append(told[-1]))
 
     supervised = {"SUPERVISOR_ENABLED": "1"}
-    assert main.run(["apps:good"], {}, Inbox()) == 1
-    assert main.run(["apps:good", "--check"], supervised, Inbox()) == 78
+    assert main.run(["apps:good"], {}, Inbox(), LastAct()) == 1
+    assert main.run(["apps:good", "--check"], supervised, Inbox(), LastAct()) == 78
     assert waits == []
-    assert main.run(["apps:good"], supervised, Inbox()) == 1
+    assert main.run(["apps:good"], supervised, Inbox(), LastAct()) == 1
     assert waits == [main.START_AGAIN_S]
 
 
