@@ -3,7 +3,8 @@
 Nodes of one Kafka group talk to the same brokers. While a broker answers one of them,
 it is not Kafka that another one lacks. A connection proves nothing: that of a broker
 that is frozen stands for a minute. What it says does, so time is counted between the
-moments at which a broker was last heard.
+moments at which a broker was last heard. While all are without one it does not count:
+after an outage some find a broker before others.
 """
 
 from __future__ import annotations
@@ -37,13 +38,26 @@ class Brokers:
             interval_s: Between reports.
         """
         self._gap_s = QUIET_S + 2 * interval_s
+        self._fresh_s = 3 * interval_s
         self._runs: dict[str, _Run] = {}
+        # By Kafka group and node: when it last told, and whether it was without one.
+        self._without: dict[str, dict[str, tuple[float, bool]]] = {}
 
     def told(self, node: Node) -> None:
         """Take note of what a node's last report tells of brokers."""
+        now_s = made_at_s(node)
         for reach in _reaches(node):
-            if reach.heard_ms is not None:
-                self._heard(reach.mark, made_at_s(node) - reach.heard_ms / 1000)
+            is_without = reach.without_ms is not None
+            told = self._without.setdefault(reach.mark, {})
+            told[node.name] = now_s, is_without
+            if not is_without and reach.heard_ms is not None:
+                self._heard(reach.mark, now_s - reach.heard_ms / 1000)
+            elif all(
+                without
+                for at_s, without in told.values()
+                if now_s - at_s <= self._fresh_s
+            ):
+                self._runs.pop(reach.mark, None)
 
     def _heard(self, mark: str, at_s: float) -> None:
         run = self._runs.get(mark)

@@ -19,9 +19,9 @@ WELL: dict[str, Any] = {"brokers_up": 1, "kafka_groups": (f"{BILLING}+100",)}
 TTL_S = 12.0
 
 
-def make_world(count: int = 4, **fields: Any) -> World:
+def make_world(count: int = 4, *, ttl_s: float = TTL_S, **fields: Any) -> World:
     """Return nodes of one Kafka group that have a broker."""
-    limits = replace(POLICY.limits, stability_ttl_s=TTL_S)
+    limits = replace(POLICY.limits, stability_ttl_s=ttl_s)
     world = World(count, replace(POLICY, limits=limits, interval_s=1.0, **fields))
     world.born_report = WELL
     for process in world.processes.values():
@@ -75,6 +75,21 @@ def test_a_node_that_alone_has_no_broker_is_restarted() -> None:
     assert (
         "while other nodes have one: group billing: oauth_cb has not" in record.reason
     )
+
+
+def test_who_finds_a_broker_later_than_others_was_not_alone_in_the_outage() -> None:
+    """It counts from the first that has one again, however short the outage was."""
+    world = make_world(ttl_s=5.0)
+    lose(world, 0, 1, 2, 3)
+    pass_time(world, 8)
+    for node in (1, 2, 3):
+        world.processes[f"swarm:node_{node}"].report = WELL
+    pass_time(world, 4)
+    assert stopped(world) == []
+
+    pass_time(world, 4)
+
+    assert stopped(world) == ["0"]
 
 
 def test_where_none_has_a_broker_none_is_restarted() -> None:
