@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-# Set by the command (bin/swarm-event-listener), which has put the protocol's channel
-# out of reach before Python could print on it.
+# Set by the command, swarm-event-listener beside this file, which has put the channel
+# of the protocol out of reach before Python could print on it.
 CHANNEL = "SWARM_LISTENER_STDOUT"
 
 
