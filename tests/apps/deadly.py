@@ -51,9 +51,8 @@ def handle(batch: Batch) -> None:
 @app.configure_consumer
 def elsewhere() -> dict[str, str]:
     """Cut one node off."""
-    is_alone = os.environ.get("SUPERVISOR_PROCESS_NAME") == os.environ.get(
-        "DEADLY_ALONE"
-    )
+    alone = os.environ.get("DEADLY_ALONE")
+    is_alone = alone and os.environ.get("SUPERVISOR_PROCESS_NAME") == alone
     if not is_alone or PATH.with_name("mended").exists():
         return {}
     return {"bootstrap.servers": os.environ["DEADLY_ELSEWHERE"]}
