@@ -76,6 +76,9 @@ class Lives:
         if key in self._known:
             return
         slot = self._slot(pid)
+        if slot is not None and self._slot(_parent(pid)) == slot:
+            self._known[key] = None  # what a process of the slot has started
+            return
         first_s = self._first_seen_s.setdefault(key, now_s)
         if slot is not None:
             self._known[key] = Life(slot, pid, started_ticks, now_s)
@@ -121,6 +124,15 @@ def _started(pid: int) -> int | None:
         return None
     fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+def _parent(pid: int) -> int:
+    """Return a process's parent; 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat.rpartition(b")")[2].split()[1])
 
 
 @contextmanager
