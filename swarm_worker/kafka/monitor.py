@@ -237,6 +237,8 @@ class Watch:
         now_s = self._clock()
         self.refusals += 1
         self._progress.awaits_id = True
+        # A broker has said so; each client lives too shortly for statistics of its own.
+        self._progress.no_broker_since_s, self._progress.heard_at_s = None, now_s
         if self._held_since_s is None:
             self._held_since_s = now_s
         if now_s - self._held_since_s <= HELD_ID_LONG_S:

@@ -71,6 +71,20 @@ def test_new_client_has_lost_no_session() -> None:
     assert not watch.fenced_itself
 
 
+def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
+    """A node that waits for its id has no statistics for as long; it lacks nothing."""
+    clock = FakeClock()
+    watch = make_watch(clock)
+    for _ in range(9):
+        watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+        clock.advance(0.1)
+        watch.refused()
+        clock.advance(4.9)
+
+    assert watch._progress.no_broker_since_s is None
+    assert watch._progress.heard_at_s == clock.now_s - 4.9
+
+
 class Client:
     """Keeps the offsets that it is told to store and to commit."""
 
