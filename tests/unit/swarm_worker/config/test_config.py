@@ -183,6 +183,7 @@ def test_what_the_user_sets_wins_over_our_defaults(file: Path) -> None:
     ours = config.consumer_properties(read(file).settings, "g")
     assert ours["auto.offset.reset"] == "error"
     assert ours["fetch.queue.backoff.ms"] == 10
+    assert ours["reconnect.backoff.max.ms"] == 2_000
     assert ours["statistics.interval.ms"] == 5_000
 
     text = KAFKA + '"auto.offset.reset" = "earliest"\n"fetch.queue.backoff.ms" = 5\n'
