@@ -39,8 +39,8 @@ COMMIT_INTERVAL_MS: Final = 1_000  # bounds what a killed node repeats
 # whenever its local queue is full (measured: 2.2 to 2.8 times slower).
 FETCH_QUEUE_BACKOFF_MS: Final = 10
 
-# 10 000 by librdkafka's default: after an outage some nodes would find a broker that much
-# later than others, and look as if they alone had lost it.
+# 10 000 by librdkafka's default: after an outage some nodes would find a broker that
+# much later than others, and look as if they alone had lost it.
 RECONNECT_MAX_MS: Final = 2_000
 
 _RESERVED: Final[Mapping[str, str]] = {

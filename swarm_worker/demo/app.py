@@ -1,7 +1,7 @@
 """The app that the nodes of the demo run: ``swarm_worker.demo.app:app``.
 
-Handler and callback are as anybody would write them, but for the faults that they have
-when the demo orders one.
+The handler is as anybody would write it, but for the faults that it has when the demo
+orders one.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from swarm_worker import App, Batch
 
@@ -28,6 +27,8 @@ def note(batch: Batch) -> None:
         wait_for_ever()
     if is_ordered("leaks"):
         threading.Thread(target=leak, daemon=True).start()
+    if is_ordered("deaf"):
+        wedge_the_poll_loop()
     if is_ordered("silent"):
         hold_the_gil()
     with Path("processed").open("ab", buffering=0) as ledger:
@@ -35,18 +36,6 @@ def note(batch: Batch) -> None:
             number = int(message.value() or b"")
             ledger.write(f"{NODE} {os.getpid()} {number}\n".encode("ascii"))
             batch.mark_done(message)
-
-
-@app.configure_consumer
-def with_callback() -> Mapping[str, Any]:
-    """Add the only code of an app that runs in the poll loop: a client's callback."""
-    return {"on_commit": committed}
-
-
-def committed(*_: object) -> None:
-    """Hear of a commit; or be the callback that does not return."""
-    if is_ordered("deaf"):
-        wait_for_ever()
 
 
 def is_ordered(fault: str) -> bool:
@@ -62,6 +51,20 @@ def wait_for_ever() -> NoReturn:
     """Block this thread; the others of the process go on."""
     while True:
         threading.Event().wait()
+
+
+class Wedge(BaseException):
+    """Never comes to be: the thread that is to make it waits for ever."""
+
+    def __init__(self) -> None:
+        wait_for_ever()
+
+
+def wedge_the_poll_loop() -> None:
+    """Stop the thread that polls; no code of an app runs on it by itself."""
+    (poll,) = (t for t in threading.enumerate() if t.name == f"swarm-poll-{TOPIC}")
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    raise_in(ctypes.c_ulong(poll.ident or 0), ctypes.py_object(Wedge))
 
 
 def leak() -> None:

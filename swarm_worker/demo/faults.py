@@ -39,7 +39,7 @@ FAULTS: Final = (
         "deaf",
         node=3,
         status=1,
-        story="stops polling: a callback in its poll loop does not return; "
+        story="stops polling: its poll loop is wedged, as by a bug in a library; "
         "no batch is late, none comes any more; soon Kafka drops it",
     ),
     Fault(
