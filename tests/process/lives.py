@@ -6,6 +6,7 @@ environment that supervisord gave it, and is named by its pid and its start.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -76,9 +77,6 @@ class Lives:
         if key in self._known:
             return
         slot = self._slot(pid)
-        if slot is not None and self._slot(_parent(pid)) == slot:
-            self._known[key] = None  # what a process of the slot has started
-            return
         first_s = self._first_seen_s.setdefault(key, now_s)
         if slot is not None:
             self._known[key] = Life(slot, pid, started_ticks, now_s)
@@ -90,7 +88,7 @@ class Lives:
             environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return None
-        if self._mark not in environ:
+        if self._mark not in environ or not _leads(pid):
             return None
         pairs = dict(entry.partition(b"=")[::2] for entry in environ)
         group = pairs.get(b"SUPERVISOR_GROUP_NAME", b"?").decode()
@@ -106,6 +104,14 @@ class Lives:
             there = [life for life in lives if _started(life.pid) == life.started_ticks]
             if len(there) > 1:
                 self.overlaps.append((there[0], there[1]))
+
+
+def _leads(pid: int) -> bool:
+    """Whether a process leads its group, as supervisord has it: no child of a node."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _processes() -> Iterator[tuple[tuple[int, int], None]]:
@@ -124,15 +130,6 @@ def _started(pid: int) -> int | None:
         return None
     fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def _parent(pid: int) -> int:
-    """Return a process's parent; 0 when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat.rpartition(b")")[2].split()[1])
 
 
 @contextmanager
