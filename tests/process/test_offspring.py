@@ -52,6 +52,7 @@ def parents(
         "directory": "{folder}/%(process_num)d",
         "environment": f'CHILDREN="{children}",PYTHONPATH="{ROOT}:{ROOT}/tests/apps"',
         "killasgroup": "false",
+        "stopwaitsecs": "20",  # on a busy machine, too, the node's own end is the first
         **program,
     }
 
