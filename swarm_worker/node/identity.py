@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from swarm_worker.config.config import WorkerSettings, instance_id
+from swarm_worker.node.slot import process_key
 from swarm_worker.shared.instance_claims import (
     FILE_MAX,
     Signature,
@@ -32,13 +33,6 @@ KEPT_S: Final = 300.0  # sessions are shorter: 45 s by default
 SIGNED_EVERY_S: Final = 60.0
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TAKEN: Final = "a node of another program is in the group by that id"
-
-
-def process_key(environ: Mapping[str, str]) -> str:
-    """Return supervisord's ``group:name`` of this process; empty outside of it."""
-    group = environ.get("SUPERVISOR_GROUP_NAME")
-    name = environ.get("SUPERVISOR_PROCESS_NAME")
-    return f"{group}:{name}" if group and name else ""
 
 
 class Claim:

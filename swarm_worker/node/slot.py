@@ -51,11 +51,16 @@ class SlotHeldError(Exception):
     exit_code = exits.SLOT_HELD
 
 
-def slot_key(environ: Mapping[str, str], *, node: int) -> str:
-    """Name a slot: supervisord's ``group:name``, or the node id outside of it."""
+def process_key(environ: Mapping[str, str]) -> str:
+    """Return supervisord's ``group:name`` of this process; empty outside of it."""
     group = environ.get("SUPERVISOR_GROUP_NAME")
     name = environ.get("SUPERVISOR_PROCESS_NAME")
-    return f"{group}:{name}" if group and name else f"node-{node}"
+    return f"{group}:{name}" if group and name else ""
+
+
+def slot_key(environ: Mapping[str, str], *, node: int) -> str:
+    """Name a slot: supervisord's ``group:name``, or the node id outside of it."""
+    return process_key(environ) or f"node-{node}"
 
 
 def slot_path(directory: Path, key: str) -> Path:
