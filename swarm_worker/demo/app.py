@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from swarm_worker import App, Batch
+from swarm_worker.kafka.monitor import Watch
 
 TOPIC: Final = os.environ["SWARM_DEMO_TOPIC"]
 NODE: Final = int(os.environ["SUPERVISOR_PROCESS_NAME"].rpartition("_")[2])
@@ -53,18 +54,9 @@ def wait_for_ever() -> NoReturn:
         threading.Event().wait()
 
 
-class Wedge(BaseException):
-    """Never comes to be: the thread that is to make it waits for ever."""
-
-    def __init__(self) -> None:
-        wait_for_ever()
-
-
 def wedge_the_poll_loop() -> None:
-    """Stop the thread that polls; no code of an app runs on it by itself."""
-    (poll,) = (t for t in threading.enumerate() if t.name == f"swarm-poll-{TOPIC}")
-    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    raise_in(ctypes.c_ulong(poll.ident or 0), ctypes.py_object(Wedge))
+    """Have the thread that polls wait for ever; no code of an app runs on it."""
+    setattr(Watch, "polled", lambda _: wait_for_ever())  # noqa: B010 - not typed so
 
 
 def leak() -> None:
