@@ -141,24 +141,31 @@ class Show:
 
     def summary(self) -> dict[str, Any]:
         """Return what it came to, as ``--json`` tells it."""
-        sums = self._ledger.sums()
-        complaints = [] if sums["processed"] else ["no message was processed"]
-        if sums["lost"]:
-            complaints.append(f"{sums['lost']} messages are not processed")
-        for fault, what in self._missing.items():
-            complaints.append(f"node {fault.node} ({fault.name}): {what}")
         mine = {act.pid for act in self._acts}
         others = [r for pid, r in self._stage.records().items() if pid not in mine]
         for other in others:
             self._say(f"Also restarted: {other['node']}, {other['reason']}.")
-        return {
-            "ok": not complaints,
-            **sums,
-            "seconds": round(time.monotonic() - self._begun_at_s, 3),
-            "faults": [asdict(act) for act in self._acts],
-            "other_restarts": len(others),
-            "complaints": complaints,
-        }
+        took_s = round(time.monotonic() - self._begun_at_s, 3)
+        figures = {**self._ledger.sums(), "seconds": took_s}
+        return summary_of(figures, self._acts, self._missing, len(others))
+
+
+def summary_of(
+    figures: dict[str, Any], acts: list[Act], missing: dict[Fault, str], others: int
+) -> dict[str, Any]:
+    """Return what a show came to; ``missing`` says what did not come about."""
+    complaints = [] if figures["processed"] else ["no message was processed"]
+    if figures["lost"]:
+        complaints.append(f"{figures['lost']} messages are not processed")
+    for fault, what in missing.items():
+        complaints.append(f"node {fault.node} ({fault.name}): {what}")
+    return {
+        "ok": not complaints,
+        **figures,
+        "faults": [asdict(act) for act in acts],
+        "other_restarts": others,
+        "complaints": complaints,
+    }
 
 
 def as_text(summary: dict[str, Any]) -> str:

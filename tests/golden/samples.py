@@ -29,6 +29,9 @@ from swarm_event_listener.outlets.metrics.totals import Totals
 from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
 from swarm_event_listener.storage.journal import COPY, JOURNAL, Journal, StatusFile
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
+from swarm_worker.demo.faults import FAULTS
+from swarm_worker.demo.ledger import Ledger
+from swarm_worker.demo.show import Act, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, encode
@@ -240,6 +243,21 @@ def _append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
+def demo() -> dict[str, Any]:
+    """Return what ``swarm-demo --json`` gives of a fault got over, and of another."""
+    told = [
+        Act(fault.node, fault.name, pid=7, status=fault.status, reason="ttl: 9.0 s")
+        for fault in FAULTS[:2]
+    ]
+    told[0].found_after_s, told[0].consumed_again_after_s = 5.0, 9.0
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "processed")
+    ledger.acknowledged.update(range(3))
+    ledger.processed.update([0, 1, 1])
+    figures = {**ledger.sums(), "seconds": 60.0}
+    return summary_of(figures, told, {FAULTS[1]: "did not consume again"}, 1)
+
+
 def helps() -> dict[str, Any]:
     """Return the help of each program and of each command."""
     programs = {name: _help_of(module) for name, module in PROGRAMS.items()}
@@ -308,7 +326,7 @@ SAMPLES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     each.__name__: each
     for each in (
         frames, journal, status, traces, remote_events,
-        answers, helps, lines, metrics, keys,
+        answers, demo, helps, lines, metrics, keys,
     )
 }  # fmt: skip
 assert all(inspect.getdoc(each) for each in SAMPLES.values())
