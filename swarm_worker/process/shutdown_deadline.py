@@ -10,8 +10,10 @@ from typing import Final, NoReturn
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.shared import logs
 
-_C_LEVEL_LATER_S: Final = 0.5
-_LEAVES_WITHIN_S: Final = 3.0
+# On a busy machine the thread is late by a second and more. Both together are less than
+# the 5 s by which supervisord's stopwaitsecs is to be longer.
+_C_LEVEL_LATER_S: Final = 2.0
+_LEAVES_WITHIN_S: Final = 2.5
 _LOG_WITHIN_S: Final = 0.5
 
 
@@ -19,10 +21,10 @@ class Deadline:
     """Ends the process after a time, with the stacks of all threads.
 
     A thread does it, with the exit code. A thread needs the GIL, though: where a
-    handler holds that for good, a timer of faulthandler's, in C, follows half a second
-    later. It prints the stacks and can only exit 1; still better than to wait for
-    supervisord's KILL, which tells nothing. There is one such timer in a process: the
-    last deadline has it.
+    handler holds that for good, a timer of faulthandler's, in C, follows two seconds
+    later. It prints the stacks, can only exit 1, and ends no child; still better than
+    to wait for supervisord's KILL, which tells nothing. There is one such timer in a
+    process: the last deadline has it.
     """
 
     def __init__(

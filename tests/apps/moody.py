@@ -46,6 +46,12 @@ def hold_gil() -> None:
     library.pthread_mutex_lock(mutex)
 
 
+def hold_gil_for_long() -> None:
+    """Hold the GIL for 2.9 s, then wait for ever."""
+    ctypes.PyDLL(None).usleep(2_900_000)
+    for_ever.wait()
+
+
 def fail() -> None:
     """Raise."""
     raise RuntimeError("in a bad mood")
@@ -156,6 +162,7 @@ MOODS: dict[str, Callable[[], None]] = {
         hang,
         hang_swallowing,
         hold_gil,
+        hold_gil_for_long,
         kill_poll_thread,
         leave,
         lose_id,

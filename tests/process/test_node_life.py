@@ -199,6 +199,18 @@ def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
     assert "in hold_gil" in it.log
 
 
+def test_a_gil_that_is_free_again_after_the_deadline_changes_no_exit_code(
+    tmp_path: Path,
+) -> None:
+    """The timer in C leaves the thread time to see to the end in order."""
+    with node(tmp_path, moods={"STOP": "hold_gil_for_long"}) as it:
+        it.await_logged("handled=1")
+        it.send(TERM)
+        assert it.await_end() == 2
+
+    assert "in hold_gil_for_long" in it.log
+
+
 def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
     """No report can be made; TTIN still prints where it hangs."""
     with node(tmp_path, moods={"HANDLER": "hold_gil"}) as it:
