@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from swarm_event_listener.core.model.rules import LONE, Status
 from swarm_event_listener.ctl.state import Plain
 from swarm_event_listener.ctl.table import Row, duration, table
+from swarm_worker.shared.parsers import duration_ms
 
 STORIES: Final = 3  # of the last restarts, unless more are asked for
 
@@ -26,8 +27,6 @@ _CAUSES: Final = {
     "fatal": "supervisord had given it up",
     "roll": "a rolling restart",
 }
-_SINCE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)")
-_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 
 
 def since(text: str) -> timedelta:
@@ -36,12 +35,11 @@ def since(text: str) -> timedelta:
     Raises:
         ValueError: It is no such text.
     """
-    match = _SINCE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(
-            f"expected a duration such as 90s, 30m, 1h or 2d, got {text!r}"
-        )
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    # A number alone is one of milliseconds in a file: hardly meant here.
+    with suppress(ValueError, OverflowError):
+        if not text.strip().isdecimal():
+            return timedelta(milliseconds=duration_ms(text))
+    raise ValueError(f"expected a duration such as 90s, 30m, 1h or 2d, got {text!r}")
 
 
 def recent(

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 Reader = Callable[[object], Any]
 
-_DURATION_MS: Final = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+_DURATION_MS: Final = {
+    "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000,
+}  # fmt: skip
 _MEMORY_MB: Final = {"MB": 1.0, "MiB": 1.0, "GB": 1024.0, "GiB": 1024.0}
 _NUMBER_WITH_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 

@@ -48,6 +48,8 @@ def test_a_reader_gives_a_value_or_raises_value_error(name: str, value: object) 
         ("5min", 300_000),
         ("2 h", 7_200_000),
         ("10ms", 10),
+        ("5m", 300_000),
+        ("0.5d", 43_200_000),
     ],
 )
 def test_durations(written: object, ms: int) -> None:
@@ -55,7 +57,7 @@ def test_durations(written: object, ms: int) -> None:
     assert values.duration_ms(written) == ms
 
 
-@pytest.mark.parametrize("written", [-1, 1.5, True, "5m", "", "s", "-5s", "2.5", None])
+@pytest.mark.parametrize("written", [-1, 1.5, True, "5w", "", "s", "-5s", "2.5", None])
 def test_what_is_no_duration(written: object) -> None:
     """Negative, fractional and unknown units are refused, with an example."""
     with pytest.raises(ValueError, match="90s"):
