@@ -1,1 +1,1 @@
-"""Flags and ``swarm.toml`` to the settings of a node; secrets are never shown."""
+"""Flags and ``swarm.toml`` to the settings of a node."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka.client import connection_of
 from swarm_worker.kafka.errors import library_logger, text_of
+from swarm_worker.shared.redaction import without_secrets
 
 if TYPE_CHECKING:
     from confluent_kafka import Message

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaError
 
 from swarm_worker.app.token import advice as advice_on
-from swarm_worker.config.redaction import without_secrets
 from swarm_worker.kafka import offsets, statistics
 from swarm_worker.kafka.errors import (
     Kind,
@@ -22,6 +21,7 @@ from swarm_worker.kafka.errors import (
     no_offset,
 )
 from swarm_worker.kafka.membership import UNTOLD, Membership
+from swarm_worker.shared.redaction import without_secrets
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition

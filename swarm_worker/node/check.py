@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from swarm_worker.app.loading import load_app
 from swarm_worker.app.routing import GroupPlan, plan
 from swarm_worker.config.config import Invocation, WorkerSettings, check_report_timeout
-from swarm_worker.config.redaction import HIDDEN, is_secret
 from swarm_worker.shared.kafka_timeouts import slips
+from swarm_worker.shared.redaction import HIDDEN, is_secret
 
 
 def check(invocation: Invocation, environ: Mapping[str, str]) -> str:

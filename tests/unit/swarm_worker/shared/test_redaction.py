@@ -5,10 +5,10 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from swarm_worker.config.redaction import is_secret, without_secrets
 from swarm_worker.kafka.monitor import Watch
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
+from swarm_worker.shared.redaction import is_secret, without_secrets
 
 PROPERTIES = {
     "sasl.username": "orders",
