@@ -12,6 +12,7 @@ from swarm_event_listener.doctor.case import Case, Setting, Watch, setting_line
 from swarm_event_listener.doctor.check_nodes import Check
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
+from swarm_worker.shared.redaction import is_secret, is_secret_variable
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import nearest
 
@@ -27,12 +28,9 @@ _SECONDS_MEANT: Final[Mapping[str, str]] = {
     "restart_period": "max_restarts are never reached within it: no back-off",
 }
 
-_SECRET: Final = re.compile(
-    r"password|passwd|secret|token|jaas|key\.pem|\.pem$", re.IGNORECASE
-)
-_ENVIRONMENT_SECRET: Final = re.compile(
-    r"(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN)\w*)\s*=\s*(?!['\"]?%\()", re.IGNORECASE
-)
+# Where a secret is, or whose.
+_NO_SECRETS: Final = (".file", ".id")
+_VARIABLE_WRITTEN: Final = re.compile(r"(\w+)\s*=\s*+(?!['\"]?%\()")
 
 
 # --- groups ---------------------------------------------------------------------------
@@ -221,7 +219,8 @@ def _secrets_of(table: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, value in table.items()
-        if _SECRET.search(name) and isinstance(value, str) and "${" not in value
+        if is_secret(name) and not name.endswith(_NO_SECRETS)
+        if isinstance(value, str) and "${" not in value
     ]
 
 
@@ -234,7 +233,7 @@ def _ini_secrets(case: Case) -> Iterator[Finding]:
             name
             for name, value in section.values.items()
             if (name == "password" and "%(ENV_" not in value)
-            or (name == "environment" and _ENVIRONMENT_SECRET.search(value))
+            or (name == "environment" and _writes_a_secret(value))
         ]
         # An included file may add to a section: any file that is open counts.
         for name in names if open_files else []:
@@ -246,6 +245,10 @@ def _ini_secrets(case: Case) -> Iterator[Finding]:
                 why=f"{name} holds a secret and can be read by everyone: "
                 f"chmod o-rwx {path}, or take it from the environment",
             )
+
+
+def _writes_a_secret(environment: str) -> bool:
+    return any(map(is_secret_variable, _VARIABLE_WRITTEN.findall(environment)))
 
 
 def checks() -> Iterable[Check]:

@@ -883,6 +883,63 @@ def test_secrets_that_are_kept_are_left_alone(
     )
 
 
+SERVERS = 'bootstrap.servers" = "127.0.0.1:9092'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.kerberos.kinit.cmd",
+        "ssl.key.pem",
+    ],
+)
+def test_what_a_node_never_shows_is_a_secret_of_its_file(
+    open_look: Look, name: str
+) -> None:
+    """Also where no word of its name says so."""
+    told = f'{SERVERS}"\n"{name}" = "hunter2'
+
+    (finding,) = open_look(toml=((SERVERS, told),))
+
+    assert shown((finding,)) == [("error", "secret", "kafka")]
+    assert finding.why.startswith(f"{name} can be read by everyone")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sasl.oauthbearer.assertion.private.key.file",
+        "sasl.oauthbearer.client.credentials.client.id",
+    ],
+)
+def test_where_a_secret_is_or_whose_is_none(open_look: Look, name: str) -> None:
+    """A path, or a name."""
+    told = f'{SERVERS}"\n"{name}" = "/etc/kafka/key'
+
+    assert open_look(toml=((SERVERS, told),)) == ()
+
+
+@pytest.mark.parametrize(
+    ("variables", "checks"),
+    [
+        ('ORDERS_KEY_PASSPHRASE="hunter2"', ["secret"]),
+        ('A="1",KEY_PASSWD=hunter2', ["secret"]),
+        ('KEY_PASSPHRASE="%(ENV_KEY)s"', []),
+        ("TOKEN= %(ENV_KEY)s", []),
+    ],
+)
+def test_a_secret_in_environment_is_found(
+    open_look: Look, variables: str, checks: list[str]
+) -> None:
+    """By the name of its variable, unless supervisord has it from its own."""
+    findings = open_look(("[supervisord]", f"[supervisord]\nenvironment={variables}"))
+
+    assert [finding.check for finding in findings] == checks
+
+
 def test_a_file_that_others_cannot_reach_is_not_open(look: Look) -> None:
     """The directories above it count: a test's is its owner's alone."""
     secret = 'bootstrap.servers" = "127.0.0.1:9092"\n"sasl.password" = "hunter2'
