@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +20,11 @@ from swarm_worker.shared.settings import (
     Key,
     expand,
     read_value,
+    unset_variables,
 )
 
 DEFAULT_FILE: Final = "swarm.toml"
 BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +287,6 @@ class _Reader:
                 error(where, "unreadable", why=f"{refusal}: the program exits 78")
             )
             return Setting(schema.default, where, is_flag)
-
-
-def unset_variables(value: object, environ: Mapping[str, str]) -> set[str]:
-    """Give the variables that a value needs and that only supervisord may have."""
-    return set(_VARIABLE.findall(str(value))) - environ.keys()
 
 
 def setting_line(name: str, setting: Setting, value: object) -> str:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from swarm_event_listener.doctor.case import Case, StateDir, toml_of, unset_variables
+from swarm_event_listener.doctor.case import Case, StateDir, toml_of
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.ini import Section
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
-from swarm_worker.shared.settings import LISTENER, WORKER, expand
+from swarm_worker.shared.settings import LISTENER, WORKER, expand, unset_variables
 
 _ACL: Final = "system.posix_acl_access"
 _WHAT_COMES: Final[Mapping[str, str]] = {

@@ -14,7 +14,7 @@ from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.redaction import is_secret, is_secret_variable
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
-from swarm_worker.shared.settings import nearest
+from swarm_worker.shared.settings import nearest, unset_variables
 
 WORLD_READABLE: Final = 0o004
 
@@ -220,7 +220,7 @@ def _secrets_of(table: Mapping[str, Any]) -> list[str]:
         name
         for name, value in table.items()
         if is_secret(name) and not name.endswith(_NO_SECRETS)
-        if isinstance(value, str) and "${" not in value
+        if isinstance(value, str) and not unset_variables(value, {})
     ]
 
 

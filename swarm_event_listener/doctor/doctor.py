@@ -28,7 +28,6 @@ from swarm_event_listener.doctor.case import (
     put_together,
     toml_files,
     toml_of,
-    unset_variables,
 )
 from swarm_event_listener.doctor.finding import (
     EXIT_ERRORS,
@@ -44,7 +43,7 @@ from swarm_event_listener.doctor.supervisord_conf import (
     read_programs,
 )
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
-from swarm_worker.shared.settings import ConfigError, Document, load
+from swarm_worker.shared.settings import ConfigError, Document, load, unset_variables
 
 CHECKS: Final = (
     *doctor_supervisord.checks(),

@@ -312,6 +312,11 @@ def expand(value: object, environ: Mapping[str, str], *, where: str) -> object:
     return value
 
 
+def unset_variables(value: object, environ: Mapping[str, str]) -> set[str]:
+    """Return the variables that a value needs and that are not in ``environ``."""
+    return set(_VARIABLE.findall(str(value))) - environ.keys()
+
+
 def _property(value: object, name: str) -> str | int | float | bool:
     if isinstance(value, str | int | float | bool):
         return value

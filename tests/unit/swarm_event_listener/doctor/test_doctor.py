@@ -908,6 +908,13 @@ def test_what_a_node_never_shows_is_a_secret_of_its_file(
     assert finding.why.startswith(f"{name} can be read by everyone")
 
 
+def test_what_looks_like_a_variable_and_is_none_is_a_secret(open_look: Look) -> None:
+    """A node would not look it up either."""
+    told = f'{SERVERS}"\n"sasl.password" = "hunter${{2'
+
+    assert shown(open_look(toml=((SERVERS, told),))) == [("error", "secret", "kafka")]
+
+
 @pytest.mark.parametrize(
     "name",
     [
