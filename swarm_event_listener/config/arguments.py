@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from swarm_worker.shared.command_line import Parser
 from swarm_worker.shared.parsers import STATUSES
-from swarm_worker.shared.settings import LISTENER, ConfigError, Key, read_value
-
-DEFAULT_FILE: Final = "swarm.toml"
+from swarm_worker.shared.settings import DEFAULT_FILE, LISTENER, Key, read_value
 
 # Flags named as their key, and what stands for the value in --help.
 _FLAGS: Final = {
@@ -29,14 +28,9 @@ _FLAGS: Final = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the flags; what is wrong is a ConfigError, not an exit."""
-    made = _Parser(
+    made = Parser(
         prog="swarm-event-listener",
         allow_abbrev=False,
         description="Judge the reports of a swarm and restart what is unwell. Runs as "

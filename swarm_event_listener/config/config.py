@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from swarm_event_listener.config.arguments import DEFAULT_FILE, parser, read_flags
+from swarm_event_listener.config.arguments import parser, read_flags
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Patience
 from swarm_event_listener.supervisord.memory import Metric
 from swarm_worker.shared.settings import (
+    DEFAULT_FILE,
     LISTENER,
     RULES,
     WORKER,

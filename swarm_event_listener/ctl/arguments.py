@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
 from functools import cache
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn
 
 from swarm_event_listener.ctl.story import STORIES, since
 from swarm_event_listener.supervisord.operator_commands import TIMEOUT_S
+from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count
 from swarm_worker.shared.settings import nearest
-
-T = TypeVar("T")
 
 PROGRAM: Final = "swarm"
 
@@ -117,7 +115,7 @@ def _why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--last",
-        type=_flag(count(1)),
+        type=argument(count(1)),
         default=STORIES,
         metavar="N",
         help=f"so many of the last restarts ({STORIES})",
@@ -127,7 +125,7 @@ def _why(parser: argparse.ArgumentParser) -> None:
 def _history(parser: argparse.ArgumentParser) -> None:
     _any_names(parser)
     parser.add_argument(
-        "--since", type=_flag(since), metavar="1h", help="90s, 30m, 1h or 2d (all)"
+        "--since", type=argument(since), metavar="1h", help="90s, 30m, 1h or 2d (all)"
     )
 
 
@@ -135,14 +133,14 @@ def _roll(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("group", metavar="GROUP", help="a group, with or without :*")
     parser.add_argument(
         "--max-unavailable",
-        type=_flag(count(1)),
+        type=argument(count(1)),
         default=1,
         metavar="K",
         help="nodes whose turn it may be at once (1)",
     )
     parser.add_argument(
         "--timeout",
-        type=_flag(count(1)),
+        type=argument(count(1)),
         default=round(TIMEOUT_S),
         metavar="S",
         help=f"seconds that each node has for its turn ({TIMEOUT_S:g})",
@@ -180,15 +178,3 @@ _ARGUMENTS: Final = {
     "roll": _roll,
     "doctor": _doctor,
 }
-
-
-def _flag(read_value: Callable[[str], T]) -> Callable[[str], T]:
-    """Turn a reader's ValueError into argparse's own, which keeps the message."""
-
-    def read_flag(text: str) -> T:
-        try:
-            return read_value(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read_flag

@@ -12,6 +12,7 @@ from swarm_event_listener.doctor.ini import Ini, variables
 from swarm_event_listener.doctor.supervisord_conf import Program, Programs, flags
 from swarm_worker.shared.kafka_timeouts import kafka_ms
 from swarm_worker.shared.settings import (
+    DEFAULT_FILE,
     LISTENER,
     RULES,
     WORKER,
@@ -23,7 +24,6 @@ from swarm_worker.shared.settings import (
     unset_variables,
 )
 
-DEFAULT_FILE: Final = "swarm.toml"
 BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_worker.app.routing import Selection
-from swarm_worker.config.arguments import DEFAULT_FILE, parser
+from swarm_worker.config.arguments import parser
 from swarm_worker.reporting.schedule import Limits
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.parsers import count
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import (
+    DEFAULT_FILE,
     LISTENER,
     RULES,
     WORKER,

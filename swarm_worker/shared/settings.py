@@ -29,6 +29,7 @@ from swarm_worker.shared.parsers import (
     texts,
 )
 
+DEFAULT_FILE: Final = "swarm.toml"
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
 CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
 
