@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from swarm_worker.shared.lock_files import SAFE
+
 READ_MAX_BYTES: Final = 16 * 2**20
 
 
@@ -81,14 +83,6 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def is_at(path: Path, descriptor: int) -> bool:
-    """Tell whether an open file is still the one of that name."""
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(descriptor))
-    except OSError:
-        return False
-
-
 def is_open_to_others(path: Path) -> bool:
     """Tell whether any user can put files into a directory."""
     return bool(path.stat().st_mode & 0o002)
@@ -102,9 +96,8 @@ def read_own_file(path: Path) -> bytes:
         ForeignFileError: It is a link, no plain file, too long, or somebody else's.
         OSError: It cannot be read.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_RDONLY | SAFE)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ForeignFileError(f"{path} is a link") from None

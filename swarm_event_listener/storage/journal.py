@@ -10,20 +10,16 @@ node that is down by our hand would look like one that he has stopped.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
-import select
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.storage.atomic_files import (
-    is_at,
     is_open_to_others,
     is_there,
     make_directory,
@@ -31,6 +27,7 @@ from swarm_event_listener.storage.atomic_files import (
     replace_file,
 )
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
+from swarm_worker.shared.lock_files import is_at, locked_within
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +273,7 @@ def _take_lock(path: Path, *, wait_s: float) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     own = f"{os.getppid()}\n".encode()
-    if _lock_within(descriptor, wait_s):
+    if locked_within(descriptor, wait_s):
         with contextlib.suppress(OSError):  # a full disk
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, own, 0)
@@ -288,21 +285,6 @@ def _take_lock(path: Path, *, wait_s: float) -> int:
         f"another listener holds {path}: stop it, or give this one a [listener] "
         "state_dir of its own"
     )
-
-
-def _lock_within(
-    descriptor: int, wait_s: float, clock: Callable[[], float] = time.monotonic
-) -> bool:
-    give_up_at_s = clock() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if clock() >= give_up_at_s:
-                return False
-            select.select([], [], [], 0.05)
-        else:
-            return True
 
 
 def _load(path: Path, copy: Path) -> Memory:

@@ -16,9 +16,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from swarm_worker.reporting.trace import Trace
-
-# Whoever cannot clear a file does not believe it: what it says would stay for ever.
-READ_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+from swarm_worker.shared.lock_files import SAFE
 
 _FIRST: Final = 64  # bytes for the pid
 _PLACE: Final = 640  # bytes for a moment, a topic (249), a group, and numbers
@@ -78,7 +76,8 @@ def left_in(path: Path) -> tuple[Trace, ...]:
     Nothing where it ended in order or lives on, and where no such file of ours is.
     """
     try:
-        fd = os.open(path, READ_FLAGS)
+        # Whoever cannot clear a file does not believe it: it would say so for ever.
+        fd = os.open(path, os.O_RDWR | SAFE)
     except OSError:
         return ()
     try:

@@ -9,8 +9,6 @@ Kafka may still know it by that: a restart of all in another order changes no id
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +24,12 @@ from swarm_worker.shared.instance_claims import (
     file_name,
     signature,
 )
+from swarm_worker.shared.lock_files import SAFE, locked, opened
 
 logger = logging.getLogger(__name__)
 
 KEPT_S: Final = 300.0  # sessions are shorter: 45 s by default
 SIGNED_EVERY_S: Final = 60.0
-_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TAKEN: Final = "a node of another program is in the group by that id"
 
 
@@ -59,9 +57,9 @@ class Claim:
             OSError: The file cannot be used.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = _opened(path)
+        fd = opened(path)
         try:
-            if not _locked(fd) or _is_others(fd, owner, now_s=now_s):
+            if not locked(fd) or _is_others(fd, owner, now_s=now_s):
                 os.close(fd)
                 return None
             with suppress(OSError):  # another user's, or no space: the lock counts
@@ -87,10 +85,10 @@ class Claim:
                 _sign(self._fd, self._owner, now_s=now_s)
 
     def _make_anew(self) -> None:
-        flags = _FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL
+        flags = SAFE | os.O_RDWR | os.O_CREAT | os.O_EXCL
         fd = os.open(self._path, flags, 0o644)
         try:
-            if self._fd is not None and _locked(fd):
+            if self._fd is not None and locked(fd):
                 os.dup2(fd, self._fd, inheritable=False)
         finally:
             os.close(fd)
@@ -100,24 +98,6 @@ class Claim:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-
-def _opened(path: Path) -> int:
-    """Open a file, made when absent; for reading where it is another user's."""
-    try:
-        return os.open(path, _FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EROFS}:
-            raise
-        return os.open(path, _FLAGS | os.O_RDONLY)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_others(fd: int, owner: str, *, now_s: float) -> bool:

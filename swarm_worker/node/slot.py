@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
-import stat
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -17,15 +15,13 @@ from urllib.parse import quote
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.node.remains import Remains
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.shared.lock_files import is_at, locked_within, opened
 from swarm_worker.shared.settings import ConfigError
 
 logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
 _KEEP_WAIT_S: Final = 1.0  # whoever only looks has let go of it by then
-_RETRY_S: Final = 0.1
-
-_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 # A mistake in the configuration; what else fails may be over at the next start: no
@@ -129,7 +125,7 @@ class Slot:
         """
         if self._fd is None:
             return
-        if _is_at(self._path, self._fd):
+        if is_at(self._path, self._fd):
             if self._remains:
                 _sign(self._fd, self._remains.head)
             return
@@ -159,7 +155,7 @@ class Slot:
 
 def _take(path: Path, wait_s: float, remains: Remains | None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = _open(path)
+    fd = opened(path)
     try:
         _lock(fd, path, wait_s, remains)
         if remains:
@@ -173,55 +169,15 @@ def _take(path: Path, wait_s: float, remains: Remains | None) -> int:
     return fd
 
 
-def _is_at(path: Path, fd: int) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(fd))
-    except OSError:
-        return False
-
-
-def _open(path: Path) -> int:
-    """Open a slot file, made when absent.
-
-    Another user's is opened for reading, and so is one on a file system that has turned
-    read-only: it can be locked all the same, and the node works on.
-
-    Without O_CREAT where the file exists: Linux refuses it for another user's file in
-    a sticky directory (fs.protected_regular).
-    """
-    for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY):
-        try:
-            fd = os.open(path, flags | _FLAGS, 0o644)
-        except (FileNotFoundError, FileExistsError, PermissionError):
-            if flags == os.O_RDONLY:
-                raise
-            continue
-        except OSError as error:
-            if error.errno != errno.EROFS or flags & os.O_CREAT:
-                raise
-            continue
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise OSError(errno.EINVAL, "it is no regular file")
-        return fd
-    raise AssertionError("unreachable: the last attempt raises")
-
-
 def _lock(fd: int, path: Path, wait_s: float, remains: Remains | None) -> None:
-    pause = threading.Event()
-    for _ in range(max(1, round(wait_s / _RETRY_S))):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if remains:  # a child that was forked in C holds the lock of its parent
-                remains.end(fd)
-            pause.wait(_RETRY_S)
-        else:
-            return
-    raise SlotHeldError(
-        f"slot {path} is held by {_holder(fd)} after {wait_s:g} s of waiting: another "
-        "live process is this node; stop it, or give this one another --state-dir"
-    )
+    # A child that was forked in C holds the lock of its parent.
+    meanwhile = partial(remains.end, fd) if remains else None
+    if not locked_within(fd, wait_s, meanwhile=meanwhile):
+        raise SlotHeldError(
+            f"slot {path} is held by {_holder(fd)} after {wait_s:g} s of waiting: "
+            "another live process is this node; stop it, or give this one another "
+            "--state-dir"
+        )
 
 
 def _sign(fd: int, head: bytes) -> None:

@@ -182,6 +182,27 @@ def test_a_file_system_that_has_turned_read_only_costs_no_node(
     Slot.take(tmp_path, "new").close()
 
 
+def test_a_file_that_another_process_makes_meanwhile_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the traces of whoever holds it, as ever."""
+    opened = os.open
+
+    def open_(path: Path, flags: int, mode: int = 0o777) -> int:
+        if not path.exists():
+            os.close(opened(path, os.O_CREAT, 0o644))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return opened(path, flags, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_)
+        slot = Slot.take(tmp_path, "s")
+    slot.traces.began(1, trace("orders/0@1"), now_s=1.0)
+    slot.close()
+
+    assert in_flight(tmp_path) == ("orders/0@1",)
+
+
 def read_only(opened: Callable[..., int]) -> Callable[..., int]:
     """Give an ``open`` as that of a file system that is mounted read-only."""
 
