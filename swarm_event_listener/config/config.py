@@ -20,16 +20,17 @@ from swarm_event_listener.supervisord.memory import Metric
 from swarm_worker.shared.settings import (
     DEFAULT_FILE,
     LISTENER,
+    REPORTS_PER_TIMEOUT,
     RULES,
     WORKER,
     ConfigError,
     Document,
     PassingError,
+    is_short_report_timeout,
     load,
     nearest,
 )
 
-REPORTS_PER_TIMEOUT: Final = 3  # one late and one lost report are no silence
 _NONE: Final = (
     "no group to watch: name supervisord's groups with --groups A,B or [listener] "
     "groups"
@@ -221,10 +222,9 @@ def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
 
 
 def _check_report_timeouts(settings: ListenerSettings, interval_s: float) -> None:
-    least_s = REPORTS_PER_TIMEOUT * interval_s
     for name, group in settings.groups.items():
         timeout_s = group.policy.limits.report_timeout_s
-        if timeout_s is not None and timeout_s < least_s:
+        if is_short_report_timeout(timeout_s, interval_s):
             raise ConfigError(
                 f"node_report_timeout of group {name!r}: expected at least "
                 f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "

@@ -10,6 +10,10 @@ from swarm_event_listener.doctor.case import Case, Watch, setting_line
 from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
+from swarm_worker.shared.settings import (
+    REPORTS_PER_TIMEOUT,
+    is_short_report_timeout,
+)
 
 CAPTURE_LEAST_BYTES: Final = 4 * FRAME_MAX_BYTES
 START_RETRIES_LEAST: Final = 100  # supervisord's pauses grow by 1 s: 80 minutes
@@ -286,11 +290,12 @@ def reports_in_time(case: Case) -> Iterator[Finding]:
     for watch in case.watches:
         timeout = watch.rules["node_report_timeout"]
         interval_ms = watch.worker["liveness_interval"].value
-        if timeout.value is not None and timeout.value < 3 * interval_ms:
+        if is_short_report_timeout(timeout.value, interval_ms):
+            least_ms = REPORTS_PER_TIMEOUT * interval_ms
             yield error(
                 timeout.where,
                 "report-timeout",
-                line=setting_line("node_report_timeout", timeout, 3 * interval_ms),
+                line=setting_line("node_report_timeout", timeout, least_ms),
                 why=f"node_report_timeout is {timeout.value} ms, less than three "
                 f"times liveness_interval ({interval_ms} ms): the listener refuses it",
             )

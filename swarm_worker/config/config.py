@@ -22,11 +22,13 @@ from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import (
     DEFAULT_FILE,
     LISTENER,
+    REPORTS_PER_TIMEOUT,
     RULES,
     WORKER,
     ConfigError,
     Document,
     PassingError,
+    is_short_report_timeout,
     load,
     nearest,
     type_name,
@@ -285,12 +287,13 @@ def check_report_timeout(
         ConfigError: It is shorter than three liveness intervals, for all or a group.
     """
     groups = document.tables.get("listener", {}).get("group", {})
-    least_ms = round(3 * settings.liveness_interval_s * 1000)
+    interval_ms = round(settings.liveness_interval_s * 1000)
     for section in ("listener", *(f"listener.group.{name}" for name in groups)):
         key = RULES["node_report_timeout"]
         read = document.section(section, {"node_report_timeout": key}, environ)
         timeout_ms = read.get("node_report_timeout", key.default)
-        if timeout_ms is not None and timeout_ms < least_ms:
+        if is_short_report_timeout(timeout_ms, interval_ms):
+            least_ms = REPORTS_PER_TIMEOUT * interval_ms
             raise ConfigError(
                 f"[{section}] node_report_timeout: expected at least {least_ms} ms, "
                 f"three times liveness_interval, got {timeout_ms}; "

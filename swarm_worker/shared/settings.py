@@ -31,6 +31,7 @@ from swarm_worker.shared.parsers import (
 
 DEFAULT_FILE: Final = "swarm.toml"
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
+REPORTS_PER_TIMEOUT: Final = 3
 CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
 
 
@@ -157,6 +158,14 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Key] | None]] = {
     "worker": WORKER,
     "listener": LISTENER,
 }
+
+
+def is_short_report_timeout(
+    report_timeout: float | None, liveness_interval: float
+) -> bool:
+    """Whether a late and a lost report would be silence; both in the same unit."""
+    least = REPORTS_PER_TIMEOUT * liveness_interval
+    return report_timeout is not None and report_timeout < least
 
 
 # --- the file -------------------------------------------------------------------------
