@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swarm_event_listener.core.model.events import Level, Say
 from swarm_event_listener.core.model.record import Record
-from swarm_event_listener.core.model.rules import Violation
+from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Violation
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.rolling_restart import Roll
 
@@ -123,10 +123,11 @@ def roll_refused(group: str, why: str) -> Say:
 
 def outage(group: str) -> Say:
     """Half of a group has trouble with Kafka."""
+    held = sorted(int(status) for status in KAFKA_BLAMED)
     return Say(
         level=Level.ERROR,
         event="outage_guard_holds_fire",
-        fields={"group": group, "held_statuses": "1,2,4"},
+        fields={"group": group, "held_statuses": ",".join(map(str, held))},
     )
 
 

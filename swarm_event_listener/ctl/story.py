@@ -8,25 +8,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from swarm_event_listener.core.model.rules import LONE, Status
+from swarm_event_listener.core.model.record import Cause, headline
 from swarm_event_listener.ctl.state import Plain
 from swarm_event_listener.ctl.table import Row, duration, table
 from swarm_worker.shared.parsers import duration_ms
 
 STORIES: Final = 3  # of the last restarts, unless more are asked for
-
-_MEANINGS: Final = {
-    -1: "it was silent",
-    1: "it did not poll",
-    2: "a batch took too long",
-    3: "it took too much memory",
-    4: "its group was frozen",
-}
-_CAUSES: Final = {
-    "exited": "it died too often",
-    "fatal": "supervisord had given it up",
-    "roll": "a rolling restart",
-}
 
 
 def since(text: str) -> timedelta:
@@ -160,10 +147,9 @@ def _now(node: str, row: Row | None, width: int) -> str:
 
 
 def _story(record: Plain, width: int) -> str:
-    title, reason = headline(record), str(record.get("reason", ""))
-    lines = [f"{_local(record.get('detected_at'))}  {title}"]
-    if reason not in title:
-        lines.append(_wrapped(reason, width))
+    lines = [f"{_local(record.get('detected_at'))}  {headline(record)}"]
+    if record.get("reason") and record.get("cause") != Cause.ROLL:
+        lines.append(_wrapped(str(record["reason"]), width))
     if record.get("in_flight"):
         lines.append(_wrapped("in flight: " + ", ".join(record["in_flight"]), width))
     if record.get("suspect"):
@@ -176,18 +162,6 @@ def _story(record: Plain, width: int) -> str:
     else:
         lines += [_wrapped(step, width) for step in _steps(record)]
     return "\n".join(lines)
-
-
-def headline(record: Plain) -> str:
-    """Give why a node was restarted, in few words."""
-    status = record.get("status")
-    if status == Status.UNSTEADY and LONE in str(record.get("reason")):
-        return f"status {status}: it alone had no broker"
-    if status is not None:
-        return f"status {status}: {_MEANINGS.get(status, 'a rule was broken')}"
-    if ": tried again every" in str(record.get("reason")):
-        return "it could not work, and was tried again"
-    return _CAUSES.get(str(record.get("cause")), str(record.get("cause")))
 
 
 def _steps(record: Plain) -> list[str]:

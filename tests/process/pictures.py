@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_event_listener.core.model.record import headline
 from swarm_event_listener.outlets.metrics.page import html
 from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
 from swarm_event_listener.outlets.metrics.trends import POINTS
@@ -74,7 +75,7 @@ def backing_off(number: int) -> Plain:
 def record(minutes_ago: float, number: int, **facts: object) -> Plain:
     """Give a restart on record."""
     at = NOW - timedelta(minutes=minutes_ago)
-    return {
+    plain = {
         "node": f"swarm_worker:swarm_worker_{number:02d}",
         "pid": 4000 + number,
         "cause": "rule",
@@ -88,6 +89,7 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
         "dry_run": False,
         **facts,
     }
+    return {**plain, "headline": headline(plain)}
 
 
 def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Plain:

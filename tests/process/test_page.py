@@ -332,7 +332,7 @@ def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
     )
     assert 'data-node="w:w_00"' in text
     assert 'data-node="w:w_01"' in text
-    assert "status 2: " in text
+    assert "status 2: a batch took too long: consuming_ttl: stalled" in text
     assert "back after" in text
     assert "&lt;img src=x" in text
     assert "<img" not in text

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from swarm_event_listener.core.model.rules import LONE, Status
+
 
 class Cause(StrEnum):
     """Why the listener took a node's stop or start into its hands."""
@@ -16,6 +18,32 @@ class Cause(StrEnum):
     EXITED = "exited"  # the node died too often: its next start is put off
     FATAL = "fatal"  # supervisord gave the node up
     ROLL = "roll"  # an operator asked for a rolling restart
+
+
+# Why a node was restarted, for people: the rule that it broke, the cause otherwise.
+MEANINGS: Final[Mapping[int | str, str]] = {
+    Status.SILENT: "it did not report",
+    Status.POLLING: "it polled too rarely",
+    Status.CONSUMING: "a batch took too long",
+    Status.MEMORY: "it took too much memory",
+    Status.UNSTEADY: "its group was frozen",
+    Cause.EXITED: "it died too often",
+    Cause.FATAL: "supervisord had given it up",
+    Cause.ROLL: "an operator rolls the group",
+}
+
+
+def headline(record: Mapping[str, Any]) -> str:
+    """Return why a node was restarted, in few words, of a record as it is shown."""
+    status, cause = record.get("status"), str(record.get("cause"))
+    reason = str(record.get("reason"))
+    if status == Status.UNSTEADY and LONE in reason:
+        return f"status {status}: it alone had no broker"
+    if status is not None:
+        return f"status {status}: {MEANINGS.get(status, 'a rule was broken')}"
+    if ": tried again every" in reason:
+        return "it could not work, and was tried again"
+    return MEANINGS.get(cause, cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

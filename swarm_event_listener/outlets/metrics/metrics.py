@@ -103,18 +103,6 @@ def _dry_runs(look: Look, rule: str) -> int:
     return look.totals.dry_runs[look.node.name, rule]
 
 
-_REASONS: Final = {
-    "silent": "it did not report (status -1)",
-    "polling": "it polled too rarely (status 1)",
-    "consuming": "a batch took too long (status 2)",
-    "memory": "it took too much memory (status 3)",
-    "unsteady": "its group was frozen (status 4)",
-    "exited": "it died too often",
-    "fatal": "supervisord had given it up",
-    "roll": "an operator rolls the group",
-}
-
-
 NODE_METRICS: Final = (
     Metric(
         "node_running",
@@ -252,20 +240,19 @@ NODE_METRICS: Final = (
         Metric(
             f"node_{reason}_restarts_total",
             "counter",
-            "Restarts of the node by the listener for this reason: "
-            f"{_REASONS[reason]}.",
+            f"Restarts of the node by the listener for this reason: {why}.",
             partial(_restarts, reason=reason),
         )
-        for reason in REASONS
+        for reason, why in REASONS.items()
     ),
     *(
         Metric(
             f"node_{rule}_dry_runs_total",
             "counter",
-            f"Restarts that dry_run left out, for this reason: {_REASONS[rule]}.",
+            f"Restarts that dry_run left out, for this reason: {why}.",
             partial(_dry_runs, rule=rule),
         )
-        for rule in RULES
+        for rule, why in RULES.items()
     ),
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.record import Record, headline
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends
 from swarm_event_listener.outlets.status import Counters, status_of
@@ -39,13 +39,13 @@ class Page:
             history: Plain records, oldest first.
             wall: Wall-clock text of a monotonic moment.
         """
-        self._restarts = deque(history, maxlen=RESTARTS_MAX)
+        self._restarts = deque(map(_with_headline, history), maxlen=RESTARTS_MAX)
         self._trends = Trends()
         self._wall = wall
 
     def restarted(self, record: Record) -> None:
         """Take in a restart that has ended."""
-        self._restarts.append(record.as_json(self._wall))
+        self._restarts.append(_with_headline(record.as_json(self._wall)))
 
     def look(self, swarm: Swarm, *, now_s: float) -> None:
         """Take in how the nodes are."""
@@ -74,3 +74,7 @@ class Page:
             "restarts": list(self._restarts),
         }
         return json.dumps(shown).encode()
+
+
+def _with_headline(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "headline": headline(record)}

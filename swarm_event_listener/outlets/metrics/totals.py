@@ -13,18 +13,19 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from swarm_event_listener.core.model.record import Cause, Record
+from swarm_event_listener.core.model.record import MEANINGS, Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_worker.shared.report import Report
 
 COUNTED: Final = ("messages", "batches", "errors", "retries", "dead_letters")
 
-RULES: Final = tuple(status.name.lower() for status in Status)
-# Why a node was restarted: the rule that it broke, the cause otherwise.
-REASONS: Final = (
-    *RULES,
-    *(cause.value for cause in Cause if cause is not Cause.RULE),
-)
+# Why a node was restarted, in a word and in a few.
+RULES: Final = {
+    status.name.lower(): f"{MEANINGS[status]} (status {status})" for status in Status
+}
+REASONS: Final = RULES | {
+    cause.value: MEANINGS[cause] for cause in Cause if cause is not Cause.RULE
+}
 
 
 @dataclass(slots=True)

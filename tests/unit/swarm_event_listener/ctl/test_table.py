@@ -288,7 +288,7 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
         ({"suspect": "orders/3@7"}, "suspect: orders/3@7"),
         ({"status": None, "cause": "fatal"}, "supervisord had given it up"),
         ({"status": None, "cause": "exited"}, "it died too often"),
-        ({"status": -1}, "status -1: it was silent"),
+        ({"status": -1}, "status -1: it did not report"),
         ({"status": 99}, "status 99: a rule was broken"),
         ({"status": None, "cause": "new"}, "new"),
         (
