@@ -51,19 +51,7 @@ def reasons(found: Found) -> str:
 def begun(record: Record, event: str) -> Say:
     """A restart begins, or would begin in a dry run."""
     return Say(
-        level=Level.WARNING,
-        event=event,
-        fields={
-            "node": record.node,
-            "pid": record.pid,
-            "cause": record.cause.value,
-            "status": record.status,
-            "reason": record.reason,
-            "in_flight": ",".join(record.in_flight),
-            "suspect": record.suspect,
-            "rss_mb": record.rss_mb,
-            "pause_s": record.pause_s,
-        },
+        level=Level.WARNING, event=event, fields=record.line("new_pid", "killed")
     )
 
 

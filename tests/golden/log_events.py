@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeGuard
 
+from swarm_event_listener.core.model.record import Cause, Record
+
 Events = dict[str, list[list[str]]]  # by name, the fields of each line, in their order
 
 _METHODS: Final = {
@@ -21,6 +23,9 @@ _METHODS: Final = {
 }
 _NAME: Final = re.compile(r"(?!%s( |$))[a-z%][a-z0-9_%]*(?= |$)")
 _FIELD: Final = re.compile(r" (\w+)=")
+_RECORD: Final = Record(
+    node="", pid=None, cause=Cause.RULE, status=None, reason="", detected_at_s=0.0
+)
 _ABOUT_A_RESTART: Final = ["node", "pid"]  # in each line of a restart
 
 
@@ -158,7 +163,16 @@ def _texts(node: ast.expr | None) -> list[str]:
 
 
 def _keys(node: ast.expr | None) -> list[str]:
-    """Return the keys of a literal table; what it takes over is not its own."""
-    if not isinstance(node, ast.Dict):
-        return []
-    return [text for key in node.keys for text in _texts(key)]
+    """Return the keys of a literal table, and those that a record's line puts in it."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            each = zip(keys, values, strict=True)
+            return [
+                name
+                for key, value in each
+                for name in (_keys(value) if key is None else _texts(key))
+            ]
+        case ast.Call(func=ast.Attribute(attr="line"), args=args):
+            return [*_RECORD.line(*(text for arg in args for text in _texts(arg)))]
+        case _:
+            return []

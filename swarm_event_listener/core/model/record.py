@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from swarm_event_listener.core.model.rules import LONE, Status
 
@@ -56,6 +56,7 @@ class Record:
     Attributes:
         node: ``group:process``.
         pid: The process that was stopped; None when there was none.
+        new_pid: The new process.
         cause: What kind of reason it was.
         status: The status code; None when no rule was broken.
         reason: All that was wrong, with figures.
@@ -69,12 +70,12 @@ class Record:
         killed: Whether supervisord had to KILL it.
         started_at_s: When the start was asked for.
         recovered_at_s: When the new process polled; None when it never did.
-        new_pid: The new process.
         dry_run: Nothing was done: it would have been.
     """
 
     node: str
     pid: int | None
+    new_pid: int | None = None
     cause: Cause
     status: int | None
     reason: str
@@ -88,7 +89,6 @@ class Record:
     killed: bool = False
     started_at_s: float | None = None
     recovered_at_s: float | None = None
-    new_pid: int | None = None
     dry_run: bool = False
 
     def as_json(self, wall: Callable[[float], str]) -> dict[str, Any]:
@@ -97,28 +97,22 @@ class Record:
         Args:
             wall: Gives the ISO 8601 text of a monotonic moment.
         """
+        shown = {}
+        for name in _KINDS:
+            value = getattr(self, name)
+            if name in _MOMENTS:
+                shown[name.removesuffix("_s")] = None if value is None else wall(value)
+            else:
+                shown[name] = value
+        return {**shown, "seconds": self.seconds()}
 
-        def at(moment_s: float | None) -> str | None:
-            return None if moment_s is None else wall(moment_s)
+    def facts(self, *but: str) -> dict[str, Any]:
+        """Return what other listeners are told of it: all but the moments."""
+        return {name: getattr(self, name) for name in _FACTS if name not in but}
 
-        return {
-            "node": self.node,
-            "pid": self.pid,
-            "cause": self.cause.value,
-            "status": self.status,
-            "reason": self.reason,
-            "in_flight": list(self.in_flight),
-            "suspect": self.suspect,
-            "rss_mb": self.rss_mb,
-            "detected_at": at(self.detected_at_s),
-            "stopped_at": at(self.stopped_at_s),
-            "killed": self.killed,
-            "started_at": at(self.started_at_s),
-            "recovered_at": at(self.recovered_at_s),
-            "new_pid": self.new_pid,
-            "dry_run": self.dry_run,
-            "seconds": self.seconds(),
-        }
+    def line(self, *but: str) -> dict[str, Any]:
+        """Return the same as the figures of a line in the log."""
+        return {**self.facts(*but), "in_flight": ",".join(self.in_flight)}
 
     def seconds(self) -> dict[str, float]:
         """Give how long each step took; steps that did not end are absent."""
@@ -146,37 +140,27 @@ class Record:
         """
         fields = dict(data)
         fields["cause"] = Cause(fields["cause"])
-        fields["in_flight"] = texts(fields.get("in_flight", ()))
-        for name, kinds in _KINDS.items():
-            if name in fields and not isinstance(fields[name], kinds):
-                raise ValueError(f"{name} is {fields[name]!r:.80}")
-        for name in fields.keys() & _MOMENTS:
-            if fields[name] is not None:
-                fields[name] = moment_s(fields[name])
+        for name in _KINDS.keys() & fields.keys():
+            fields[name] = _read(name, fields[name])
         return cls(**fields)
 
 
-_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
-    "node": (str,),
-    "pid": (int, type(None)),
-    "status": (int, type(None)),
-    "reason": (str,),
-    "suspect": (str, type(None)),
-    "rss_mb": (int, type(None)),
-    "killed": (bool,),
-    "new_pid": (int, type(None)),
-    "dry_run": (bool,),
-}
-_MOMENTS: Final = frozenset(
-    {
-        "detected_at_s",
-        "stop_sent_at_s",
-        "stopped_at_s",
-        "started_at_s",
-        "recovered_at_s",
-        "pause_s",
-    }
+# The fields, with their kinds, in the order in which lines of the log have them.
+_KINDS: Final = get_type_hints(Record)
+_MOMENTS: Final = frozenset(name for name in _KINDS if name.endswith("_at_s"))
+_FACTS: Final = tuple(
+    name for name in _KINDS if name not in _MOMENTS and name != "dry_run"
 )
+
+
+def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - each field has its own
+    if name == "in_flight":
+        return texts(value)
+    if name in _MOMENTS or name == "pause_s":
+        return None if value is None else moment_s(value)
+    if not isinstance(value, _KINDS[name]):
+        raise ValueError(f"{name} is {value!r:.80}")
+    return value
 
 
 def moment_s(value: object) -> float:

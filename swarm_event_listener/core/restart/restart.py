@@ -132,20 +132,7 @@ def publish(restart: Restart, event: str) -> Publish:
 
 def published(record: Record, event: str) -> Publish:
     """Tell other listeners what a record says by now; all events say the same."""
-    payload = {
-        "node": record.node,
-        "pid": record.pid,
-        "new_pid": record.new_pid,
-        "cause": record.cause.value,
-        "status": record.status,
-        "reason": record.reason,
-        "in_flight": list(record.in_flight),
-        "suspect": record.suspect,
-        "rss_mb": record.rss_mb,
-        "pause_s": record.pause_s,
-        "killed": record.killed,
-    }
-    return Publish(type=f"swarm.node.{event}", payload=payload)
+    return Publish(type=f"swarm.node.{event}", payload=record.facts())
 
 
 def dropped(restart: Restart, why: str) -> Step:
@@ -178,16 +165,7 @@ def _told(record: Record) -> Say:
         level=Level.INFO if has_recovered else Level.WARNING,
         event="node_restarted" if has_recovered else "node_not_recovered",
         fields={
-            "node": record.node,
-            "pid": record.pid,
-            "new_pid": record.new_pid,
-            "cause": record.cause.value,
-            "status": record.status,
-            "reason": record.reason,
-            "in_flight": ",".join(record.in_flight),
-            "suspect": record.suspect,
-            "rss_mb": record.rss_mb,
-            "killed": record.killed,
+            **record.line("pause_s"),
             **{f"{step}_s": took_s for step, took_s in record.seconds().items()},
         },
     )
