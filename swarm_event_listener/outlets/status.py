@@ -30,14 +30,6 @@ class Counters:
     stalls: int = 0
 
 
-def status_of(
-    swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
-) -> dict[str, Any]:
-    """Give the whole status; see `head_of`."""
-    head = head_of(swarm, counters, now_s=now_s, at=at, pid=pid)
-    return {**head, "nodes": list(nodes_of(swarm, now_s=now_s))}
-
-
 def head_of(
     swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
 ) -> dict[str, Any]:

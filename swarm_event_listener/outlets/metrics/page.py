@@ -11,15 +11,10 @@ from typing import Any, Final
 from swarm_event_listener.core.model.record import Record, headline
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends
-from swarm_event_listener.outlets.status import Counters, status_of
+from swarm_event_listener.outlets.status import nodes_of
 
 RESTARTS_MAX: Final = 200
 WATCHED_S: Final = 60.0  # data is made while somebody looks
-
-_SHOWN: Final = (
-    *("node", "health", "why", "state", "pid", "memory_limit_bytes", "failures"),
-    *("held", "restart", "report_age_s"),
-)
 
 
 def html() -> bytes:
@@ -51,29 +46,24 @@ class Page:
         """Take in how the nodes are."""
         self._trends.look(swarm.nodes, now_s=now_s)
 
-    def data(
-        self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
-    ) -> bytes:
+    def data(self, swarm: Swarm, *, now_s: float, trouble: str) -> bytes:
         """Give all that is shown, as JSON."""
-        at = self._wall(now_s)
-        status = status_of(swarm, counters, now_s=now_s, at=at, pid=0)
-        nodes = [
-            {
-                **{key: node[key] for key in _SHOWN},
-                "assigned": node["pid"] and (node["report"] or {}).get("assigned"),
-                "trends": self._trends.of(node["node"]),
-            }
-            for node in status["nodes"]
-        ]
         shown = {
-            "at": at,
+            "at": self._wall(now_s),
             "trouble": trouble,
             "minutes": round(POINTS * EVERY_S / 60),
             "points": POINTS,
-            "nodes": nodes,
+            "nodes": [self._node(row) for row in nodes_of(swarm, now_s=now_s)],
             "restarts": list(self._restarts),
         }
         return json.dumps(shown).encode()
+
+    def _node(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a row of the status file with what is drawn in place of the report."""
+        report = row.pop("report") or {}
+        row["assigned"] = row["pid"] and report.get("assigned")
+        row["trends"] = self._trends.of(row["node"])
+        return row
 
 
 def _with_headline(record: dict[str, Any]) -> dict[str, Any]:

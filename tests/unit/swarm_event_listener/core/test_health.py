@@ -16,7 +16,7 @@ from swarm_event_listener.core.node import LeftDown, Node, appeared, reported
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_event_listener.core.swarm import Swarm
-from swarm_event_listener.outlets.status import Counters, status_of
+from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
 from swarm_worker.shared.report import ForeignReport, Report, State
 
 NOW_S = 1000.0
@@ -141,14 +141,14 @@ def test_the_status_tells_health_and_limits() -> None:
     swarm = Swarm({"w": limited})
     swarm._table.put(node(BAD_POLL))
 
-    plain = status_of(swarm, Counters(), now_s=NOW_S, at="2026", pid=1)
+    head = head_of(swarm, Counters(), now_s=NOW_S, at="2026", pid=1)
+    (told,) = nodes_of(swarm, now_s=NOW_S)
 
-    assert json.dumps(plain)
-    (told,) = plain["nodes"]
+    assert json.dumps([head, told])
     assert (told["health"], told["known"]) == ("unhealthy", True)
     assert told["memory_limit_bytes"] == 2**30
     assert told["report_timeout_s"] == POLICY.limits.report_timeout_s
-    assert plain["groups"] == ["w"]
+    assert head["groups"] == ["w"]
 
 
 def left_down(exit_code: int | None, *, is_held: bool = False) -> Node:

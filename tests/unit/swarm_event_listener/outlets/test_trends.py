@@ -18,7 +18,6 @@ from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics import page
 from swarm_event_listener.outlets.metrics.page import Page
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, SERIES, Trends
-from swarm_event_listener.outlets.status import Counters
 from swarm_worker.shared.report import Report, State
 
 NAME = "w:w_00"
@@ -74,12 +73,11 @@ def test_the_page_has_the_nodes_and_the_restarts() -> None:
         Record(node=NAME, pid=1, cause=Cause.RULE, status=2, reason="", detected_at_s=1)
     )
 
-    data = json.loads(
-        shown.data(swarm, Counters(), now_s=NOW_S, trouble="supervisord is gone")
-    )
+    data = json.loads(shown.data(swarm, now_s=NOW_S, trouble="supervisord is gone"))
     assert [node["node"] for node in data["nodes"]] == [NAME]
     assert data["nodes"][0]["trends"]["lag"] == [5]
     assert [record["node"] for record in data["restarts"]] == ["w:w_01", NAME]
+    assert data["restarts"][1]["headline"] == "status 2: a batch took too long"
     assert data["trouble"] == "supervisord is gone"
     assert data["minutes"] == 30
 
@@ -89,7 +87,7 @@ def test_a_node_that_is_down_holds_no_partitions() -> None:
     swarm, shown = swarm_of_one(), Page([], wall=str)
 
     def assigned() -> object:
-        data = shown.data(swarm, Counters(), now_s=NOW_S, trouble="")
+        data = shown.data(swarm, now_s=NOW_S, trouble="")
         return json.loads(data)["nodes"][0]["assigned"]
 
     up = assigned()
