@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations
@@ -22,7 +22,6 @@ from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand, unset_variables
 
-_ACL: Final = "system.posix_acl_access"
 _WHAT_COMES: Final[Mapping[str, str]] = {
     "listener": "the listener restarts nodes all the same, but swarm status cannot "
     "tell how they are, restarts are not on record, and a hold does not outlive it",
@@ -36,7 +35,7 @@ _WHAT_COMES: Final[Mapping[str, str]] = {
 def hindrance(directory: Path, uid: int | None, names: Iterable[str] = ()) -> str:
     """Tell why files cannot be replaced in a directory; empty where none is seen.
 
-    A quota is not seen, nor is what only the kernel knows.
+    A quota is not seen.
 
     Args:
         directory: Where it is missing, what would hold it is looked at.
@@ -50,12 +49,14 @@ def hindrance(directory: Path, uid: int | None, names: Iterable[str] = ()) -> st
         longest_bytes = max(
             (_size_bytes(directory / name) for name in names), default=0
         )
-        if not (uid is None or _may_write(there, uid)):
-            return f"{owner_name(uid)} may not write to {there}"
     except (OSError, ValueError):  # no name of a file, too
         return ""
     lack = lack_of(disk, is_root=uid == 0, needed_bytes=longest_bytes)
-    return f"the file system of {directory} {lack}" if lack else ""
+    if lack:
+        return f"the file system of {directory} {lack}"
+    if uid is None or _may_write(there, uid):
+        return ""
+    return f"{owner_name(uid)} may not write to {there}"
 
 
 def lack_of(disk: os.statvfs_result, *, is_root: bool, needed_bytes: int) -> str:
@@ -82,30 +83,27 @@ def _size_bytes(path: Path) -> int:
 
 
 def _may_write(folder: Path, uid: int) -> bool:
-    groups = _groups_of(uid)
-    return _allows(folder, uid, groups, 0o3) and all(
-        _allows(above, uid, groups, 0o1) for above in folder.parents
-    )
+    """Whether a user may put files there; believed to where nobody can be asked.
 
-
-def _allows(folder: Path, uid: int, groups: Iterable[int], bits: int) -> bool:
-    """Tell whether the permissions let a user in; access lists are believed to."""
-    facts = folder.stat()
-    if uid == 0 or _ACL in os.listxattr(folder):
+    The kernel alone knows: it is asked as that user, which only root can become.
+    """
+    if uid == os.geteuid():
+        return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
+    if os.geteuid() != 0:
         return True
-    if facts.st_uid == uid:
-        bits <<= 6
-    elif facts.st_gid in groups:
-        bits <<= 3
-    return stat.S_IMODE(facts.st_mode) & bits == bits
-
-
-def _groups_of(uid: int) -> list[int]:
     try:
         user = pwd.getpwuid(uid)
-    except KeyError:
-        return []
-    return os.getgrouplist(user.pw_name, user.pw_gid)
+        # The dot is found by who may enter the folder.
+        asked = subprocess.run(  # noqa: S603 - a program of the system, with a path
+            ["/usr/bin/test", "-w", f"{folder}/."],
+            user=uid,
+            group=user.pw_gid,
+            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
+            check=False,
+        )
+    except (KeyError, OSError):
+        return True
+    return asked.returncode == 0
 
 
 def owner_name(uid: int) -> str:

@@ -1185,8 +1185,9 @@ def test_a_file_system_may_lack_room(
     assert found == lack
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
 def test_a_directory_may_be_anothers() -> None:
-    """Told from permissions, of the folders above, too; root may do all."""
+    """By the permissions of the folders above, too; root may do all."""
     other = pwd.getpwnam("daemon" if os.geteuid() == NOBODY else "nobody")
     with tempfile.TemporaryDirectory() as name:  # pytest's own are shut
         folder = Path(name)
@@ -1207,6 +1208,18 @@ def test_a_directory_may_be_anothers() -> None:
         assert hindrance(free, other.pw_uid) == ""
         assert hindrance(free / "to/come", other.pw_uid) == ""
         assert "may not write to" in hindrance(folder / "to/come", other.pw_uid)
+
+
+def test_what_the_kernel_says_of_oneself_counts_and_others_are_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is not root can ask for nobody else."""
+    own, other = 4711, 4712
+    monkeypatch.setattr(os, "geteuid", lambda: own)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+
+    assert hindrance(tmp_path, own) == f"uid {own} may not write to {tmp_path}"
+    assert hindrance(tmp_path, other) == ""
 
 
 @pytest.mark.parametrize("field", ["f_bavail", "f_favail"])
