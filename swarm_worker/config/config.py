@@ -28,6 +28,7 @@ from swarm_worker.shared.settings import (
     ConfigError,
     Document,
     PassingError,
+    Worker,
     is_short_report_timeout,
     load,
     nearest,
@@ -56,48 +57,43 @@ _RESERVED: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
-    """All that a node is told, checked.
+class WorkerSettings(Worker):
+    """All that a node is told, checked: ``[worker]``, what is beside it, and flags.
 
     Attributes:
         node: Node id, from 0.
         nodes: Number of nodes of the swarm.
         kafka: librdkafka properties as the user wrote them; none is reserved.
-        concurrency: Partitions processed at once.
-        max_messages: Most messages in a batch.
-        max_wait_s: Longest poll.
-        shutdown_timeout_s: What a stopping node gives its handlers.
-        liveness_interval_s: Between reports.
-        static_membership: Join with a ``group.instance.id``.
-        instance_prefix: Its first part, unique among the machines of a group.
         instance_ids: By group, where the usual one belongs to another program's node.
-        state_dir: Directory of the slot locks.
         max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
         session_timeout_ms: As in ``kafka``, or librdkafka's default.
         limits: At what ages the listener acts, as the file has it.
         selection: Topics and groups picked by flags.
-        log_level: Least level of what is logged.
-        log_format: ``text`` or ``json``.
     """
 
     node: int
     nodes: int
     kafka: Mapping[str, Any] = field(repr=False)  # there are secrets in it
-    concurrency: int
-    max_messages: int
-    max_wait_s: float
-    shutdown_timeout_s: float
-    liveness_interval_s: float
-    static_membership: bool
-    instance_prefix: str
-    state_dir: Path
     instance_ids: Mapping[str, str] = field(default_factory=dict)
     max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
     session_timeout_ms: int = SESSION_TIMEOUT_MS
     limits: Limits = field(default_factory=Limits)
     selection: Selection = field(default_factory=Selection)
-    log_level: str = "info"
-    log_format: str = "text"
+
+    @property
+    def max_wait_s(self) -> float:
+        """Longest poll."""
+        return self.max_wait_time / 1000
+
+    @property
+    def shutdown_timeout_s(self) -> float:
+        """What a stopping node gives its handlers."""
+        return self.shutdown_timeout / 1000
+
+    @property
+    def liveness_interval_s(self) -> float:
+        """Between reports."""
+        return self.liveness_interval / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,37 +153,27 @@ def _settings(
     worker = {name: key.default for name, key in WORKER.items()}
     worker["state_dir"] = document.path.parent / WORKER["state_dir"].default
     worker |= document.section("worker", WORKER, environ)
+    given = ("state_dir", "log_level", "log_format")
+    worker |= {name: told for name in given if (told := getattr(flags, name))}
+    worker["state_dir"] = Path(worker["state_dir"]).absolute()
+    worker["instance_prefix"] = worker["instance_prefix"] or socket.gethostname()
     kafka = document.kafka(environ)
     _check_kafka(document.path, kafka)
+    max_poll_ms = _kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS)
     settings = WorkerSettings(
+        **worker,
         node=flags.node or 0,
         nodes=flags.nodes or 1,
         kafka=kafka,
-        concurrency=worker["concurrency"],
-        max_messages=worker["max_messages"],
-        max_wait_s=worker["max_wait_time"] / 1000,
-        shutdown_timeout_s=worker["shutdown_timeout"] / 1000,
-        liveness_interval_s=worker["liveness_interval"] / 1000,
-        static_membership=worker["static_membership"],
-        instance_prefix=worker["instance_prefix"] or socket.gethostname(),
-        state_dir=Path(flags.state_dir or worker["state_dir"]).absolute(),
-        max_poll_interval_ms=_kafka_ms(
-            kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS
-        ),
+        max_poll_interval_ms=max_poll_ms,
         session_timeout_ms=_kafka_ms(kafka, "session.timeout.ms", SESSION_TIMEOUT_MS),
-        limits=_limits(
-            document,
-            environ,
-            _kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS),
-        ),
+        limits=_limits(document, environ, max_poll_ms),
         selection=Selection(
             include_topics=frozenset(flags.include_topics),
             exclude_topics=frozenset(flags.exclude_topics),
             include_groups=frozenset(flags.include_groups),
             exclude_groups=frozenset(flags.exclude_groups),
         ),
-        log_level=flags.log_level or worker["log_level"],
-        log_format=flags.log_format or worker["log_format"],
     )
     _check_times(settings)
     return settings
@@ -217,18 +203,17 @@ def _limits(
 
 
 def _check_times(settings: WorkerSettings) -> None:
-    if settings.liveness_interval_s * 1000 < LIVENESS_INTERVAL_LEAST_MS:
+    if settings.liveness_interval < LIVENESS_INTERVAL_LEAST_MS:
         raise ConfigError(
             f"[worker] liveness_interval: expected at least "
             f"{LIVENESS_INTERVAL_LEAST_MS} ms, "
-            f"got {settings.liveness_interval_s * 1000:.0f}; supervisord pays for each "
-            "report"
+            f"got {settings.liveness_interval}; supervisord pays for each report"
         )
-    if not 0 < settings.max_wait_s * 1000 < settings.max_poll_interval_ms:
+    if not 0 < settings.max_wait_time < settings.max_poll_interval_ms:
         raise ConfigError(
             "[worker] max_wait_time: expected more than 0 ms and less than "
             f"max.poll.interval.ms ({settings.max_poll_interval_ms}), "
-            f"got {settings.max_wait_s * 1000:.0f}"
+            f"got {settings.max_wait_time}"
         )
 
 
@@ -287,13 +272,12 @@ def check_report_timeout(
         ConfigError: It is shorter than three liveness intervals, for all or a group.
     """
     groups = document.tables.get("listener", {}).get("group", {})
-    interval_ms = round(settings.liveness_interval_s * 1000)
     for section in ("listener", *(f"listener.group.{name}" for name in groups)):
         key = RULES["node_report_timeout"]
         read = document.section(section, {"node_report_timeout": key}, environ)
         timeout_ms = read.get("node_report_timeout", key.default)
-        if is_short_report_timeout(timeout_ms, interval_ms):
-            least_ms = REPORTS_PER_TIMEOUT * interval_ms
+        if is_short_report_timeout(timeout_ms, settings.liveness_interval):
+            least_ms = REPORTS_PER_TIMEOUT * settings.liveness_interval
             raise ConfigError(
                 f"[{section}] node_report_timeout: expected at least {least_ms} ms, "
                 f"three times liveness_interval, got {timeout_ms}; "
@@ -318,7 +302,7 @@ def consumer_properties(settings: WorkerSettings, group: str) -> dict[str, Any]:
     name = settings.instance_ids.get(group) or instance_id(settings, group)
     properties: dict[str, Any] = {
         "client.id": name,
-        "statistics.interval.ms": round(settings.liveness_interval_s * 1000),
+        "statistics.interval.ms": settings.liveness_interval,
         "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
         # Neither jump over data nor read it again unless the user says which.

@@ -8,7 +8,9 @@ from swarm_worker.app.loading import load_app
 from swarm_worker.app.routing import GroupPlan, plan
 from swarm_worker.config.config import Invocation, WorkerSettings, check_report_timeout
 from swarm_worker.shared.kafka_timeouts import slips
+from swarm_worker.shared.parsers import duration_ms
 from swarm_worker.shared.redaction import HIDDEN, is_secret
+from swarm_worker.shared.settings import WORKER
 
 
 def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
@@ -62,15 +64,9 @@ def _summary(
 
 
 def _in_force(settings: WorkerSettings) -> Iterator[tuple[str, object]]:
-    yield "concurrency", settings.concurrency
-    yield "max_messages", settings.max_messages
-    yield "max_wait_time", _ms(settings.max_wait_s)
-    yield "shutdown_timeout", _ms(settings.shutdown_timeout_s)
-    yield "liveness_interval", _ms(settings.liveness_interval_s)
-    yield "static_membership", str(settings.static_membership).lower()
-    yield "instance_prefix", settings.instance_prefix
-    yield "state_dir", settings.state_dir
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
+    for name, key in WORKER.items():
+        value = getattr(settings, name)
+        if key.read is duration_ms:
+            yield name, f"{value} ms"
+        else:
+            yield name, str(value).lower() if isinstance(value, bool) else value

@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,26 +75,49 @@ _LOGS: Final[Mapping[str, Key]] = {
     "log_format": Key(choice("text", "json"), "text", "text or json (text)"),
 }
 
+
+def _setting(key: Key) -> Any:  # noqa: ANN401 - what the field holds
+    return field(default=key.default, metadata={"key": key})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """The section ``[worker]``: what each field is called there, holds and means."""
+
+    concurrency: int = _setting(
+        Key(
+            count(1, CONCURRENCY_MOST, why="each is a thread; more nodes do more"),
+            1,
+            "partitions processed at once in a node (1)",
+        )
+    )
+    max_messages: int = _setting(Key(count(1), 500, "most messages in a batch (500)"))
+    max_wait_time: int = _setting(Key(duration_ms, 1_000, "longest poll, ms (1000)"))
+    shutdown_timeout: int = _setting(
+        Key(duration_ms, 60_000, "ms a stopping node gives its handlers (60000)")
+    )
+    liveness_interval: int = _setting(
+        Key(duration_ms, 5_000, "ms between reports (5000)")
+    )
+    static_membership: bool = _setting(
+        Key(
+            flag,
+            default=True,
+            help="join with group.instance.id <prefix>-<group>-<node> (true)",
+        )
+    )
+    instance_prefix: str = _setting(
+        Key(text, None, "prefix of group.instance.id (hostname)")
+    )
+    state_dir: Path = _setting(  # noqa: RUF009 - a field
+        Key(text, "run", "directory of the slot locks (run)", is_path=True)
+    )
+    log_level: str = _setting(_LOGS["log_level"])
+    log_format: str = _setting(_LOGS["log_format"])
+
+
 WORKER: Final[Mapping[str, Key]] = {
-    "concurrency": Key(
-        count(1, CONCURRENCY_MOST, why="each is a thread; more nodes do more"),
-        1,
-        "partitions processed at once in a node (1)",
-    ),
-    "max_messages": Key(count(1), 500, "most messages in a batch (500)"),
-    "max_wait_time": Key(duration_ms, 1_000, "longest poll, ms (1000)"),
-    "shutdown_timeout": Key(
-        duration_ms, 60_000, "ms a stopping node gives its handlers (60000)"
-    ),
-    "liveness_interval": Key(duration_ms, 5_000, "ms between reports (5000)"),
-    "static_membership": Key(
-        flag,
-        default=True,
-        help="join with group.instance.id <prefix>-<group>-<node> (true)",
-    ),
-    "instance_prefix": Key(text, None, "prefix of group.instance.id (hostname)"),
-    "state_dir": Key(text, "run", "directory of the slot locks (run)", is_path=True),
-    **_LOGS,
+    each.name: each.metadata["key"] for each in fields(Worker)
 }
 
 _OPTIONAL_TTL: Final = rule(duration_ms)
