@@ -47,6 +47,7 @@ from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.aside import Aside, Making
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
 from swarm_worker.processing.lanes import Key
@@ -96,8 +97,11 @@ class End(Enum):
     AGAIN = auto()
 
 
-class GroupConsumer:
-    """The consumer of one Kafka group, on a thread of its own."""
+class GroupConsumer(OwnThread):
+    """The consumer of one Kafka group, on a thread of its own.
+
+    Its start does not wait until the group is joined.
+    """
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class GroupConsumer:
             memory: What former processes have known of topics.
             clock: Seconds, as the one that reads ``progress`` has them.
         """
+        super().__init__(f"swarm-poll-{plan.group}")
         self._plan = plan
         self._settings = settings
         self._pool = pool
@@ -159,9 +164,6 @@ class GroupConsumer:
         self._leaves = False
         self._marks_at_s = clock()
         self._drain = DRAIN_MESSAGES
-        self._thread = threading.Thread(
-            target=self._run, name=f"swarm-poll-{plan.group}", daemon=True
-        )
 
     # --- for the node -----------------------------------------------------------------
 
@@ -174,10 +176,6 @@ class GroupConsumer:
     def suspects(self) -> list[Suspect]:
         """See `Lanes`."""
         return self._lanes.suspects(now_s=self._clock())
-
-    def start(self) -> None:
-        """Start the poll thread; does not wait until the group is joined."""
-        self._thread.start()
 
     def quiet(self) -> None:
         """Begin no new batch; those in flight go on, membership stays. At once."""
@@ -204,16 +202,6 @@ class GroupConsumer:
         self._leaves = leave
         self._lanes.is_held = True
         self._stopping.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread; tell whether it came."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether the poll thread runs."""
-        return self._thread.is_alive()
 
     # --- lives of a client ------------------------------------------------------------
 

@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import logging
 import os
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.lane import Lane, Verdict
 from swarm_worker.processing.lanes import COMMIT_WITHIN_S, Lanes
 from swarm_worker.shared.logs import shown
@@ -30,25 +30,14 @@ logger = logging.getLogger(__name__)
 Work = Callable[["HandlerThread"], None]
 
 
-class HandlerThread:
+class HandlerThread(OwnThread):
     """One thread that runs handlers; coroutines on an event loop of its own."""
 
     def __init__(self, number: int, queue: SimpleQueue[Work | None]) -> None:
+        super().__init__(f"swarm-handler-{number}")
         self._queue = queue
         self._runner: asyncio.Runner | None = None
         self._task: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(
-            target=self._run, name=f"swarm-handler-{number}", daemon=True
-        )
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
 
     def call(self, handler: Handler, batch: Batch) -> None:
         """Run a handler to its end; a coroutine's too. On this thread only."""
@@ -63,10 +52,6 @@ class HandlerThread:
         task = self._task
         if task is not None:
             task.get_loop().call_soon_threadsafe(task.cancel)
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end."""
-        self._thread.join(timeout_s)
 
     async def _await(self, awaitable: Awaitable[None]) -> None:
         self._task = asyncio.current_task()

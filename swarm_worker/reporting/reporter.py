@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.process.parent_death import Leash
 from swarm_worker.reporting.channel import Channel, ChannelGone
 from swarm_worker.reporting.clock import NodeClock
@@ -27,7 +28,7 @@ _CHECK_S: Final = 0.5
 _Standing = tuple[State, bool, bool]
 
 
-class Reporter:
+class Reporter(OwnThread):
     """Writes reports to supervisord and ends the process when that is gone.
 
     It logs nothing: a log that blocks must not delay a report.
@@ -61,6 +62,7 @@ class Reporter:
             on_orphaned: Called with the reason when supervisord is gone; by default
                 the process exits 3 at once, whatever its other threads do.
         """
+        super().__init__("swarm-reporter")
         self._channel = channel
         self._leash = leash
         self._describe = describe
@@ -76,14 +78,6 @@ class Reporter:
         self._told: _Standing | None = None
         self._wake = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(
-            target=self._run, name="swarm-reporter", daemon=True
-        )
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
 
     @property
     def dropped(self) -> int:
@@ -93,7 +87,7 @@ class Reporter:
     def start(self) -> None:
         """Write the first report, then start the thread."""
         self.step()
-        self._thread.start()
+        super().start()
 
     def wake(self) -> None:
         """Have a changed state reported now, not at the next check."""
@@ -103,7 +97,7 @@ class Reporter:
         """End the thread; waits for a report that is being written."""
         self._stopping = True
         self._wake.set()
-        self._thread.join(_CHECK_S)
+        self.join(_CHECK_S)
 
     def step(self) -> float:
         """Do what is due; give the seconds until the next look."""

@@ -13,6 +13,7 @@ from typing import Any
 from swarm_worker import Batch
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import WorkerSettings
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.handlers import HandlerPool, HandlerThread
 from swarm_worker.processing.poison import Suspect
 from swarm_worker.reporting.progress import Progress
@@ -24,7 +25,7 @@ poll_raises: Exception | None = None  # set by an app: the poll thread dies of i
 fatal: Exception | None = None  # set by an app: the node is told of it
 
 
-class GroupConsumer:
+class GroupConsumer(OwnThread):
     """Polls nothing; the rest of the seam is as in `swarm_worker.kafka.consumer`."""
 
     is_wary = False
@@ -42,6 +43,7 @@ class GroupConsumer:
         suspects: Iterable[Suspect] = (),  # noqa: ARG002 - it has no dead letters
         memory: object = None,  # noqa: ARG002 - nor topics that are made anew
     ) -> None:
+        super().__init__("swarm-poll")
         self._route = plan.routes[0]
         self._node = settings.node
         self._progress = progress
@@ -54,13 +56,6 @@ class GroupConsumer:
         self._stopping = threading.Event()
         self._quiet = False
         self._offset = 0
-        self._thread = threading.Thread(
-            target=self._run, name="swarm-poll", daemon=True
-        )
-
-    def start(self) -> None:
-        """Start the poll thread."""
-        self._thread.start()
 
     def quiet(self) -> None:
         """Take no new batch."""
@@ -74,16 +69,6 @@ class GroupConsumer:
         """Take no new batch and end after the one in flight."""
         sys.stderr.write(f"standin_stops leave={leave}\n")
         self._stopping.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end; tell if it came."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether the poll thread runs."""
-        return self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S) or not self._idle.is_set():

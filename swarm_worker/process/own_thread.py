@@ -1,0 +1,31 @@
+"""A thread that its owner starts, waits for, and looks after."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+
+
+class OwnThread(ABC):
+    """Something that works on a thread of its own; it does not keep its process up."""
+
+    def __init__(self, name: str) -> None:
+        """Prepare the thread."""
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread; whether it came."""
+        self._thread.join(timeout_s)
+        return not self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @abstractmethod
+    def _run(self) -> None: ...
