@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState, Reported, group_of
@@ -213,21 +214,17 @@ def is_of_this_process(node: Node, pid: int) -> bool:
 def reported(node: Node, event: Reported, *, now_s: float) -> Node:
     """Give the node with its report; one of another version only proves life."""
     report = event.report
-    if isinstance(report, ForeignReport):
-        return replace(
-            node,
-            pid=event.pid,
-            seen_at_s=now_s,
-            silent_since_s=None,
-            is_known=True,
-            awaits_broker=False,
-        )
-    return replace(
+    alive = partial(
+        replace,
         node,
         pid=event.pid,
         seen_at_s=now_s,
         silent_since_s=None,
         is_known=True,
+    )
+    if isinstance(report, ForeignReport):
+        return alive(awaits_broker=False)
+    return alive(
         report=report,
         reported_at_s=now_s,
         messages_per_s=_messages_per_s(node, report),

@@ -174,14 +174,21 @@ def stop_time(case: Case) -> Iterator[Finding]:
 def stop_signal(case: Case) -> Iterator[Finding]:
     """A stop has to be one that a node understands."""
     for _, program in case.nodes():
-        if program.stop_signal not in STOPS_GRACEFULLY:
-            yield error(
-                program.section.where,
-                "stopsignal",
-                line="stopsignal=TERM",
-                why=f"{program.stop_signal} does not stop a node gracefully: batches "
-                "in flight are cut off and handled again",
-            )
+        yield from stops_otherwise(
+            program,
+            "a node gracefully: batches in flight are cut off and handled again",
+        )
+
+
+def stops_otherwise(program: Program, what: str) -> Iterator[Finding]:
+    """What a program does not stop, and what comes of it."""
+    if program.stop_signal not in STOPS_GRACEFULLY:
+        yield error(
+            program.section.where,
+            "stopsignal",
+            line="stopsignal=TERM",
+            why=f"{program.stop_signal} does not stop {what}",
+        )
 
 
 # --- names and ids --------------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.doctor.case import Case
 from swarm_event_listener.doctor.check_nodes import (
-    STOPS_GRACEFULLY,
     Check,
     respawns,
+    stops_otherwise,
     too_few_retries,
 )
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
@@ -28,21 +29,12 @@ LISTENER_STOP_S: Final = 10  # it finishes restarts under way for up to 8 s
 SOCKET_PATH_MAX: Final = 100  # sun_path has 108 bytes, supervisord adds ".<pid>"
 LOOPBACK: Final = ("127.", "localhost", "::1", "[::1]")
 SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_STATES: Final = (
-    "STARTING",
-    "RUNNING",
-    "BACKOFF",
-    "STOPPING",
-    "EXITED",
-    "STOPPED",
-    "FATAL",
-    "UNKNOWN",
-)
-
-# What the listener needs to hear, what each word of `events` covers, and whether it is
-# of no use without.
 _NEEDED: Final = (
-    ("PROCESS_STATE", frozenset(f"PROCESS_STATE_{state}" for state in _STATES), True),
+    (
+        "PROCESS_STATE",
+        frozenset(f"PROCESS_STATE_{state}" for state in ProcessState),
+        True,
+    ),
     ("PROCESS_COMMUNICATION", frozenset({"PROCESS_COMMUNICATION_STDOUT"}), True),
     ("TICK_5", frozenset({"TICK_5"}), True),
     (
@@ -152,14 +144,11 @@ def listener_restarts(case: Case) -> Iterator[Finding]:
 def listener_stop_signal(case: Case) -> Iterator[Finding]:
     """The listener, too, ends by the signals that mean a stop, and by no other."""
     for pool in case.listeners:
-        if pool.stop_signal not in STOPS_GRACEFULLY:
-            yield error(
-                pool.section.where,
-                "stopsignal",
-                line="stopsignal=TERM",
-                why=f"{pool.stop_signal} does not stop the listener in order: restarts "
-                "under way are not finished, and nodes may stay down",
-            )
+        yield from stops_otherwise(
+            pool,
+            "the listener in order: restarts under way are not finished, and nodes may "
+            "stay down",
+        )
 
 
 def credentials(case: Case) -> Iterator[Finding]:
