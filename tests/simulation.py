@@ -43,11 +43,11 @@ from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
-from swarm_event_listener.core.process_tracker import FOR_A_PERSON
 from swarm_event_listener.core.restart.restart import Patience
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_worker.shared.report import Report, State
+from swarm_worker.shared.settings import FOR_A_PERSON
 
 P = ProcessState
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from swarm_event_listener.core.model.events import ProcessState, Reported, group_of
+from swarm_event_listener.core.model.events import (
+    ALIVE,
+    UP,
+    ProcessState,
+    Reported,
+    group_of,
+)
 from swarm_event_listener.core.model.pacing import Pace, suspect
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import (
@@ -130,8 +136,7 @@ class Node:
 # the listener; without it nothing tells a leak from a limit below the boot size.
 UNHEARD_S: Final = 10.0
 
-_ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
-_COUNTED: Final = _ALIVE | {ProcessState.BACKOFF}
+_COUNTED: Final = UP | {ProcessState.BACKOFF}
 _DEAD: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
 
 
@@ -142,8 +147,8 @@ def appeared(name: str, state: ProcessState, pid: int | None, *, now_s: float) -
 
 def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> Node:
     """Give the node in its new state; a new process is known for nothing yet."""
-    is_new = state in _ALIVE and (
-        node.state not in _ALIVE or (node.pid and pid and pid != node.pid)
+    is_new = state in UP and (
+        node.state not in UP or (node.pid and pid and pid != node.pid)
     )
     if not is_new:
         return replace(node, state=state, pid=_pid(node, state, pid))
@@ -160,7 +165,7 @@ def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> 
 
 def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:
     """Keep the process id where supervisord does not tell it, as long as it is one."""
-    if state in _ALIVE or state is ProcessState.STOPPING:
+    if state in ALIVE:
         return pid or node.pid
     return None
 
@@ -206,7 +211,7 @@ def is_of_this_process(node: Node, pid: int) -> bool:
 
     Between STARTING, which carries no pid, and RUNNING the first report tells it.
     """
-    if node.state not in _ALIVE and node.state is not ProcessState.STOPPING:
+    if node.state not in ALIVE:
         return False
     return node.pid in {None, pid}
 
@@ -338,7 +343,7 @@ def violations(
             the reporting that is broken, not the nodes.
         alone_s: For how long it has had no broker while others of its group had one.
     """
-    if node.state not in _ALIVE:
+    if node.state not in UP:
         return ()
     report = node.report
     silence = silent(now_s - node.seen_at_s, limits) if silence_counts else None
@@ -364,7 +369,7 @@ def _bloated(node: Node, limits: Limits, *, now_s: float) -> Violation | None:
 
 def is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:
     """Tell whether supervisord brought a node back sooner than its back-off allows."""
-    if not node.is_respawn or node.state not in _ALIVE or not node.failures:
+    if not node.is_respawn or node.state not in UP or not node.failures:
         return False
     if not pace.excess(node.failed_at_s, now_s=now_s):
         return False

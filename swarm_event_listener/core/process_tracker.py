@@ -30,10 +30,7 @@ from swarm_event_listener.core.node import (
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart import lifecycle, resuming
 from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
-from swarm_worker.shared.settings import EXIT_CONFIG
-
-# A node's exit codes that supervisord is told to leave alone: configuration, fenced.
-FOR_A_PERSON: Final = frozenset({EXIT_CONFIG, 5})
+from swarm_worker.shared.settings import FOR_A_PERSON
 
 # Whoever is stopped is down by an operator's word; what supervisord gave up is ours.
 _NOT_FOR_GOOD: Final = frozenset(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarm_event_listener.core.model.events import (
+    UP,
     Action,
     ProcessState,
     RollOrdered,
@@ -21,7 +22,6 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.core.model.record import moment_s, texts
 from swarm_event_listener.core.node import Node, has_recovered
-from swarm_event_listener.core.restart.restart import UP
 from swarm_worker.shared.report import State
 
 

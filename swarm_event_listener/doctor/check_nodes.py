@@ -11,6 +11,7 @@ from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
 from swarm_worker.shared.settings import (
+    FOR_A_PERSON,
     REPORTS_PER_TIMEOUT,
     is_short_report_timeout,
 )
@@ -18,7 +19,6 @@ from swarm_worker.shared.settings import (
 CAPTURE_LEAST_BYTES: Final = 4 * FRAME_MAX_BYTES
 START_RETRIES_LEAST: Final = 100  # supervisord's pauses grow by 1 s: 80 minutes
 GRACE_S: Final = 5  # from the handlers' end to that of the process
-LEFT_DOWN: Final = frozenset({78, 5})  # the exit codes that a person has to see
 STOPS_GRACEFULLY: Final = frozenset({"TERM", "INT", "QUIT", "15", "2", "3"})
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -83,7 +83,7 @@ def output_events(case: Case) -> Iterator[Finding]:
 def respawn(case: Case) -> Iterator[Finding]:
     """A node that ends, however it ends, has to come back."""
     for _, program in case.nodes():
-        yield from respawns(program, "node", LEFT_DOWN)
+        yield from respawns(program, "node", FOR_A_PERSON)
 
 
 def respawns(

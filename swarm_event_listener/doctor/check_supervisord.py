@@ -22,6 +22,7 @@ from swarm_event_listener.doctor.supervisord_conf import (
     size_bytes,
     whole,
 )
+from swarm_worker.shared.settings import EXIT_CONFIG
 
 EVENTS_PER_NODE: Final = 50  # memory only; the default of 10 overflows at the start
 EVENTS_PER_START: Final = 2  # STARTING and RUNNING of each, before a listener is ready
@@ -129,7 +130,7 @@ def _hears(heard: set[str], word: str, parts: frozenset[str]) -> bool:
 def listener_restarts(case: Case) -> Iterator[Finding]:
     """The listener itself has to come back, and to have time to finish."""
     for pool in case.listeners:
-        yield from respawns(pool, "listener", frozenset({78}))
+        yield from respawns(pool, "listener", frozenset({EXIT_CONFIG}))
         yield from too_few_retries(pool)
         if pool.stop_wait_s < LISTENER_STOP_S:
             yield warning(

@@ -9,14 +9,14 @@ import traceback
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from swarm_worker.shared.settings import EXIT_CONFIG
+from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL
 
 STOPPED: Final = 0  # as asked
 CRASHED: Final = 1
 OUTLIVED: Final = 2  # handlers did not end within shutdown_timeout
 ORPHANED: Final = 3  # supervisord is gone
 SLOT_HELD: Final = 4  # by another live process
-FATAL: Final = 5  # fenced, or another Kafka error that no restart would heal
+FATAL: Final = EXIT_FATAL
 CONFIG: Final = EXIT_CONFIG
 
 

@@ -31,6 +31,8 @@ from swarm_worker.shared.parsers import (
 
 DEFAULT_FILE: Final = "swarm.toml"
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
+EXIT_FATAL: Final = 5  # fenced, or another Kafka error that no restart would heal
+FOR_A_PERSON: Final = frozenset({EXIT_CONFIG, EXIT_FATAL})  # such a node stays down
 REPORTS_PER_TIMEOUT: Final = 3
 CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
 

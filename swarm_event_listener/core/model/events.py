@@ -31,9 +31,8 @@ class ProcessState(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-ALIVE: Final = frozenset(
-    {ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPING}
-)
+UP: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
+ALIVE: Final = UP | {ProcessState.STOPPING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

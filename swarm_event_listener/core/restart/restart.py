@@ -13,7 +13,6 @@ from swarm_event_listener.core.model.events import (
     Forget,
     Intend,
     Level,
-    ProcessState,
     Publish,
     Remember,
     Say,
@@ -21,7 +20,6 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.model.record import Cause, Record, moment_s
 
 ASK_AGAIN_S: Final = 2.0  # after a call without an answer, or without an effect
-UP: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 BY_OUR_HAND: Final = frozenset({Cause.RULE, Cause.ROLL})
 
 

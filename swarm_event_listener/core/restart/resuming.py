@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from swarm_event_listener.core.model.events import ProcessInfo, ProcessState
+from swarm_event_listener.core.model.events import UP, ProcessInfo, ProcessState
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.restart.restart import (
-    UP,
     Patience,
     Phase,
     Restart,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarm_event_listener.core.model.events import (
+    UP,
     Answer,
     Answered,
     FaultCode,
@@ -15,7 +16,6 @@ from swarm_event_listener.core.model.events import (
     Survey,
 )
 from swarm_event_listener.core.restart.restart import (
-    UP,
     Phase,
     Restart,
     Step,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarm_event_listener.core.model.events import (
+    UP,
     Answer,
     Answered,
     FaultCode,
@@ -22,7 +23,6 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.restart.restart import (
     ASK_AGAIN_S,
     BY_OUR_HAND,
-    UP,
     Patience,
     Phase,
     Restart,
