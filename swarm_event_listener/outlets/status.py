@@ -18,16 +18,25 @@ VERSION: Final = 1
 _REPORTED: Final = tuple(field.name for field in dataclasses.fields(Report))
 
 
+def _count(meaning: str) -> int:
+    counted: int = dataclasses.field(default=0, metadata={"meaning": meaning})
+    return counted
+
+
 @dataclass(slots=True)
 class Counters:
-    """What the listener has seen since its start."""
+    """What the listener has seen since its start, each with its meaning."""
 
-    events: int = 0
-    reports: int = 0
-    bad_reports: int = 0
-    lost_events: int = 0
-    bad_orders: int = 0
-    stalls: int = 0
+    events: int = _count("Events that the listener heard from supervisord.")
+    reports: int = _count("Reports of nodes that the listener took in.")
+    bad_reports: int = _count("Reports that could not be read.")
+    lost_events: int = _count(
+        "Events that supervisord dropped from the listener's full buffer."
+    )
+    bad_orders: int = _count("Commands that could not be read.")
+    stalls: int = _count(
+        "Times that the listener itself stood still for over 3 seconds."
+    )
 
 
 def head_of(

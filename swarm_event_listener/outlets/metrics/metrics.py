@@ -256,15 +256,6 @@ NODE_METRICS: Final = (
     ),
 )
 
-_LISTENER: Final = {
-    "events": "Events that the listener heard from supervisord.",
-    "reports": "Reports of nodes that the listener took in.",
-    "bad_reports": "Reports that could not be read.",
-    "lost_events": "Events that supervisord dropped from the listener's full buffer.",
-    "bad_orders": "Commands that could not be read.",
-    "stalls": "Times that the listener itself stood still for over 3 seconds.",
-}
-
 
 def families(
     swarm: Swarm, counters: Counters, totals: Totals, *, now_s: float, is_well: bool
@@ -305,12 +296,12 @@ def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
 
 
 def _listener(counters: Counters, *, is_well: bool) -> Iterator[Family]:
-    for name, value in dataclasses.asdict(counters).items():
+    for counted in dataclasses.fields(counters):
         yield Family(
-            name=f"{PREFIX}listener_{name}_total",
+            name=f"{PREFIX}listener_{counted.name}_total",
             kind="counter",
-            help=_LISTENER[name],
-            samples=[((), value)],
+            help=counted.metadata["meaning"],
+            samples=[((), getattr(counters, counted.name))],
         )
     yield Family(
         name=f"{PREFIX}listener_healthy",
