@@ -95,7 +95,7 @@ def read_settings(
     flags = read_flags(arguments, cwd)
     section = document.section("listener", LISTENER, environ)
     names = flags.get("groups") or section.get("groups") or ()
-    if not names and not document.tables.get("listener"):
+    if not names and not document.table("listener"):
         raise PassingError(f"[listener] groups is missing in {document.path}: {_NONE}")
     _check_groups(names, section.get("group", {}))
     interval_s = _liveness_interval_s(document, environ)

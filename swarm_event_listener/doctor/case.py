@@ -216,10 +216,9 @@ def _worker(
         documents.get(toml_of(program, ini)) for program in programs if program.is_node
     ]
     used = next((found for found in own if found), document)
-    kafka = used.tables.get("kafka", {})
     return {
         "worker": reader.section(used, "worker", WORKER),
-        "kafka": kafka if isinstance(kafka, dict) else {},
+        "kafka": used.table("kafka"),
         "toml": used.path,
     }
 
@@ -241,9 +240,7 @@ class _Reader:
     ) -> dict[str, Setting]:
         """Give a section's settings, with the defaults unless only its ``own``."""
         where = Where(document.path, name)
-        table: Any = document.tables
-        for part in name.split(".", 2):
-            table = table.get(part, {})
+        table = document.table(name)
         found = {}
         for key, schema in keys.items():
             if key in table and not unset_variables(table[key], self.environ):

@@ -139,7 +139,7 @@ def _state_dir(
         yield StateDir(path=folder / flag, where=where, section=section, user=user)
     elif toml in case.documents:
         default = {"listener": LISTENER, "worker": WORKER}[section]["state_dir"].default
-        raw = case.documents[toml].tables.get(section, {}).get("state_dir", default)
+        raw = case.documents[toml].table(section).get("state_dir", default)
         if isinstance(raw, str) and not unset_variables(raw, known):
             path = toml.parent / str(expand(raw, known, where="state_dir"))
             where = Where(toml, section)

@@ -202,7 +202,7 @@ def _too_little_memory(watch: Watch) -> Iterator[Finding]:
 def secrets(case: Case) -> Iterator[Finding]:
     """A secret belongs to its owner, or in the environment."""
     for path, document in case.documents.items():
-        for name in _secrets_of(document.tables.get("kafka", {})):
+        for name in _secrets_of(document.table("kafka")):
             if case.modes.get(path, 0) & WORLD_READABLE:
                 variable = re.sub(r"\W", "_", name).upper()
                 yield error(

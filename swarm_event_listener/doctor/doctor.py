@@ -161,7 +161,7 @@ def _refused_by_listener(
         known = {**environ, **pool.environment}
         if match is None or document is None:
             continue
-        if unset_variables(document.tables.get("listener"), known):
+        if unset_variables(document.table("listener"), known):
             continue  # only supervisord has them
         try:
             argv = shlex.split(pool.command[match.end() :].lstrip("\"'"))

@@ -271,7 +271,7 @@ def check_report_timeout(
     Raises:
         ConfigError: It is shorter than three liveness intervals, for all or a group.
     """
-    groups = document.tables.get("listener", {}).get("group", {})
+    groups = document.table("listener.group")
     for section in ("listener", *(f"listener.group.{name}" for name in groups)):
         key = RULES["node_report_timeout"]
         read = document.section(section, {"node_report_timeout": key}, environ)

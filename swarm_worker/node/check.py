@@ -56,7 +56,7 @@ def _summary(
     yield from (f"  {name} = {value}" for name, value in _in_force(settings))
     yield "kafka"
     # As written: what comes from the environment may well be a secret.
-    written = invocation.document.tables.get("kafka", {})
+    written = invocation.document.table("kafka")
     yield from (
         f"  {name} = {HIDDEN if is_secret(name) else written.get(name)}"
         for name in settings.kafka

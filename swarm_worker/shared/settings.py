@@ -216,7 +216,7 @@ class Document:
         """
         return {
             name: _property(expand(value, environ, where=f"[kafka] {name}"), name)
-            for name, value in self.tables.get("kafka", {}).items()
+            for name, value in self.table("kafka").items()
         }
 
     def section(
@@ -241,15 +241,19 @@ class Document:
         Raises:
             ConfigError: A value cannot be read, or a name is not in ``environ``.
         """
-        table = self.tables
-        for part in name.split(".", 2):
-            table = table.get(part, {})
         wanted = set(keys if only is None else only)
         return {
             key: self._read(f"[{name}] {key}", keys[key], value, environ)
-            for key, value in table.items()
+            for key, value in self.table(name).items()
             if key in wanted
         }
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return a section as it is written; empty where it is absent."""
+        table = self.tables
+        for part in name.split(".", 2):
+            table = table.get(part, {})
+        return table
 
     def _read(
         self, where: str, key: Key, value: object, environ: Mapping[str, str]
