@@ -209,7 +209,13 @@ def test_a_check_tells_who_consumes_what_and_hides_secrets(tmp_path: Path) -> No
     it = run(tmp_path, "apps:good", "--nodes", "2", "--check", settings=secret)
 
     assert (it.returncode, it.stderr) == (0, "")
-    for text in ("node 1 of 2", "group g", "orders -> builtins.print", "2000 ms"):
+    for text in (
+        "node 1 of 2",
+        "group g",
+        "orders -> builtins.print",
+        "2000 ms",
+        "log_level = ",
+    ):
         assert text in it.stdout
     assert "hush" not in it.stdout
     assert "warning" not in it.stdout
