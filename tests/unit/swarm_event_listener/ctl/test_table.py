@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from swarm_event_listener.core.model.rules import LONE
 from swarm_event_listener.ctl.names import choose
 from swarm_event_listener.ctl.stacks import dumps
 from swarm_event_listener.ctl.state import Told
@@ -290,6 +291,18 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
         ({"status": None, "cause": "exited"}, "it died too often"),
         ({"status": -1}, "status -1: it did not report"),
         ({"status": 99}, "status 99: a rule was broken"),
+        (
+            {"status": 4, "reason": f"stability_ttl: {LONE} 41.0 s"},
+            "status 4: it alone had no broker",
+        ),
+        (
+            {
+                "status": None,
+                "cause": "exited",
+                "reason": "exit 78: tried again every 9 s",
+            },
+            "it could not work, and was tried again",
+        ),
         ({"status": None, "cause": "new"}, "new"),
         (
             {"recovered_at": None, "started_at": None, "new_pid": None},
