@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener.core.health import Health, Word, down_for_good, health_of
+from swarm_event_listener.core.health import (
+    Company,
+    Health,
+    Word,
+    down_for_good,
+    health_of,
+)
 from swarm_event_listener.core.model.events import ProcessState, Reported
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
@@ -108,6 +114,27 @@ def test_each_situation_has_its_word(of: Node, word: Word) -> None:
 def test_the_next_question_is_answered(of: Node, words: str) -> None:
     """A word that is no explanation comes with one."""
     assert words in health(of).why
+
+
+@pytest.mark.parametrize(
+    ("company", "words"),
+    [
+        (None, " for 7 s (refused)"),
+        (Company(is_only=True), " for 7 s (refused); excused, as the only node"),
+        (Company(), " for 7 s (refused); excused, since none of its group has one"),
+        (Company(alone_s=1.0), " for 7 s (refused), while others of its group"),
+    ],
+)
+def test_whether_a_node_without_a_broker_is_excused_is_said(
+    company: Company | None, words: str
+) -> None:
+    """By what the other nodes of its group have told."""
+    lost = node(replace(REPORT, brokers_up=0, no_broker_ms=7_000, no_broker="refused"))
+
+    told = health_of(lost, POLICY, now_s=NOW_S, silence_counts=True, company=company)
+
+    assert told.word is Word.BOOTING
+    assert told.why.startswith(f"no broker answers{words}")
 
 
 def test_silence_does_not_count_before_the_group_ever_reported() -> None:
