@@ -177,7 +177,15 @@ class Assignment:
     # --- to let go --------------------------------------------------------------------
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        keys = [(at.topic, at.partition) for at in partitions]
+        self._let_go([(at.topic, at.partition) for at in partitions])
+        self._tell("revoked", partitions)
+
+    def let_go_of_all(self) -> None:
+        """Do as in a revoke of everything; the client is to be closed."""
+        self._let_go([(lane.topic, lane.partition) for lane in self._lanes.all()])
+
+    def _let_go(self, keys: Sequence[Key]) -> None:
+        """Wait for what is under way of partitions, commit, and hold them no longer."""
         if late := self._retire(keys):
             logger.warning(
                 "revoked_in_flight group=%s partitions=%s consequence=%r",
@@ -188,7 +196,6 @@ class Assignment:
         offsets.store(self._client, self._lanes, group=self._plan.group)
         lanes = self._leave(keys)
         offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
-        self._tell("revoked", partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.has_joined = False

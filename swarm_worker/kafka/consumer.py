@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka import leave_group as departure
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.assignment import Assignment
+from swarm_worker.kafka.assignment import LISTED_MAX, Assignment
 from swarm_worker.kafka.client import (
     commit_early,
     judged,
@@ -86,6 +86,10 @@ REPLACE_S: Final = 3.0  # for the close of a client that has no broker to tell
 _CUT_OFF: Final = (
     "the Kafka client has forgotten all brokers, as it does when one that starts names "
     "none, and would not look for them again"
+)
+_OUTDATED: Final = (
+    "the Kafka client takes what it is told of a topic that was made anew for older "
+    "than what it knows of the former one, and would fetch nothing of it"
 )
 _GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
 
@@ -248,10 +252,17 @@ class GroupConsumer(OwnThread):
             self.watch.on_error(error.args[0])
             if self.watch.failure is None:
                 raise
+        return self._end_life(client, assignment, topics)
+
+    def _end_life(
+        self, client: Consumer, assignment: Assignment, topics: TopicWatch
+    ) -> End:
         if (failure := self.watch.failure) is not None:
             return self._bury(client, assignment, failure)
-        if self.watch.is_cut_off and not self._stopping.is_set():
-            return self._replace(client, assignment)
+        if not self._stopping.is_set():
+            if self.watch.is_cut_off:
+                return self._replace(client, assignment)
+            return self._renew(client, assignment, topics.outdated)
         self._let_end(client, assignment)
         return End.STOPPED
 
@@ -317,6 +328,8 @@ class GroupConsumer(OwnThread):
     ) -> None:
         watch = self.watch
         while not (watch.failure or watch.is_cut_off or self._stopping.is_set()):
+            if topics.outdated:
+                return
             self._tend(client)
             assignment.look_for_topics()
             topics.tend()
@@ -426,13 +439,24 @@ class GroupConsumer(OwnThread):
 
     def _replace(self, client: Consumer, assignment: Assignment) -> End:
         """Give up a client that has no broker left to try; its session is over."""
-        logger.warning(
-            "client_replaced group=%s consequence=%r reason=%r",
-            self._plan.group, "joining again", _CUT_OFF,
-        )  # fmt: skip
+        self._tell_replaced(_CUT_OFF)
         assignment.lose_all()
         departure.ends_within(REPLACE_S, client.close, name="swarm-close")
         return End.AGAIN
+
+    def _renew(self, client: Consumer, assignment: Assignment, at: list[Key]) -> End:
+        """Give up a client that is a member of its group: in order, as in a revoke."""
+        names = ",".join(f"{topic}/{partition}" for topic, partition in at[:LISTED_MAX])
+        self._tell_replaced(f"{_OUTDATED} ({len(at)} partitions: {names})")
+        assignment.let_go_of_all()
+        self._close(client, within_s=CLOSE_MAX_S)
+        return End.AGAIN
+
+    def _tell_replaced(self, why: str) -> None:
+        logger.warning(
+            "client_replaced group=%s consequence=%r reason=%r",
+            self._plan.group, "joining again", why,
+        )  # fmt: skip
 
     def _let_end(self, client: Consumer, assignment: Assignment) -> None:
         """Let batches in flight end while polls go on; commit and close."""

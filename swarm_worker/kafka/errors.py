@@ -43,6 +43,7 @@ class Kind(Enum):
     GROUP = "group"
     JOIN = "join"  # the group refuses it
     OFFSET = "offset"  # there is none to begin with
+    FETCH = "fetch"  # partitions are asked for, and nothing is told of them
     TOPIC_IDS = "topic_ids"  # nobody tells them, or they cannot be kept
     COMMITS = "commits"  # none is taken, so handlers wait
     STATISTICS = "statistics"  # they cannot be read

@@ -56,6 +56,10 @@ NOWHERE_S: Final = 10.0
 # Without a broker for so long, the log says why, as far as that is known by then.
 LACKS_LONG_S: Final = 30.0
 
+# Of a partition that is asked for, and of which nothing is told for so long, the log
+# speaks.
+UNTOLD_S: Final = 30.0
+
 # A broker that answers, and drops the connection over what is fetched, is not back.
 BROKERS_SETTLED_S: Final = 5.0
 
@@ -84,6 +88,7 @@ class Watch:
         is_cut_off: The client knows of no broker any more, and will not find one.
         polls: How often the client was polled.
         refusals: How often the broker said that the instance id is still held.
+        stalls: What stands still, and of what nothing is told.
     """
 
     def __init__(
@@ -132,7 +137,7 @@ class Watch:
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
-        self._stalls = statistics.Stalls()
+        self.stalls = statistics.Stalls()
         self._steadiness = statistics.Steadiness(
             is_consumer_protocol=self.is_consumer_protocol
         )
@@ -293,6 +298,8 @@ class Watch:
         elif kind is Kind.TOPIC and topic:
             text = f"{topic}: {error.str()}; waiting for it"
             self.troubles.begin(kind, text, subject=topic)
+            if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                self.stalls.refused.add((topic, partition or 0))
             self._show_membership()
         else:
             self.on_error(error)
@@ -453,13 +460,14 @@ class Watch:
         progress.lag = statistics.lag(figures, done, idle=idle)
         blocked = set(progress.blocked)
         movable = [key for key in idle if f"{key[0]}/{key[1]}" not in blocked]
-        progress.stalled_since_s = self._stalls.update(
+        progress.stalled_since_s = self.stalls.update(
             figures,
             movable,
             owing=[(lane.topic, lane.partition) for lane in owing],
             breaks=now_s - self._broke_at_s < BREAKS_S,
             now_s=now_s,
         )
+        self._tell_of_unanswered(now_s)
         progress.unsteady_since_s = self._steadiness.update(
             figures,
             lacks_topic=self.troubles.has(Kind.TOPIC),
@@ -467,3 +475,18 @@ class Watch:
             or self.troubles.has(Kind.GROUP, Kind.CREDENTIALS, Kind.HELD_ID),
             now_s=now_s,
         )
+
+    def _tell_of_unanswered(self, now_s: float) -> None:
+        """Say that nothing comes of partitions, and why that is not told."""
+        unanswered = self.stalls.unanswered
+        late = [key for key, at_s in unanswered.items() if now_s - at_s > UNTOLD_S]
+        if not unanswered:
+            self.troubles.end(Kind.FETCH)
+        elif late:
+            names = ",".join(f"{topic}/{partition}" for topic, partition in late[:3])
+            self.troubles.begin(
+                Kind.FETCH,
+                f"the leaders of {len(late)} partitions ({names}) refuse for "
+                f"{UNTOLD_S:.0f} s what they are asked for, and librdkafka does not "
+                'say why; [kafka] debug = "fetch,topic" does',
+            )

@@ -21,6 +21,11 @@ _NO_ADDRESS: Final = frozenset({"logical", "internal"})
 # has said nothing meanwhile. Fetches are answered within fetch.wait.max.ms (0.5 s).
 MUTE_S: Final = 3.0
 
+# States of a partition whose leader is asked for offsets or messages, again and again.
+_ASKING: Final = frozenset(
+    {"offset-query", "offset-wait", "validate-epoch-wait", "active"}
+)
+
 # States of a classic member that waits for a topic to exist.
 _AWAITS_TOPIC: Final = frozenset({"init", "wait-metadata"})
 
@@ -35,6 +40,7 @@ class PartitionFigures:
             uncommitted transactions are read.
         committed_offset: Last committed.
         is_queued: Fetched messages wait in the client's queue.
+        is_asked_for: It is there, and the client asks its leader for it.
         has_leader: Its leader is known and connected, and answers.
     """
 
@@ -42,6 +48,7 @@ class PartitionFigures:
     end_offset: int | None
     committed_offset: int | None
     is_queued: bool
+    is_asked_for: bool
     has_leader: bool
 
     @property
@@ -52,6 +59,15 @@ class PartitionFigures:
             position = self.committed_offset
         known = position is not None and self.end_offset is not None
         return self.is_queued or (known and self.end_offset > position)  # type: ignore[operator]  # known
+
+    @property
+    def lacks_answer(self) -> bool:
+        """It is asked for, and the last answer was a refusal.
+
+        librdkafka forgets a partition's end with such an answer. Each other one tells
+        it, be there messages or not.
+        """
+        return self.is_asked_for and self.end_offset is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +157,7 @@ def _partition(
         end_offset=_offset(told.get(end)),
         committed_offset=_offset(told.get("committed_offset")),
         is_queued=told.get("fetchq_cnt", 0) > 0,
+        is_asked_for=told.get("fetch_state") in _ASKING and not told.get("unknown"),
         has_leader=told.get("leader") in up,
     )
 
@@ -227,12 +244,25 @@ class Steadiness:
 
 
 class Stalls:
-    """Partitions that have data and do not move, though nothing here holds them up."""
+    """Partitions that do not move, though nothing here holds them up.
+
+    They have data, or their leader tells nothing of them to a client that asks.
+
+    Attributes:
+        there: Topics that are known to exist: nothing is told of another one, and
+            librdkafka may take minutes to know that it is gone. To be kept.
+        refused: Partitions that an ACL keeps from the client. To be added to.
+        unanswered: Those of which nothing is told, by since when that is seen.
+        updated_at_s: When that was seen; None before the first statistics.
+    """
 
     def __init__(self) -> None:
         """Start without knowledge."""
+        self.there: set[str] = set()
+        self.refused: set[Key] = set()
+        self.unanswered: Mapping[Key, float] = {}
+        self.updated_at_s: float | None = None
         self._seen: dict[Key, tuple[int | None, float]] = {}
-        self._updated_at_s: float | None = None
 
     def update(
         self,
@@ -258,13 +288,19 @@ class Stalls:
                 away is there.
             now_s: When they came.
         """
-        passed_s = now_s - (now_s if self._updated_at_s is None else self._updated_at_s)
-        self._updated_at_s = now_s
+        passed_s = now_s - (now_s if self.updated_at_s is None else self.updated_at_s)
+        self.updated_at_s = now_s
+        self._forget_refusals(figures)
         seen: dict[Key, tuple[int | None, float]] = {}
         away: set[Key] = set()
+        unanswered: set[Key] = set()
         for key in movable:
             partition = figures.partitions.get(key)
-            if partition is None or not partition.has_data:
+            if partition is None:
+                continue
+            if self._lacks_answer(key, partition):
+                unanswered.add(key)
+            elif not partition.has_data:
                 continue
             offset, since_s = self._seen.get(key, (None, now_s))
             moved = key not in self._seen or offset != partition.fetched_offset
@@ -283,4 +319,15 @@ class Stalls:
             and since_s < now_s
         }
         self._seen = seen
+        self.unanswered = {key: seen[key][1] for key in unanswered - away}
         return stalled
+
+    def _lacks_answer(self, key: Key, partition: PartitionFigures) -> bool:
+        is_readable = key[0] in self.there and key not in self.refused
+        return partition.lacks_answer and is_readable
+
+    def _forget_refusals(self, figures: Figures) -> None:
+        for key in list(self.refused):
+            partition = figures.partitions.get(key)
+            if partition is not None and partition.end_offset is not None:
+                self.refused.discard(key)

@@ -22,6 +22,10 @@ ASK_AGAIN_MAX_S: Final = 5.0
 # wait for what is only a precaution.
 HOLD_MAX_S: Final = 10.0
 
+# A client that was told nothing of a topic's new log for so long will not be: one that
+# is begun is told of within a second.
+OUTDATED_S: Final = 3.0
+
 # Others may write what they like into an offset's metadata; ours begins like this, and
 # may get more fields.
 _MARK: Final = "swarm"
@@ -101,3 +105,30 @@ def id_of_commit(commit: Commit, *, first_known: str | None) -> str | None:
         first_known: The topic's first id that this node was told of.
     """
     return first_known if commit.offset is None else commit.topic_id
+
+
+def outdated(
+    unanswered: Mapping[Key, float],
+    changed_at_s: Mapping[str, float],
+    *,
+    now_s: float,
+) -> list[Key]:
+    """Return the partitions of new logs that a client will never be told of.
+
+    librdkafka takes what it is told of a partition for outdated if the epoch of its
+    leader is lower than one that it has known, also where the topic is another one by
+    now, whose epochs begin at 0 (issue 4898). It then asks with the former epoch, and
+    is refused, until the new topic has had as many leaders, or the client is gone.
+
+    Args:
+        unanswered: Of which the client is told nothing, by since when.
+        changed_at_s: Topics whose id has changed in the life of the client, by when
+            that was noticed.
+        now_s: When it was seen to be told nothing.
+    """
+    return [
+        key
+        for key, since_s in sorted(unanswered.items())
+        if (at_s := changed_at_s.get(key[0])) is not None
+        and now_s - max(since_s, at_s) >= OUTDATED_S
+    ]

@@ -27,6 +27,7 @@ from swarm_worker.kafka.topic_ids import (
     Answer,
     id_of_commit,
     next_delay_s,
+    outdated,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class _Change:
 
 
 class TopicWatch:
-    """The logs that one client reads."""
+    """The logs that one client reads.
+
+    Attributes:
+        outdated: Partitions of new logs that this client will never be told of: it has
+            to be replaced.
+    """
 
     def __init__(
         self,
@@ -105,6 +111,10 @@ class TopicWatch:
         self._ask_at_s = self._look_at_s = clock()
         self._answered_at_s = self._look_at_s
         self._last_ids: Mapping[str, str] = {}
+        self._ids: dict[str, str] = {}  # of each topic, in the life of this client
+        self._changed_at_s: dict[str, float] = {}
+        self._unanswered: set[Key] = set()
+        self.outdated: list[Key] = []
         self._delay_s = ASK_EVERY_S
         self._ask()
 
@@ -144,8 +154,20 @@ class TopicWatch:
             self._look_at_s = now_s + LOOK_EVERY_S
             self._release_late(now_s)
             self._begin_changed(now_s)
+            self._look_at_unanswered()
             if self._asked is None and now_s >= self._ask_at_s:
                 self._ask()
+
+    def _look_at_unanswered(self) -> None:
+        """Ask soon about what the client is told nothing of; see `outdated`."""
+        stalls = self._watch.stalls
+        if not stalls.unanswered.keys() <= self._unanswered:
+            self.hurry()
+        self._unanswered = set(stalls.unanswered)
+        if self._changed_at_s and stalls.updated_at_s is not None:
+            self.outdated = outdated(
+                stalls.unanswered, self._changed_at_s, now_s=stalls.updated_at_s
+            )
 
     # --- questions and answers --------------------------------------------------------
 
@@ -171,6 +193,7 @@ class TopicWatch:
         for topic, topic_id in answer.ids.items():
             self._first_known.setdefault(topic, topic_id)
         self._last_ids = answer.ids
+        self._note_topics(answer, now_s)
         for of_topic in self._changed(lanes, answer).values():
             self._change(of_topic, answer.ids[of_topic[0].topic], now_s)
         self._tell_trouble(answer, now_s)
@@ -178,6 +201,20 @@ class TopicWatch:
         self._delay_s = next_delay_s(self._delay_s, is_complete=is_complete)
         self._ask_at_s = min(self._ask_at_s, now_s + self._delay_s)
         self._look_at_s = now_s
+
+    def _note_topics(self, answer: Answer, now_s: float) -> None:
+        """Note what topics there are, and which are others than before.
+
+        Not by the ids of lanes: where another node has begun a new log, one that comes
+        to this node has the new id, and its client has known the former topic.
+        """
+        for topic, topic_id in answer.ids.items():
+            if self._ids.setdefault(topic, topic_id) != topic_id:
+                self._ids[topic] = topic_id
+                self._changed_at_s[topic] = now_s
+        there = self._watch.stalls.there
+        there.difference_update(answer.missing, answer.refused)
+        there.update(answer.ids)
 
     def _changed(
         self, lanes: Mapping[Key, Lane], answer: Answer

@@ -88,7 +88,7 @@ def kafka(
     kafka_home: Callable[[], Path], pytestconfig: pytest.Config
 ) -> Iterator[KafkaBroker]:
     """The broker that tests share: never stop, freeze or reconfigure it."""
-    with _watched(KafkaBroker(kafka_home()), pytestconfig) as broker:
+    with watched(KafkaBroker(kafka_home()), pytestconfig) as broker:
         yield broker
 
 
@@ -105,13 +105,13 @@ def own_kafka(
 
         def start(**options: Any) -> KafkaBroker:
             broker = KafkaBroker(kafka_home(), **options)
-            return brokers.enter_context(_watched(broker, pytestconfig))
+            return brokers.enter_context(watched(broker, pytestconfig))
 
         yield start
 
 
 @contextmanager
-def _watched(broker: KafkaBroker, config: pytest.Config) -> Iterator[KafkaBroker]:
+def watched(broker: KafkaBroker, config: pytest.Config) -> Iterator[KafkaBroker]:
     """Run a broker, known to the reports of tests that fail meanwhile."""
     in_use = config.stash.setdefault(BROKERS, [])
     in_use.append(broker)

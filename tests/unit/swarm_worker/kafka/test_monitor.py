@@ -12,12 +12,14 @@ from confluent_kafka import KafkaError, TopicPartition
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.app.token import TokenCallback
+from swarm_worker.kafka.errors import Kind
 from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
 from swarm_worker.kafka.monitor import (
     BROKERS_SETTLED_S,
     ECHO_S,
     NOWHERE_S,
     OWES_LONG_S,
+    UNTOLD_S,
     Watch,
 )
 from swarm_worker.processing.lane import Lane
@@ -490,3 +492,68 @@ def test_why_there_is_no_broker_is_logged_when_it_lasts(
     told = [text for text in caplog.messages if "about=brokers" in text]
     assert len(told) == 2
     assert "no broker for 32 s: b: Too many open files" in told[1]
+
+
+class Reader:
+    """A member that holds partition 0 of topic t, which is there."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.progress = Progress(max_poll_interval_ms=300_000)
+        self.lanes = Lanes(node=0, max_messages=1, submit=lambda _: None)
+        self.watch = Watch(
+            "billing",
+            {},
+            progress=self.progress.add_consumer(),
+            lanes=self.lanes,
+            clock=self.clock,
+        )
+        self.watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+        self.watch.stalls.there.add("t")
+        self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
+
+    def tell(self, end: int, *, after_s: float = 5.0) -> tuple[str, ...]:
+        """Statistics come, with the log's end; give what stands still."""
+        self.clock.advance(after_s)
+        partition = {
+            "partition": 0, "leader": 1, "fetch_state": "active", "ls_offset": end,
+            "next_offset": 7, "committed_offset": 7,
+        }  # fmt: skip
+        told = {
+            "brokers": {"b": {"name": "b", "nodeid": 1, "state": "UP"}},
+            "cgrp": {"join_state": "steady"},
+            "topics": {"t": {"topic": "t", "partitions": {"0": partition}}},
+        }
+        self.watch.on_statistics(json.dumps(told))
+        snapshot = self.progress.snapshot(now_s=self.clock.now_s)
+        return snapshot.stalled if snapshot.stalled_ms is not None else ()
+
+
+def test_partition_of_which_nothing_is_told_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the report at once, in the log after a while, and when that is over."""
+    caplog.set_level(logging.INFO)
+    reader = Reader()
+    assert [reader.tell(-1) for _ in range(3)] == [(), ("t/0",), ("t/0",)]
+    assert caplog.messages == []
+    reader.tell(-1, after_s=UNTOLD_S)
+    reader.tell(-1)
+    assert reader.tell(7) == ()
+
+    begun, over = caplog.messages
+    assert begun.startswith("kafka_trouble group=billing about=fetch ")
+    assert "1 partitions (t/0)" in begun
+    assert over.startswith("kafka_trouble_over group=billing about=fetch ")
+
+
+def test_partition_that_an_acl_keeps_does_not_stand_still() -> None:
+    """It is told as a trouble with the topic; no restart helps."""
+    reader = Reader()
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    at = message(b"", topic="t", partition=0)
+    reader.watch.on_message_error(at, error)
+
+    assert [reader.tell(-1) for _ in range(9)] == [()] * 9
+    assert reader.watch.troubles.subjects(Kind.TOPIC) == ("t",)
+    assert not reader.watch.troubles.has(Kind.FETCH)

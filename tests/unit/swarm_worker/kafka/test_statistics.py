@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from swarm_worker.kafka.statistics import Figures, Stalls, Steadiness, lag, read
 
 KEY = ("t", 0)
@@ -17,6 +19,8 @@ def told(
     committed: int = 10,
     queued: int = 0,
     leader: int = 1,
+    state: str = "active",
+    unknown: bool = False,
     broker: str = "UP",
     join_state: str = "steady",
     coordinator: str = "up",
@@ -29,6 +33,7 @@ def told(
     partition: dict[str, Any] = {
         "partition": 0, "next_offset": next_offset, "ls_offset": ls, "hi_offset": hi,
         "committed_offset": committed, "fetchq_cnt": queued, "leader": leader,
+        "fetch_state": state, "unknown": unknown,
     }  # fmt: skip
     return json.dumps(
         {
@@ -223,6 +228,64 @@ def test_fetch_that_never_begins_is_a_stall() -> None:
     stalls.update(stuck, IDLE, now_s=100.0)
 
     assert stalls.update(stuck, IDLE, now_s=105.0) == {"t/0": 100.0}
+
+
+NOTHING = {"ls": -1, "hi": -1}
+
+
+@pytest.mark.parametrize("state", ["active", "offset-wait", "validate-epoch-wait"])
+def test_partition_of_which_its_leader_tells_nothing_is_stalled(state: str) -> None:
+    """Whether it has data is not known, and nobody would ever know."""
+    stalls, stuck = Stalls(), figures(state=state, **NOTHING)
+    stalls.there.add("t")
+
+    assert stalls.update(stuck, IDLE, now_s=100.0) == {}
+    assert stalls.unanswered == {KEY: 100.0}
+    assert stalls.update(stuck, IDLE, now_s=105.0) == {"t/0": 100.0}
+    assert stalls.update(figures(), IDLE, now_s=110.0) == {}
+    assert stalls.unanswered == {}
+
+
+def test_what_is_told_nothing_of_for_a_reason_is_no_stall() -> None:
+    """It is not begun or given up, unknown, without a leader, or held up here."""
+    excused = [
+        (figures(state="none", **NOTHING), IDLE),
+        (figures(state="stopped", **NOTHING), IDLE),
+        (figures(unknown=True, **NOTHING), IDLE),
+        (figures(leader=-1, **NOTHING), IDLE),
+        (figures(silent_s=40.0, owed=1, **NOTHING), IDLE),
+        (figures(**NOTHING), []),
+    ]
+    for seen, movable in excused:
+        stalls = Stalls()
+        stalls.there.add("t")
+        for now_s in (100.0, 105.0, 110.0):
+            assert stalls.update(seen, movable, now_s=now_s) == {}
+        assert stalls.unanswered == {}
+
+
+def test_topic_that_is_not_there_is_no_stall() -> None:
+    """librdkafka goes on as if it were; nor does that time count later."""
+    stalls, stuck = Stalls(), figures(**NOTHING)
+    for now_s in (100.0, 105.0, 110.0):
+        assert stalls.update(stuck, IDLE, now_s=now_s) == {}
+    stalls.there.add("t")
+
+    assert stalls.update(stuck, IDLE, now_s=115.0) == {}
+    assert stalls.update(stuck, IDLE, now_s=120.0) == {"t/0": 115.0}
+
+
+def test_partition_that_an_acl_keeps_is_no_stall_until_it_was_read_again() -> None:
+    """No restart gives a right back."""
+    stalls, stuck = Stalls(), figures(**NOTHING)
+    stalls.there.add("t")
+    stalls.refused.add(KEY)
+    for now_s in (100.0, 105.0):
+        assert stalls.update(stuck, IDLE, now_s=now_s) == {}
+    stalls.update(figures(), IDLE, now_s=110.0)
+
+    assert stalls.update(stuck, IDLE, now_s=115.0) == {}
+    assert stalls.update(stuck, IDLE, now_s=120.0) == {"t/0": 115.0}
 
 
 # --- steadiness -----------------------------------------------------------------------

@@ -10,10 +10,12 @@ from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_MAX_S,
     ASK_AGAIN_S,
     ASK_EVERY_S,
+    OUTDATED_S,
     Commit,
     id_of_commit,
     metadata_of,
     next_delay_s,
+    outdated,
     topic_id_in,
 )
 
@@ -83,3 +85,16 @@ def test_what_is_open_is_asked_for_again_soon_and_then_less_often() -> None:
     assert delays == sorted(delays)
     assert delays[-1] == ASK_AGAIN_MAX_S
     assert next_delay_s(delay_s, is_complete=True) == ASK_EVERY_S == 30.0
+
+
+def test_a_client_is_outdated_where_both_have_lasted() -> None:
+    """That the topic is another one, and that nothing is told of it since then."""
+    silent = {("u", 0): 0.0, ("t", 1): 0.0, ("t", 0): 100.0}
+    changed = {"t": 50.0}
+
+    assert outdated(silent, {}, now_s=1_000.0) == []
+    assert outdated({}, changed, now_s=1_000.0) == []
+    assert outdated(silent, changed, now_s=50.0) == []
+    assert outdated(silent, changed, now_s=50.0 + OUTDATED_S) == [("t", 1)]
+    at_s = 100.0 + OUTDATED_S
+    assert outdated(silent, changed, now_s=at_s) == [("t", 0), ("t", 1)]

@@ -22,6 +22,7 @@ from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
     ASK_EVERY_S,
     HOLD_MAX_S,
+    OUTDATED_S,
     Answer,
     Commit,
 )
@@ -389,6 +390,77 @@ def test_one_that_librdkafka_has_given_up_is_assigned_anew_at_once() -> None:
     assert lane.closed
     assert fixture.lane() is not None
     assert not fixture.watch.troubles.has(Kind.OFFSET)
+
+
+def nothing_comes(fixture: Fixture, seconds: float, *, since_s: float) -> None:
+    """Time passes, and statistics tell that nothing is told of partition 0."""
+    fixture.now_s += seconds
+    stalls = fixture.watch.stalls
+    stalls.unanswered, stalls.updated_at_s = {KEY: since_s}, fixture.now_s
+    fixture.topics.tend()
+
+
+def test_a_client_that_is_told_nothing_of_a_new_log_is_outdated() -> None:
+    """Once it was for long enough after the change was noticed."""
+    fixture = Fixture()
+    fixture.settle("A")
+    since_s = fixture.now_s
+    nothing_comes(fixture, 2 * ASK_AGAIN_S, since_s=since_s)
+    fixture.told(ids={"t": "B"})
+    nothing_comes(fixture, OUTDATED_S - 0.1, since_s=since_s)
+    assert fixture.topics.outdated == []
+    nothing_comes(fixture, 0.2, since_s=since_s)
+    assert fixture.topics.outdated == [KEY]
+    assert fixture.begin().outdated == []
+
+
+def test_a_new_log_that_another_node_has_begun_counts_too() -> None:
+    """The partition comes with the new id, to a client that has known the old topic."""
+    fixture = Fixture()
+    fixture.told(ids={"t": "A"})
+    fixture.passes(ASK_EVERY_S)
+    fixture.told(ids={"t": "B"})
+    lane = fixture.assign()
+    fixture.told(ids={"t": "B"}, commits={KEY: Commit(5, "B")})
+    assert not lane.closed
+    nothing_comes(fixture, OUTDATED_S, since_s=fixture.now_s)
+    assert fixture.topics.outdated == [KEY]
+
+
+def test_a_client_is_not_outdated_by_what_its_topic_is_not() -> None:
+    """Nothing is told of a topic that is the same: another client would not help."""
+    fixture = Fixture()
+    fixture.settle("A")
+    for _ in range(3):
+        nothing_comes(fixture, ASK_EVERY_S, since_s=1_000.0)
+        fixture.told(ids={"t": "A"})
+    assert fixture.topics.outdated == []
+
+
+def test_what_is_told_nothing_of_is_asked_for_at_once() -> None:
+    """Once: it may stay so for long."""
+    fixture = Fixture()
+    fixture.settle("A")
+    asked = len(fixture.asker.questions)
+    nothing_comes(fixture, 2 * ASK_AGAIN_S, since_s=fixture.now_s)
+    assert len(fixture.asker.questions) == asked + 1
+    fixture.told(ids={"t": "A"})
+    nothing_comes(fixture, 2 * ASK_AGAIN_S, since_s=fixture.now_s)
+    assert len(fixture.asker.questions) == asked + 1
+
+
+def test_it_knows_which_topics_there_are() -> None:
+    """What is refused may be there or not."""
+    fixture = Fixture()
+    fixture.told(ids={"t": "A"})
+    assert fixture.watch.stalls.there == {"t"}
+    for away in ({"missing": ["t"]}, {"refused": {"t": "not allowed"}}):
+        fixture.passes(ASK_EVERY_S)
+        fixture.told(**away)
+        assert fixture.watch.stalls.there == set()
+        fixture.passes(ASK_EVERY_S)
+        fixture.told(ids={"t": "A"})
+        assert fixture.watch.stalls.there == {"t"}
 
 
 @pytest.mark.parametrize("let_go", ["left", "assigned"])
