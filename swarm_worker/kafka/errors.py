@@ -98,6 +98,16 @@ def kind_of(error: KafkaError) -> Kind:
     return kind
 
 
+def subject_of(error: KafkaError) -> str:
+    """Return what an error that names no topic is about; empty if only its kind counts.
+
+    That a partition is no longer there comes without its topic, but for the text.
+    """
+    if error.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001 - a code
+        return error.str().partition(" [")[0]
+    return error.name() if kind_of(error) is Kind.OTHER else ""
+
+
 def no_offset(
     error: KafkaError, *, topic: str, partition: int, offset: int | None
 ) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from swarm_worker.kafka.errors import (
     breaks_connection,
     kind_of,
     no_offset,
+    subject_of,
 )
 from swarm_worker.kafka.membership import UNTOLD, Membership
 from swarm_worker.shared.redaction import without_secrets
@@ -271,11 +272,10 @@ class Watch:
         if kind in (Kind.FATAL, Kind.HELD_ID):
             self.failure = error
         elif kind not in (Kind.NOTHING, Kind.CONNECTION):
-            subject = error.name() if kind is Kind.OTHER else ""
             level = _LEVELS.get(kind, logging.WARNING)
             text = advice(kind, error, connection=self._connection)
             text = without_secrets(text, self._properties)
-            self.troubles.begin(kind, text, subject=subject, level=level)
+            self.troubles.begin(kind, text, subject=subject_of(error), level=level)
             if kind in (Kind.BROKERS, Kind.CREDENTIALS):
                 self._unreached_at_s = self._clock()
             if breaks_connection(error):
@@ -468,6 +468,7 @@ class Watch:
             now_s=now_s,
         )
         self._tell_of_unanswered(now_s)
+        self._end_topics(figures, done)
         progress.unsteady_since_s = self._steadiness.update(
             figures,
             lacks_topic=self.troubles.has(Kind.TOPIC),
@@ -475,6 +476,14 @@ class Watch:
             or self.troubles.has(Kind.GROUP, Kind.CREDENTIALS, Kind.HELD_ID),
             now_s=now_s,
         )
+
+    def _end_topics(
+        self, figures: statistics.Figures, held: Collection[statistics.Key]
+    ) -> None:
+        """End what was told of topics of which all that is held is told of again."""
+        lacking = {key[0] for key in held if not figures.tells_of(key)}
+        told = {topic for topic, _ in held} - lacking
+        self.troubles.end(Kind.TOPIC, having=told.__contains__)
 
     def _tell_of_unanswered(self, now_s: float) -> None:
         """Say that nothing comes of partitions, and why that is not told."""

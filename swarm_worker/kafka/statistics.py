@@ -94,6 +94,11 @@ class Figures:
     rebalance_count: int
     partitions: Mapping[Key, PartitionFigures]
 
+    def tells_of(self, key: Key) -> bool:
+        """Whether the leader of a partition has told of it when it was asked last."""
+        partition = self.partitions.get(key)
+        return partition is not None and partition.end_offset is not None
+
 
 def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     """Read what a ``stats_cb`` gets.
@@ -290,7 +295,7 @@ class Stalls:
         """
         passed_s = now_s - (now_s if self.updated_at_s is None else self.updated_at_s)
         self.updated_at_s = now_s
-        self._forget_refusals(figures)
+        self.refused = {key for key in self.refused if not figures.tells_of(key)}
         seen: dict[Key, tuple[int | None, float]] = {}
         away: set[Key] = set()
         unanswered: set[Key] = set()
@@ -325,9 +330,3 @@ class Stalls:
     def _lacks_answer(self, key: Key, partition: PartitionFigures) -> bool:
         is_readable = key[0] in self.there and key not in self.refused
         return partition.lacks_answer and is_readable
-
-    def _forget_refusals(self, figures: Figures) -> None:
-        for key in list(self.refused):
-            partition = figures.partitions.get(key)
-            if partition is not None and partition.end_offset is not None:
-                self.refused.discard(key)

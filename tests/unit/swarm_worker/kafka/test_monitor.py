@@ -557,3 +557,29 @@ def test_partition_that_an_acl_keeps_does_not_stand_still() -> None:
     assert [reader.tell(-1) for _ in range(9)] == [()] * 9
     assert reader.watch.troubles.subjects(Kind.TOPIC) == ("t",)
     assert not reader.watch.troubles.has(Kind.FETCH)
+
+
+@pytest.mark.parametrize("by_callback", [True, False])
+def test_topic_whose_partition_was_away_is_over_when_all_are_told_of(
+    *, by_callback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the group assigns nothing anew: it has not noticed."""
+    reader = Reader()
+    if by_callback:
+        error = KafkaError(
+            KafkaError._UNKNOWN_PARTITION,
+            "t [0]: desired partition is no longer available (Unknown partition)",
+        )
+        reader.watch.on_error(error)
+    else:
+        at = message(b"", topic="t", partition=0)
+        reader.watch.on_message_error(at, KafkaError(KafkaError._UNKNOWN_PARTITION))
+    reader.lanes.open("t", 1, ROUTE, now_s=reader.clock.now_s)
+    reader.tell(7)
+    assert reader.watch.troubles.has(Kind.TOPIC)
+    reader.lanes.close([("t", 1)])
+    reader.tell(-1)
+    assert reader.watch.troubles.has(Kind.TOPIC)
+    reader.tell(7)
+    assert not reader.watch.troubles.has(Kind.TOPIC)
+    assert len(caplog.records) == 1
