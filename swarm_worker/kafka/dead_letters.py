@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 ERROR_TEXT_MAX: Final = 1000
 SERVE_S: Final = 0.05  # the longest wait for an acknowledgement before the next letter
 
+# A letter that is not acknowledged within this time is refused, and its producer given
+# up: one that has known a topic before it was made anew may send to a broker that does
+# not lead it, for ever (librdkafka issue 4898).
+ACKNOWLEDGED_S: Final = 60.0
+
 Outcome = Callable[["Lane", KafkaError | None], None]
 
 
@@ -70,6 +75,7 @@ def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
         # Whether a message with some headers more is too large is the broker's word.
         "message.max.bytes": 1_000_000_000,
         "linger.ms": 0,
+        "message.timeout.ms": int(ACKNOWLEDGED_S * 1000),
     }
 
 
@@ -109,6 +115,7 @@ class DeadLetters:
         # The thread's own.
         self._producer: Producer | None = None
         self._awaited = 0
+        self._is_suspect = False  # a letter was not acknowledged in time
 
     # --- for the one that uses it -----------------------------------------------------
 
@@ -163,8 +170,9 @@ class DeadLetters:
 
     def _send(self, sending: _Sending) -> None:
         try:
-            if self._producer is None:
+            if self._producer is None or (self._is_suspect and not self._awaited):
                 self._producer = Producer(self._properties, logger=library_logger)
+                self._is_suspect = False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             self._refuse_all(sending, self._refusal(error))
             return
@@ -172,6 +180,8 @@ class DeadLetters:
 
         def told(error: KafkaError | None, _: object) -> None:
             self._awaited -= 1
+            if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
+                self._is_suspect = True
             self._known.put((lane, error))
 
         message = sending.letter.message

@@ -211,3 +211,35 @@ def test_a_letter_that_cannot_be_produced_is_refused(
     it.send()
 
     assert it.served(1) == ["Local: Queue full"]
+
+
+def test_a_producer_that_gets_no_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may take another broker for the topic's leader, for ever.
+
+    One that is told why not is kept.
+    """
+    made: list[Willing] = []
+    answers = [KafkaError._MSG_TIMED_OUT, KafkaError.MSG_SIZE_TOO_LARGE, None]
+
+    class Answering(Willing):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
+            made.append(self)
+
+        def poll(self, timeout_s: float) -> None:
+            del timeout_s
+            while self.waiting:
+                code = answers.pop(0)
+                error = None if code is None else KafkaError(code)
+                self.waiting.pop()(error, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dead_letters, "Producer", Answering)
+    it = Letters()
+    for count, producers in ((1, 1), (2, 2), (3, 2)):
+        it.send()
+        it.served(count)
+        assert len(made) == producers
+    assert it.told[2] is None
+    assert producer_properties({})["message.timeout.ms"] == 60_000
