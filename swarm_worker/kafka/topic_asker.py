@@ -231,6 +231,7 @@ def _ids_of(asked: Mapping[str, Future[TopicDescription]]) -> Answer:
     ids: dict[str, str] = {}
     missing: list[str] = []
     refused: dict[str, str] = {}
+    without_id: list[str] = []
     failure = ""
     for topic, future in asked.items():
         try:
@@ -248,6 +249,13 @@ def _ids_of(asked: Mapping[str, Future[TopicDescription]]) -> Answer:
         else:
             if topic_id == NO_ID:
                 refused[topic] = _NO_IDS
+                without_id.append(topic)
             else:
                 ids[topic] = topic_id
-    return Answer(ids=ids, missing=missing, refused=refused, failure=failure)
+    return Answer(
+        ids=ids,
+        missing=missing,
+        refused=refused,
+        without_id=without_id,
+        failure=failure,
+    )

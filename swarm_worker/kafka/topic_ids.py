@@ -71,6 +71,7 @@ class Answer:
         ids: Of the topics that exist.
         missing: Topics that do not exist.
         refused: By topic, why its id will not be told.
+        without_id: Those of them that exist, and have none.
         commits: By partition.
         former: The ids that the last process of this node has known.
         failure: Why something was not answered; empty if all was.
@@ -79,6 +80,7 @@ class Answer:
     ids: Mapping[str, str] = field(default_factory=dict)
     missing: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    without_id: Collection[str] = ()
     commits: Mapping[Key, Commit] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
     failure: str = ""

@@ -214,7 +214,7 @@ class TopicWatch:
                 self._changed_at_s[topic] = now_s
         there = self._watch.stalls.there
         there.difference_update(answer.missing, answer.refused)
-        there.update(answer.ids)
+        there.update(answer.ids, answer.without_id)
 
     def _changed(
         self, lanes: Mapping[Key, Lane], answer: Answer

@@ -459,7 +459,7 @@ def test_it_knows_which_topics_there_are() -> None:
         fixture.told(**away)
         assert fixture.watch.stalls.there == set()
         fixture.passes(ASK_EVERY_S)
-        fixture.told(ids={"t": "A"})
+        fixture.told(refused={"t": "no ids"}, without_id=["t"])
         assert fixture.watch.stalls.there == {"t"}
 
 
