@@ -22,7 +22,7 @@ def test_half_a_signature_is_none(text: str) -> None:
 
 
 def test_each_id_has_a_file_of_its_own() -> None:
-    """Ids may have characters that no file's name has, or be as long as Kafka allows."""
+    """Ids may have characters that no file name has, or be as long as Kafka allows."""
     ids = ["host-G-0", "host/G-0", "host%2FG-0", "x" * 249, "x" * 248 + "y", "ä" * 249]
 
     names = [file_name(each) for each in ids]
