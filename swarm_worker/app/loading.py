@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import _thread
+import queue
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from swarm_worker.app.app import App
 from swarm_worker.shared.settings import ConfigError, PassingError, nearest
+
+# Of what gevent and eventlet replace, that by which the node's threads wait. Not
+# `start_new_thread`: debuggers replace it with one that starts threads all the same.
+_WAITED_BY: Final = ((_thread, "allocate_lock"), (queue, "SimpleQueue"))
+_REAL: Final = tuple(getattr(module, name) for module, name in _WAITED_BY)
 
 
 def load_app(path: str) -> App:
@@ -19,7 +29,8 @@ def load_app(path: str) -> App:
     Raises:
         PassingError: There is no such module, or nothing in it: it may be a deploy
             that is half done.
-        ConfigError: There is no such attribute, or it is no `App`.
+        ConfigError: There is no such attribute, or it is no `App`; or the app has put
+            greenlets in the place of threads.
     """
     module_name, colon, attributes = path.partition(":")
     if not (module_name and colon and attributes):
@@ -29,7 +40,8 @@ def load_app(path: str) -> App:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    module = _module(module_name)
+    with _real_threads():
+        module = _module(module_name)
     found: object = module
     for name in attributes.split("."):
         if not hasattr(found, name):
@@ -45,6 +57,33 @@ def load_app(path: str) -> App:
             f"{_known(module)}"
         )
     return found
+
+
+@contextmanager
+def _real_threads() -> Iterator[None]:
+    """Refuse greenlets, also where the import fails of them.
+
+    A node with them polls and looks well, and no handler is ever called.
+    """
+    try:
+        yield
+    except Exception:
+        _refuse_greenlets()
+        raise
+    _refuse_greenlets()
+
+
+def _refuse_greenlets() -> None:
+    for (module, name), real in zip(_WAITED_BY, _REAL, strict=True):
+        now = getattr(module, name)
+        if now is not real:
+            raise ConfigError(
+                f"the app's import has replaced Python's {module.__name__}.{name} by "
+                f"that of {getattr(now, '__module__', None)} (monkey patching): a node "
+                "works with threads, which greenlets would hold up for ever; leave out "
+                "threads and queues, such as with gevent.monkey.patch_socket(), or use "
+                "concurrency in [worker]"
+            ) from None
 
 
 def _module(name: str) -> ModuleType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import queue
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,3 +55,28 @@ def test_a_module_that_is_there_and_has_no_such_app_is_a_mistake(folder: Path) -
         with pytest.raises(ConfigError) as refused:
             load_app(path)
         assert not isinstance(refused.value, PassingError)
+
+
+# As gevent and eventlet do; what they put there wakes no thread.
+PATCH = """
+import {module}
+def green(real={module}.{name}):
+    return real()
+{module}.{name} = green
+"""
+
+
+@pytest.mark.parametrize("rest", [APP, "import nothing_of_that_name\n", "1 / 0\n"])
+@pytest.mark.parametrize(
+    ("module", "name"), [("_thread", "allocate_lock"), ("queue", "SimpleQueue")]
+)
+def test_greenlets_in_the_place_of_threads_are_refused_by_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, rest: str
+) -> None:
+    """Such a node would look well and call no handler; the import may fail of it."""
+    for replaced in ((_thread, "allocate_lock"), (queue, "SimpleQueue")):
+        monkeypatch.setattr(*replaced, getattr(*replaced))  # put back afterwards
+    (folder / "shop_green.py").write_text(PATCH.format(module=module, name=name) + rest)
+
+    with pytest.raises(ConfigError, match=rf"{module}\.{name} by that of shop_green"):
+        load_app("shop_green:app")
