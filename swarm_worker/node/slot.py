@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
 _KEEP_WAIT_S: Final = 1.0  # whoever only looks has let go of it by then
+_NAME_MAX: Final = 240  # of the 255 bytes that there are, with what is appended
 
 
 # A mistake in the configuration; what else fails may be over at the next start: no
@@ -61,7 +63,10 @@ def slot_key(environ: Mapping[str, str], *, node: int) -> str:
 
 def slot_path(directory: Path, key: str) -> Path:
     """Give the file of a slot."""
-    return directory / f"{quote(key, safe='')}.slot"
+    name = quote(key, safe="")
+    if len(name) > _NAME_MAX:
+        name = hashlib.sha256(key.encode()).hexdigest()
+    return directory / f"{name}.slot"
 
 
 class Slot:

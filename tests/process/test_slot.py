@@ -43,6 +43,20 @@ def test_the_file_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["g%3Ag_01.slot"]
 
 
+def test_names_of_any_length_and_letters_have_slots_of_their_own(
+    tmp_path: Path,
+) -> None:
+    """supervisord takes them; in a file's name a letter may take six bytes or more."""
+    stems = ("x" * 150, "\u03bb" * 40, "\u03bb" * 39 + "\u03ba")
+    keys = [f"{stem}:{stem}_{node:02d}" for stem in stems for node in (0, 1)]
+
+    slots = [Slot.take(tmp_path, key, wait_s=0.2) for key in keys]
+    for slot in slots:
+        slot.close()
+
+    assert len({*tmp_path.glob("*.slot")}) == len(keys)
+
+
 def test_a_file_that_somebody_removed_is_made_and_held_again(tmp_path: Path) -> None:
     """The directory, too; what is in flight from then on is found as ever."""
     slot = Slot.take(tmp_path / "run", "s")
