@@ -32,7 +32,12 @@ from swarm_worker.process.processes import (
 
 WITHIN_S: Final = 2.0
 _LOOK_S: Final = 0.05
-_SLOT: Final = ("SUPERVISOR_GROUP_NAME", "SUPERVISOR_PROCESS_NAME")
+# The last one tells two supervisords of a session apart.
+_SLOT: Final = (
+    "SUPERVISOR_GROUP_NAME",
+    "SUPERVISOR_PROCESS_NAME",
+    "SUPERVISOR_SERVER_URL",
+)
 
 _ENDED: Final = "an earlier process of this slot had started them and is gone"
 _NOT_ENDED: Final = "KILL does not end them: see whose they are and what they wait for"
@@ -46,7 +51,7 @@ class Remains:
     def __init__(self, last_act: LastAct, environ: Mapping[str, str]) -> None:
         """Do nothing where supervisord has not made this process's group."""
         self._last_act = last_act
-        self._names = {name: environ.get(name, "") for name in _SLOT}
+        self._names = {name: environ[name] for name in _SLOT if name in environ}
         self._is_failing = False
 
     @property
@@ -81,7 +86,8 @@ class Remains:
             mark,
             running(),
             own=own,
-            is_of_slot=lambda pid: is_proven or has_environment(pid, self._names),
+            is_of_slot=lambda pid: has_environment(pid, self._names),
+            is_proven=is_proven,
         )
 
     def _tell(self, ended: Mapping[int, Process], left: list[Process]) -> None:

@@ -24,12 +24,12 @@ from swarm_worker.process.processes import (
 from swarm_worker.shared import logs
 
 # Those that read from the node, such as a `gzip`, have this long for what they hold.
-_GRACE: Final = "sleep 1; kill -KILL 0"
+_GRACE: Final = "sleep 1; kill -KILL {others} 0"
 _ROUNDS_MAX: Final = 5
 _UNDISTURBED_S: Final = 1.0
 _LOG_WITHIN_S: Final = 0.5
 
-_KILLED_SOON: Final = "what is left of its process group is killed in a second"
+_KILLED_SOON: Final = "what is left of them is killed in a second"
 
 logger = logging.getLogger(__name__)
 
@@ -114,18 +114,20 @@ class LastAct:
         )
 
     def _end_in_order(self) -> None:
-        """Have the rest of the group killed once this process is gone."""
+        """Have what is left killed once this process is gone."""
         if os.getpid() != self._pid:  # a child that a handler has forked
             return
-        left = [each for each in self._to_end(running()) if each.group == self._pid]
+        left = self._to_end(running())
         if not left:
             return
+        others = " ".join(str(each.pid) for each in left if each.group != self._pid)
         logger.warning(
             "children_left processes=%s consequence=%r", named(left), _KILLED_SOON
         )
         null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
         with suppress(OSError):
-            os.posix_spawn("/bin/sh", ["sh", "-c", _GRACE], {}, file_actions=null)
+            script = _GRACE.format(others=others)
+            os.posix_spawn("/bin/sh", ["sh", "-c", script], {}, file_actions=null)
 
 
 def _helpers_of_multiprocessing() -> frozenset[int]:

@@ -1,8 +1,8 @@
 """Which processes end with a node: its process group, or what it has started itself.
 
 supervisord gives each process that it starts a group of its own. What handlers start is
-in the group of their node, unless it makes a session of its own: that is nobody's
-business.
+in the group of their node, unless it makes one of its own, which ends with the node,
+too. What makes a session of its own is nobody's business.
 """
 
 from __future__ import annotations
@@ -143,27 +143,69 @@ def left_by(
     *,
     own: Process,
     is_of_slot: Callable[[int], bool],
+    is_proven: bool = False,
 ) -> list[Process]:
-    """Return what is left of the group of a node that has ended.
+    """Return what is left of a node that has ended: its group, and groups made in it.
 
     Args:
         mark: What that node left; it is of this era.
         processes: All there are.
         own: The node that follows.
         is_of_slot: Whether a pid was started with the slot's name in its environment.
+        is_proven: The group is known to be that of the mark.
     """
+    kept = {own.pid, *(each.pid for each in _ancestors(own, processes))}
+    found = [
+        *_left_of_group(mark, processes, own, is_of_slot, is_proven=is_proven),
+        *_left_in_own_groups(mark, processes, own, is_of_slot),
+    ]
+    return [each for each in found if each.pid not in kept]
+
+
+def _left_of_group(
+    mark: Mark,
+    processes: Processes,
+    own: Process,
+    is_of_slot: Callable[[int], bool],
+    *,
+    is_proven: bool,
+) -> list[Process]:
     members = [
         each
         for each in processes.values()
         if each.group == mark.group and not each.is_dead
     ]
-    if not _is_the_same_group(mark, processes, members, is_of_slot):
+    if not (is_proven or _is_the_same_group(mark, processes, members, is_of_slot)):
         return []
     if mark.group == own.group:  # what wraps both starts one node after the other
         members = [each for each in members if mark.started <= each.started]
         members = [each for each in members if each.started <= own.started]
-    kept = {own.pid, *(each.pid for each in _ancestors(own, processes))}
-    return [each for each in members if each.pid not in kept]
+    return members
+
+
+def _left_in_own_groups(
+    mark: Mark,
+    processes: Processes,
+    own: Process,
+    is_of_slot: Callable[[int], bool],
+) -> list[Process]:
+    """Return what has made a group of its own, within supervisord's session.
+
+    Nothing but its environment tells whose it was. What belongs to the node that
+    follows, such as its wrapper's other children, has the same.
+    """
+    leader = processes.get(own.group, own)
+    others = {leader.pid, *(each.pid for each in _descendants(leader, processes))}
+    return [
+        each
+        for each in processes.values()
+        if each.session == own.session
+        and each.group not in {mark.group, own.group}
+        and each.pid not in others
+        and mark.started <= each.started <= own.started
+        and not each.is_dead
+        and is_of_slot(each.pid)
+    ]
 
 
 def _is_the_same_group(

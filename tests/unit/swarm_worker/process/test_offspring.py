@@ -153,6 +153,38 @@ def test_so_is_one_whose_leader_is_gone_again() -> None:
     assert left(*strangers, of_slot=32) == {31, 32}
 
 
+def test_groups_that_were_made_in_it_are_ended_by_the_slots_name() -> None:
+    """As a server makes one for its workers; nothing else tells whose they were."""
+    master = process(31, group=31, started=9_000)
+
+    assert left(master, of_slot=31) == {31}
+    assert left(master) == set()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        process(31, group=31, session=31, started=9_000),  # nobody's business
+        process(31, group=31, started=399),  # older than the dead node
+        process(31, group=31, started=20_001),  # of the node that follows
+        process(31, parent=NEXT.pid, group=31, started=20_000),
+        process(31, group=31, started=9_000, is_dead=True),
+    ],
+)
+def test_a_slots_name_alone_is_no_proof(other: Process) -> None:
+    """All that supervisord's processes start inherits it."""
+    assert left(other, of_slot=31) == set()
+
+
+def test_what_wraps_the_next_node_has_the_slots_name_and_is_spared() -> None:
+    """Its shell may give each of its children a group of its own."""
+    own = process(50, parent=SHELL, group=SHELL, started=20_000)
+    shell = process(SHELL, parent=SUPERVISORD, group=SHELL, started=19_990)
+    tee = process(21, parent=SHELL, group=21, started=19_991)
+
+    assert left(shell, tee, own=own, of_slot=21) == set()
+
+
 def test_a_leader_that_lives_on_is_ended() -> None:
     """The shell around a node that is gone, once another node is started."""
     mark = Mark(pid=NODE, group=SHELL, started=400, era="e", seen=10_000)
