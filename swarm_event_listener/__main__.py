@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ def main() -> int:
     """Run the listener; give its exit code."""
     # By default they would end it; `start` says that they are ignored.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR2})
+    # By default it stops a process; `supervisorctl signal TTIN all` means the nodes.
+    faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
     # Before anything is imported that might print: one stray byte on the channel makes
     # supervisord give up on this listener for good, silently.
     stdout = _take_stdout() if "SUPERVISOR_SERVER_URL" in os.environ else 1

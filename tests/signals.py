@@ -15,7 +15,7 @@ import pytest
 # HUP stays as it is: with nohup, a run is to outlive its terminal.
 _SENT: Final = (
     *(signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
-    *(signal.SIGTTIN, signal.SIGCHLD),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP, signal.SIGCHLD),
 )
 
 

@@ -1,6 +1,8 @@
-"""HUP and USR2, which other daemons take for "reload": they end none of our processes.
+"""Words to other processes: they neither end nor stop one of ours.
 
-By default either ends a process at once: batches in flight are cut off.
+By default HUP and USR2, which other daemons take for "reload", end a process at once:
+batches in flight are cut off. TTOU, a word to gunicorn, stops it until somebody says
+CONT; what is a word to nodes does that to a listener: `supervisorctl signal TTIN all`.
 """
 
 from __future__ import annotations
@@ -8,14 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
 RELOAD: Final = (signal.SIGHUP, signal.SIGUSR2)
+IGNORED: Final = (*RELOAD, signal.SIGTTOU)
+# The listener's; TTIN writes its stacks, as a node's (`__main__`).
+WORDS_TO_NODES: Final = (signal.SIGTSTP, signal.SIGUSR1)
+
+_DO: Final = (
+    "TERM stops this process in order; supervisorctl swarm roll GROUP restarts the "
+    "nodes one by one, with new code and configuration"
+)
 
 logger = logging.getLogger(__name__)
 
 _said: set[int] = set()
+_ours: set[signal.Signals] = set()
 
 
 def block() -> None:
@@ -23,21 +35,22 @@ def block() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
 
 
-def ignore() -> None:
-    """Ignore both on the main thread, each with one WARNING.
+def ignore(also: Sequence[signal.Signals] = ()) -> None:
+    """Ignore them on the main thread, each with one WARNING.
 
     One that does not end the process anyway is left as it is: `nohup` had it ignored,
     or the app has a use of its own for it.
     """
-    for number in RELOAD:
+    for number in (*IGNORED, *also):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _say)
+            _ours.add(number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
 
 
 def ignore_at_the_end() -> None:
     """Ignore them without a word: the interpreter ends, and gives up its handlers."""
-    for number in RELOAD:
+    for number in _ours:
         if signal.getsignal(number) is _say:
             signal.signal(number, signal.SIG_IGN)
 
@@ -47,16 +60,13 @@ def _say(number: int, _frame: FrameType | None) -> None:
     if number not in _said:
         _said.add(number)
         logger.warning(
-            "signal_ignored signal=%s do=%r",
-            signal.Signals(number).name,
-            "TERM stops this process in order; supervisorctl swarm roll GROUP restarts "
-            "the nodes one by one, with new code and configuration",
+            "signal_ignored signal=%s do=%r", signal.Signals(number).name, _DO
         )
 
 
 def _as_before() -> None:
     """Give a forked child what ends it: what it is told is no word to a node."""
-    for number in RELOAD:
+    for number in _ours:
         if signal.getsignal(number) is _say:
             signal.signal(number, signal.SIG_DFL)
 

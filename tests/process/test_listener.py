@@ -57,6 +57,34 @@ def test_what_others_take_for_reload_does_not_end_the_listener(
     assert log.count(f"signal_ignored signal={number.name}") == 1
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGTTIN, "most recent call first"),
+        (signal.SIGTSTP, "signal_ignored signal=SIGTSTP"),
+        (signal.SIGTTOU, "signal_ignored signal=SIGTTOU"),
+        (signal.SIGUSR1, "signal_ignored signal=SIGUSR1"),
+    ],
+)
+def test_a_word_to_all_nodes_neither_stops_nor_ends_the_listener(
+    start_swarm: StartSwarm, number: signal.Signals, said: str
+) -> None:
+    """`supervisorctl signal TTIN all` reaches it, too: nobody would wake it again."""
+    swarm = start_swarm(nodes=1)
+    listener_pid = swarm.daemon.pid(LISTENER)
+    assert listener_pid is not None
+
+    os.kill(listener_pid, number)
+    eventually(
+        lambda: said in swarm.daemon.file("listener.log"),
+        describe="a line in the listener's log",
+    )
+    pid = swarm.tell(0, consume_age_ms=9_000)
+
+    await_restarted(swarm, 0, than=pid)
+    assert swarm.daemon.pid(LISTENER) == listener_pid
+
+
 SICK: Final[tuple[tuple[dict[str, Any], int, str], ...]] = (
     ({"consume_age_ms": 9_000, "in_flight": ["orders/3@7"]}, 2, "orders/3@7"),
     ({"poll_age_ms": 9_000}, 1, "polling_ttl"),

@@ -103,11 +103,11 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
         assert it.await_end() == 0
 
 
-@pytest.mark.parametrize("number", [HUP, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [HUP, signal.SIGUSR2, signal.SIGTTOU])
 def test_what_others_take_for_reload_is_no_end(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """HUP and USR2 are ignored in each phase; one WARNING says what to do instead."""
+    """They are ignored in each phase; one WARNING says what to do instead."""
     with node(tmp_path, moods={"IMPORT": "hang_swallowing"}) as booting:
         booting.await_logged("now=IMPORT")
         booting.send(number)
