@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +51,7 @@ class Assignment:
 
     Attributes:
         has_joined: The group has told what is ours, be it nothing.
+        is_outdated: It was told of topics that are not this node's (any more).
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Assignment:
     ) -> None:
         """Hold nothing yet; see `join`."""
         self.has_joined = False
+        self.is_outdated = False
         self._client = client
         self._plan = plan
         self._lanes = lanes
@@ -157,6 +159,9 @@ class Assignment:
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.has_joined = True
+        if foreign := {at.topic for at in partitions if at.topic not in self._routes}:
+            self._refuse(foreign)
+            return
         now_s = self._clock()
         self._topic_watch.opened(
             self._lanes.open(
@@ -173,6 +178,19 @@ class Assignment:
         if partitions:
             self._watch.accepted()
         self._tell("assigned", partitions)
+
+    def _refuse(self, foreign: Iterable[str]) -> None:
+        """Take no partition of an assignment that has others' topics in it.
+
+        In the classic protocol a static member is given back what it held, and nobody
+        asks what it subscribes to by now. What is raised here would end the thread.
+        """
+        self.is_outdated = True
+        logger.warning(
+            "assignment_outdated group=%s topics=%s consequence=%r",
+            self._plan.group, ",".join(sorted(foreign)),
+            "the node leaves the group and joins anew: no handler of it is for these",
+        )  # fmt: skip
 
     # --- to let go --------------------------------------------------------------------
 

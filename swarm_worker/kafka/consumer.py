@@ -260,7 +260,7 @@ class GroupConsumer(OwnThread):
         if (failure := self.watch.failure) is not None:
             return self._bury(client, assignment, failure)
         if not self._stopping.is_set():
-            if self.watch.is_cut_off:
+            if self.watch.is_cut_off or assignment.is_outdated:
                 return self._replace(client, assignment)
             return self._renew(client, assignment, topics.outdated)
         self._let_end(client, assignment)
@@ -328,7 +328,7 @@ class GroupConsumer(OwnThread):
     ) -> None:
         watch = self.watch
         while not (watch.failure or watch.is_cut_off or self._stopping.is_set()):
-            if topics.outdated:
+            if topics.outdated or assignment.is_outdated:
                 return
             self._tend(client)
             assignment.look_for_topics()
@@ -438,8 +438,20 @@ class GroupConsumer(OwnThread):
         return End.AGAIN
 
     def _replace(self, client: Consumer, assignment: Assignment) -> End:
-        """Give up a client that has no broker left to try; its session is over."""
-        self._tell_replaced(_CUT_OFF)
+        """Give up a client that has no broker left to try; its session is over.
+
+        Or one whose assignment is outdated: it leaves, and as its next one joins the
+        group hands out partitions by what its members subscribe to.
+        """
+        if assignment.is_outdated:
+            departure.leave(
+                client,
+                is_member=lambda: True,
+                holds=client.assignment,
+                within_s=departure.LEAVE_MAX_S,
+            )
+        else:
+            self._tell_replaced(_CUT_OFF)
         assignment.lose_all()
         departure.ends_within(REPLACE_S, client.close, name="swarm-close")
         return End.AGAIN

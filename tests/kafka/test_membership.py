@@ -1,5 +1,6 @@
 """Assignments come and go: batches in flight, static ids, fencing; on real Kafka."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -360,3 +361,31 @@ def test_rebalance_storm_loses_and_stores_nothing_wrong(
         (p, o) for p in range(PARTITIONS) for o in range(5_000)
     }
     assert seen.duplicates == 0
+
+
+@pytest.mark.parametrize("classic", ["eager", "cooperative"])
+def test_a_topic_that_an_app_has_given_up_is_no_end(
+    kafka: KafkaBroker, classic: str, log: Log
+) -> None:
+    """Nor is it kept from others: to a static member Kafka gives back what it held."""
+    kept, gone = (kafka.create_topic(unique(f"{s}-{classic}"), 2) for s in "kg")
+    properties = {**PROTOCOLS[classic], **LONG_SESSION[classic]}
+    told = settings(kafka.bootstrap, kafka=properties, node=0)
+    old, new, others = App(group=kept), App(group=kept), App(group=kept)
+    seen, theirs = Seen(), Seen()
+    old.topic(kept, gone)(Seen())
+    new.topic(kept)(seen)
+    others.topic(gone)(theirs)
+    with Node(old, told) as node:
+        node.await_assigned(4)
+
+    with Node(new, told) as node:
+        node.await_assigned(2)
+        with Node(others, dataclasses.replace(told, node=1)) as other:
+            other.await_assigned(2)
+            for topic in (kept, gone):
+                produce(kafka.bootstrap, topic, 3, partition=0)
+            seen.await_count(3)
+            theirs.await_count(3)
+    (line,) = log("assignment_outdated")
+    assert gone in line
