@@ -65,6 +65,8 @@ class Assignment:
         watch: Watch,
         topic_watch: TopicWatch,
         clock: Callable[[], float],
+        former: frozenset[str] | None,
+        on_accepted: Callable[[], None],
     ) -> None:
         """Hold nothing yet; see `join`."""
         self.has_joined = False
@@ -77,6 +79,8 @@ class Assignment:
         self._topic_watch = topic_watch
         self._troubles = watch.troubles
         self._clock = clock
+        self._former = former
+        self._on_accepted = on_accepted
         self._routes = {topic: route for route in plan.routes for topic in route.topics}
         # Beyond what an operator gives handlers at a stop nothing is waited for.
         self._revoke_wait_s = min(
@@ -159,7 +163,8 @@ class Assignment:
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.has_joined = True
-        if foreign := {at.topic for at in partitions if at.topic not in self._routes}:
+        foreign = {at.topic for at in partitions if at.topic not in self._routes}
+        if foreign or not self._is_as_before:
             self._refuse(foreign)
             return
         now_s = self._clock()
@@ -171,6 +176,8 @@ class Assignment:
             )
             for at in partitions
         )
+        if self._plan.topics:
+            self._on_accepted()
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
@@ -179,17 +186,26 @@ class Assignment:
             self._watch.accepted()
         self._tell("assigned", partitions)
 
+    @property
+    def _is_as_before(self) -> bool:
+        """Whether the topics are those by which the group knows this member."""
+        return self._former is None or self._former == {*self._plan.topics}
+
     def _refuse(self, foreign: Iterable[str]) -> None:
-        """Take no partition of an assignment that has others' topics in it.
+        """Take no partition of an assignment that was made for other topics.
 
         In the classic protocol a static member is given back what it held, and nobody
         asks what it subscribes to by now. What is raised here would end the thread.
         """
         self.is_outdated = True
+        changed = set(foreign)
+        if self._former is not None:
+            changed |= self._former ^ {*self._plan.topics}
         logger.warning(
             "assignment_outdated group=%s topics=%s consequence=%r",
-            self._plan.group, ",".join(sorted(foreign)),
-            "the node leaves the group and joins anew: no handler of it is for these",
+            self._plan.group, ",".join(sorted(changed)),
+            "the group does not know that the app has taken these up, or given up: "
+            "the node leaves it and joins anew",
         )  # fmt: skip
 
     # --- to let go --------------------------------------------------------------------

@@ -117,6 +117,8 @@ class GroupConsumer(OwnThread):
         on_fatal: Callable[[FatalError], None],
         suspects: Iterable[Suspect] = (),
         memory: TopicMemory | None = None,
+        subscribed_before: frozenset[str] | None = None,
+        on_subscribed: Callable[[frozenset[str]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is joined before `start`.
@@ -129,6 +131,8 @@ class GroupConsumer(OwnThread):
             on_fatal: Called from the poll thread when the node cannot go on.
             suspects: What was in flight of this group as the last process died.
             memory: What former processes have known of topics.
+            subscribed_before: The topics of the slot's last process, if known.
+            on_subscribed: Called once the group hands out partitions by the topics.
             clock: Seconds, as the one that reads ``progress`` has them.
         """
         super().__init__(f"swarm-poll-{plan.group}")
@@ -163,6 +167,8 @@ class GroupConsumer(OwnThread):
         )
         self._asker = TopicAsker(self._properties, plan.group, memory)
         self._first_known: dict[str, str] = {}
+        self._subscribed_before = subscribed_before
+        self._on_subscribed = on_subscribed
         self._stopping = threading.Event()
         self._resumed = False
         self._leaves = False
@@ -319,7 +325,16 @@ class GroupConsumer(OwnThread):
             watch=self.watch,
             topic_watch=topics,
             clock=self._clock,
+            former=self._former,
+            on_accepted=self._has_subscribed,
         )
+
+    @property
+    def _former(self) -> frozenset[str] | None:
+        """The topics of the last process, where Kafka goes by those still."""
+        is_static = "group.instance.id" in self._properties and self._plan.topics
+        goes_by_those = is_static and not self.watch.is_consumer_protocol
+        return self._subscribed_before if goes_by_those else None
 
     # --- polls ------------------------------------------------------------------------
 
@@ -450,6 +465,7 @@ class GroupConsumer(OwnThread):
                 holds=client.assignment,
                 within_s=departure.LEAVE_MAX_S,
             )
+            self._has_subscribed()
         else:
             self._tell_replaced(_CUT_OFF)
         assignment.lose_all()
@@ -469,6 +485,12 @@ class GroupConsumer(OwnThread):
             "client_replaced group=%s consequence=%r reason=%r",
             self._plan.group, "joining again", why,
         )  # fmt: skip
+
+    def _has_subscribed(self) -> None:
+        topics = frozenset(self._plan.topics)
+        if topics != self._subscribed_before and self._on_subscribed:
+            self._on_subscribed(topics)
+        self._subscribed_before = topics
 
     def _let_end(self, client: Consumer, assignment: Assignment) -> None:
         """Let batches in flight end while polls go on; commit and close."""

@@ -27,6 +27,7 @@ from swarm_worker.node.crash_traces import left_in
 from swarm_worker.node.identity import Identity
 from swarm_worker.node.remains import Remains
 from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
+from swarm_worker.node.subscriptions import Subscriptions
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.shutdown_deadline import Deadline
@@ -214,6 +215,7 @@ class Node:
         self._pool = HandlerPool(settings.concurrency)
         slot = slot_path(settings.state_dir, self._slot_key)
         memory = TopicMemory(slot.with_suffix(".topics"))
+        subscriptions = Subscriptions(slot.with_suffix(".subscribed"))
         self._consumers = [
             GroupConsumer(
                 group,
@@ -222,6 +224,8 @@ class Node:
                 pool=self._pool,
                 suspects=of_group(self._suspects, group.group),
                 memory=memory,
+                subscribed_before=subscriptions.of(group.group),
+                on_subscribed=partial(subscriptions.keep, group.group),
                 clock=self.clock,
                 on_fatal=lambda error: self._inbox.put(Failed(error)),
             )

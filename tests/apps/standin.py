@@ -42,6 +42,7 @@ class GroupConsumer(OwnThread):
         on_fatal: Callable[[Exception], None],
         suspects: Iterable[Suspect] = (),  # noqa: ARG002 - it has no dead letters
         memory: object = None,  # noqa: ARG002 - nor topics that are made anew
+        **subscriptions: object,  # noqa: ARG002 - nor is it a member of a group
     ) -> None:
         super().__init__("swarm-poll")
         self._route = plan.routes[0]

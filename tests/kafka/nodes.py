@@ -76,7 +76,10 @@ def settings(
 class Node:
     """The data path of a node, without signals, reports and slot: one per group."""
 
-    def __init__(self, app: App, told: WorkerSettings) -> None:
+    def __init__(
+        self, app: App, told: WorkerSettings, *, before: frozenset[str] | None = None
+    ) -> None:
+        """Make it; ``before`` is what an earlier process of its slot subscribed to."""
         self.settings = told
         self.progress = Progress(max_poll_interval_ms=told.max_poll_interval_ms)
         self.pool = HandlerPool(told.concurrency)
@@ -88,6 +91,7 @@ class Node:
                 progress=self.progress,
                 pool=self.pool,
                 on_fatal=self.failures.append,
+                subscribed_before=before,
             )
             for group in plan(app, node=told.node, nodes=told.nodes)
         ]

@@ -389,3 +389,27 @@ def test_a_topic_that_an_app_has_given_up_is_no_end(
             theirs.await_count(3)
     (line,) = log("assignment_outdated")
     assert gone in line
+
+
+@pytest.mark.parametrize("classic", ["eager", "cooperative"])
+def test_a_topic_that_an_app_has_taken_up_is_handled(
+    kafka: KafkaBroker, classic: str, log: Log
+) -> None:
+    """Kafka gives a static member what it held; without more, it would be nobody's."""
+    old_topic, topic = (kafka.create_topic(unique(f"{s}-{classic}"), 2) for s in "on")
+    properties = {**PROTOCOLS[classic], **LONG_SESSION[classic]}
+    told = settings(kafka.bootstrap, kafka=properties, node=0)
+    old, new, seen = App(group=topic), App(group=topic), Seen()
+    old.topic(old_topic)(Seen())
+    new.topic(old_topic, topic)(seen)
+    with Node(old, told) as node:
+        node.await_assigned(2)
+
+    with Node(new, told, before=frozenset({old_topic})) as node:
+        node.await_assigned(4)
+        produce(kafka.bootstrap, topic, 3, partition=0)
+        seen.await_count(3)
+    with Node(new, told, before=frozenset({old_topic, topic})) as node:
+        node.await_assigned(4)
+    (line,) = log("assignment_outdated")
+    assert f"topics={topic} " in line
