@@ -17,7 +17,7 @@ from swarm_worker.node.crash_traces import Traces
 from swarm_worker.node.remains import Remains
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.shared.lock_files import is_at, locked_within, opened
-from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.settings import ConfigError, PassingError
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +107,7 @@ class Slot:
 
         Raises:
             SlotHeldError: The holder lives on.
+            PassingError: The directory is a link to what is away.
             ConfigError: The directory or the file cannot be used.
             OSError: The system lacks something for now, such as space.
         """
@@ -207,6 +208,18 @@ def _turned_read_only(directory: Path, error: OSError) -> bool:
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:
+    directory = path.parent
+    if directory.is_symlink() and not directory.exists():
+        return PassingError(
+            f"the state directory {directory} is a link to {directory.readlink()}, "
+            "which is away: see whether its file system is mounted"
+        )
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return ConfigError(
+            f"cannot use slot {path} as uid {os.geteuid()}: {directory}, or what is "
+            "above it, is no directory; remove it, or name another with [worker] "
+            "state_dir or --state-dir"
+        )
     if error.errno == errno.ELOOP:
         return ConfigError(f"slot {path} is a symbolic link; remove it")
     return ConfigError(

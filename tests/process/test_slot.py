@@ -13,7 +13,7 @@ import pytest
 from swarm_worker.node.crash_traces import left_in
 from swarm_worker.node.slot import Slot, SlotHeldError, slot_key, slot_path
 from swarm_worker.reporting.trace import Trace
-from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.settings import ConfigError, PassingError
 
 
 def test_a_slot_is_supervisords_name_or_the_node_id() -> None:
@@ -41,6 +41,22 @@ def test_the_file_stays(tmp_path: Path) -> None:
     Slot.take(tmp_path, "g:g_01").close()
 
     assert [path.name for path in tmp_path.iterdir()] == ["g%3Ag_01.slot"]
+
+
+def test_a_directory_behind_a_link_may_come(tmp_path: Path) -> None:
+    """As the volume that it is on, once it is mounted; a file there is a mistake."""
+    (tmp_path / "run").symlink_to(tmp_path / "volume" / "run")
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(PassingError, match=r"volume/run, which is away"):
+        Slot.take(tmp_path / "run", "s")
+    for place in ("file", "file/run"):
+        with pytest.raises(ConfigError, match="is no directory") as refused:
+            Slot.take(tmp_path / place, "s")
+        assert not isinstance(refused.value, PassingError)
+
+    (tmp_path / "volume" / "run").mkdir(parents=True)
+    Slot.take(tmp_path / "run", "s").close()
 
 
 def test_names_of_any_length_and_letters_have_slots_of_their_own(
