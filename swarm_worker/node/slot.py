@@ -209,7 +209,7 @@ def _turned_read_only(directory: Path, error: OSError) -> bool:
 
 def _unusable(path: Path, error: OSError) -> ConfigError:
     directory = path.parent
-    if directory.is_symlink() and not directory.exists():
+    if error.errno == errno.EEXIST and directory.is_symlink():
         return PassingError(
             f"the state directory {directory} is a link to {directory.readlink()}, "
             "which is away: see whether its file system is mounted"
