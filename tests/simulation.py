@@ -112,10 +112,10 @@ class World:
 
     # --- the listener -------------------------------------------------------------
 
-    def start_listener(self) -> None:
-        """Start a listener that finds what the last one left."""
+    def start_listener(self, **noted: float) -> None:
+        """Start a listener that finds what the last one left and noted at its end."""
         intents = {name: json.loads(text) for name, text in self.intents.items()}
-        notes = json.loads(json.dumps(dataclasses.asdict(self.note)))
+        notes = {**json.loads(json.dumps(dataclasses.asdict(self.note))), **noted}
         left = remembered(intents, notes, now_s=self.now_s)
         self.swarm = Swarm({"swarm": self.policy}, left)
         self.tell(Surveyed(processes=self.survey()))

@@ -75,6 +75,8 @@ class Remembered:
         held: Nodes that an operator took out of the rules.
         reporting_groups: Groups whose nodes have ever reported.
         rolls: Rolling restarts under way.
+        unheard_since_s: When it last heard of supervisord, which then stood still for
+            so long that it ended; None where it ended otherwise.
     """
 
     intents: tuple[Restart, ...] = ()
@@ -82,6 +84,7 @@ class Remembered:
     held: frozenset[str] = frozenset()
     reporting_groups: frozenset[str] = frozenset()
     rolls: tuple[Roll, ...] = ()
+    unheard_since_s: float | None = None
 
 
 class Swarm:
@@ -116,6 +119,7 @@ class Swarm:
         self._told_of = self._pressing_facts()
         self._failures_told_of = self._table.failure_count
         self._asked_at_s: float | None = None  # the last survey
+        self._unheard_since_s = left.unheard_since_s
         self._ticked_at_s = 0.0
 
     @property
@@ -225,6 +229,7 @@ class Swarm:
                 yield from self._tick(now_s=now_s)
             case Surveyed():
                 self._asked_at_s = self._healing.answered_at_s = now_s
+                self._end_standstill(now_s)
                 yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
                 yield from self._table.step(
@@ -349,6 +354,13 @@ class Swarm:
             and (self._asked_at_s <= node.left_down.at_s or now_s >= ask_again_at_s)
             for node in self._table
         )
+
+    def _end_standstill(self, now_s: float) -> None:
+        """Count from now on where the last listener had ended for want of events."""
+        if self._unheard_since_s is not None:
+            for_s = now_s - self._unheard_since_s
+            self._healing.evidence.thawed(for_s=for_s, now_s=now_s)
+            self._unheard_since_s = None
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         stood_s = now_s - (self._ticked_at_s or now_s)

@@ -30,6 +30,7 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.storage.journal import Journal
+from swarm_event_listener.storage.restored_state import UNHEARD_SINCE
 from swarm_event_listener.supervisord.deafness import LOG_END_BYTES, is_ignored
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
@@ -214,6 +215,11 @@ class Actions:
             JournalTakenError: Another listener has taken the state directory.
         """
         self._journal.keep()
+
+    def note_unheard(self, since_s: float) -> None:
+        """Leave to the next listener since when nothing has come from supervisord."""
+        self._journal.note({**self._journal.notes, UNHEARD_SINCE: since_s})
+        self._journal.save()
 
     def _remember(self, name: str, record: Record) -> None:
         self._journal.remember(name, record.as_json(self._wall))

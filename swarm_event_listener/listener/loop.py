@@ -266,6 +266,8 @@ class Listener:
                 now_s - self._heard_at_s,
                 f"{self._why_unheard()}; it starts afresh",
             )
+            if self._serials.last is not None:
+                self._actions.note_unheard(self._heard_at_s)
             return EXIT_FRESH
         return None
 

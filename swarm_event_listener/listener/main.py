@@ -30,7 +30,7 @@ from swarm_event_listener.storage.journal import (
     JournalTakenError,
     StatusFile,
 )
-from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, remembered
 from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
@@ -156,6 +156,7 @@ def _run(
     clock = time.monotonic
     wall = WallClock(clock)
     left = remembered(journal.adopt(identity), journal.notes, now_s=clock())
+    journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
     swarm = Swarm({n: g.policy for n, g in settings.groups.items()}, left)
     logger.info(
         "listener_started pid=%d groups=%s supervisord=%d state_dir=%s",

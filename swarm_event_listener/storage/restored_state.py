@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from swarm_event_listener.core.model.record import moment_s
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
 from swarm_event_listener.core.swarm import Remembered
+
+UNHEARD_SINCE: Final = "unheard_since_s"
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,16 @@ def remembered(
         held=frozenset(_texts(notes.get("held"))),
         reporting_groups=frozenset(_texts(notes.get("reporting_groups"))),
         rolls=tuple(_rolls(notes.get("rolls"))),
+        unheard_since_s=_moment_before(now_s, notes.get(UNHEARD_SINCE)),
     )
+
+
+def _moment_before(now_s: float, plain: object) -> float | None:
+    try:
+        at_s = moment_s(plain)
+    except ValueError:
+        return None
+    return at_s if at_s <= now_s else None
 
 
 def _restart(name: str, plain: Plain) -> Restart | None:

@@ -407,6 +407,29 @@ def test_nothing_heard_for_long_asks_for_a_fresh_start(
     assert "listener_unheard" in caplog.text
 
 
+def test_the_next_listener_learns_since_when_nothing_was_heard(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Once something was: else it is this process that is deaf."""
+    bench.clock.step_s = 0.3
+    heard_at_s: list[float] = []
+    bench.core.on[Reported] = lambda: heard_at_s.append(bench.clock.now_s)
+
+    assert bench.run(bench.report, stays_open=True) == EXIT_FRESH
+
+    notes = json.loads((tmp_path / "journal.json").read_bytes())["notes"]
+    assert notes["unheard_since_s"] == pytest.approx(heard_at_s[0], abs=5)
+
+
+def test_a_deaf_listener_tells_of_no_standstill(bench: Bench) -> None:
+    """supervisord may be well, and not send this one a thing."""
+    bench.clock.step_s = 0.3
+
+    assert bench.listener.run() == EXIT_FRESH
+
+    assert "unheard_since_s" not in bench.journal.notes
+
+
 def test_time_that_was_lost_is_told_before_anything_else(bench: Bench) -> None:
     """After a freeze silence is nobody's fault: the core hears of the freeze first."""
     bench.core.on[Reported] = lambda: bench.clock.advance(120)

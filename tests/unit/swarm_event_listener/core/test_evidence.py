@@ -156,6 +156,25 @@ def test_a_long_silence_of_supervisord_is_a_freeze_without_any_late_report() -> 
     assert world.of(Stop) == []
 
 
+def test_a_standstill_that_ended_the_listener_is_known_to_the_next() -> None:
+    """Its work stood still, too; what goes on hanging is restarted."""
+    world = silent_world()
+    unheard_since_s = world.now_s
+    world.now_s += 21
+    world.start_listener(unheard_since_s=unheard_since_s)
+    world.now_s += 0.2
+    say_all(world)
+    say(world, 0, consume_age_ms=21_200)
+    pass_time(world, 0.2)
+    assert world.of(Stop) == []
+
+    world.now_s += 6
+    say_all(world)
+    say(world, 0, consume_age_ms=27_400)
+    pass_time(world, 0.2)
+    assert [stop.name for stop in world.of(Stop)] == ["swarm:node_0"]
+
+
 def test_a_dry_run_records_no_old_evidence_and_nothing_twice() -> None:
     """What was recorded before a freeze is the same trouble after it."""
     world = silent_world(dry_run=frozenset({2}))

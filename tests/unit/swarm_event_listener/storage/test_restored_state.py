@@ -32,6 +32,19 @@ def plain(**fields: object) -> dict[str, Any]:
     return {**intent, **{k: fields[k] for k in ("phase", "since_s") if k in fields}}
 
 
+@pytest.mark.parametrize(
+    ("noted", "since_s"),
+    [(980.0, 980.0), (1001.0, None), ("980", None), (float("nan"), None), (None, None)],
+)
+def test_a_standstill_is_of_this_run_of_the_machine(
+    noted: object, since_s: float | None
+) -> None:
+    """A moment that lies ahead is of another one."""
+    left = remembered({}, {"unheard_since_s": noted}, now_s=1000.0)
+
+    assert left.unheard_since_s == since_s
+
+
 def test_an_intent_is_read_back_as_it_was() -> None:
     """Through JSON."""
     intent = json.loads(json.dumps(RESTART.as_intent()))
