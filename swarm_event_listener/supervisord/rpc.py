@@ -6,10 +6,9 @@ and is of no use after any error: its next answer may be that of the call before
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import time
+import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,28 +18,30 @@ from swarm_event_listener.core.model.events import ProcessInfo, ProcessState
 from swarm_event_listener.supervisord.protocol import full_name
 from swarm_event_listener.supervisord.transport import (
     AnswerError,
-    Param,
-    SupervisorFault,
-    decode_answer,
-    http_body,
-    http_request,
-    is_complete,
+    Transport,
+    connector,
+    sendable,
 )
-
-__all__ = [
-    "ProcessConfig",
-    "Supervisor",
-    "SupervisorFault",
-    "SupervisorIdentity",
-    "SupervisorUnreachable",
-]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 2.0
-ANSWER_MAX_BYTES: Final = 16 * 2**20  # 1 000 processes are 1.2 MB
+
+
+class SupervisorFault(Exception):  # noqa: N818 - XML-RPC's own word
+    """supervisord answered with a fault.
+
+    Attributes:
+        code: supervisord's number for it.
+        text: supervisord's words.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"fault {code}: {text}")
+        self.code = code
+        self.text = text
 
 
 class SupervisorUnreachable(Exception):  # noqa: N818 - says more than "error"
@@ -111,11 +112,18 @@ class Supervisor:
         Raises:
             ValueError: The URL is neither ``unix://`` nor ``http://``.
         """
-        self._connect = _connector(url)
         self._url = url
-        self._credentials = None if username is None else f"{username}:{password or ''}"
-        self._timeout_s = timeout_s
-        self._clock = clock
+        self._proxy = xmlrpc.client.ServerProxy(
+            "http://localhost/RPC2",
+            Transport(
+                connector(url),
+                credentials=None
+                if username is None
+                else f"{username}:{password or ''}",
+                timeout_s=timeout_s,
+                clock=clock,
+            ),
+        )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Supervisor:
@@ -212,64 +220,15 @@ class Supervisor:
 
     # --- the wire -------------------------------------------------------------------
 
-    def _call(self, method: str, *params: Param) -> Any:  # noqa: ANN401 - per method
-        request = http_request(
-            method, params, host="localhost", credentials=self._credentials
-        )
+    def _call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - per method
         try:
-            return decode_answer(http_body(self._exchange(request)))
+            return getattr(self._proxy, method)(*map(sendable, params))
+        except xmlrpc.client.Fault as fault:
+            raise SupervisorFault(fault.faultCode, fault.faultString) from None
         except (OSError, AnswerError) as error:
             raise SupervisorUnreachable(
                 f"{method} at {self._url}: {str(error) or type(error).__name__}"
             ) from None
-
-    def _exchange(self, request: bytes) -> bytes:
-        give_up_at_s = self._clock() + self._timeout_s
-        received = bytearray()
-        with contextlib.closing(self._connect(self._timeout_s)) as connection:
-            connection.settimeout(self._left_s(give_up_at_s))
-            connection.sendall(request)
-            while not is_complete(received):
-                connection.settimeout(self._left_s(give_up_at_s))
-                chunk = connection.recv(65_536)
-                if not chunk:
-                    break
-                received += chunk
-                if len(received) > ANSWER_MAX_BYTES:
-                    raise AnswerError(f"an answer of over {ANSWER_MAX_BYTES} bytes")
-        return bytes(received)
-
-    def _left_s(self, give_up_at_s: float) -> float:
-        left_s = give_up_at_s - self._clock()
-        if left_s <= 0:  # also an answer that trickles in has to end
-            raise TimeoutError(f"no whole answer within {self._timeout_s:g} s")
-        return left_s
-
-
-def _connector(url: str) -> Callable[[float], socket.socket]:
-    scheme, _, rest = url.partition("://")
-    if scheme == "unix" and rest:
-        return lambda timeout_s: _connect_unix(rest, timeout_s)
-    if scheme == "http" and rest:
-        host, _, port = rest.rstrip("/").rpartition("@")[2].rpartition(":")
-        if host and port.isascii() and port.isdigit():
-            address = (host.strip("[]"), int(port))
-            return lambda timeout_s: socket.create_connection(address, timeout_s)
-    raise ValueError(
-        f"expected unix:///path or http://host:port as the address of supervisord, "
-        f"got {url!r}"
-    )
-
-
-def _connect_unix(path: str, timeout_s: float) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(timeout_s)
-        connection.connect(path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _addressable(name: str) -> str:

@@ -1,226 +1,210 @@
-"""XML-RPC and its HTTP frame as supervisord speaks them, without I/O.
+"""XML-RPC by the standard library, over a connection that is bounded in time and size.
 
-The standard library's ``xmlrpc.client`` would do, at 9 MB of memory for http, email
-and ssl that a unix socket has no use for; this costs the parser, 0.2 MB.
+The library's own transport, and supervisor's, wait for an answer without end; the
+library's also repeats a call whose connection broke, after which supervisord may have
+carried it out twice.
 """
 
 from __future__ import annotations
 
 import re
+import socket
+import xmlrpc.client
 from binascii import b2a_base64
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-from xml.parsers import expat
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any, Final
+from xml.parsers.expat import ExpatError
 
-Param = str | bool | int
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, SizedBuffer, WriteableBuffer
+
+Connect = Callable[[float], socket.socket]  # within so many seconds
+
+ANSWER_MAX_BYTES: Final = 16 * 2**20  # 1 000 processes are 1.2 MB
+_PIECE_BYTES: Final = 65_536  # copies of a whole megabyte would stay
+_SHOWN_BYTES: Final = 80
+
+# What XML 1.0 cannot hold: supervisord answers 400 to it, and sends it itself where a
+# process name or an error text has it.
+_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+# The library accepts much that is no XML-RPC, and raises these for the rest.
+_MALFORMED: Final = (
+    ArithmeticError,
+    AttributeError,
+    ExpatError,
+    HTTPException,
+    LookupError,
+    TypeError,
+    ValueError,
+    xmlrpc.client.ResponseError,
+)
 
 
-class AnswerError(ValueError):
+class AnswerError(Exception):
     """An answer that is no XML-RPC; the message says what came."""
 
 
-class SupervisorFault(Exception):  # noqa: N818 - XML-RPC's own word
-    """supervisord answered with a fault.
-
-    Attributes:
-        code: supervisord's number for it.
-        text: supervisord's words.
-    """
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"fault {code}: {text}")
-        self.code = code
-        self.text = text
+def sendable(param: object) -> object:
+    """Return a parameter of a call, in a text ``?`` for what XML cannot hold."""
+    return _ILLEGAL.sub("?", param) if isinstance(param, str) else param
 
 
-# --- HTTP -----------------------------------------------------------------------------
+class Transport(xmlrpc.client.Transport):
+    """Makes each call once, on a connection of its own."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        credentials: str | None,
+        timeout_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take what a call needs; nothing is connected yet.
+
+        Args:
+            connect: Connects to supervisord.
+            credentials: ``user:password`` for basic authentication.
+            timeout_s: For a whole call.
+            clock: CLOCK_MONOTONIC, seconds.
+        """
+        super().__init__()
+        self._connect = connect
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._authorization = ""
+        if credentials is not None:
+            token = b2a_base64(credentials.encode(), newline=False).decode("ascii")
+            self._authorization = f"Authorization: Basic {token}\r\n"
+
+    def request(
+        self,
+        host: object,
+        handler: str,
+        request_body: SizedBuffer,
+        verbose: bool = False,  # noqa: ARG002, FBT001, FBT002 - xmlrpc.client's
+    ) -> tuple[Any, ...]:
+        """Make one call; return what it gave.
+
+        Raises:
+            xmlrpc.client.Fault: The method failed.
+            AnswerError: What came is no answer.
+            OSError: Nothing, or not all of it, came in time.
+        """
+        give_up_at_s = self._clock() + self._timeout_s
+        # HTTP/1.0: supervisord then neither keeps the connection nor sends in chunks.
+        # In one piece: who answers to the head alone and closes has its answer read.
+        head = (
+            f"POST {handler} HTTP/1.0\r\nHost: {host}\r\nContent-Type: text/xml\r\n"
+            f"Content-Length: {len(request_body)}\r\n{self._authorization}\r\n"
+        )
+        with _Socket(
+            self._connect(self._timeout_s), lambda: self._left_s(give_up_at_s)
+        ) as connection:
+            connection.sendall(head.encode("ascii") + bytes(request_body))
+            with HTTPResponse(connection, method="POST") as response:
+                _begin(response)
+                return self._values(response)
+
+    def _values(self, response: HTTPResponse) -> tuple[Any, ...]:
+        begin = response.peek(_SHOWN_BYTES)[:_SHOWN_BYTES]
+        try:
+            return self.parse_response(response)
+        except _MALFORMED as error:
+            raise AnswerError(
+                f"expected an XML-RPC answer ({error}), got {begin!r}"
+            ) from None
+
+    def parse_response(self, response: HTTPResponse) -> tuple[Any, ...]:
+        """Read the values of an answer, without what XML forbids."""
+        parser, values = self.getparser()
+        text_of = getincrementaldecoder("utf-8")("replace").decode
+        while piece := response.read(_PIECE_BYTES):
+            parser.feed(_ILLEGAL.sub("", text_of(piece)))
+        parser.close()
+        return values.close()
+
+    def _left_s(self, give_up_at_s: float) -> float:
+        left_s = give_up_at_s - self._clock()
+        if left_s <= 0:  # also an answer that trickles in has to end
+            raise TimeoutError(f"no whole answer within {self._timeout_s:g} s")
+        return left_s
 
 
-def http_request(
-    method: str, params: tuple[Param, ...], *, host: str, credentials: str | None
-) -> bytes:
-    """Give the bytes of one call, after whose answer the server closes.
+class _Socket(socket.socket):
+    """A connection each of whose waits ends with the call."""
 
-    Args:
-        method: Name of the remote method.
-        params: Its parameters.
-        host: For the Host header.
-        credentials: ``user:password`` for basic authentication.
-    """
-    body = encode_call(method, params)
-    authorization = ""
-    if credentials is not None:
-        token = b2a_base64(credentials.encode(), newline=False).decode("ascii")
-        authorization = f"Authorization: Basic {token}\r\n"
-    # HTTP/1.0: supervisord then neither keeps the connection nor sends in chunks.
-    head = (
-        f"POST /RPC2 HTTP/1.0\r\nHost: {host}\r\nContent-Type: text/xml\r\n"
-        f"Content-Length: {len(body)}\r\n{authorization}\r\n"
-    )
-    return head.encode("latin-1", "replace") + body
+    def __init__(self, connected: socket.socket, left_s: Callable[[], float]) -> None:
+        super().__init__(fileno=connected.detach())
+        self._left_s = left_s
+        self._received_count = 0
 
+    def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
+        self.settimeout(self._left_s())
+        super().sendall(data, flags)
 
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
-_LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*([0-9]{1,10})[ \t]*\r?$")
-_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+    def recv_into(
+        self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0
+    ) -> int:
+        self.settimeout(self._left_s())
+        count = super().recv_into(buffer, nbytes, flags)
+        self._received_count += count
+        if self._received_count > ANSWER_MAX_BYTES:
+            raise AnswerError(f"an answer of over {ANSWER_MAX_BYTES} bytes")
+        return count
 
 
-def is_complete(received: bytes | bytearray) -> bool:
-    """Tell whether an HTTP answer is all there, by its Content-Length.
-
-    Without one only the closing of the connection ends an answer.
-    """
-    head = _HEAD_END.search(received)
-    length = head and _LENGTH.search(received, 0, head.end())
-    return bool(head and length and len(received) - head.end() >= int(length[1]))
-
-
-def http_body(received: bytes) -> bytes:
-    """Give the body of a whole HTTP answer.
-
-    Raises:
-        AnswerError: It is no HTTP, or its status is not 200.
-    """
-    status = _STATUS_LINE.match(received)
-    head = _HEAD_END.search(received)
-    if status is None or head is None:
-        raise AnswerError(f"expected an HTTP answer, got {received[:80]!r}")
-    code = int(status[1])
-    if code == 401:
+def _begin(response: HTTPResponse) -> None:
+    """Read the head of an answer."""
+    try:
+        response.begin()
+    except OSError:  # RemoteDisconnected is an HTTPException, too
+        raise
+    except (HTTPException, ValueError) as error:
+        raise AnswerError(f"expected an HTTP answer, got {str(error)!r:.80}") from None
+    if response.status == 401:
         raise AnswerError(
             "HTTP 401: supervisord asks for a password; set SUPERVISOR_USERNAME and "
             "SUPERVISOR_PASSWORD in the environment= of this program"
         )
-    if code != 200:
-        reason = (status[2] or b"").decode("latin-1")
-        raise AnswerError(f"expected HTTP 200, got {code} {reason!r}")
-    return received[head.end() :]
+    if response.status != 200:
+        raise AnswerError(
+            f"expected HTTP 200, got {response.status} {response.reason!r}"
+        )
 
 
-# --- XML-RPC --------------------------------------------------------------------------
-
-# What XML 1.0 cannot hold: supervisord answers 400 to it, and sends it itself where a
-# process name or an error text has it.
-_ILLEGAL_CHARS: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
-)
-_PIECE_BYTES: Final = 65_536
-_ILLEGAL_BYTES: Final = bytes(
-    code for code in range(32) if code not in (0x09, 0x0A, 0x0D)
-)
+# --- where supervisord is -------------------------------------------------------------
 
 
-def encode_call(method: str, params: tuple[Param, ...]) -> bytes:
-    """Give the XML of a call; characters that XML cannot hold become ``?``."""
-    values = "".join(f"<param>{_encode(param)}</param>" for param in params)
-    return (
-        f"<?xml version='1.0'?>\n<methodCall><methodName>{method}</methodName>"
-        f"<params>{values}</params></methodCall>"
-    ).encode()
-
-
-def _encode(param: Param) -> str:
-    match param:
-        case bool():
-            return f"<value><boolean>{int(param)}</boolean></value>"
-        case int():
-            return f"<value><int>{param}</int></value>"
-        case str():
-            text = _ILLEGAL_CHARS.sub("?", param)
-            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-            return f"<value><string>{text}</string></value>"
-
-
-def decode_answer(body: bytes) -> Any:  # noqa: ANN401 - each method has its own type
-    """Read the result of a call.
+def connector(url: str) -> Connect:
+    """Return what connects to an address of supervisord.
 
     Raises:
-        SupervisorFault: The method failed.
-        AnswerError: It is no XML-RPC answer.
+        ValueError: The URL is neither ``unix://`` nor ``http://``.
     """
-    reader = _Reader()
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix" and rest:
+        return lambda timeout_s: _connect_unix(rest, timeout_s)
+    if scheme == "http" and rest:
+        host, _, port = rest.rstrip("/").rpartition("@")[2].rpartition(":")
+        if host and port.isascii() and port.isdigit():
+            address = (host.strip("[]"), int(port))
+            return lambda timeout_s: socket.create_connection(address, timeout_s)
+    raise ValueError(
+        f"expected unix:///path or http://host:port as the address of supervisord, "
+        f"got {url!r}"
+    )
+
+
+def _connect_unix(path: str, timeout_s: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        reader.read(body)
-    except (expat.ExpatError, ValueError, LookupError, TypeError) as error:
-        raise AnswerError(
-            f"expected an XML-RPC answer ({error}), got {body[:80]!r}"
-        ) from None
-    if reader.is_fault:
-        raise _fault(reader.values)
-    if len(reader.values) != 1:
-        raise AnswerError(f"expected one value, got {len(reader.values)}")
-    return reader.values[0]
-
-
-def _fault(values: list[Any]) -> SupervisorFault | AnswerError:
-    match values:
-        case [{"faultCode": int(code), "faultString": str(text)}]:
-            return SupervisorFault(code, text)
-        case _:
-            return AnswerError(
-                f"expected a code and a text of the fault, got {values!r:.80}"
-            )
-
-
-_SCALARS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "boolean": lambda text: bool(int(text)),
-    "dateTime.iso8601": str,
-    "double": float,
-    "i4": int,
-    "i8": int,
-    "int": int,
-    "name": str,
-    "nil": lambda _text: None,
-    "string": str,
-}
-
-
-class _Reader:
-    """Builds the values of one answer while the XML is parsed."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self.is_fault = False
-        self._begins: list[int] = []  # where the open arrays and structs begin
-        self._text: list[str] = []
-        self._is_untyped = False  # a <value> without an element is a string
-
-    def read(self, xml: bytes) -> None:
-        """Read all of it, a piece at a time: copies of a megabyte would stay."""
-        text_of = getincrementaldecoder("utf-8")("replace").decode
-        parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        for begin in range(0, len(xml), _PIECE_BYTES):
-            piece = xml[begin : begin + _PIECE_BYTES].translate(None, _ILLEGAL_BYTES)
-            parser.Parse(text_of(piece))
-        parser.Parse(text_of(b"", final=True), True)  # noqa: FBT003 - expat's own
-
-    def _refuse_doctype(self, *_args: object) -> None:
-        raise ValueError("a DOCTYPE, which could declare entities")
-
-    def _start(self, tag: str, _attributes: object) -> None:
-        if tag in ("array", "struct"):
-            self._begins.append(len(self.values))
-        self._is_untyped = tag == "value"
-        self.is_fault = self.is_fault or tag == "fault"
-        self._text.clear()
-
-    def _end(self, tag: str) -> None:
-        if tag in _SCALARS:
-            self.values.append(_SCALARS[tag]("".join(self._text)))
-        elif tag == "value" and self._is_untyped:
-            self.values.append("".join(self._text))
-        elif tag == "array":
-            self._close(list)
-        elif tag == "struct":
-            self._close(lambda items: dict(zip(items[::2], items[1::2], strict=True)))
-        self._is_untyped = False
-
-    def _close(self, build: Callable[[list[Any]], Any]) -> None:
-        begin = self._begins.pop()
-        self.values[begin:] = [build(self.values[begin:])]
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

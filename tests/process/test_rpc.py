@@ -32,9 +32,17 @@ def short_dir() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def server(
-    folder: Path, serve: Callable[[socket.socket], None], *, timeout_s: float = 2.0
+    folder: Path,
+    serve: Callable[[socket.socket], None],
+    *,
+    timeout_s: float = 2.0,
+    requests: list[bytes] | None = None,
 ) -> Iterator[Supervisor]:
-    """Run ``serve`` for each connection; give a supervisor that talks to it."""
+    """Run ``serve`` for each connection; give a supervisor that talks to it.
+
+    What was asked is added to ``requests``.
+    """
+    heard = [] if requests is None else requests
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(folder / "s"))
     listening.listen()
@@ -46,7 +54,7 @@ def server(
             except OSError:
                 return
             with connection, contextlib.suppress(OSError):
-                connection.recv(65_536)
+                heard.append(connection.recv(65_536))
                 serve(connection)
 
     thread = threading.Thread(target=accept, daemon=True)
@@ -147,6 +155,13 @@ def _trickling(connection: socket.socket) -> None:
         threading.Event().wait(0.02)
 
 
+def _trickling_head(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: ")
+    while True:
+        connection.sendall(b"1")
+        threading.Event().wait(0.02)
+
+
 def _closing(_connection: socket.socket) -> None:
     return
 
@@ -163,7 +178,9 @@ def _cut(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n<method")
 
 
-@pytest.mark.parametrize("serve", [_trickling, _closing, _nonsense, _error, _cut])
+@pytest.mark.parametrize(
+    "serve", [_trickling, _trickling_head, _closing, _nonsense, _error, _cut]
+)
 def test_whatever_answers_the_call_ends(
     short_dir: Path, serve: Callable[[socket.socket], None]
 ) -> None:
@@ -212,18 +229,7 @@ def test_a_call_after_an_error_works(short_dir: Path) -> None:
 def test_an_event_type_stays_on_one_line(short_dir: Path) -> None:
     """A line break would end the event's header."""
     requests: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        answering(1)(connection)
-
-    with server(short_dir, serve) as rpc:
-        real = rpc._exchange
-
-        def spy(request: bytes) -> bytes:
-            requests.append(request)
-            return real(request)
-
-        rpc._exchange = spy  # type: ignore[method-assign]
+    with server(short_dir, answering(1), requests=requests) as rpc:
         rpc.send_event("a\nb", "x\ny\x00")
 
     assert b"<string>a b</string>" in requests[0]
