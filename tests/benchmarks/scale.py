@@ -69,7 +69,7 @@ def _node_curves(watched: Mapping[int, Sequence[Watched]]) -> Iterator[Curve]:
         unit="MB",
         series={
             name: [
-                (size, median(seen.rss_mb[of] for seen in windows))
+                (size, median(seen.memory_mb[of]["rss"] for seen in windows))
                 for size, windows in watched.items()
             ]
             for name, of in WATCHERS.items()
