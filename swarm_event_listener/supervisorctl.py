@@ -3,10 +3,11 @@
     [ctlplugin:swarm]
     supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
 
-Keys, none of which is needed where supervisorctl reads supervisord's own file:
+Keys, which are rarely needed, since supervisord tells how it starts its listener:
 ``config`` (the listener's swarm.toml), ``state_dir`` (its directory) and
-``supervisord`` (the file for the doctor). Relative paths are relative to the file of
-supervisorctl, and so is ``%%(here)s``: a plain ``%(here)s`` is not known to
+``supervisord`` (its file, where supervisorctl reads another one: for the doctor, and
+for what ``environment=`` gives the listener). Relative paths are relative to the file
+of supervisorctl, and so is ``%%(here)s``: a plain ``%(here)s`` is not known to
 supervisorctl in plugins' sections, where it ends with an error.
 
 The only module that imports `supervisor`.
@@ -23,11 +24,13 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
+from xml.parsers.expat import ExpatError
 
+import psutil
 from supervisor.supervisorctl import ControllerPluginBase
 
 from swarm_event_listener.core.model.events import ProcessState
@@ -43,6 +46,7 @@ from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
 from swarm_event_listener.ctl.signals import catches
 from swarm_event_listener.ctl.state import (
     Place,
+    Running,
     StateError,
     place_of,
     read_history,
@@ -133,22 +137,27 @@ class SwarmPlugin(ControllerPluginBase):
     def _session(self) -> Session:
         conf = self._conf()
         environ = dict(os.environ)
-        place = partial(
-            place_of,
-            conf,
-            environ,
-            config=self._keys.get("config"),
-            state_dir=self._keys.get("state_dir"),
-        )
+        proxy = _Proxy(self.ctl)
+
+        @cache  # once for a whole command
+        def place() -> Place:
+            return place_of(
+                conf,
+                environ,
+                proxy.running(),
+                config=self._keys.get("config"),
+                state_dir=self._keys.get("state_dir"),
+            )
+
         eyes = Eyes(
-            place=_once(place),
+            place=place,
             told=lambda directory: read_told(directory, now_s=time.monotonic()),
             history=read_history,
             catches=catches,
             examine=partial(_examine, conf, environ),
             clock=time.monotonic,
         )
-        return Session(_Proxy(self.ctl), _Screen(self.ctl), eyes)
+        return Session(proxy, _Screen(self.ctl), eyes)
 
     def _who_may(self) -> str:
         """Tell who may open supervisord's socket, that has refused us."""
@@ -183,18 +192,6 @@ def _impatient() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before_s)
-
-
-def _once(find: Any) -> Any:  # noqa: ANN401 - a function
-    """Find a place once for a whole command."""
-    found: list[Place] = []
-
-    def place() -> Place:
-        if not found:
-            found.append(find())
-        return found[0]
-
-    return place
 
 
 def _examine(
@@ -242,6 +239,17 @@ class _Proxy:
 
     def processes(self) -> tuple[Process, ...]:
         return tuple(_process(info) for info in self._call("getAllProcessInfo"))
+
+    def running(self) -> Running:
+        """Return what it tells of its configuration; nothing where it cannot."""
+        folder = None
+        try:
+            configs = self._call("getAllConfigInfo")
+            with suppress(psutil.Error, OSError):
+                folder = Path(psutil.Process(self._call("getPID")).cwd())
+        except (CallRefused, ExpatError, xmlrpc.client.ProtocolError):
+            return Running()  # it shuts down, or a command has what XML forbids
+        return Running(configs=configs, folder=folder)
 
     def signal(self, name: str, signal_name: str) -> None:
         self._call("signalProcess", name, signal_name)

@@ -7,19 +7,19 @@ import grp
 import json
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.doctor.case import toml_of
 from swarm_event_listener.doctor.check_disk import hindrance, owner_name
 from swarm_event_listener.doctor.ini import read_ini
-from swarm_event_listener.doctor.supervisord_conf import flags, read_programs
+from swarm_event_listener.doctor.supervisord_conf import LISTENER, flags, read_programs
 from swarm_event_listener.storage.atomic_files import READ_MAX_BYTES, is_there
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
+from swarm_worker.shared import settings
 from swarm_worker.shared.parsers import texts
-from swarm_worker.shared.settings import LISTENER, ConfigError, Document, load
+from swarm_worker.shared.settings import DEFAULT_FILE, ConfigError, Document, load
 
 Plain = Mapping[str, Any]
 
@@ -76,9 +76,36 @@ class Place:
     pool: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What a supervisord that runs tells of its configuration.
+
+    Attributes:
+        configs: Its answer to getAllConfigInfo.
+        folder: Where it works; None where that may not be seen.
+    """
+
+    configs: Sequence[Plain] = ()
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """An ``[eventlistener:x]`` that runs ``swarm-event-listener``."""
+
+    name: str
+    command: str
+    folder: Path
+
+    @property
+    def toml(self) -> Path:
+        return self.folder / flags(self.command, ["config"]).get("config", DEFAULT_FILE)
+
+
 def place_of(
     conf: Path | None,
     environ: Mapping[str, str],
+    running: Running,
     *,
     config: str | None = None,
     state_dir: str | None = None,
@@ -86,21 +113,25 @@ def place_of(
     """Find where a listener works.
 
     Args:
-        conf: supervisord's configuration, where the listener's command is.
+        conf: The configuration that supervisorctl reads, which may be another one than
+            supervisord's; what it adds to the listener's environment is believed.
         environ: Stands for supervisord's environment.
+        running: What supervisord itself tells.
         config: The listener's ``swarm.toml``, if it is not to be looked up.
         state_dir: The directory itself, if it is known.
 
     Raises:
         StateError: It cannot be found; says what to set.
     """
+    pools = _pools(running, running.folder or (conf.parent if conf else Path()))
     if state_dir is not None:
-        return Place(directory=Path(state_dir), pool=_pool(conf, environ))
+        return Place(directory=Path(state_dir), pool=_name(pools))
     try:
-        if config is not None:
-            place = _of_document(Path(config), environ, {})
-            return replace(place, pool=_pool(conf, environ, Path(config)))
-        return _of_listener(conf, environ)
+        if config is None:
+            return _of_listener(pools, conf, environ)
+        toml = Path(config)
+        named = [pool for pool in pools if pool.toml.resolve() == toml.resolve()]
+        return replace(_of_document(toml, environ, {}), pool=_name(named))
     except ConfigError as error:
         raise StateError(
             f"{error}; mend that, or set config of [ctlplugin:swarm] to the listener's "
@@ -108,39 +139,48 @@ def place_of(
         ) from None
 
 
-def _pool(
-    conf: Path | None, environ: Mapping[str, str], config: Path | None = None
-) -> str:
-    """Name the listener's pool; empty where it cannot be told which it is."""
-    try:
-        ini = read_ini(conf, environ) if conf else None
-    except ConfigError:
-        ini = None
-    if ini is None:
-        return ""
-    pools = [
-        pool.group
-        for pool in read_programs(ini).listeners
-        if pool.is_listener
-        and (config is None or toml_of(pool, ini).resolve() == config.resolve())
+def _pools(running: Running, folder: Path) -> list[_Pool]:
+    return [
+        _Pool(
+            str(each["group"]),
+            str(each["command"]),
+            folder if each["directory"] == "none" else folder / str(each["directory"]),
+        )
+        for each in running.configs
+        if each["inuse"] and LISTENER.search(str(each["command"]))
     ]
-    return pools[0] if len(pools) == 1 else ""
 
 
-def _of_listener(conf: Path | None, environ: Mapping[str, str]) -> Place:
-    if conf is None:
-        raise ConfigError("supervisorctl was started without a configuration file")
-    ini = read_ini(conf, environ)
-    pools = read_programs(ini).listeners
-    pool = next((pool for pool in pools if pool.is_listener), None)
-    if pool is None:
-        raise ConfigError(f"no [eventlistener:x] in {conf} runs swarm-event-listener")
+def _name(pools: Sequence[_Pool]) -> str:
+    """Return the name of the only one; else whose a directory is, who knows."""
+    names = {pool.name for pool in pools}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _of_listener(
+    pools: Sequence[_Pool], conf: Path | None, environ: Mapping[str, str]
+) -> Place:
+    if not pools:
+        raise ConfigError(
+            "supervisord has no [eventlistener:x] that runs swarm-event-listener"
+        )
+    pool = pools[0]
     given = flags(pool.command, ["state-dir", "groups"])
     if "state-dir" in given:
-        folder = Path(pool.directory or conf.parent)
-        given["state-dir"] = str(folder / given["state-dir"])
-    place = _of_document(toml_of(pool, ini), {**environ, **pool.environment}, given)
-    return replace(place, pool=pool.group)
+        given["state-dir"] = str(pool.folder / given["state-dir"])
+    added = _environment(pool.name, conf, environ)
+    return replace(_of_document(pool.toml, {**environ, **added}, given), pool=pool.name)
+
+
+def _environment(
+    pool: str, conf: Path | None, environ: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return what supervisord adds to a listener's environment, as a file says it."""
+    try:
+        listeners = read_programs(read_ini(conf, environ)).listeners if conf else ()
+    except ConfigError:
+        return {}
+    return next((each.environment for each in listeners if each.group == pool), {})
 
 
 def _of_document(
@@ -152,11 +192,11 @@ def _of_document(
     where it works by default is believed, with a doubt.
     """
     section, doubt = {}, ""
-    default = path.parent / LISTENER["state_dir"].default
+    default = path.parent / settings.LISTENER["state_dir"].default
     directory = Path(given.get("state-dir") or default)
     try:
         section = _document(path).section(
-            "listener", LISTENER, environ, only=["state_dir", "groups"]
+            "listener", settings.LISTENER, environ, only=["state_dir", "groups"]
         )
     except ConfigError as error:
         if not is_there(directory / STATUS):

@@ -477,15 +477,17 @@ def test_an_update_of_the_group_ends_its_roll(
     assert pids == [swarm.pid(node) for node in range(nodes)]
 
 
-def test_a_plugin_key_may_name_the_listeners_file(swarm: Swarm) -> None:
-    """For a supervisorctl that has a configuration of its own."""
+@pytest.mark.parametrize("key", ["", "config=../swarm.toml\n"])
+def test_supervisorctl_may_have_a_configuration_of_its_own(
+    swarm: Swarm, key: str
+) -> None:
+    """supervisord tells how its listener is started; a key of the plugin wins."""
     own = swarm.daemon.folder / "ctl"
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     (own / "supervisorctl.conf").write_text(
         f"[supervisorctl]\nserverurl=unix://{swarm.daemon.folder}/s\n"
         "[ctlplugin:swarm]\n"
-        "supervisor.ctl_factory=swarm_event_listener.supervisorctl:make_ctl\n"
-        "config=../swarm.toml\n",
+        f"supervisor.ctl_factory=swarm_event_listener.supervisorctl:make_ctl\n{key}",
         "utf-8",
     )
 

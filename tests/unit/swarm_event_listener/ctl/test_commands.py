@@ -24,6 +24,7 @@ from swarm_event_listener.ctl.session import LATER, Exit
 from swarm_event_listener.ctl.signals import catches
 from swarm_event_listener.ctl.state import (
     Place,
+    Running,
     StateError,
     place_of,
     read_history,
@@ -1011,13 +1012,17 @@ def test_a_file_that_may_not_be_read_says_who_may(
     assert ("member of group" in str(caught.value)) is (mode == 0o640)
 
 
-CONF = """\
-[program:w]
-command=swarm-worker a:b
-[eventlistener:l]
-directory={folder}
-command=swarm-event-listener --config {folder}/own.toml{flags}
-"""
+def running(folder: Path, **commands: str) -> Running:
+    """Return what a supervisord tells that has these listeners, and a node."""
+    nodes = _config("w", "swarm-worker a:b")
+    listeners = (_config(name, command) for name, command in commands.items())
+    return Running(configs=[nodes, *listeners], folder=folder)
+
+
+def _config(group: str, command: str, **more: object) -> dict[str, object]:
+    """Return what supervisord tells of a process's configuration."""
+    given = {"group": group, "command": command, "directory": "none", "inuse": True}
+    return {**given, **more}
 
 
 @pytest.mark.parametrize(
@@ -1031,33 +1036,50 @@ command=swarm-event-listener --config {folder}/own.toml{flags}
 def test_the_listeners_place_is_that_of_its_command(
     tmp_path: Path, flags: str, directory: str, groups: tuple[str, ...]
 ) -> None:
-    """Its file and its flags, in supervisord's own configuration."""
-    conf = tmp_path / "supervisord.conf"
-    conf.write_text(CONF.format(folder=tmp_path, flags=flags), "utf-8")
+    """Its file and flags, as supervisord tells them, whatever supervisorctl reads."""
     (tmp_path / "own.toml").write_text(
         '[listener]\ngroups = ["w"]\nstate_dir = "state"\n', "utf-8"
     )
+    command = f"swarm-event-listener --config own.toml{flags}"
 
-    place = place_of(conf, {})
+    place = Place(directory=tmp_path / directory, groups=groups, pool="l")
+    assert place_of(None, {}, running(tmp_path, l=command)) == place
+    in_folder = _config("l", command, directory=str(tmp_path))
+    assert place_of(None, {}, Running(configs=[in_folder])) == place
 
-    assert place == Place(directory=tmp_path / directory, groups=groups, pool="l")
+
+def test_what_a_file_adds_to_the_listeners_environment_counts(tmp_path: Path) -> None:
+    """supervisord does not tell that."""
+    (tmp_path / "swarm.toml").write_text('[listener]\nstate_dir = "${X}"\n', "utf-8")
+    conf = tmp_path / "supervisord.conf"
+    conf.write_text(
+        "[eventlistener:l]\ncommand=swarm-event-listener --state-dir old\n"
+        'environment=X="state"\n',
+        "utf-8",
+    )
+    told = running(tmp_path, l="swarm-event-listener")
+
+    assert place_of(conf, {"X": "x"}, told).directory == tmp_path / "state"
+    assert place_of(None, {"X": "x"}, told).directory == tmp_path / "x"
+    conf.write_text("[eventlistener:l\n", "utf-8")
+    assert place_of(conf, {"X": "x"}, told).directory == tmp_path / "x"
 
 
 def test_a_place_can_be_told(tmp_path: Path) -> None:
-    """By keys of the plugin, where the file of supervisorctl is another."""
+    """By keys of the plugin; the pool is the one that works there, if that is plain."""
     toml = tmp_path / "swarm.toml"
     toml.write_text('[listener]\ngroups = ["w"]\n', "utf-8")
+    one = running(tmp_path, l="swarm-event-listener")
+    two = running(
+        tmp_path, l="swarm-event-listener", m="swarm-event-listener --config m"
+    )
 
-    assert place_of(None, {}, config=str(toml)).directory == tmp_path / "run"
-    assert place_of(None, {}, state_dir="/x") == Place(directory=Path("/x"))
-    conf = tmp_path / "supervisord.conf"
-    command = f"command=swarm-event-listener --config {toml}"
-    conf.write_text(f"[eventlistener:l]\n{command}\n", "utf-8")
-    assert place_of(conf, {}, config=str(toml)).pool == "l"
-    assert place_of(conf, {}, state_dir="/x").pool == "l"
-    conf.write_text(f"[eventlistener:l]\n{command}\n[eventlistener:m]\n{command}2\n")
-    assert place_of(conf, {}, config=str(toml)).pool == "l"
-    assert place_of(conf, {}, state_dir="/x").pool == ""  # whose it is, who knows
+    assert place_of(None, {}, Running(), config=str(toml)).directory == tmp_path / "run"
+    assert place_of(None, {}, Running(), state_dir="/x") == Place(directory=Path("/x"))
+    assert place_of(None, {}, one, config=str(toml)).pool == "l"
+    assert place_of(None, {}, one, state_dir="/x").pool == "l"
+    assert place_of(None, {}, two, config=str(toml)).pool == "l"
+    assert place_of(None, {}, two, state_dir="/x").pool == ""  # whose it is, who knows
 
 
 def test_a_mistake_elsewhere_in_the_file_does_not_blind_us(tmp_path: Path) -> None:
@@ -1067,11 +1089,11 @@ def test_a_mistake_elsewhere_in_the_file_does_not_blind_us(tmp_path: Path) -> No
     odd = tmp_path / "odd.toml"
     odd.write_text("listener = 3\n", "utf-8")
 
-    assert place_of(None, {}, config=str(toml)) == Place(
+    assert place_of(None, {}, Running(), config=str(toml)) == Place(
         directory=tmp_path / "run", groups=("w",)
     )
     with pytest.raises(StateError, match="expected a table"):
-        place_of(None, {}, config=str(odd))
+        place_of(None, {}, Running(), config=str(odd))
 
 
 @pytest.mark.parametrize(
@@ -1081,38 +1103,33 @@ def test_where_the_file_cannot_be_read_the_listeners_own_files_tell(
     tmp_path: Path, text: str | None
 ) -> None:
     """Those of a flag, or where they are by default; with the fault of the file."""
-    toml, conf = tmp_path / "swarm.toml", tmp_path / "supervisord.conf"
     if text:
-        toml.write_text(text, "utf-8")
+        (tmp_path / "swarm.toml").write_text(text, "utf-8")
     for name in ("run", "flag"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "status.json").touch()
-    command = f"swarm-event-listener --config {toml} --groups w,v"
-    conf.write_text(f"[eventlistener:x]\ncommand={command}\n", "utf-8")
+    command = "swarm-event-listener --groups w,v"
+    in_flag = running(tmp_path, x=f"{command} --state-dir flag")
 
-    place = place_of(conf, {})
+    place = place_of(None, {}, running(tmp_path, x=command))
     assert (place.directory, place.groups) == (tmp_path / "run", ("w", "v"))
     assert place.doubt.endswith(f"what the listener has written to {tmp_path / 'run'}")
-    conf.write_text(f"{conf.read_text('utf-8').strip()} --state-dir flag\n", "utf-8")
-    assert place_of(conf, {}).directory == tmp_path / "flag"
+    assert place_of(None, {}, in_flag).directory == tmp_path / "flag"
     (tmp_path / "flag" / "status.json").unlink()
     with pytest.raises(StateError, match=r"swarm\.toml, or its state_dir"):
-        place_of(conf, {})
+        place_of(None, {}, in_flag)
 
 
 @pytest.mark.parametrize(
-    ("conf", "words"),
-    [(None, "without a configuration"), ("[program:x]\n", "no .eventlistener:x")],
+    "configs",
+    [(), (_config("l", "swarm-event-listener", inuse=False), _config("w", "other"))],
 )
 def test_a_place_that_cannot_be_found_says_what_to_set(
-    tmp_path: Path, conf: str | None, words: str
+    configs: tuple[dict[str, object], ...],
 ) -> None:
-    """The key of the plugin."""
-    path = tmp_path / "supervisord.conf"
-    path.write_text(conf or "", "utf-8")
-
-    with pytest.raises(StateError, match=words) as caught:
-        place_of(path if conf else None, {})
+    """The key of the plugin. A listener that is not in use yet has written nothing."""
+    with pytest.raises(StateError, match=r"no \[eventlistener:x\]") as caught:
+        place_of(None, {}, Running(configs=configs))
     assert "set config of [ctlplugin:swarm]" in str(caught.value)
 
 
