@@ -201,6 +201,25 @@ def judge(
     )
 
 
+def left_behind(
+    produced: Iterable[Produced], processed: Iterable[Processed], topics: Sequence[str]
+) -> list[Place]:
+    """Return the places of logs that are no more which nobody had come to.
+
+    What lies behind the last that was processed of a partition went with its log; what
+    lies before that was due all the same.
+    """
+    last: dict[Partition, int] = {}
+    for row in processed:
+        key = row.topic, row.partition
+        last[key] = max(row.offset, last.get(key, -1))
+    return [
+        _place(row)
+        for row in produced
+        if row.topic in topics and row.offset > last.get((row.topic, row.partition), -1)
+    ]
+
+
 def _place(row: Produced | Processed) -> Place:
     return row.topic, row.partition, row.offset
 

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.process.lives import Life
 
 Span = tuple[float, float]  # from and to
+SEEN_WITHIN_S: Final = 1.0  # of a process, after its start; and until it looks
 SlotSpan = tuple[str, float, float | None]  # slot, from and to; None: until the end
 
 
@@ -48,6 +49,9 @@ class Book:
         naps: When a pid was stopped, to be continued.
         outages: When the broker was away.
         upheavals: When supervisord ended, until another one answered.
+        turned_away: Until when each process of a slot, or of all (""), ended at once
+            that was started from some moment on.
+        anews: When the topic was deleted, until it was there again.
     """
 
     timeline: list[str] = field(default_factory=list)
@@ -65,6 +69,8 @@ class Book:
     naps: dict[int, list[Span]] = field(default_factory=dict)
     outages: list[Span] = field(default_factory=list)
     upheavals: list[Span] = field(default_factory=list)
+    turned_away: dict[tuple[str, float], float] = field(default_factory=dict)
+    anews: list[Span] = field(default_factory=list)
     _downs: list[SlotSpan] = field(default_factory=list)
     _holds: list[SlotSpan] = field(default_factory=list)
 
@@ -83,6 +89,20 @@ class Book:
         """A process ends at once, or does nothing from now on."""
         self.ended.add(process)
         self.killed_at_s.setdefault(process.pid, at_s)
+
+    def was_turned_away(self, life: Life, *, by_name: bool = False) -> bool:
+        """Whether a process had to end at once.
+
+        Args:
+            life: The process.
+            by_name: Whether its slot alone was meant, and not all.
+        """
+        meant = {life.slot} if by_name else {life.slot, ""}
+        return any(
+            slot in meant
+            and from_s - SEEN_WITHIN_S <= life.seen_at_s <= to_s + SEEN_WITHIN_S
+            for (slot, from_s), to_s in self.turned_away.items()
+        )
 
     def close(self, lives: Mapping[str, Sequence[Life]], *, now_s: float) -> None:
         """Book as killed when it went who may have had no chance to end in order.

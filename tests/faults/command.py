@@ -5,13 +5,27 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 from tests.faults.run import Length, run
 from tests.faults.stage import Scenario
 from tests.kafka.broker import KafkaBroker
+
+# A listener for tokens that nobody has signed, beside the plain one.
+TAKES_TOKENS: Final[Mapping[str, Any]] = {
+    "sasl_users": {"nobody": "nothing"},
+    "config": {
+        "sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
+        "listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config": (
+            "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule "
+            'required unsecuredLoginStringClaim_sub="broker";'
+        ),
+    },
+}
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
@@ -33,7 +47,8 @@ def main(scenario: Scenario, *, seed: int, length: Length) -> int:
         kafka = None
         if scenario.load is not None:
             home = TemporaryDirectory(prefix="faults", ignore_cleanup_errors=True)
-            kafka = stack.enter_context(KafkaBroker(Path(stack.enter_context(home))))
+            path = Path(stack.enter_context(home))
+            kafka = stack.enter_context(KafkaBroker(path, **TAKES_TOKENS))
         try:
             outcome = run(scenario, seed=seed, length=length, kafka=kafka, say=say)
         except AssertionError as error:

@@ -27,12 +27,20 @@ class Kind:
         bring: Bring it about, and say to whom. Raises one of `stage.NOT_POSSIBLE` when
             there is nobody to suffer it.
         chaos: How often chaos draws it among the others; 0 for never.
-        soak: How often a soak does: always on Kafka, so here is what needs a broker.
+        kafka: How often chaos on Kafka does; as often where nothing is said.
+        soak: How often a soak does, which is always on Kafka; what makes others repeat
+            has no bound, so is not in it.
     """
 
     bring: Callable[[Stage, Fault], str]
     chaos: int = 0
+    kafka: int | None = None
     soak: int = 0
+
+    @property
+    def on_kafka(self) -> int:
+        """How often chaos on Kafka draws it."""
+        return self.chaos if self.kafka is None else self.kafka
 
 
 def _ill(illness: str) -> Callable[[Stage, Fault], str]:
@@ -76,7 +84,18 @@ KINDS: Final[Mapping[str, Kind]] = {
     "operator rolls": Kind(bring=operator.roll, chaos=4),
     "operator holds a node": Kind(bring=operator.hold, chaos=6),
     "operator releases a node": Kind(bring=operator.release, chaos=5),
-    "broker killed": Kind(bring=broker.kill, soak=2),
+    "operator stops most while Kafka is away": Kind(
+        bring=operator.stop_most, chaos=2, kafka=2
+    ),
+    "node alone without Kafka": Kind(bring=node.cut_off, chaos=8, kafka=5),
+    "token endpoint away": Kind(bring=node.lose_token, chaos=6, kafka=4),
+    "node refused": Kind(bring=node.refuse, chaos=4),
+    "node ends, its children ignore TERM": Kind(
+        bring=node.leave_children, kafka=8, soak=6
+    ),
+    "broker killed": Kind(bring=broker.kill, kafka=2, soak=2),
+    "broker killed, then frozen": Kind(bring=broker.kill_then_freeze, kafka=2),
+    "topic made anew": Kind(bring=broker.make_topic_anew, kafka=4),
 }
 
 

@@ -2,25 +2,94 @@
 
 The file ``<process name>.json`` in the working directory may hold ``pid`` (for that
 process only) and ``fault``: one of `FAULTS`, done once in the life of a process.
+Where there is ``<process name>.refused`` a process is given what cannot work, by
+``<process name>.alone`` (for one process) it looks for brokers where there are none,
+and while there is ``token_away`` nobody gets a token.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import Final
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 from swarm_worker import App, Batch
 from tests.apps import ledger_app
 from tests.process.faults import forge, hold_gil, told_once
+from tests.process.lives import started
+
+NAME: Final = os.environ["SUPERVISOR_PROCESS_NAME"]
+TOKEN_LASTS_S: Final = 3_600
+STUBBORN: Final = ("/bin/bash", "-c", "trap '' TERM; exec sleep 1800")
+
+
+def leave_children() -> subprocess.Popen[bytes]:
+    """Start processes that ignore TERM, one with a session of its own."""
+    # Without an environment nobody takes one for a process of the slot.
+    own = subprocess.Popen(["/usr/bin/setsid", *STUBBORN], env={})
+    child = subprocess.Popen(STUBBORN)
+    tell_of("own_session", own.pid)
+    tell_of("child", child.pid)
+    return child
+
+
+def tell_of(kind: str, pid: int) -> None:
+    """Append a child to the file of `tests.faults.offspring`."""
+    line = f"{os.getpid()} {kind} {pid} {started(pid)}\n"
+    with Path("offspring").open("a", encoding="ascii") as file:
+        file.write(line)
+
 
 FAULTS: Final[dict[str, Callable[[], object]]] = {
     "hold_gil": hold_gil,
     "forge": forge,
     "hang": ledger_app.NEVER.wait,
     "exit": lambda: os._exit(1),
+    "leave children": leave_children,
+    "wait for a child": lambda: leave_children().wait(),
 }
 app = App()
+
+
+@app.configure_consumer
+def connection() -> dict[str, Any]:
+    """Return how this process reaches its brokers, if it does."""
+    if Path(f"{NAME}.refused").exists():
+        return {"no.such.property": "1"}
+    return {"oauth_cb": token, **_elsewhere()}
+
+
+@cache  # also for a client that is made anew
+def _elsewhere() -> dict[str, str]:
+    flag = Path(f"{NAME}.alone")
+    if not flag.exists():
+        return {}
+    flag.unlink()
+    with Path("alone").open("a", encoding="ascii") as file:
+        file.write(f"{NAME} {os.getpid()}\n")
+    return {"bootstrap.servers": "127.0.0.1:1"}
+
+
+def token(_: object) -> tuple[str, float]:
+    """Return a token that brokers for tests take: nobody has signed it.
+
+    Raises:
+        OSError: The endpoint is away.
+    """
+    if Path("token_away").exists():
+        raise OSError("503")
+    now_s = int(datetime.now(tz=UTC).timestamp())
+    expires_s = now_s + TOKEN_LASTS_S
+    claims = {"sub": "node", "iat": now_s, "exp": expires_s}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    text = ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    return f"{text}.", expires_s
 
 
 @app.topic(*ledger_app.TOPICS, group=os.environ["LEDGER_GROUP"])

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from swarm_event_listener.core.model.events import RollOrdered, Word
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
+from tests.awaits import await_seconds
 from tests.eventually import eventually
+from tests.faults import settling
 from tests.faults.book import Process
+from tests.faults.broker_faults import frozen
 from tests.faults.schedule import Fault
 from tests.faults.stage import NOT_POSSIBLE, Stage
-from tests.process.swarms import GROUP
+from tests.process.swarms import GROUP, replace_text
 
 TAKEN_WITHIN_S = 20.0
+GUARD_WITHIN_S = 45.0  # a frozen broker: its sessions, and the limit of rule 4
+GUARDED_S = 8.0  # longer than the limits of rules 1 and 2
 
 
 def stop(stage: Stage, fault: Fault) -> str:
@@ -22,7 +30,11 @@ def stop(stage: Stage, fault: Fault) -> str:
 
 
 def _stop(stage: Stage, fault: Fault) -> Process:
-    victim, now_s = stage.victim(fault, healthy=True), time.monotonic()
+    return _stop_one(stage, stage.victim(fault, healthy=True))
+
+
+def _stop_one(stage: Stage, victim: Process) -> Process:
+    now_s = time.monotonic()
     if stage.disk.trouble and victim.slot in stage.swarm.intents():
         # A known limit: the next listener would finish the restart, and start it.
         raise ProcessLookupError("the journal cannot forget its restart")
@@ -31,6 +43,63 @@ def _stop(stage: Stage, fault: Fault) -> Process:
     stage.book.excused.add(victim)
     stage.book.stopped_at_s[victim.slot] = time.monotonic()
     return victim
+
+
+def stop_most(stage: Stage, fault: Fault) -> str:
+    """Stop half or most, with Kafka away for the rest: nobody may touch these.
+
+    It begins in peace, and nothing else goes on meanwhile but that the listener may
+    die: whoever is ill, or comes back, would be another trouble.
+    """
+    half = stage.scenario.nodes // 2
+    left_count, dies = fault.pick(((half, False), (half, True), (2, False), (2, True)))
+    settling.await_peace(stage)
+    present = [stage.present_of(slot) for slot in stage.slots]
+    free = [one for one in present if one and one.slot not in stage.book.held_at_s]
+    stops = free[left_count:]
+    if len(stage.book.held_at_s) > left_count or len(free) < left_count or not stops:
+        raise ProcessLookupError("too few are left")
+    eventually(
+        lambda: all(map(stage.is_settled, stops)),
+        within_s=TAKEN_WITHIN_S,
+        describe="no node is too young for an operator",
+    )
+    for one in stops:
+        _stop_one(stage, one)
+    _await_guard(stage, dies=dies)
+    for one in stops:
+        _start(stage, one.slot)
+    listener_dies = ", the listener died" if dies else ""
+    return f"{len(stops)} stopped, {len(free) - len(stops)} left{listener_dies}"
+
+
+def _await_guard(stage: Stage, *, dies: bool) -> None:
+    """Have Kafka away until the outage guard has spoken, and for longer than limits."""
+
+    def has_spoken() -> bool:
+        return stage.swarm.log.count("outage_guard_holds_fire") > said
+
+    said = stage.swarm.log.count("outage_guard_holds_fire")
+    with _kafka_away(stage):
+        eventually(has_spoken, within_s=GUARD_WITHIN_S, describe="the outage guard")
+        if dies:
+            os.kill(stage.listener(), signal.SIGKILL)
+            stage.book.listener_ends += 1
+        await_seconds(GUARDED_S)
+
+
+@contextmanager
+def _kafka_away(stage: Stage) -> Iterator[None]:
+    if stage.kafka is not None:
+        with frozen(stage):
+            yield
+        return
+    path = stage.swarm.daemon.folder / "kafka_away"
+    replace_text(path, str(time.monotonic()))
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 def start(stage: Stage, _fault: Fault) -> str:

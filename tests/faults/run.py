@@ -15,6 +15,7 @@ from tests.faults import settling
 from tests.faults.book import Book
 from tests.faults.bound import Charge, charges
 from tests.faults.kinds import KINDS
+from tests.faults.offspring import wrongs
 from tests.faults.operator_faults import release_all, start_all
 from tests.faults.schedule import Fault
 from tests.faults.stage import BATCH, NOT_POSSIBLE, Scenario, Stage, staged
@@ -171,13 +172,19 @@ def gather(stage: Stage) -> Evidence:
     """Ask all witnesses, and close the book."""
     stage.lives.sample()
     lives = stage.all_lives()
+    wrong: list[str] = []
+    if stage.offspring is not None:
+        stage.offspring.look()
+        wrong = list(wrongs(stage.offspring.children, lives, stage.book.killed_at_s))
+    for process in stage.cut_off():
+        stage.book.explain(process, {4})
     stage.book.close(lives, now_s=time.monotonic())
     found: list[Charge] = []
     verdict = None
     if stage.ledger is not None and stage.scenario.load is not None:
         verdict = stage.ledger.verdict()
         if not stage.scenario.load.rebalances:
-            rows = stage.ledger.processed.read()
+            rows = stage.ledger.rows()
             found = charges(verdict, rows, stage.book, batch=BATCH)
     return Evidence(
         book=stage.book,
@@ -189,6 +196,9 @@ def gather(stage: Stage) -> Evidence:
         listener_ends=stage.book.listener_ends + len(stage.proxy.dealt),
         ledger=verdict,
         charges=found,
+        left_down=settling.left_down(stage.swarm),
+        offspring=wrong,
+        max_restarts=stage.scenario.limits["max_restarts"],
     )
 
 

@@ -20,23 +20,27 @@ CHAOS: Final = Scenario(
         "shutdown_timeout": 1_000,
         "node_restart_timeout": 500,
         "max_unavailable": 3,
-        "max_restarts": 100_000,  # back-off would only make it wait
+        "stability_ttl": 3_000,
+        # Back-off, too, but a short one: it would only make the run wait.
+        "max_restarts": 8,
+        "restart_backoff_max": 3_000,
     },
     stop_wait_s=1,
     pause_s=(0.0, 0.7),
     lasts_s=(0.5, 4.0),
     nap_s=0.8,
-    peace_within_s=40.0,
+    peace_within_s=60.0,
 )
 CHAOS_ON_KAFKA: Final = replace(
     CHAOS,
     command="tests.chaos --kafka",
+    weights=weights(lambda kind: kind.on_kafka),
     illnesses=REAL,
     limits={
         **CHAOS.limits,
         "node_report_timeout": 4_000,
         "consuming_ttl": 5_000,
-        "stability_ttl": 600_000,
+        "stability_ttl": 10_000,
     },
     stop_wait_s=2,
     # A rebalance waits for who is ill; he waits until others, who cannot recover in it,
@@ -47,6 +51,7 @@ CHAOS_ON_KAFKA: Final = replace(
         session_ms=ledgered.SESSION_MS,
         per_s=200,
         rebalances=True,
+        has_tokens=True,
     ),
 )
 _UNDER_LOAD: Final = Load(properties=ledgered.CLASSIC, session_ms=None, per_s=600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from swarm_event_listener.core.model.events import ProcessInfo
@@ -65,6 +66,7 @@ def _is_well(told: dict[str, Any], pid: int | None) -> bool:
         and told["restart"] is None
         and report
         and report["state"] == "running"
+        and report["no_broker_ms"] is None
         and (report["consume_age_ms"] or 0) < 1_000
         and report["poll_age_ms"] < 1_000
         and told["report_age_s"] < 2
@@ -81,13 +83,21 @@ def _all_have_their_share(stage: Stage, told: dict[str, Any]) -> bool:
 
 def stopped(swarm: Swarm) -> set[Process]:
     """Return the processes that an independent listener saw being stopped."""
-    found = set()
+    return {one for one, _ in _witnessed(swarm, "PROCESS_STATE_STOPPING")}
+
+
+def left_down(swarm: Swarm) -> set[Process]:
+    """Return those after which supervisord started none, for their exit code."""
+    exits = _witnessed(swarm, "PROCESS_STATE_EXITED")
+    return {one for one, tokens in exits if tokens["expected"] == "1"}
+
+
+def _witnessed(swarm: Swarm, name: str) -> Iterator[tuple[Process, dict[str, str]]]:
     for event in scenes.witnessed(swarm):
-        if event["event"] == "PROCESS_STATE_STOPPING":
+        if event["event"] == name:
             tokens = dict(
                 token.partition(":")[::2] for token in event["payload"].split()
             )
             if tokens["groupname"] == GROUP:
                 slot = f"{GROUP}:{tokens['processname']}"
-                found.add(Process(slot, int(tokens["pid"])))
-    return found
+                yield Process(slot, int(tokens["pid"])), tokens

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
 from tests.faults.book import Book, Process
+from tests.faults.offspring import Offspring
 from tests.faults.schedule import Fault, Range, draw
 from tests.faults.state_disk import StateDisk
 from tests.kafka.broker import KafkaBroker
@@ -20,7 +21,7 @@ from tests.kafka.witness import Ledger
 from tests.process import scenes
 from tests.process.lives import Life, Lives
 from tests.process.proxy import Proxy
-from tests.process.swarms import LISTENER, Swarm
+from tests.process.swarms import GROUP, LISTENER, Swarm
 
 # What does not come about says so with one of these; nothing else is passed over.
 NOT_POSSIBLE: Final = (SupervisorFault, SupervisorUnreachable, OSError)
@@ -40,12 +41,14 @@ class Load:
         session_ms: The group's session; None for the default of 45 s.
         per_s: Messages produced.
         rebalances: Whether a session may end while a node is down: no bound holds.
+        has_tokens: Whether a node needs a token to reach a broker.
     """
 
     properties: Mapping[str, Any]
     session_ms: int | None
     per_s: float
     rebalances: bool = False
+    has_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,7 @@ class Stage:
         disk: Of the listener's state.
         kafka: The broker, if there is one.
         ledger: What was produced, processed and committed.
+        offspring: What handlers have started; None where nodes are scripted.
         book: What was done.
         asleep: Pids of nodes that are stopped.
     """
@@ -115,6 +119,7 @@ class Stage:
     disk: StateDisk
     kafka: KafkaBroker | None = None
     ledger: Ledger | None = None
+    offspring: Offspring | None = None
     book: Book = field(default_factory=Book)
     asleep: set[int] = field(default_factory=set)
     _passing: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
@@ -176,11 +181,16 @@ class Stage:
             one = Process(slot, info.pid)
             if spares_asleep and one.pid in self.asleep:
                 continue
-            if not healthy or self._is_settled(one):
+            if not healthy or self.is_settled(one):
                 return one
         raise ProcessLookupError("no such node runs")
 
-    def _is_settled(self, one: Process) -> bool:
+    def present_of(self, slot: str) -> Process | None:
+        """Return a slot's process; None where it has none."""
+        pid = self.swarm.daemon.pid(slot)
+        return None if pid is None else Process(slot, pid)
+
+    def is_settled(self, one: Process) -> bool:
         """Whether a process is well and not too young for an operator.
 
         supervisord tells starts in whole seconds: a listener that died meanwhile cannot
@@ -191,6 +201,16 @@ class Stage:
             life.pid == one.pid and life.seen_at_s < young_s
             for life in self.lives.alive(one.slot)
         )
+
+    def cut_off(self) -> set[Process]:
+        """Return the processes on Kafka that found no broker as they started."""
+        lines = self.swarm.daemon.file("alone").split("\n")[:-1]
+        pairs = [line.split() for line in lines]
+        return {Process(f"{GROUP}:{name}", int(pid)) for name, pid in pairs}
+
+    def flag(self, slot: str, what: str) -> Path:
+        """Return the file that tells a slot's next process of something."""
+        return self.swarm.daemon.folder / f"{slot.partition(':')[2]}.{what}"
 
     def listener(self) -> int:
         """Return the listener's pid.
@@ -240,7 +260,7 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
         "prepare": prepare,
     }
     with ExitStack() as stack:
-        ledger = None
+        ledger = offspring = None
         if (load := scenario.load) is None:
             swarm, lives = stack.enter_context(scenes.watched_scene(**options))
         else:
@@ -248,7 +268,7 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
             one = stack.enter_context(
                 supervised(
                     kafka,
-                    properties=load.properties,
+                    properties=_properties(load, kafka),
                     session_ms=load.session_ms,
                     app="tests.faults.ledger_app:app",
                     sleep_ms=SLEEP_MS,
@@ -257,6 +277,8 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
                 )
             )
             swarm, lives, ledger = one.swarm, one.lives, one.ledger
+            offspring = Offspring(path=swarm.daemon.folder / "offspring")
+            stack.enter_context(offspring.watched())
         stage = Stage(
             scenario=scenario,
             swarm=swarm,
@@ -265,8 +287,20 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
             disk=disks[0],
             kafka=kafka,
             ledger=ledger,
+            offspring=offspring,
         )
         try:
             yield stage
         finally:
             stage.close()
+
+
+def _properties(load: Load, kafka: KafkaBroker) -> Mapping[str, Any]:
+    if not load.has_tokens:
+        return load.properties
+    return {
+        **load.properties,
+        "bootstrap.servers": kafka.sasl_bootstrap,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanisms": "OAUTHBEARER",
+    }

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
+from swarm_event_listener.core.model.rules import LONE
 from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.ledger import Verdict
 from tests.process.lives import Life
 
+# Each node asks for the ids of its topics every 30 s; then come report and stop.
+NOTICED_WITHIN_S = 45.0
 PUT_RIGHT_S = 2.0  # the next commit, and the sampler's wait for an answer
 
 
@@ -29,6 +34,9 @@ class Evidence:
         listener_ends: How often one was ended by a fault.
         ledger: What was produced, processed and committed; None without Kafka.
         charges: What each process left to be done again.
+        left_down: Processes after which supervisord started none.
+        offspring: What is wrong with what handlers have started.
+        max_restarts: So many deaths of a slot are answered by nothing but a start.
     """
 
     book: Book
@@ -40,6 +48,9 @@ class Evidence:
     listener_ends: int = 0
     ledger: Verdict | None = None
     charges: Sequence[Charge] = ()
+    left_down: set[Process] = field(default_factory=set)
+    offspring: Sequence[str] = ()
+    max_restarts: int = 5
 
     @property
     def gone(self) -> set[Process]:
@@ -54,7 +65,14 @@ class Evidence:
     @property
     def recorded(self) -> Counter[Process]:
         """How many records there are of each process."""
-        return Counter(Process(r["node"], r["pid"]) for r in self.records)
+        return Counter(
+            Process(r["node"], r["pid"]) for r in self.records if r["pid"] is not None
+        )
+
+    def life(self, process: Process) -> Life | None:
+        """Return what was seen of a process; None where nothing was."""
+        lives = self.lives.get(process.slot, [])
+        return next((life for life in lives if life.pid == process.pid), None)
 
 
 def complaints(evidence: Evidence) -> list[str]:
@@ -67,6 +85,9 @@ def complaints(evidence: Evidence) -> list[str]:
         *_stops(evidence),
         *_operator(evidence),
         *_held(evidence),
+        *_left_down(evidence),
+        *_one_at_a_time(evidence),
+        *evidence.offspring,
         *_listener(evidence),
         *_ledger(evidence),
         *_bound(evidence),
@@ -83,24 +104,95 @@ def _deaths(evidence: Evidence) -> Iterator[str]:
     book = evidence.book
     known = book.ended | book.excused | evidence.stopped | book.explained.keys()
     for process in sorted(evidence.gone - known):
-        yield f"it ended by itself: {process}"
+        life = evidence.life(process)
+        if life is None or not book.was_turned_away(life):
+            yield f"it ended by itself: {process}"
 
 
 def _records(evidence: Evidence) -> Iterator[str]:
     """Each record is of one restart of one process, for a cause that was there."""
+    tried = {
+        Process(record["node"], record["pid"])
+        for record in evidence.records
+        if record["cause"] == "exited"  # it may end before it is seen, or stopped
+    }
     for process, count in evidence.recorded.items():
         if count > 1:
             yield f"{count} records of one process: {process}"
-        if process not in evidence.gone:
+        if process not in evidence.gone | tried:
             yield f"a record of a process that was not restarted: {process}"
-        if process not in evidence.stopped | evidence.book.excused:
+        if process not in evidence.stopped | evidence.book.excused | tried:
             yield f"a record without a stop: {process}"
     for record in evidence.records:
         process, status = Process(record["node"], record["pid"]), record["status"]
-        is_explained = status in evidence.book.explained.get(process, ())
-        if record["cause"] != "roll" and not is_explained:
+        if not _is_explained(evidence, process, record):
             reason = record["reason"]
             yield f"restarted without a cause: {process} status {status}, {reason}"
+
+
+def _is_explained(
+    evidence: Evidence, process: Process, record: Mapping[str, Any]
+) -> bool:
+    book, status = evidence.book, record["status"]
+    if record["cause"] == "exited":
+        if record["pid"] is None:  # it was down, and is tried again
+            return _was_refused(evidence, process.slot)
+        return _had_died_often(evidence, process)
+    return (
+        record["cause"] == "roll"
+        or status in book.explained.get(process, ())
+        or (
+            status == 2
+            and "stalled" in record["reason"]
+            and _began_anew(evidence, process)
+        )
+    )
+
+
+def _was_refused(evidence: Evidence, slot: str) -> bool:
+    lives = evidence.lives.get(slot, [])
+    return any(evidence.book.was_turned_away(life, by_name=True) for life in lives)
+
+
+def _had_died_often(evidence: Evidence, process: Process) -> bool:
+    """Whether supervisord may be kept from starting a slot's processes at once."""
+    lives = evidence.lives.get(process.slot, [])
+    own = evidence.life(process)
+    before = [x for x in lives if own is None or x.seen_at_s < own.seen_at_s]
+    return len(before) > evidence.max_restarts
+
+
+def _began_anew(evidence: Evidence, process: Process) -> bool:
+    """Whether a process may have stood before a new log until it asked for its id."""
+    life = evidence.life(process)
+    if life is None or life.gone_at_s is None:
+        return False
+    return any(
+        from_s <= life.gone_at_s <= to_s + NOTICED_WITHIN_S
+        for from_s, to_s in evidence.book.anews
+    )
+
+
+def _left_down(evidence: Evidence) -> Iterator[str]:
+    """Nothing that passes is an end for good."""
+    for process in sorted(evidence.left_down):
+        lives = evidence.lives.get(process.slot, [])
+        life = evidence.life(process)
+        seen = lives if life is None else [life]
+        if not any(evidence.book.was_turned_away(one, by_name=True) for one in seen):
+            yield f"it ended for good: {process}"
+
+
+def _one_at_a_time(evidence: Evidence) -> Iterator[str]:
+    """Nodes that alone have no broker wait for the one before them."""
+    lone = [r for r in evidence.records if r["status"] == 4 and LONE in r["reason"]]
+    lone.sort(key=lambda record: datetime.fromisoformat(record["detected_at"]))
+    for one, other in pairwise(lone):
+        began_at = datetime.fromisoformat(one["detected_at"])
+        took_s = one["seconds"].get("total", 0.0)
+        apart = datetime.fromisoformat(other["detected_at"]) - began_at
+        if apart.total_seconds() < took_s:
+            yield f"two healed at once: {one['node']}, {other['node']}"
 
 
 def _rolls(evidence: Evidence) -> Iterator[str]:

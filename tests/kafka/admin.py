@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
     AdminClient,
     AlterConfigOpType,
@@ -95,7 +101,14 @@ class Admin:
     def committed(
         self, group: str, topic: str, *, timeout_s: float = TIMEOUT_S
     ) -> dict[int, int]:
-        """Committed offset by partition; partitions without a commit are left out.
+        """Committed offset by partition; see `commits`."""
+        found = self.commits(group, topic, timeout_s=timeout_s)
+        return {partition: offset for partition, (offset, _) in found.items()}
+
+    def commits(
+        self, group: str, topic: str, *, timeout_s: float = TIMEOUT_S
+    ) -> dict[int, tuple[int, str]]:
+        """Committed offset and metadata by partition; those without are left out.
 
         Read by a consumer that never subscribes, so is no member of the group: the
         admin client's request aborts the process when it times out while looking for
@@ -107,7 +120,17 @@ class Admin:
         partitions = self._client.list_topics(timeout=timeout_s).topics[topic]
         wanted = [TopicPartition(topic, p) for p in partitions.partitions]
         found = self._reader(group).committed(wanted, timeout=timeout_s)
-        return {at.partition: at.offset for at in found if at.offset >= 0}
+        return {
+            at.partition: (at.offset, at.metadata or "")
+            for at in found
+            if at.offset >= 0
+        }
+
+    def topic_id(self, name: str) -> str:
+        """The id that a topic has got as it was created, as commits tell it."""
+        topics = TopicCollection([name])
+        found = self._client.describe_topics(topics, request_timeout=TIMEOUT_S)
+        return str(found[name].result(TIMEOUT_S).topic_id)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """The offset that the next message of each partition will get.

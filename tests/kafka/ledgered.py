@@ -222,7 +222,7 @@ def supervised(
         command=scenes.NODE.replace(scenes.FAULTY_APP, app),
         limits=limits,
         worker=worker,
-        kafka={**own, "bootstrap.servers": kafka.bootstrap},
+        kafka={"bootstrap.servers": kafka.bootstrap, **own},
         program=program,
         **options,
     ) as (swarm, lives):

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tests.apps.processed import ProcessedFile
+from tests.apps.processed import Processed, ProcessedFile
 from tests.eventually import eventually
 from tests.kafka.admin import Admin
-from tests.ledger import Committed, Produced, Verdict, judge
+from tests.ledger import Committed, Produced, Verdict, judge, left_behind
 
 if TYPE_CHECKING:
     from tests.ledger import Place
@@ -35,7 +35,11 @@ class Ledger:
         path: The file that nodes append to (``LEDGER_PATH`` of the ledger app).
         produced: Rows of acknowledged messages, in the order of acknowledgement.
         committed: Rows of samples.
-        missed_samples: How often the coordinator gave no answer.
+        missed_samples: How often the coordinator gave no answer, or the topic was not
+            there.
+
+    A topic that is made anew begins a new era: its log is another one under the old
+    name, so rows of it tell of a topic of another name.
     """
 
     bootstrap: str
@@ -51,7 +55,14 @@ class Ledger:
         self.processed = ProcessedFile(self.path)
         self._ids = count()
         self._refused: list[KafkaError] = []
-        self._producer = Producer(
+        self._producer = self._new_producer()
+        self._sends = threading.RLock()
+        self._eras = [self.topic]
+        self._era_of_id: dict[int, str] = {}  # of a message
+        self._era_of_topic_id: dict[str, str] = {}
+
+    def _new_producer(self) -> Producer:
+        return Producer(
             {
                 "bootstrap.servers": self.bootstrap,
                 "enable.idempotence": True,  # implies acks=all, keeps the order
@@ -61,6 +72,31 @@ class Ledger:
                 "log_level": 0,
             }
         )
+
+    @contextmanager
+    def era_over(self) -> Iterator[None]:
+        """Send nothing while the topic is made anew; then all that was due meanwhile.
+
+        What was acknowledged before is of the old log.
+        """
+        admin = Admin(self.bootstrap)
+        try:
+            with self._sends:
+                self.await_acknowledged()
+                self._era_of_topic_id[admin.topic_id(self.topic)] = self._eras[-1]
+                self._eras.append(f"{self.topic}#{len(self._eras)}")
+                yield
+                self._era_of_topic_id[admin.topic_id(self.topic)] = self._eras[-1]
+                self._producer = self._new_producer()
+        finally:
+            admin.close()
+
+    def rows(self) -> list[Processed]:
+        """Return what was processed; of which era, a message's number tells."""
+        return [
+            replace(row, topic=self._era_of_id.get(row.id, row.topic))
+            for row in self.processed.read()
+        ]
 
     def produce(self, messages: int) -> None:
         """Produce so many messages; return when all are acknowledged.
@@ -112,7 +148,8 @@ class Ledger:
         Raises:
             AssertionError: Says how many were not.
         """
-        due = {row.id for row in self.produced}
+        due = {row.id for row in self._of_this_era()}
+        count = len(due)
 
         def all_processed() -> bool:
             due.difference_update(row.id for row in self.processed.read())
@@ -121,7 +158,7 @@ class Ledger:
         try:
             eventually(all_processed, within_s=within_s, every_s=0.2, describe="")
         except AssertionError:
-            msg = f"{len(due)} of {len(self.produced)} messages not within {within_s} s"
+            msg = f"{len(due)} of {count} messages not within {within_s} s"
             raise AssertionError(msg) from None
 
     def await_committed(self, *, within_s: float) -> None:
@@ -131,12 +168,18 @@ class Ledger:
             AssertionError: Names a partition that is behind.
         """
         ends: dict[int, int] = {}
-        for row in self.produced:
+        for row in self._of_this_era():
             ends[row.partition] = max(ends.get(row.partition, 0), row.offset + 1)
         admin = Admin(self.bootstrap)
 
         def reached() -> bool:
-            committed = admin.committed(self.group, self.topic)
+            committed = {
+                partition: offset
+                for partition, (offset, told) in admin.commits(
+                    self.group, self.topic
+                ).items()
+                if self._era_of(told) == self._eras[-1]
+            }
             return all(committed.get(p, 0) >= end for p, end in ends.items())
 
         try:
@@ -148,12 +191,34 @@ class Ledger:
 
     def verdict(self, *, set_aside: "tuple[Place, ...]" = ()) -> Verdict:
         """Judge all rows so far."""
+        rows = self.rows()
+        ended = left_behind(self.produced, rows, self._eras[:-1])
         return judge(
-            self.produced, self.processed.read(), self.committed, set_aside=set_aside
+            self.produced, rows, self.committed, set_aside=(*set_aside, *ended)
         )
 
+    def _of_this_era(self) -> list[Produced]:
+        return [row for row in list(self.produced) if row.topic == self._eras[-1]]
+
+    def _era_of(self, told: str) -> str | None:
+        """Return of which era a commit is; None where it does not say.
+
+        Before the topic was made anew there is one era, and nobody needs to say.
+        """
+        if len(self._eras) == 1:
+            return self._eras[0]
+        for topic_id, era in self._era_of_topic_id.items():
+            if topic_id in told:
+                return era
+        return None
+
     def _send(self) -> None:
+        with self._sends:
+            self._send_next()
+
+    def _send_next(self) -> None:
         number = next(self._ids)
+        self._era_of_id[number] = self._eras[-1]
         partition = number % self.partitions
         value = json.dumps({"id": number, "partition": partition})
         while True:
@@ -175,31 +240,33 @@ class Ledger:
         if error is not None:
             self._refused.append(error)
             return
+        number = json.loads(message.value() or b"")["id"]
         self.produced.append(
             Produced(
-                topic=self.topic,
+                topic=self._era_of_id[number],
                 partition=message.partition() or 0,
                 offset=message.offset() or 0,
-                id=json.loads(message.value() or b"")["id"],
+                id=number,
             )
         )
 
     def _sample(self, admin: Admin) -> None:
         try:
-            committed = admin.committed(self.group, self.topic, timeout_s=2.0)
-        except KafkaException:
+            committed = admin.commits(self.group, self.topic, timeout_s=2.0)
+        except (KafkaException, KeyError):  # KeyError: it is being made anew
             self.missed_samples += 1
             return
         seen_at_s = monotonic()  # after the answer, see tests.ledger
-        for partition, offset in committed.items():
-            self.committed.append(
-                Committed(
-                    topic=self.topic,
-                    partition=partition,
-                    offset=offset,
-                    seen_at_s=seen_at_s,
+        for partition, (offset, told) in committed.items():
+            if (era := self._era_of(told)) is not None:
+                self.committed.append(
+                    Committed(
+                        topic=era,
+                        partition=partition,
+                        offset=offset,
+                        seen_at_s=seen_at_s,
+                    )
                 )
-            )
 
 
 @contextmanager

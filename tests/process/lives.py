@@ -101,7 +101,7 @@ class Lives:
                 by_slot.setdefault(life.slot, []).append(life)
         for lives in by_slot.values():
             # One may have ended, and the other begun, while this sample was taken.
-            there = [life for life in lives if _started(life.pid) == life.started_ticks]
+            there = [life for life in lives if started(life.pid) == life.started_ticks]
             if len(there) > 1:
                 self.overlaps.append((there[0], there[1]))
 
@@ -117,12 +117,12 @@ def _leads(pid: int) -> bool:
 def _processes() -> Iterator[tuple[tuple[int, int], None]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            started_ticks = _started(int(entry.name))
+            started_ticks = started(int(entry.name))
             if started_ticks is not None:
                 yield (int(entry.name), started_ticks), None
 
 
-def _started(pid: int) -> int | None:
+def started(pid: int) -> int | None:
     """Give a process's start; None when it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()

@@ -7,7 +7,12 @@
 * ``silent``: report nothing,
 * ``ignore_term``: live on after TERM,
 * ``raw``: write this text in the place of reports; a lone surrogate is a raw byte,
-* ``exit``: end with this code.
+* ``exit``: end with this code,
+* ``no_broker_since_s``: the moment (CLOCK_MONOTONIC) from which on it has no broker.
+
+Of all nodes: while there is ``FOLDER/kafka_away``, which holds such a moment, none has
+a broker, and what they have to do stands still; one that starts while there is
+``FOLDER/token_away`` ends with 1, and with 78 while there is ``FOLDER/NAME.refused``.
 
 TSTP makes it quiet, CONT lets it go on.
 """
@@ -26,10 +31,12 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.shared.report import Report, State, encode
+from swarm_worker.shared.report import GroupReach, Report, State, encode
 from tests.kafka.leashed import leash_to
 
 EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))
+MARK: Final = "1a2b"  # of the Kafka group that they share
+BORN_AT_S: Final = time.monotonic()
 
 HEALTHY: Final = Report(
     node=0,
@@ -39,6 +46,7 @@ HEALTHY: Final = Report(
     assigned=3,
     messages=1,
     brokers_up=1,
+    kafka_groups=(str(GroupReach(mark=MARK, heard_ms=10)),),
 )
 
 
@@ -47,7 +55,12 @@ def main(folder: Path) -> None:
     # Not to the present parent: supervisord may be gone by now.
     leash_to(int((folder / "supervisord.pid").read_text("ascii")))
     faulthandler.register(signal.SIGTTIN)
-    script = folder / f"{os.environ['SUPERVISOR_PROCESS_NAME']}.json"
+    name = os.environ["SUPERVISOR_PROCESS_NAME"]
+    script = folder / f"{name}.json"
+    if (folder / f"{name}.refused").exists():
+        os._exit(78)
+    if (folder / "token_away").exists():
+        os._exit(1)
     signal.signal(signal.SIGTERM, lambda *_: _term(script))
     quiet: set[int] = set()
     signal.signal(signal.SIGTSTP, lambda number, _: quiet.add(number))
@@ -61,7 +74,8 @@ def main(folder: Path) -> None:
             os.write(1, told["raw"].encode("utf-8", "surrogateescape"))
         elif not told.get("silent"):
             at_ms = round(time.monotonic() * 1000)
-            report = dataclasses.replace(_report(told), seq=seq, at_ms=at_ms)
+            report = _of_kafka(_report(told), told, folder)
+            report = dataclasses.replace(report, seq=seq, at_ms=at_ms)
             if quiet:
                 report = dataclasses.replace(report, state=State.QUIET)
             os.write(1, encode(report))
@@ -78,6 +92,31 @@ def _report(told: dict[str, Any]) -> Report:
     names = {field.name for field in dataclasses.fields(Report)} - {"pid"}
     fields = {name: value for name, value in told.items() if name in names}
     return dataclasses.replace(HEALTHY, **fields)
+
+
+def _of_kafka(report: Report, told: dict[str, Any], folder: Path) -> Report:
+    """Return the report of a node that may have no broker."""
+    away_since_s = _moment(folder / "kafka_away")
+    since_s = told.get("no_broker_since_s", away_since_s)
+    if since_s is None:
+        return report
+    for_ms = round((time.monotonic() - max(since_s, BORN_AT_S)) * 1000)
+    report = dataclasses.replace(
+        report,
+        brokers_up=0,
+        no_broker_ms=for_ms,
+        kafka_groups=(str(GroupReach(mark=MARK, without_ms=for_ms)),),
+    )
+    if away_since_s is None:
+        return report
+    return dataclasses.replace(report, stalled_ms=for_ms, unsteady_ms=for_ms)
+
+
+def _moment(path: Path) -> float | None:
+    try:
+        return float(path.read_text("ascii"))
+    except FileNotFoundError:
+        return None
 
 
 def _read(script: Path) -> dict[str, Any]:

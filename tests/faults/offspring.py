@@ -1,0 +1,158 @@
+"""A witness of what handlers have started: it ends with its node, whatever ends that.
+
+The app tells of each child (`tests.faults.ledger_app`); whether it lives is seen in
+``/proc``. What judges is pure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from tests.process.lives import Life, started
+
+OWN_SESSION: Final = "own_session"  # is nobody's business
+EVERY_S: Final = 0.2
+# After an end in order the rest of the group has a second; the machine is busy.
+WITH_ITS_NODE_S: Final = 4.0
+# What is left by a node that was killed is ended by the next one as that boots.
+WITH_THE_NEXT_S: Final = 15.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """A process that a handler has started.
+
+    Attributes:
+        node_pid: Of whose handler.
+        kind: What it is.
+        pid: Its own.
+        started_ticks: Since when, as the kernel counts.
+        alive_at_s: When it was last seen alive, CLOCK_MONOTONIC.
+        gone_at_s: When it was seen to be gone; None before.
+    """
+
+    node_pid: int
+    kind: str
+    pid: int
+    started_ticks: int
+    alive_at_s: float = 0.0
+    gone_at_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} pid {self.pid} of pid {self.node_pid}"
+
+    def look(self) -> None:
+        """See whether it lives."""
+        if self.gone_at_s is None:
+            now_s = time.monotonic()  # before: it was not gone earlier
+            if started(self.pid) == self.started_ticks:
+                self.alive_at_s = now_s
+            else:
+                self.gone_at_s = now_s
+
+    def kill(self) -> None:
+        """End it, if it is there."""
+        self.look()
+        if self.gone_at_s is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+@dataclass(kw_only=True)
+class Offspring:
+    """All children that nodes have told of.
+
+    Attributes:
+        path: Where they do: ``NODE_PID KIND PID STARTED_TICKS`` a line.
+        children: Those read so far.
+    """
+
+    path: Path
+    children: list[Child] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Read what is new, and see who lives."""
+        with suppress(FileNotFoundError):
+            lines = self.path.read_text("ascii").split("\n")[:-1]
+            self.children += map(_child, lines[len(self.children) :])
+        for child in self.children:
+            child.look()
+
+    def of(self, node_pid: int) -> list[Child]:
+        """Return the children of one node."""
+        return [child for child in list(self.children) if child.node_pid == node_pid]
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look all the while; leaves none behind."""
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.wait(EVERY_S):
+                self.look()
+
+        thread = threading.Thread(target=run, name="offspring", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.look()
+            for child in self.children:
+                child.kill()
+
+
+def _child(line: str) -> Child:
+    node_pid, kind, pid, started_ticks = line.split()
+    return Child(
+        node_pid=int(node_pid),
+        kind=kind,
+        pid=int(pid),
+        started_ticks=int(started_ticks),
+    )
+
+
+def wrongs(
+    children: Iterable[Child],
+    lives: Mapping[str, list[Life]],
+    killed: Iterable[int],
+) -> Iterator[str]:
+    """Name what outlived its node, and what was ended that is nobody's business.
+
+    Args:
+        children: Of all nodes.
+        lives: All processes of each slot.
+        killed: Pids of nodes that had no chance to end anything.
+    """
+    due_s = dict(_due(lives, set(killed)))
+    for child in children:
+        if child.kind == OWN_SESSION:
+            if child.gone_at_s is not None:
+                yield f"a child with a session of its own was ended: {child}"
+        elif child.alive_at_s > due_s.get(child.node_pid, inf):
+            late_s = child.alive_at_s - due_s[child.node_pid]
+            yield f"it outlived its node: {child}, {late_s:.1f} s after it had to end"
+
+
+def _due(
+    lives: Mapping[str, list[Life]], killed: set[int]
+) -> Iterator[tuple[int, float]]:
+    """Yield pids of nodes that are gone, and when their children have to be, too."""
+    for found in lives.values():
+        for life, successor in zip(found, [*found[1:], None], strict=True):
+            if life.gone_at_s is None:
+                continue
+            if life.pid not in killed:
+                yield life.pid, life.gone_at_s + WITH_ITS_NODE_S
+            elif successor is not None:
+                yield life.pid, successor.seen_at_s + WITH_THE_NEXT_S
