@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.model.pacing import unavailable_limit
-from swarm_event_listener.core.model.rules import is_outage, lone
-from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.model.rules import is_outage, lone, steady
+from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.node_table import Group, Table
 from swarm_event_listener.core.restart import lifecycle
 
@@ -14,6 +16,27 @@ def in_outage(table: Table, group: str) -> bool:
     """Tell whether so many nodes have trouble with Kafka that it is Kafka's own."""
     of = table.group(group)
     return is_outage(len(of.troubled), len(of.running))
+
+
+def note_outages(table: Table, *, now_s: float) -> None:
+    """Keep when there last was an outage, for each group."""
+    for name in table.policies:
+        if in_outage(table, name):
+            table.group(name).outage_at_s = now_s
+
+
+def in_aftermath(table: Table, node: Node) -> bool:
+    """Whether it may still be an outage, now over, that keeps a node out of its group.
+
+    Nodes come back one after the other: half of a group is well while a session of the
+    others has yet to end. So each has its limit once more from the outage's end on.
+    """
+    report, over_at_s = node.report, table.group(node.group).outage_at_s
+    if over_at_s is None or report is None or report.unsteady_ms is None:
+        return False
+    since_ms = max(0, round(1000 * (made_at_s(node) - over_at_s)))
+    own = replace(report, unsteady_ms=min(since_ms, report.unsteady_ms))
+    return steady(own, table.policy(node).limits) is None
 
 
 def may_be_outage(table: Table, group: str) -> bool:

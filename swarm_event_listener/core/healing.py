@@ -16,6 +16,7 @@ from swarm_event_listener.core.evidence import Evidence, all_heard
 from swarm_event_listener.core.guards import (
     free_places,
     has_turn,
+    in_aftermath,
     in_outage,
     may_be_outage,
 )
@@ -260,7 +261,11 @@ class Healing:
             return not has_turn(self._table, node)
         is_unsteady = all(v.status is Status.UNSTEADY for v in found)
         return in_outage(self._table, node.group) or (
-            is_unsteady and may_be_outage(self._table, node.group)
+            is_unsteady
+            and (
+                may_be_outage(self._table, node.group)
+                or in_aftermath(self._table, node)
+            )
         )
 
     def _has_place(self, node: Node, now_s: float) -> bool:

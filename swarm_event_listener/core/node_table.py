@@ -28,6 +28,7 @@ class Group:
         self.running: set[str] = set()  # those that shares are taken of
         self.troubled: set[str] = set()  # with Kafka, as they last told
         self.shaken: set[str] = set()  # the same, or not long enough to be sure
+        self.outage_at_s: float | None = None  # when there last was one
         self.by_our_hand: set[str] = set()  # in a restart that may need a place
         self.change_count = 0  # grows whenever nodes or their restarts change
         self.counted: tuple[tuple[float, int], int] | None = None  # places taken

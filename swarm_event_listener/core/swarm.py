@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.group_alerts import Herald
+from swarm_event_listener.core.guards import note_outages
 from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
 from swarm_event_listener.core.health import Company, Health, health_of
 from swarm_event_listener.core.model.events import (
@@ -319,6 +320,7 @@ class Swarm:
             yield from self._table.step(
                 node.name, partial(lifecycle.elapsed, patience=patience, now_s=now_s)
             )
+        note_outages(self._table, now_s=now_s)
         yield from self._herald.look(now_s=now_s)
         waiting_longest_first = sorted(
             self._table, key=lambda node: node.waiting_since_s or now_s

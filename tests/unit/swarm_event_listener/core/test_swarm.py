@@ -667,6 +667,27 @@ def test_the_outage_guard_speaks_once_and_lets_go() -> None:
     assert [record.status for record in world.records] == [2]
 
 
+def test_who_is_let_in_later_than_others_is_not_frozen_for_it() -> None:
+    """The nodes of a frozen broker come back one by one: each has its limit anew."""
+    world = World(node_count=3).run(2)
+    for process in world.processes.values():
+        process.report = {"unsteady_ms": 9_000}
+    world.run(4)
+    assert len(world.said("outage_guard_holds_fire")) == 1
+
+    for node in (1, 2):
+        world.processes[f"swarm:node_{node}"].report = {}
+    began_s = world.now_s
+    world.processes[N0].report = {"unsteady_ms": 15_000}
+    world.run(5)
+    assert len(world.said("outage_over")) == 1
+    assert world.of(Stop) == []
+
+    world.run(5)
+    assert [record.status for record in world.records] == [4]
+    assert world.records[0].detected_at_s - began_s > 5.0
+
+
 def stopped_but_for(world: World, count: int) -> World:
     """Let an operator stop all nodes of a world but the first few."""
     for process in list(world.processes.values())[count:]:
