@@ -40,7 +40,7 @@ CHAOS_ON_KAFKA: Final = replace(
         **CHAOS.limits,
         "node_report_timeout": 4_000,
         "consuming_ttl": 5_000,
-        "stability_ttl": 10_000,
+        "stability_ttl": 15_000,
     },
     stop_wait_s=2,
     # A rebalance waits for who is ill; he waits until others, who cannot recover in it,

@@ -258,10 +258,11 @@ class Ledger:
             return
         seen_at_s = monotonic()  # after the answer, see tests.ledger
         for partition, (offset, told) in committed.items():
-            if (era := self._era_of(told)) is not None:
+            # Until a node knows of a new log it commits as of an old one: no harm.
+            if self._era_of(told) == self._eras[-1]:
                 self.committed.append(
                     Committed(
-                        topic=era,
+                        topic=self._eras[-1],
                         partition=partition,
                         offset=offset,
                         seen_at_s=seen_at_s,
