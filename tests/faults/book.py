@@ -90,6 +90,11 @@ class Book:
         self.ended.add(process)
         self.killed_at_s.setdefault(process.pid, at_s)
 
+    @property
+    def refused(self) -> set[str]:
+        """Slots whose processes were ever given what cannot work."""
+        return {slot for slot, _ in self.turned_away if slot}
+
     def was_turned_away(self, life: Life, *, by_name: bool = False) -> bool:
         """Whether a process had to end at once.
 

@@ -136,7 +136,7 @@ def _is_explained(
     book, status = evidence.book, record["status"]
     if record["cause"] == "exited":
         if record["pid"] is None:  # it was down, and is tried again
-            return _was_refused(evidence, process.slot)
+            return process.slot in book.refused
         return _had_died_often(evidence, process)
     return (
         record["cause"] == "roll"
@@ -147,11 +147,6 @@ def _is_explained(
             and _began_anew(evidence, process)
         )
     )
-
-
-def _was_refused(evidence: Evidence, slot: str) -> bool:
-    lives = evidence.lives.get(slot, [])
-    return any(evidence.book.was_turned_away(life, by_name=True) for life in lives)
 
 
 def _had_died_often(evidence: Evidence, process: Process) -> bool:
@@ -174,12 +169,13 @@ def _began_anew(evidence: Evidence, process: Process) -> bool:
 
 
 def _left_down(evidence: Evidence) -> Iterator[str]:
-    """Nothing that passes is an end for good."""
+    """Nothing that passes is an end for good; some end too soon to be seen."""
+    book = evidence.book
     for process in sorted(evidence.left_down):
-        lives = evidence.lives.get(process.slot, [])
         life = evidence.life(process)
-        seen = lives if life is None else [life]
-        if not any(evidence.book.was_turned_away(one, by_name=True) for one in seen):
+        if process.slot not in book.refused or not (
+            life is None or book.was_turned_away(life, by_name=True)
+        ):
             yield f"it ended for good: {process}"
 
 
