@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.model.pacing import unavailable_limit
-from swarm_event_listener.core.model.rules import is_outage, lone, steady
+from swarm_event_listener.core.model.rules import KAFKA_BLAMED, is_outage, judge, lone
 from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.node_table import Group, Table
 from swarm_event_listener.core.restart import lifecycle
@@ -19,24 +19,40 @@ def in_outage(table: Table, group: str) -> bool:
 
 
 def note_outages(table: Table, *, now_s: float) -> None:
-    """Keep when there last was an outage, for each group."""
+    """Keep when there last was an outage, for each group.
+
+    The listener's start counts as one: what was before it nobody has told.
+    """
     for name in table.policies:
-        if in_outage(table, name):
-            table.group(name).outage_at_s = now_s
+        of = table.group(name)
+        if of.outage_at_s is None or in_outage(table, name):
+            of.outage_at_s = now_s
 
 
 def in_aftermath(table: Table, node: Node) -> bool:
-    """Whether it may still be an outage, now over, that keeps a node out of its group.
+    """Whether it is still an outage, now over, that a node's report tells of.
 
-    Nodes come back one after the other: half of a group is well while a session of the
-    others has yet to end. So each has its limit once more from the outage's end on.
+    Nodes come back one after the other: half of a group is well while the others have
+    yet to say so, or wait for a session to end. So what stands still for want of Kafka
+    has its limit once more from the outage's end on.
     """
     report, over_at_s = node.report, table.group(node.group).outage_at_s
-    if over_at_s is None or report is None or report.unsteady_ms is None:
+    if over_at_s is None or report is None:
         return False
-    since_ms = max(0, round(1000 * (made_at_s(node) - over_at_s)))
-    own = replace(report, unsteady_ms=min(since_ms, report.unsteady_ms))
-    return steady(own, table.policy(node).limits) is None
+    since_s = made_at_s(node) - over_at_s
+    if since_s <= 0:
+        return True
+
+    def since(age_ms: int | None) -> int | None:
+        return None if age_ms is None else min(age_ms, round(1000 * since_s))
+
+    own = replace(
+        report,
+        stalled_ms=since(report.stalled_ms),
+        unsteady_ms=since(report.unsteady_ms),
+    )
+    broken = {violation.status for violation in judge(own, table.policy(node).limits)}
+    return not broken & KAFKA_BLAMED
 
 
 def may_be_outage(table: Table, group: str) -> bool:

@@ -260,12 +260,10 @@ class Healing:
         if any(violation.is_lone for violation in found):
             return not has_turn(self._table, node)
         is_unsteady = all(v.status is Status.UNSTEADY for v in found)
-        return in_outage(self._table, node.group) or (
-            is_unsteady
-            and (
-                may_be_outage(self._table, node.group)
-                or in_aftermath(self._table, node)
-            )
+        return (
+            in_outage(self._table, node.group)
+            or in_aftermath(self._table, node)
+            or (is_unsteady and may_be_outage(self._table, node.group))
         )
 
     def _has_place(self, node: Node, now_s: float) -> bool:

@@ -46,11 +46,15 @@ def say_all(world: World, **fields: Any) -> None:
 
 
 def silent_world(**fields: Any) -> World:
-    """Return a world whose nodes have just reported and say no more by themselves."""
+    """Return a world whose nodes have just reported and say no more by themselves.
+
+    Its listener is there for longer than what ages are in these tests.
+    """
     world = World(policy=replace(POLICY, interval_s=0.5, **fields))
     for process in world.processes.values():
         process.is_silent = True
-    world.now_s += 0.5
+    world.tell(Tick())
+    world.now_s += 15
     say_all(world)
     world.tell(Tick())
     return world

@@ -26,6 +26,7 @@ from swarm_event_listener.core.model.events import (
     Stop,
     SupervisorChanged,
     Surveyed,
+    Tick,
     Word,
 )
 from swarm_event_listener.core.model.pacing import Pace
@@ -667,25 +668,78 @@ def test_the_outage_guard_speaks_once_and_lets_go() -> None:
     assert [record.status for record in world.records] == [2]
 
 
-def test_who_is_let_in_later_than_others_is_not_frozen_for_it() -> None:
-    """The nodes of a frozen broker come back one by one: each has its limit anew."""
+@pytest.mark.parametrize(
+    ("age", "status"), [("unsteady_ms", 4), ("stalled_ms", 2)], ids=str
+)
+def test_who_comes_back_later_than_others_has_his_limit_anew(
+    age: str, status: int
+) -> None:
+    """The nodes of a frozen broker come back one by one."""
     world = World(node_count=3).run(2)
     for process in world.processes.values():
-        process.report = {"unsteady_ms": 9_000}
+        process.report = {"brokers_up": 0}
+    world.run(2)
+    for process in world.processes.values():
+        process.report = {"brokers_up": 0, age: 9_000}
     world.run(4)
     assert len(world.said("outage_guard_holds_fire")) == 1
 
     for node in (1, 2):
         world.processes[f"swarm:node_{node}"].report = {}
     began_s = world.now_s
-    world.processes[N0].report = {"unsteady_ms": 15_000}
+    world.processes[N0].report = {age: 15_000}
     world.run(5)
     assert len(world.said("outage_over")) == 1
     assert world.of(Stop) == []
 
     world.run(5)
-    assert [record.status for record in world.records] == [4]
+    assert [record.status for record in world.records] == [status]
     assert world.records[0].detected_at_s - began_s > 5.0
+
+
+def test_a_listener_that_was_not_there_takes_what_was_before_it_for_an_outage() -> None:
+    """It may have started just after one; a batch that hangs is no matter of Kafka."""
+    world = World(node_count=4).run(2)
+    world.processes[N0].report = {"unsteady_ms": 60_000}
+    world.processes["swarm:node_1"].report = {"stalled_ms": 60_000}
+    world.processes["swarm:node_2"].report = {"consume_age_ms": 60_000}
+    world.kill_listener()
+    world.start_listener()
+    world.run(4)
+    assert {stop.name for stop in world.of(Stop)} == {"swarm:node_2"}
+
+    world.run(10)
+    assert {stop.name for stop in world.of(Stop)} == {
+        f"swarm:node_{node}" for node in range(3)
+    }
+
+
+def test_what_was_said_in_an_outage_is_no_evidence_after_it() -> None:
+    """The next report counts, which a node that hangs makes, too."""
+    world = World(node_count=2)
+    for process in world.processes.values():
+        process.is_silent = True
+    world.now_s += 2
+    for process in world.processes.values():
+        told = report(brokers_up=0, consume_age_ms=4_000)
+        world.tell(Reported(name=process.name, pid=process.pid or 0, report=told))
+    world.tell(Tick())
+    world.now_s += 1
+    for process in world.processes.values():
+        told = report(brokers_up=0, consume_age_ms=5_001)
+        world.tell(Reported(name=process.name, pid=process.pid or 0, report=told))
+    world.tell(Tick())
+    other = world.processes["swarm:node_1"]
+
+    world.tell(Reported(name=other.name, pid=other.pid or 0, report=report()))
+    world.tell(Tick())
+    assert world.of(Stop) == []
+
+    world.now_s += 1
+    told = report(consume_age_ms=6_000)
+    world.tell(Reported(name=N0, pid=world.pid(0) or 0, report=told))
+    world.run(2)
+    assert [stop.name for stop in world.of(Stop)] == [N0]
 
 
 def stopped_but_for(world: World, count: int) -> World:
