@@ -733,7 +733,7 @@ def test_what_was_said_in_an_outage_is_no_evidence_after_it() -> None:
 
     world.tell(Reported(name=other.name, pid=other.pid or 0, report=report()))
     world.tell(Tick())
-    assert world.of(Stop) == []
+    assert world.of(Intend) == []
 
     world.now_s += 1
     told = report(consume_age_ms=6_000)
