@@ -21,6 +21,8 @@ from tests.process.lives import Life, started
 
 OWN_SESSION: Final = "own_session"  # is nobody's business
 EVERY_S: Final = 0.2
+# At its deadline a node KILLs them before it ends; then it has to be seen.
+BEFORE_ITS_NODE_S: Final = 1.0
 # After an end in order the rest of the group has a second; the machine is busy.
 WITH_ITS_NODE_S: Final = 4.0
 # What is left by a node that was killed is ended by the next one as that boots.
@@ -122,37 +124,53 @@ def _child(line: str) -> Child:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """How nodes have ended, by pid.
+
+    Attributes:
+        abrupt: Those that had no chance to end anything.
+        at_deadline: Those that have ended all there was before they went.
+        is_over: Whether all nodes work in peace: what is to end has ended.
+    """
+
+    abrupt: set[int]
+    at_deadline: set[int]
+    is_over: bool
+
+    def due_s(self, life: Life, successor: Life | None) -> float:
+        """Return by when the children of a node that is gone have to be, too."""
+        gone_at_s = life.gone_at_s or inf
+        if life.pid in self.abrupt:
+            return inf if successor is None else successor.seen_at_s + WITH_THE_NEXT_S
+        if life.pid in self.at_deadline:
+            return gone_at_s + BEFORE_ITS_NODE_S
+        return gone_at_s + WITH_ITS_NODE_S
+
+
 def wrongs(
-    children: Iterable[Child],
-    lives: Mapping[str, list[Life]],
-    killed: Iterable[int],
+    children: Iterable[Child], lives: Mapping[str, list[Life]], ends: Ends
 ) -> Iterator[str]:
     """Name what outlived its node, and what was ended that is nobody's business.
 
     Args:
         children: Of all nodes.
         lives: All processes of each slot.
-        killed: Pids of nodes that had no chance to end anything.
+        ends: How these have ended.
     """
-    due_s = dict(_due(lives, set(killed)))
+    pairs = {
+        life.pid: (life, successor)
+        for found in lives.values()
+        for life, successor in zip(found, [*found[1:], None], strict=True)
+        if life.gone_at_s is not None
+    }
     for child in children:
         if child.kind == OWN_SESSION:
             if child.gone_at_s is not None:
                 yield f"a child with a session of its own was ended: {child}"
-        elif child.alive_at_s > due_s.get(child.node_pid, inf):
-            late_s = child.alive_at_s - due_s[child.node_pid]
-            yield f"it outlived its node: {child}, {late_s:.1f} s after it had to end"
-
-
-def _due(
-    lives: Mapping[str, list[Life]], killed: set[int]
-) -> Iterator[tuple[int, float]]:
-    """Yield pids of nodes that are gone, and when their children have to be, too."""
-    for found in lives.values():
-        for life, successor in zip(found, [*found[1:], None], strict=True):
-            if life.gone_at_s is None:
-                continue
-            if life.pid not in killed:
-                yield life.pid, life.gone_at_s + WITH_ITS_NODE_S
-            elif successor is not None:
-                yield life.pid, successor.seen_at_s + WITH_THE_NEXT_S
+        elif child.node_pid in pairs:
+            life, successor = pairs[child.node_pid]
+            is_left = ends.is_over and child.gone_at_s is None and successor is not None
+            if is_left or child.alive_at_s > ends.due_s(life, successor):
+                late_s = child.alive_at_s - (life.gone_at_s or 0.0)
+                yield f"it outlived its node by {late_s:.1f} s: {child}"

@@ -15,7 +15,7 @@ from tests.faults import settling
 from tests.faults.book import Book
 from tests.faults.bound import Charge, charges
 from tests.faults.kinds import KINDS
-from tests.faults.offspring import wrongs
+from tests.faults.offspring import Ends, wrongs
 from tests.faults.operator_faults import release_all, start_all
 from tests.faults.schedule import Fault
 from tests.faults.stage import BATCH, NOT_POSSIBLE, Scenario, Stage, staged
@@ -147,7 +147,7 @@ def run(
             settling.await_peace(stage)
             stage.ledger.await_done(within_s=DONE_WITHIN_S)
         outcome = Outcome(
-            evidence=gather(stage),
+            evidence=gather(stage, is_over=True),
             samples=len(stage.ledger.committed) // PARTITIONS if stage.ledger else 0,
             peace_after_s=peace_after_s,
             took_s=time.monotonic() - began_s,
@@ -168,14 +168,15 @@ def bring(stage: Stage, fault: Fault) -> None:
     stage.book.timeline.append(f"{time.monotonic():.2f} {fault.kind}: {told}")
 
 
-def gather(stage: Stage) -> Evidence:
-    """Ask all witnesses, and close the book."""
+def gather(stage: Stage, *, is_over: bool) -> Evidence:
+    """Ask all witnesses, and close the book; ``is_over``: in peace."""
     stage.lives.sample()
     lives = stage.all_lives()
     wrong: list[str] = []
     if stage.offspring is not None:
         stage.offspring.look()
-        wrong = list(wrongs(stage.offspring.children, lives, stage.book.killed_at_s))
+        ends = _ends(stage, is_over=is_over)
+        wrong = list(wrongs(stage.offspring.children, lives, ends))
     for process in stage.cut_off():
         stage.book.explain(process, {4})
     stage.book.close(lives, now_s=time.monotonic())
@@ -202,12 +203,22 @@ def gather(stage: Stage) -> Evidence:
     )
 
 
+def _ends(stage: Stage, *, is_over: bool) -> Ends:
+    """Return how nodes have ended, as far as that is known of each."""
+    hung = {p.pid for p, statuses in stage.book.explained.items() if statuses == {2}}
+    ill = {process.pid for process in stage.book.explained} - hung
+    records = stage.swarm.records()
+    restarted = {r["pid"] for r in records if r["status"] == 2 and not r["killed"]}
+    abrupt = {*stage.book.killed_at_s, *ill}
+    return Ends(abrupt=abrupt, at_deadline=(hung & restarted) - abrupt, is_over=is_over)
+
+
 @contextmanager
 def _told_on_failure(stage: Stage, again: str) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:
-        evidence = gather(stage)
+        evidence = gather(stage, is_over=False)
         told = [
             f"{error}\n{again}",
             "--- what does not hold, as far as it came",
