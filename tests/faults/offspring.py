@@ -22,7 +22,7 @@ from tests.process.lives import Life, started
 OWN_SESSION: Final = "own_session"  # is nobody's business
 EVERY_S: Final = 0.2
 # At its deadline a node KILLs them before it ends; then it has to be seen.
-BEFORE_ITS_NODE_S: Final = 1.0
+BEFORE_ITS_NODE_S: Final = 0.3
 # After an end in order the rest of the group has a second; the machine is busy.
 WITH_ITS_NODE_S: Final = 4.0
 # What is left by a node that was killed is ended by the next one as that boots.

@@ -60,7 +60,7 @@ def stop_most(stage: Stage, fault: Fault) -> str:
     if len(stage.book.held_at_s) > left_count or len(free) < left_count or not stops:
         raise ProcessLookupError("too few are left")
     eventually(
-        lambda: all(map(stage.is_settled, stops)),
+        lambda: all(map(stage.is_old_enough, stops)),
         within_s=TAKEN_WITHIN_S,
         describe="no node is too young for an operator",
     )

@@ -196,8 +196,12 @@ class Stage:
         supervisord tells starts in whole seconds: a listener that died meanwhile cannot
         tell the stop of a process from that of its predecessor a second before.
         """
+        return one not in self.book.explained and self.is_old_enough(one)
+
+    def is_old_enough(self, one: Process) -> bool:
+        """Whether a process is not too young for an operator."""
         young_s = time.monotonic() - 2
-        return one not in self.book.explained and any(
+        return any(
             life.pid == one.pid and life.seen_at_s < young_s
             for life in self.lives.alive(one.slot)
         )
