@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from swarm_event_listener.core.model.rules import LONE
 from tests.apps.processed import Life as Worker
 from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.faults.node_faults import STEPS
 from tests.faults.run import Length, run
-from tests.faults.scenarios import CHAOS, SOAKS
+from tests.faults.scenarios import CHAOS, CHAOS_ON_KAFKA, SOAKS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Scenario
 from tests.faults.verdict import Evidence, complaints
@@ -50,7 +51,7 @@ def drawn(scenario: Scenario, seed: int) -> list[Fault]:
     return list(islice(scenario.faults(seed), 1_000))
 
 
-@pytest.mark.parametrize("scenario", [CHAOS, SOAKS["classic"]])
+@pytest.mark.parametrize("scenario", [CHAOS, CHAOS_ON_KAFKA, SOAKS["classic"]])
 def test_a_seed_is_a_schedule(scenario: Scenario) -> None:
     """The same for the same seed, another for another; all kinds come up."""
     faults = drawn(scenario, 5)
@@ -70,7 +71,9 @@ def life(pid: int, *, seen_at_s: float, gone_at_s: float | None = None) -> Life:
     return Life(SLOT, pid, pid, seen_at_s, gone_at_s)
 
 
-def record(pid: int, *, status: int = 2, cause: str = "rule") -> dict[str, Any]:
+def record(
+    pid: int | None, *, status: int | None = 2, cause: str = "rule", **changed: Any
+) -> dict[str, Any]:
     """Give a record of the only slot."""
     return {
         "node": SLOT,
@@ -78,6 +81,29 @@ def record(pid: int, *, status: int = 2, cause: str = "rule") -> dict[str, Any]:
         "cause": cause,
         "status": status,
         "reason": "because",
+        **changed,
+    }
+
+
+def lone(pid: int, *, at_s: int) -> dict[str, Any]:
+    """Give the record of a node that alone had no broker, of a restart of 3 s."""
+    return record(
+        pid,
+        status=4,
+        reason=f"stability_ttl: {LONE} 9 s",
+        detected_at=f"2026-01-01T00:00:{at_s:02d}+00:00",
+        seconds={"total": 3.0},
+    )
+
+
+def healed(*at_s: int) -> dict[str, Any]:
+    """Return what is evidence of nodes that were healed at these moments."""
+    pids = range(1, len(at_s) + 1)
+    return {
+        "book": book(explained={Process(SLOT, pid): {4} for pid in pids}),
+        "lives": {SLOT: [life(pid, seen_at_s=0, gone_at_s=5) for pid in pids]},
+        "records": [lone(pid, at_s=s) for pid, s in zip(pids, at_s, strict=True)],
+        "stopped": {Process(SLOT, pid) for pid in pids},
     }
 
 
@@ -136,6 +162,15 @@ BAD: dict[str, dict[str, Any]] = {
         "book": book(outages=[(4.1, 9.0), (0, 1)]),
     },
     "beyond the bound": {"charges": [replace(CHARGE, excess="because")]},
+    "it ended for good": {"left_down": {ONE}},
+    "pid 2 status None": {
+        "records": [record(1), record(2, status=None, cause="exited")]
+    },
+    "pid None status None": {
+        "records": [record(1), record(None, status=None, cause="exited")],
+    },
+    "two healed at once": healed(10, 12),
+    "it outlived": {"offspring": ["it outlived its node"]},
 }
 
 
@@ -152,6 +187,30 @@ def test_good_evidence_has_nothing_to_complain_of() -> None:
         listener_log="listener_started listener_started",
     )
     assert complaints(by_operator) == []
+
+
+def test_what_passes_has_nothing_to_complain_of() -> None:
+    """Processes that could not work, back-off and tries, and a topic made anew."""
+    away = book(turned_away={("", 0.0): 3.0, (SLOT, 4.0): 5.0}, anews=[(7.0, 8.0)])
+    lives = [life(pid, seen_at_s=pid, gone_at_s=pid + 0.9) for pid in range(1, 8)]
+    told = replace(
+        good(),
+        book=away,
+        lives={SLOT: [*lives, life(8, seen_at_s=9, gone_at_s=9.9)]},
+        records=[
+            record(1),
+            record(7, status=None, cause="exited"),
+            record(None, status=None, cause="exited"),
+            record(8, reason="consuming_ttl: stalled: 9 s > 5 s"),
+        ],
+        stopped={ONE, *(Process(SLOT, pid) for pid in (7, 8))},
+        left_down={Process(SLOT, 5), Process(SLOT, 99)},
+    )
+    assert complaints(told) == []
+    assert complaints(replace(good(), **healed(10, 13))) == []
+    too_late = replace(told, book=replace(away, anews=[(-90.0, -80.0)]))
+    (complaint,) = complaints(too_late)
+    assert "pid 8 status 2" in complaint
 
 
 def test_good_ledgers_have_nothing_to_complain_of() -> None:
