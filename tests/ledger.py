@@ -22,7 +22,7 @@ Two facts make the judgement sound, that is free of false alarms:
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import inf
 
@@ -30,6 +30,7 @@ from tests.apps.processed import Life, Processed
 
 Place = tuple[str, int, int]  # topic, partition, offset
 Partition = tuple[str, int]  # topic, partition
+UNTOLD = -1  # an offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +202,31 @@ def judge(
     )
 
 
+def placed(
+    produced: Sequence[Produced], processed: Iterable[Processed]
+) -> list[Produced]:
+    """Return what was acknowledged with the places that Kafka has not told.
+
+    A producer that has to send a message again, since the broker died, is told that it
+    is there already: not where. Whoever has processed it knows; if nobody has, each
+    such message stands at a place of its own, below all others.
+    """
+    places = {row.id: row.offset for row in processed}
+    return [
+        row
+        if row.offset != UNTOLD
+        else replace(row, offset=places.get(row.id, -2 - row.id))
+        for row in produced
+    ]
+
+
 def left_behind(
     produced: Iterable[Produced], processed: Iterable[Processed], topics: Sequence[str]
 ) -> list[Place]:
     """Return the places of logs that are no more which nobody had come to.
 
-    What lies behind the last that was processed of a partition went with its log; what
-    lies before that was due all the same.
+    What lies behind the last that was processed of a partition went with its log, as
+    may have what lies nobody knows where; what lies before that was due all the same.
     """
     last: dict[Partition, int] = {}
     for row in processed:
@@ -216,7 +235,8 @@ def left_behind(
     return [
         _place(row)
         for row in produced
-        if row.topic in topics and row.offset > last.get((row.topic, row.partition), -1)
+        if row.topic in topics
+        and not 0 <= row.offset <= last.get((row.topic, row.partition), -1)
     ]
 
 

@@ -15,7 +15,16 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tests.apps.processed import Processed, ProcessedFile
 from tests.eventually import eventually
 from tests.kafka.admin import Admin
-from tests.ledger import Committed, Place, Produced, Verdict, judge, left_behind
+from tests.ledger import (
+    UNTOLD,
+    Committed,
+    Place,
+    Produced,
+    Verdict,
+    judge,
+    left_behind,
+    placed,
+)
 
 # A node whose offset is within the new log as well goes on there, until it asks for the
 # topic's id, and then begins at the first message: nothing is lost, but that order.
@@ -194,10 +203,9 @@ class Ledger:
     def verdict(self, *, set_aside: tuple[Place, ...] = ()) -> Verdict:
         """Judge all rows so far."""
         rows = self.rows()
-        ended = left_behind(self.produced, rows, self._eras[:-1])
-        found = judge(
-            self.produced, rows, self.committed, set_aside=(*set_aside, *ended)
-        )
+        produced = placed(list(self.produced), rows)
+        ended = left_behind(produced, rows, self._eras[:-1])
+        found = judge(produced, rows, self.committed, set_aside=(*set_aside, *ended))
         return replace(found, **_noticed(found, rows, self._made_at_s))
 
     def _of_this_era(self) -> list[Produced]:
@@ -243,12 +251,12 @@ class Ledger:
         if error is not None:
             self._refused.append(error)
             return
-        number = json.loads(message.value() or b"")["id"]
+        number, offset = json.loads(message.value() or b"")["id"], message.offset()
         self.produced.append(
             Produced(
                 topic=self._era_of_id[number],
                 partition=message.partition() or 0,
-                offset=message.offset() or 0,
+                offset=UNTOLD if offset is None or offset < 0 else offset,
                 id=number,
             )
         )

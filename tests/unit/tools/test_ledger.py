@@ -1,12 +1,21 @@
 """The ledger finds each kind of fault, and none where there is none."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.apps.processed import Life, Processed
-from tests.ledger import Committed, Produced, Verdict, judge
+from tests.ledger import (
+    UNTOLD,
+    Committed,
+    Produced,
+    Verdict,
+    judge,
+    left_behind,
+    placed,
+)
 
 A = Life(0, 100, 1.0)
 B = Life(1, 200, 1.0)
@@ -321,3 +330,27 @@ def test_commit_before_processing_is_found_at_every_sample_between(
     assert [t.unprocessed for t in judge(messages, done, [early]).too_far] == [
         victim.offset
     ]
+
+
+def test_a_place_that_kafka_has_not_told_is_that_of_whoever_came_there() -> None:
+    """A message that was sent again is acknowledged without an offset."""
+    told = [replace(row, offset=UNTOLD) for row in produced(0, 1, 2)]
+    rows = lines(A, [0, 1], from_s=10)
+
+    verdict = judge(placed([*told[:2], *produced(2)], [*rows]), rows)
+    assert fault_names(verdict) == ["lost"]
+    assert [row.id for row in verdict.lost] == [2]
+
+    verdict = judge(placed(told, rows), rows)
+    assert [row.id for row in verdict.lost] == [2]
+
+
+def test_what_went_with_its_log_is_not_lost() -> None:
+    """But what was jumped in it was."""
+    told, rows = produced(0, 1, 2, 3), lines(A, [0, 2], from_s=10)
+    ended = left_behind(told, rows, ["t"])
+
+    assert ended == [("t", 0, 3)]
+    assert left_behind(told, rows, ["u"]) == []
+    verdict = judge(told, rows, set_aside=ended)
+    assert [row.offset for row in verdict.lost] == [1]
