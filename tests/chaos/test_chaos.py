@@ -27,7 +27,7 @@ from tests.ledger import Committed, Produced, judge
 from tests.process.lives import Life
 
 FAULTS = 100
-SEED = 6  # all kinds of faults are in it
+SEED = 79  # all kinds of faults are in it
 SLOT = "w:w_00"
 ONE = Process(SLOT, 1)
 

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -138,11 +138,14 @@ class Ends:
     at_deadline: set[int]
     is_over: bool
 
-    def due_s(self, life: Life, successor: Life | None) -> float:
+    def due_s(self, life: Life, later: Sequence[Life]) -> float:
         """Return by when the children of a node that is gone have to be, too."""
         gone_at_s = life.gone_at_s or inf
         if life.pid in self.abrupt:
-            return inf if successor is None else successor.seen_at_s + WITH_THE_NEXT_S
+            # Of the next ones the first that was not itself cut short, or frozen.
+            able = (each for each in later if each.pid not in self.abrupt)
+            due = (each.seen_at_s + WITH_THE_NEXT_S for each in able)
+            return next(due, inf)
         if life.pid in self.at_deadline:
             return gone_at_s + BEFORE_ITS_NODE_S
         return gone_at_s + WITH_ITS_NODE_S
@@ -159,9 +162,9 @@ def wrongs(
         ends: How these have ended.
     """
     pairs = {
-        life.pid: (life, successor)
+        life.pid: (life, found[number + 1 :])
         for found in lives.values()
-        for life, successor in zip(found, [*found[1:], None], strict=True)
+        for number, life in enumerate(found)
         if life.gone_at_s is not None
     }
     for child in children:
@@ -169,8 +172,8 @@ def wrongs(
             if child.gone_at_s is not None:
                 yield f"a child with a session of its own was ended: {child}"
         elif child.node_pid in pairs:
-            life, successor = pairs[child.node_pid]
-            is_left = ends.is_over and child.gone_at_s is None and successor is not None
-            if is_left or child.alive_at_s > ends.due_s(life, successor):
+            life, later = pairs[child.node_pid]
+            is_left = ends.is_over and child.gone_at_s is None and later
+            if is_left or child.alive_at_s > ends.due_s(life, later):
                 late_s = child.alive_at_s - (life.gone_at_s or 0.0)
                 yield f"it outlived its node by {late_s:.1f} s: {child}"

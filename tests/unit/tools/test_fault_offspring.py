@@ -51,10 +51,18 @@ def test_who_outlives_his_node_is_named(facts: dict[str, Any]) -> None:
         {"alive_at_s": 13.9, "gone_at_s": 14.0},
         {"alive_at_s": 10.2, "gone_at_s": 10.3, "at_deadline": {7}},
         {"alive_at_s": 25.9, "gone_at_s": 26.0, "abrupt": {7}},
+        {"alive_at_s": 99.0, "gone_at_s": 99.2, "abrupt": {7, 8}},
         {"alive_at_s": 99.0, "node_pid": 8, "is_over": True},
         {"alive_at_s": 99.0, "kind": "own_session", "is_over": True},
     ],
-    ids=["in order", "deadline", "killed", "its node lives", "own session"],
+    ids=[
+        "in order",
+        "deadline",
+        "killed",
+        "the next too",
+        "its node lives",
+        "own session",
+    ],
 )
 def test_who_ends_in_time_is_in_order(facts: dict[str, Any]) -> None:
     """And whoever is nobody's business lives on."""
