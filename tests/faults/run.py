@@ -152,7 +152,8 @@ def run(
             peace_after_s=peace_after_s,
             took_s=time.monotonic() - began_s,
         )
-        assert not complaints(outcome.evidence), str(outcome)
+        found = complaints(outcome.evidence)
+        assert not found, "\n".join([str(outcome), *found])
         return outcome
 
 
