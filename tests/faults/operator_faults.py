@@ -105,7 +105,8 @@ def _kafka_away(stage: Stage) -> Iterator[None]:
 def start(stage: Stage, _fault: Fault) -> str:
     """Start what he has stopped."""
     slot = min(stage.book.stopped_at_s, default=None)
-    if slot is None:
+    if slot is None or stage.swarm.daemon.state(slot) != "STOPPED":
+        # supervisord takes the start of one that is stopping, and does nothing.
         raise ProcessLookupError("none is stopped")
     _start(stage, slot)
     return slot
