@@ -221,12 +221,17 @@ def placed(
 
 
 def left_behind(
-    produced: Iterable[Produced], processed: Iterable[Processed], topics: Sequence[str]
+    produced: Iterable[Produced],
+    processed: Iterable[Processed],
+    topics: Sequence[str],
+    *,
+    unnoticed: Sequence[str] = (),
 ) -> list[Place]:
     """Return the places of logs that are no more which nobody had come to.
 
     What lies behind the last that was processed of a partition went with its log, as
-    may have what lies nobody knows where; what lies before that was due all the same.
+    may have what lies nobody knows where; what lies before that was due all the same,
+    unless the log had gone before anybody had to know that it was a new one.
     """
     last: dict[Partition, int] = {}
     for row in processed:
@@ -236,7 +241,10 @@ def left_behind(
         _place(row)
         for row in produced
         if row.topic in topics
-        and not 0 <= row.offset <= last.get((row.topic, row.partition), -1)
+        and (
+            row.topic in unnoticed
+            or not 0 <= row.offset <= last.get((row.topic, row.partition), -1)
+        )
     ]
 
 

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -204,9 +205,18 @@ class Ledger:
         """Judge all rows so far."""
         rows = self.rows()
         produced = placed(list(self.produced), rows)
-        ended = left_behind(produced, rows, self._eras[:-1])
+        ended = left_behind(
+            produced, rows, self._eras[:-1], unnoticed=list(self._unnoticed())
+        )
         found = judge(produced, rows, self.committed, set_aside=(*set_aside, *ended))
         return replace(found, **_noticed(found, rows, self._made_at_s))
+
+    def _unnoticed(self) -> Iterator[str]:
+        """Give the logs that were no more before anybody had to know of them."""
+        for era, following in pairwise(self._eras):
+            began_s = self._made_at_s.get(era, -inf)  # the first one was known
+            if self._made_at_s.get(following, inf) - began_s < NOTICED_WITHIN_S:
+                yield era
 
     def _of_this_era(self) -> list[Produced]:
         return [row for row in list(self.produced) if row.topic == self._eras[-1]]

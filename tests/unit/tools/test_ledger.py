@@ -352,5 +352,6 @@ def test_what_went_with_its_log_is_not_lost() -> None:
 
     assert ended == [("t", 0, 3)]
     assert left_behind(told, rows, ["u"]) == []
+    assert len(left_behind(told, rows, ["t"], unnoticed=["t"])) == len(told)
     verdict = judge(told, rows, set_aside=ended)
     assert [row.offset for row in verdict.lost] == [1]
