@@ -208,6 +208,11 @@ def test_what_passes_has_nothing_to_complain_of() -> None:
     )
     assert complaints(told) == []
     assert complaints(replace(good(), **healed(10, 13))) == []
+    lost = {**healed(10), "book": book(explained={}, outages=[(1.0, 3.0)])}
+    assert complaints(replace(good(), **lost)) == []
+    too_early = replace(good(), **{**lost, "book": book(explained={})})
+    (complaint,) = complaints(too_early)
+    assert "pid 1 status 4" in complaint
     too_late = replace(told, book=replace(away, anews=[(-90.0, -80.0)]))
     (complaint,) = complaints(too_late)
     assert "pid 8 status 2" in complaint

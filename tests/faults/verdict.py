@@ -17,6 +17,8 @@ from tests.process.lives import Life
 
 # Each node asks for the ids of its topics every 30 s; then come report and stop.
 NOTICED_WITHIN_S = 45.0
+# The limit of rule 4, for each of those that wait for another one to recover.
+NOT_BACK_WITHIN_S = 60.0
 PUT_RIGHT_S = 2.0  # the next commit, and the sampler's wait for an answer
 
 
@@ -138,14 +140,11 @@ def _is_explained(
         if record["pid"] is None:  # it was down, and is tried again
             return process.slot in book.refused
         return _had_died_often(evidence, process)
+    told = {2: "stalled", 4: LONE}.get(status, "")
     return (
         record["cause"] == "roll"
         or status in book.explained.get(process, ())
-        or (
-            status == 2
-            and "stalled" in record["reason"]
-            and _began_anew(evidence, process)
-        )
+        or bool(told and told in record["reason"] and _ended_after(evidence, process))
     )
 
 
@@ -157,14 +156,18 @@ def _had_died_often(evidence: Evidence, process: Process) -> bool:
     return len(before) > evidence.max_restarts
 
 
-def _began_anew(evidence: Evidence, process: Process) -> bool:
-    """Whether a process may have stood before a new log until it asked for its id."""
+def _ended_after(evidence: Evidence, process: Process) -> bool:
+    """Whether a process ended while what was done to Kafka may have kept it from work.
+
+    One may stand before a new log until it asks for its id. Another may not find its
+    broker again after an outage: that is what it is healed for.
+    """
     life = evidence.life(process)
-    if life is None or life.gone_at_s is None:
-        return False
-    return any(
-        from_s <= life.gone_at_s <= to_s + NOTICED_WITHIN_S
-        for from_s, to_s in evidence.book.anews
+    gone_at_s = None if life is None else life.gone_at_s
+    anews = [(f, t + NOTICED_WITHIN_S) for f, t in evidence.book.anews]
+    outages = [(f, t + NOT_BACK_WITHIN_S) for f, t in evidence.book.outages]
+    return gone_at_s is not None and any(
+        from_s <= gone_at_s <= to_s for from_s, to_s in (*anews, *outages)
     )
 
 
