@@ -74,7 +74,7 @@ def make_topic_anew(stage: Stage, fault: Fault) -> str:
     kafka, ledger = stage.kafka, stage.ledger
     assert kafka is not None
     assert ledger is not None
-    # See DESIGN, Known limits: delete this line once that is no more.
+    # Outages and new topics are kept apart: delete this line to have them meet.
     _refuse_within(OUTAGE_APART_S, of=stage.book.outages)
     stage.undo()
     began_s, away_s = time.monotonic(), fault.pick(TOPIC_AWAY_S)
