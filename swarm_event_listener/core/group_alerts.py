@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.guards import in_outage, is_mute
+from swarm_event_listener.core.healing.guards import in_outage, is_mute
 from swarm_event_listener.core.model.events import Level, Say
 from swarm_event_listener.core.node_table import Table
 

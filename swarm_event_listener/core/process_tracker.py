@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.healing import Healing
+from swarm_event_listener.core.healing.healing import Healing
 from swarm_event_listener.core.model.events import (
     Action,
     ProcessInfo,

@@ -8,8 +8,8 @@ from typing import Final
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core import rolling_restart as roll
-from swarm_event_listener.core.guards import free_places
-from swarm_event_listener.core.healing import Healing
+from swarm_event_listener.core.healing.guards import free_places
+from swarm_event_listener.core.healing.healing import Healing
 from swarm_event_listener.core.model.events import Action, RollOrdered
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node_table import Table

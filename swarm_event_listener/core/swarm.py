@@ -14,8 +14,8 @@ from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.group_alerts import Herald
-from swarm_event_listener.core.guards import note_outages
-from swarm_event_listener.core.healing import SILENCE_CONFIRMED_S, Healing
+from swarm_event_listener.core.healing.guards import note_outages
+from swarm_event_listener.core.healing.healing import SILENCE_CONFIRMED_S, Healing
 from swarm_event_listener.core.health import Company, Health, health_of
 from swarm_event_listener.core.model.events import (
     Action,

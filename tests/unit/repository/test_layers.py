@@ -47,7 +47,7 @@ BROKEN: Final = [
     ("shared", "swarm_worker.shared.settings", "confluent_kafka"),
     ("apart", "swarm_worker.demo.app", "swarm_event_listener.core.health"),
     ("supervisor", "swarm_event_listener.ctl.session", "supervisor.xmlrpc"),
-    ("pure", "swarm_event_listener.core.guards", "time"),
+    ("pure", "swarm_event_listener.core.healing.guards", "time"),
     ("pure", "swarm_event_listener.core.restart.starting", "logging"),
     ("pure", "swarm_event_listener.core.model.record", "pathlib"),
     ("pure", "swarm_worker.kafka.statistics", "threading"),

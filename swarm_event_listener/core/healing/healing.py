@@ -13,7 +13,7 @@ from typing import Final
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import Evidence, all_heard
-from swarm_event_listener.core.guards import (
+from swarm_event_listener.core.healing.guards import (
     free_places,
     has_turn,
     in_aftermath,

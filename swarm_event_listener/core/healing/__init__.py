@@ -1,0 +1,1 @@
+"""What is due for a node, what speaks against it, and the beginning of restarts."""
