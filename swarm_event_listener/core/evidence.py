@@ -7,10 +7,11 @@ or were held up by it, since what they print waits in its pipes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Found, Status, judge
 from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.policy import Policy
 from swarm_worker.shared.report import Report
@@ -21,25 +22,30 @@ LATE_S: Final = 2.0
 SAME_MOMENT_S: Final = 0.2
 # So many intervals is a younger report waited for; then what is there has to do.
 INTERVALS: Final = 2
+# Silence is acted on when supervisord has answered since, and the node has had this
+# long to be heard: a supervisord that stood still has reports of healthy nodes to tell.
+SILENCE_CONFIRMED_S: Final = 0.5
 
 
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """From when on reports count, and which time does not.
 
     Attributes:
         counts_from_s: Reports that were made before it are no evidence.
+        stood_from_s: From when until then supervisord or the listener stood still.
+        answered_at_s: When supervisord last answered a survey.
     """
 
-    def __init__(self) -> None:
-        """Take whatever is told."""
-        self.counts_from_s: float | None = None
-        self._stood_from_s = 0.0
+    counts_from_s: float | None = None
+    stood_from_s: float = 0.0
+    answered_at_s: float | None = None
 
-    def thawed(self, *, for_s: float, now_s: float) -> None:
+    def thawed(self, *, for_s: float, now_s: float) -> Evidence:
         """Take note that supervisord or the listener stood still until now."""
-        self.counts_from_s, self._stood_from_s = now_s, now_s - for_s
+        return replace(self, counts_from_s=now_s, stood_from_s=now_s - for_s)
 
-    def came(self, before: Node, after: Node, *, now_s: float) -> None:
+    def came(self, before: Node, after: Node, *, now_s: float) -> Evidence:
         """Look at how late a report came; `before` is the node without it.
 
         A machine that is too busy has all reports come late, each by as much: it is
@@ -47,11 +53,11 @@ class Evidence:
         """
         late_s = _lateness_s(after)
         if late_s - _lateness_s(before) <= LATE_S:
-            return
-        if self.counts_from_s is None or made_at_s(after) >= self.counts_from_s:
-            self.thawed(for_s=late_s, now_s=now_s)
-        else:
-            self._stood_from_s = min(self._stood_from_s, made_at_s(after))
+            return self
+        made_s = made_at_s(after)
+        if self.counts_from_s is None or made_s >= self.counts_from_s:
+            return self.thawed(for_s=late_s, now_s=now_s)
+        return replace(self, stood_from_s=min(self.stood_from_s, made_s))
 
     def of(self, node: Node, *, interval_s: float) -> Report | None:
         """Return what a node's report tells of the time without the standstill.
@@ -69,7 +75,7 @@ class Evidence:
         def without_ms(age_ms: int | None) -> int | None:
             if age_ms is None:
                 return None
-            began_s = max(self._stood_from_s, made_s - age_ms / 1000)
+            began_s = max(self.stood_from_s, made_s - age_ms / 1000)
             return age_ms - round(1000 * max(0.0, from_s - began_s))
 
         return replace(
@@ -79,6 +85,49 @@ class Evidence:
             stalled_ms=without_ms(report.stalled_ms),
             unsteady_ms=without_ms(report.unsteady_ms),
         )
+
+
+def confirmed(
+    node: Node, found: Found, evidence: Evidence, *, now_s: float
+) -> tuple[Node, Found]:
+    """Leave silence out until supervisord itself is known to be awake."""
+    if not any(violation.status is Status.SILENT for violation in found):
+        return node, found
+    since_s, answered_at_s = node.silent_since_s, evidence.answered_at_s
+    if since_s is None:
+        node = replace(node, silent_since_s=now_s)
+    elif (
+        now_s >= since_s + SILENCE_CONFIRMED_S
+        and answered_at_s is not None
+        and answered_at_s >= since_s
+    ):
+        return node, found
+    return node, tuple(v for v in found if v.status is not Status.SILENT)
+
+
+def evident(
+    node: Node, found: Found, evidence: Evidence, policy: Policy, *, now_s: float
+) -> tuple[Node, Found]:
+    """Leave out what only a standstill, or a report of before its end, tells.
+
+    The node notes since when a rule is broken for which Kafka may be to blame.
+    """
+    report = evidence.of(node, interval_s=policy.interval_s)
+    if report is not node.report:
+        broken = judge(report, policy.limits) if report else ()
+        statuses = {violation.status for violation in broken}
+        found = tuple(
+            violation
+            for violation in found
+            if violation.status not in KAFKA_BLAMED
+            or violation.status in statuses
+            or (violation.is_lone and report is not None)
+        )
+    is_blamed = any(violation.status in KAFKA_BLAMED for violation in found)
+    since_s = (node.blamed_since_s or now_s) if is_blamed else None
+    if since_s != node.blamed_since_s:
+        node = replace(node, blamed_since_s=since_s)
+    return node, found
 
 
 def all_heard(

@@ -13,14 +13,14 @@ from swarm_event_listener.core.node_table import Table
 class Herald:
     """Says when a group's trouble begins, and when it has ended."""
 
-    def __init__(self, table: Table, reporting: set[str]) -> None:
-        """Look at the groups of a table; ``reporting`` are those that ever reported."""
+    def __init__(self, table: Table) -> None:
+        """Look at the groups of a table."""
         self._table = table
-        self._reporting = reporting
         self._said: set[tuple[str, str]] = set()
 
     def look(self, *, now_s: float) -> Iterator[Say]:
         """Look at each group."""
+        reporting = self._table.known.reporting_groups
         for group in self._table.policies:
             yield from self._say(
                 group,
@@ -32,10 +32,10 @@ class Herald:
             yield from self._say(
                 group,
                 lines.never_reported(group),
-                while_true=group not in self._reporting
+                while_true=group not in reporting
                 and is_mute(self._table, group, now_s=now_s),
                 ended="group_reports",
-                is_over=group in self._reporting,
+                is_over=group in reporting,
             )
 
     def _say(

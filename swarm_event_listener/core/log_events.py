@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from swarm_event_listener.core.model.events import Level, Say
 from swarm_event_listener.core.model.record import Record
-from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Violation
+from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Found, reasons
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.rolling_restart import Roll
-
-Found = tuple[Violation, ...]
 
 
 def left_down(name: str, pid: int | None) -> Say:
@@ -41,11 +39,6 @@ def rolling(rolled: Roll, event: str) -> Say:
             "failure": rolled.failure,
         },
     )
-
-
-def reasons(found: Found) -> str:
-    """Give all that is wrong, in rank order."""
-    return "; ".join(violation.reason for violation in found)
 
 
 def begun(record: Record, event: str) -> Say:

@@ -349,22 +349,17 @@ def violations(
     silence = silent(now_s - node.seen_at_s, limits) if silence_counts else None
     if report is not None and report.state is State.STOPPING:
         return (silence,) if silence else ()
+    # A process has told of itself, or had the time to, before its memory is judged.
+    has_told = node.is_known or now_s - node.booting_since_s >= UNHEARD_S
     found = [
         *(judge(report, limits) if report else ()),
         lone(report, alone_s, limits) if report else None,
         silence,
-        _bloated(node, limits, now_s=now_s),
+        bloated(node.memory_bytes, node.over_count, limits) if has_told else None,
     ]
     if report is not None and report.state is State.BOOTING:
         found.append(overdue(now_s - node.booting_since_s, limits))
     return ranked(found) if any(found) else ()  # this is called for all, each second
-
-
-def _bloated(node: Node, limits: Limits, *, now_s: float) -> Violation | None:
-    """Judge the memory of a process that has told of itself, or had the time to."""
-    if not node.is_known and now_s - node.booting_since_s < UNHEARD_S:
-        return None
-    return bloated(node.memory_bytes, node.over_count, limits)
 
 
 def is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from swarm_event_listener.core.known import Known
 from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import is_shaken, troubled
 from swarm_event_listener.core.node import Node, is_counted
@@ -35,11 +36,12 @@ class Group:
 
 
 class Table:
-    """All nodes by name, and the policy of each."""
+    """All nodes by name, the policy of each, and what is known beside them."""
 
-    def __init__(self, policies: Mapping[str, Policy]) -> None:
+    def __init__(self, policies: Mapping[str, Policy], known: Known) -> None:
         """Start without nodes."""
         self.policies = policies
+        self.known = known
         self.nodes: dict[str, Node] = {}
         self.failure_count = 0  # grows whenever a node's failures change
         self._groups = {group: Group(each) for group, each in policies.items()}
@@ -55,9 +57,9 @@ class Table:
         self.nodes[name] = node
         if old is None or old.failures is not node.failures:
             self.failure_count += 1
-        restart, group = node.restart, self._groups[node.group]
+        restart, group, runs = node.restart, self._groups[node.group], is_counted(node)
         group.names.add(name)
-        _keep(group.running, name, is_in=is_counted(node))
+        _keep(group.running, name, is_in=runs)
         _keep(
             self._pressing,
             name,
@@ -75,10 +77,14 @@ class Table:
     def _keep_troubled(self, node: Node, group: Group) -> None:
         report = node.report if node.state is ProcessState.RUNNING else None
         policy = self.policies[node.group]
-        is_troubled = report is not None and troubled(report, policy.limits)
+        if report is None:
+            group.troubled.discard(node.name)
+            group.shaken.discard(node.name)
+            return
+        is_troubled = troubled(report, policy.limits)
+        is_in_doubt = is_shaken(report, interval_s=policy.interval_s)
         _keep(group.troubled, node.name, is_in=is_troubled)
-        is_in = report is not None and is_shaken(report, interval_s=policy.interval_s)
-        _keep(group.shaken, node.name, is_in=is_in)
+        _keep(group.shaken, node.name, is_in=is_in_doubt)
 
     def pop(self, name: str) -> Node:
         """Forget a node; give it as it was."""

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.healing.healing import Healing
+from swarm_event_listener.core.healing.due import Occasion
+from swarm_event_listener.core.healing.healing import heal
 from swarm_event_listener.core.model.events import (
     Action,
     ProcessInfo,
@@ -62,10 +63,9 @@ class Inheritance:
 class Processes:
     """Follows the nodes into their states."""
 
-    def __init__(self, table: Table, healing: Healing, left: Inheritance) -> None:
+    def __init__(self, table: Table, left: Inheritance) -> None:
         """Start without nodes."""
         self._table = table
-        self._healing = healing
         self._left = left
 
     def changed(self, event: StateChanged, *, now_s: float) -> Iterator[Action]:
@@ -141,7 +141,7 @@ class Processes:
             yield from self._resumed(node, intent, info, now_s=now_s)
         if info.state is ProcessState.EXITED and info.exit_code in FOR_A_PERSON:
             yield lines.left_down(info.name, info.pid)  # before we could hear of it
-        yield from self._healing.take_over(self._table.nodes[info.name], now_s=now_s)
+        yield from self._heal(info.name, now_s=now_s)
 
     def _resumed(
         self, node: Node, intent: Restart, info: ProcessInfo, *, now_s: float
@@ -171,7 +171,11 @@ class Processes:
             node = replace(node, left_down=None)
         self._table.put(node)
         yield from self._saw(node.name, state, pid, now_s=now_s)
-        yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
+        yield from self._heal(node.name, now_s=now_s)
+
+    def _heal(self, name: str, *, now_s: float) -> Iterable[Action]:
+        node = self._table.nodes[name]
+        return heal(node, self._table, on=Occasion.SEEN, now_s=now_s)
 
     def _removed(self, name: str) -> Iterator[Action]:
         node = self._table.pop(name)

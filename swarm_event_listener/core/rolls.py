@@ -8,8 +8,9 @@ from typing import Final
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core import rolling_restart as roll
+from swarm_event_listener.core.healing.due import Begin
 from swarm_event_listener.core.healing.guards import free_places
-from swarm_event_listener.core.healing.healing import Healing
+from swarm_event_listener.core.healing.healing import carry_out
 from swarm_event_listener.core.model.events import Action, RollOrdered
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node_table import Table
@@ -24,15 +25,12 @@ _REMOVED: Final = (
 class Rolling:
     """Begins rolls, moves them on, and knows how the last one of a group ended."""
 
-    def __init__(
-        self, table: Table, healing: Healing, under_way: Iterable[Roll]
-    ) -> None:
+    def __init__(self, table: Table, under_way: Iterable[Roll]) -> None:
         """Go on with the rolls that an earlier listener left under way.
 
         Not with those of a group that is watched no more, or only watched.
         """
         self._table = table
-        self._healing = healing
         rolled = {
             group for group, policy in table.policies.items() if not policy.only_watches
         }
@@ -107,9 +105,8 @@ class Rolling:
             yield from step.actions
             for name in step.to_restart:
                 node = self._table.nodes[name]
-                yield from self._healing.begin(
-                    node, Cause.ROLL, None, "rolling restart", now_s=now_s
-                )
+                begin = Begin(node, Cause.ROLL, "rolling restart")
+                yield from carry_out(begin, self._table, now_s=now_s)
 
     def _free_places(self, rolled: Roll, *, now_s: float) -> int:
         policy = self._table.policies[rolled.group]

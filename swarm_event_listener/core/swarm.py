@@ -1,8 +1,8 @@
 """The swarm as one state machine: what happened and ``now_s`` in, what to do out.
 
 It follows all nodes of the watched groups, lets their restarts take their steps
-(`lifecycle`), begins new ones where rules are broken (`healing`) and where an operator
-wants a group restarted (`rolling`).
+(`lifecycle`), begins new ones where they are due (`healing`) and where an operator
+wants a group restarted (`rolls`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from functools import partial
 from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.evidence import SILENCE_CONFIRMED_S
 from swarm_event_listener.core.group_alerts import Herald
+from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.guards import note_outages
-from swarm_event_listener.core.healing.healing import SILENCE_CONFIRMED_S, Healing
+from swarm_event_listener.core.healing.healing import heal
 from swarm_event_listener.core.health import Company, Health, health_of
+from swarm_event_listener.core.known import Known
 from swarm_event_listener.core.model.events import (
     Action,
     Answered,
@@ -31,7 +34,6 @@ from swarm_event_listener.core.model.events import (
     Measured,
     Note,
     Ordered,
-    ProcessState,
     Reported,
     RollCancelled,
     RollOrdered,
@@ -48,15 +50,13 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.node import (
     Failure,
     Node,
-    has_recovered,
     is_of_this_process,
     measured,
-    reported,
-    suspect_of,
 )
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.process_tracker import Inheritance, Processes
+from swarm_event_listener.core.reports import heard
 from swarm_event_listener.core.restart import lifecycle, stopping
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
@@ -101,15 +101,13 @@ class Swarm:
             remembered: What is left of an earlier listener.
         """
         left = remembered or Remembered()
-        reporting = set(left.reporting_groups)
         self._held = set(left.held)
-        self._table = Table(policies)
-        self._healing = Healing(self._table, reporting)
-        self._rolling = Rolling(self._table, self._healing, left.rolls)
-        self._herald = Herald(self._table, reporting)
+        known = Known(reporting_groups=frozenset(left.reporting_groups))
+        self._table = Table(policies, known)
+        self._rolling = Rolling(self._table, left.rolls)
+        self._herald = Herald(self._table)
         self._processes = Processes(
             self._table,
-            self._healing,
             Inheritance(
                 intents={intent.name: intent for intent in left.intents},
                 failures=dict(left.failures),
@@ -135,7 +133,7 @@ class Swarm:
             node,
             self._table.policy(node),
             now_s=now_s,
-            silence_counts=node.group in self._healing.reporting,
+            silence_counts=node.group in self._table.known.reporting_groups,
             company=Company(
                 alone_s=self._table.alone_s(node), is_only=running == {node.name}
             ),
@@ -149,7 +147,7 @@ class Swarm:
     @property
     def reporting_groups(self) -> frozenset[str]:
         """The groups whose nodes have ever reported."""
-        return frozenset(self._healing.reporting)
+        return self._table.known.reporting_groups
 
     @property
     def rolls(self) -> Mapping[str, Roll]:
@@ -212,7 +210,7 @@ class Swarm:
     def _pressing_facts(self) -> tuple[object, ...]:
         return (
             frozenset(self._held),
-            len(self._healing.reporting),
+            len(self._table.known.reporting_groups),
             self._rolling.under_way,
         )
 
@@ -229,7 +227,8 @@ class Swarm:
             case Tick():
                 yield from self._tick(now_s=now_s)
             case Surveyed():
-                self._asked_at_s = self._healing.answered_at_s = now_s
+                self._asked_at_s = now_s
+                self._table.known = self._table.known.answered(now_s=now_s)
                 self._end_standstill(now_s)
                 yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
@@ -252,11 +251,13 @@ class Swarm:
                 yield from self._processes.group_removed(group)
                 yield from self._rolling.group_removed(group)
             case SupervisorChanged(state=state):
-                self._healing.supervisor_ends = state == "STOPPING"
+                ends = state == "STOPPING"
+                self._table.known = replace(self._table.known, supervisor_ends=ends)
             case Stalled():
                 yield from self._stalled(now_s=now_s)
             case Thawed(for_s=for_s):
-                self._healing.evidence.thawed(for_s=for_s, now_s=now_s)
+                known = self._table.known.thawed(for_s=for_s, now_s=now_s)
+                self._table.known = known
             case Closing():
                 yield from self._closing(now_s=now_s)
             case Closed():
@@ -267,42 +268,17 @@ class Swarm:
     # --- what happened ----------------------------------------------------------------
 
     def _reported(self, event: Reported, *, now_s: float) -> Iterator[Action]:
-        node = self._table.nodes.get(event.name)
-        if node is None or not is_of_this_process(node, event.pid):
+        before = self._table.nodes.get(event.name)
+        if before is None or not is_of_this_process(before, event.pid):
             return
-        before, node = node, reported(node, event, now_s=now_s)
+        pace = self._table.policy(before).pace
+        node, actions = heard(before, event, pace, now_s=now_s)
         self._table.put(node)
-        self._healing.evidence.came(before, node, now_s=now_s)
-        if node.failures is not before.failures:
-            yield from self._suspected(before, node)
-            node = self._table.nodes[node.name]
-        self._healing.reporting.add(node.group)
-        if has_recovered(node):
-            if node.left_down:
-                self._table.put(replace(node, left_down=None))
-            yield from self._table.step(
-                node.name, partial(lifecycle.recovered, pid=event.pid, now_s=now_s)
-            )
-        yield from self._healing.take_over(self._table.nodes[node.name], now_s=now_s)
-        yield from self._healing.consider(
-            self._table.nodes[node.name], now_s=now_s, is_tick=False
-        )
-        if self._rolling.has_turn(node.name):  # it may be idle until the next step
+        self._table.known = self._table.known.heard(before, node, now_s=now_s)
+        yield from actions
+        yield from heal(node, self._table, on=Occasion.REPORTED, now_s=now_s)
+        if self._rolling.has_turn(event.name):  # it may be idle until the next step
             yield from self._advance_rolls(now_s=now_s)
-
-    def _suspected(self, before: Node, node: Node) -> Iterator[Action]:
-        """Name a message that is known to have killed only by what it left."""
-        pace = self._table.policy(node).pace
-        message = suspect_of(node, pace)
-        if message is None:
-            return
-        until_then = replace(before, failures=before.failures[:-1])
-        if message != suspect_of(until_then, pace):
-            yield lines.suspected(node, message)
-        if node.restart and node.restart.record.suspect is None:
-            record = replace(node.restart.record, suspect=message)
-            restart = replace(node.restart, record=record)
-            self._table.put(replace(node, restart=restart))
 
     def _measured(self, event: Measured, *, now_s: float) -> Iterator[Action]:
         node = self._table.nodes.get(event.name)
@@ -311,7 +287,7 @@ class Swarm:
         node = measured(node, event.memory_bytes, self._table.policy(node).limits)
         self._table.put(node)
         if node.over_count:
-            yield from self._healing.consider(node, now_s=now_s, is_tick=False)
+            yield from heal(node, self._table, on=Occasion.MEASURED, now_s=now_s)
 
     def _tick(self, *, now_s: float) -> Iterator[Action]:
         self._ticked_at_s = now_s
@@ -326,17 +302,14 @@ class Swarm:
             self._table, key=lambda node: node.waiting_since_s or now_s
         )
         for node in waiting_longest_first:
-            if node.state is ProcessState.FATAL:  # also when it was held, or unheard
-                yield from self._healing.take_over(node, now_s=now_s)
-            yield from self._healing.try_again(node, now_s=now_s)
-            yield from self._healing.consider(node, now_s=now_s, is_tick=True)
+            yield from heal(node, self._table, on=Occasion.TICK, now_s=now_s)
         yield from self._advance_rolls(now_s=now_s)
         if self._must_survey(now_s=now_s):
             self._asked_at_s = now_s
             yield Survey()
 
     def _advance_rolls(self, *, now_s: float) -> Iterator[Action]:
-        if not self._healing.is_closing:
+        if not self._table.known.is_closing:
             yield from self._rolling.advance(now_s=now_s)
 
     def _must_survey(self, *, now_s: float) -> bool:
@@ -345,7 +318,7 @@ class Swarm:
         ask_again_at_s = self._asked_at_s + ASK_AGAIN_S
         if any(
             node.silent_since_s is not None
-            and (self._healing.answered_at_s or 0.0) < node.silent_since_s
+            and (self._table.known.evidence.answered_at_s or 0.0) < node.silent_since_s
             for node in self._table.pressing()
         ):
             return True
@@ -361,12 +334,12 @@ class Swarm:
         """Count from now on where the last listener had ended for want of events."""
         if self._unheard_since_s is not None:
             for_s = now_s - self._unheard_since_s
-            self._healing.evidence.thawed(for_s=for_s, now_s=now_s)
+            self._table.known = self._table.known.thawed(for_s=for_s, now_s=now_s)
             self._unheard_since_s = None
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         stood_s = now_s - (self._ticked_at_s or now_s)
-        self._healing.evidence.thawed(for_s=stood_s, now_s=now_s)
+        self._table.known = self._table.known.thawed(for_s=stood_s, now_s=now_s)
         for node in self._table:
             self._table.put(
                 replace(
@@ -393,7 +366,7 @@ class Swarm:
                 )
 
     def _closing(self, *, now_s: float) -> Iterator[Action]:
-        self._healing.ends = True
+        self._table.known = replace(self._table.known, ends=True)
         for name in list(self._table.nodes):
             yield from self._table.step(name, partial(lifecycle.hurry, now_s=now_s))
 
@@ -407,7 +380,7 @@ class Swarm:
     def _note(self) -> Note:
         return Note(
             held=tuple(sorted(self._held)),
-            reporting_groups=tuple(sorted(self._healing.reporting)),
+            reporting_groups=tuple(sorted(self._table.known.reporting_groups)),
             rolls=tuple(roll.as_json() for roll in self._rolling.under_way),
             failures={
                 node.name: tuple((f.at_s, f.oldest_in_flight) for f in node.failures)

@@ -6,10 +6,38 @@ from dataclasses import replace
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.model.pacing import unavailable_limit
-from swarm_event_listener.core.model.rules import KAFKA_BLAMED, is_outage, judge, lone
+from swarm_event_listener.core.model.rules import (
+    KAFKA_BLAMED,
+    Found,
+    Status,
+    is_outage,
+    judge,
+    lone,
+)
 from swarm_event_listener.core.node import Node, made_at_s
 from swarm_event_listener.core.node_table import Group, Table
 from swarm_event_listener.core.restart import lifecycle
+
+
+def must_wait(table: Table, node: Node, found: Found, *, now_s: float) -> bool:
+    """Whether the outage guard or the governor speaks against a node's restart."""
+    is_blamed = all(violation.status in KAFKA_BLAMED for violation in found)
+    if is_blamed and _is_kafkas_turn(table, node, found):
+        return True
+    limit = table.policies[node.group].max_unavailable
+    return free_places(table, node.group, limit, now_s=now_s) <= 0
+
+
+def _is_kafkas_turn(table: Table, node: Node, found: Found) -> bool:
+    """Whether Kafka is to be waited for; it is not while it answers others."""
+    if any(violation.is_lone for violation in found):
+        return not _has_turn(table, node)
+    is_unsteady = all(violation.status is Status.UNSTEADY for violation in found)
+    return (
+        in_outage(table, node.group)
+        or _in_aftermath(table, node)
+        or (is_unsteady and _may_be_outage(table, node.group))
+    )
 
 
 def in_outage(table: Table, group: str) -> bool:
@@ -29,7 +57,7 @@ def note_outages(table: Table, *, now_s: float) -> None:
             of.outage_at_s = now_s
 
 
-def in_aftermath(table: Table, node: Node) -> bool:
+def _in_aftermath(table: Table, node: Node) -> bool:
     """Whether it is still an outage, now over, that a node's report tells of.
 
     Nodes come back one after the other: half of a group is well while the others have
@@ -55,7 +83,7 @@ def in_aftermath(table: Table, node: Node) -> bool:
     return not broken & KAFKA_BLAMED
 
 
-def may_be_outage(table: Table, group: str) -> bool:
+def _may_be_outage(table: Table, group: str) -> bool:
     """Whether so many nodes seem to share a node's frozen group that it is Kafka's."""
     of = table.group(group)
     return is_outage(len(of.shaken), len(of.running))
@@ -80,7 +108,7 @@ def _taken_count(table: Table, of: Group, *, now_s: float) -> int:
     )
 
 
-def has_turn(table: Table, node: Node) -> bool:
+def _has_turn(table: Table, node: Node) -> bool:
     """Whether a node that alone has no broker may be restarted for that.
 
     One at a time: each waits until the one before it has a broker again. One that has

@@ -76,6 +76,14 @@ class Violation:
     is_lone: bool = False
 
 
+Found = tuple[Violation, ...]  # in rank order
+
+
+def reasons(found: Found) -> str:
+    """Give all that is wrong, in rank order."""
+    return "; ".join(violation.reason for violation in found)
+
+
 def _over(
     status: Status, name: str, age_ms: int | None, ttl: Ttl, node_ttl_ms: int
 ) -> Violation | None:
