@@ -39,5 +39,5 @@ def run(session: Session, arguments: argparse.Namespace) -> Exit:
         KeyboardInterrupt: The operator stopped it.
     """
     if not (arguments.json or arguments.command in _TELL_OF_DOUBTS):
-        session.say(session.doubts())
+        session.say(session.listener.doubts())
     return _RUN[arguments.command](session, arguments)

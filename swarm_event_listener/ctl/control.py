@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState, Word
-from swarm_event_listener.ctl.names import choose
+from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
     LATER,
@@ -43,10 +43,10 @@ def _signal_all(
     session: Session, arguments: argparse.Namespace, signal_name: str, done: str
 ) -> Exit:
     """Signal the processes that have reported: others may not know the signal."""
-    told, _ = session.told()
-    chosen = choose(arguments.names, session.calls.processes(), session.watched(told))
+    told, _ = session.listener.told()
+    chosen = session.chosen(arguments.names, told)
     outcomes = [
-        (process.name, session.signal(process, told, signal_name) or done)
+        (process.name, signals.send(session, process, told, signal_name) or done)
         for process in chosen.processes
     ]
     return session.tell(arguments, outcomes, chosen.complaints, done)
@@ -64,8 +64,8 @@ def release(session: Session, arguments: argparse.Namespace) -> Exit:
 
 def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
     """Tell the listener, and wait until it says so itself."""
-    told, doubt = session.hearing()
-    chosen = choose(arguments.names, session.calls.processes(), session.watched(told))
+    told, doubt = session.listener.hearing()
+    chosen = session.chosen(arguments.names, told)
     names = [process.name for process in chosen.processes]
     if names:
         session.calls.send(encode(word, names))
@@ -74,7 +74,7 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
     is_held = word is Word.HOLD
     missing = set(names)
     for _ in session.looks(CONFIRMED_WITHIN_S):
-        now = session.told()[0]
+        now = session.listener.told()[0]
         nodes = now.nodes if now else {}
         missing = {
             name
@@ -111,8 +111,8 @@ def _unconfirmed(
 
 def retire(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let nodes leave their Kafka groups for good, then stop them."""
-    told, _ = session.told()
-    chosen = choose(arguments.names, session.calls.processes(), session.watched(told))
+    told, _ = session.listener.told()
+    chosen = session.chosen(arguments.names, told)
     outcomes = {
         process.name: _retire(session, process, told) for process in chosen.processes
     }
@@ -128,7 +128,7 @@ def retire(session: Session, arguments: argparse.Namespace) -> Exit:
 
 
 def _retire(session: Session, process: Process, told: Told | None) -> str | None:
-    refusal = session.signal(process, told, "USR1")
+    refusal = signals.send(session, process, told, "USR1")
     if refusal is not None:
         return refusal
     try:

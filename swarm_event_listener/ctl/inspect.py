@@ -9,6 +9,7 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import roll_view as ctl_roll_view
+from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl import stacks as ctl_stacks
 from swarm_event_listener.ctl import story as ctl_story
 from swarm_event_listener.ctl import table as ctl_view
@@ -76,8 +77,8 @@ def _look(
 ) -> tuple[tuple[Row, ...], list[str], bool]:
     """Give the rows that names stand for, what to say first, whether one is bad."""
     told, notes, everyone = _settled(session)
-    chosen = choose(names, everyone, session.watched(told))
-    doubt = None if told is None else session.doubt(told, everyone)
+    chosen = choose(names, everyone, session.listener.watched(told))
+    doubt = None if told is None else session.listener.doubt(told, everyone)
     shown, more = session.rows(chosen.processes)
     notes += [f"warning: {doubt.text}"] if doubt else []
     is_bad = bool(chosen.complaints or doubt)
@@ -92,12 +93,12 @@ def _settled(
     What is being restarted would look as if an operator had stopped it, until the
     listener's next word.
     """
-    told, notes = session.told()
+    told, notes = session.listener.told()
     everyone = session.calls.processes()
     for _ in session.looks(SETTLED_WITHIN_S):
         if told is None or told.is_stale or not _differ(told, everyone):
             break
-        told, notes = session.told()
+        told, notes = session.listener.told()
         everyone = session.calls.processes()
     return told, notes, everyone
 
@@ -112,7 +113,7 @@ def _differ(told: Told, everyone: tuple[Process, ...]) -> bool:
 
 def _rolls(session: Session, shown: Sequence[Row]) -> list[Plain]:
     """Give the rolls of the groups that are shown, as far as they are under way."""
-    told, _ = session.told()
+    told, _ = session.listener.told()
     if told is None or told.is_stale:
         return []
     groups = {row.node.partition(":")[0] for row in shown}
@@ -148,9 +149,11 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     last_words = log.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
         told = {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
-        session.json({**told, "last_words": last_words, "warnings": session.missing()})
+        session.json(
+            {**told, "last_words": last_words, "warnings": session.listener.missing()}
+        )
         return Exit.OK
-    session.say(session.missing())
+    session.say(session.listener.missing())
     story = ctl_story.why(
         process.name,
         row,
@@ -172,18 +175,14 @@ def history(session: Session, arguments: argparse.Namespace) -> Exit:
     )
     complaints: Sequence[str] = ()
     if arguments.names:
-        chosen = choose(
-            arguments.names,
-            session.calls.processes(),
-            session.watched(session.told()[0]),
-        )
+        chosen = session.chosen(arguments.names, session.listener.told()[0])
         complaints = chosen.complaints
         names = {process.name for process in chosen.processes}
         records = tuple(r for r in records if r.get("node") in names)
     if arguments.json:
         session.json(list(records))
     else:
-        session.say([*session.missing(), *complaints])
+        session.say([*session.listener.missing(), *complaints])
         session.screen.say(ctl_story.history(records, width=session.screen.width))
     return Exit.FAILED if complaints else Exit.OK
 
@@ -201,7 +200,7 @@ def doctor(session: Session, arguments: argparse.Namespace) -> Exit:
 def dump(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let a node write the stacks of its threads, and show them."""
     process = session.one(arguments.names)
-    refusal = session.refusal(process, session.told()[0], "TTIN")
+    refusal = signals.refusal(session, process, session.listener.told()[0], "TTIN")
     if refusal:
         raise StateError(f"{process.name}: ERROR ({refusal})")
     if not process.stderr_log:

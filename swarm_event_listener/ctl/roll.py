@@ -82,7 +82,7 @@ def _asked(session: Session, group: str, *, is_cancel: bool) -> Told:
     Raises:
         StateError: There is none to be told anything, or none that could answer.
     """
-    told, doubt = session.hearing()
+    told, doubt = session.listener.hearing()
     if doubt is None:
         return told
     if not is_cancel:
@@ -240,9 +240,9 @@ def _heard(session: Session, group: str) -> Told:
     Raises:
         StateError: It says nothing any more.
     """
-    told, _ = session.told()
+    told, _ = session.listener.told()
     if told is None or told.is_stale:
-        doubt = None if told is None else session.doubt(told)
+        doubt = None if told is None else session.listener.doubt(told)
         if doubt is not None and doubt.hears:
             raise StateError(f"{group}: ERROR (it goes on, unseen. {doubt.text})")
         raise StateError(
