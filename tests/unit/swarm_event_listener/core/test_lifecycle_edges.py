@@ -29,6 +29,8 @@ from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
 from swarm_event_listener.core.restart.restart import Phase
+from swarm_event_listener.core.swarm import Swarm
+from swarm_worker.shared.settings import EXIT_CONFIG
 from tests.simulation import POLICY, World, report
 from tests.unit.swarm_event_listener.core.test_lifecycle import (
     N0,
@@ -462,3 +464,36 @@ def test_a_group_that_has_just_begun_is_not_said_to_be_mute() -> None:
 
     world.run(3)
     assert len(world.said("group_never_reported")) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code"),
+    [(ProcessState.EXITED, EXIT_CONFIG), (ProcessState.FATAL, 1)],
+)
+def test_a_start_of_what_had_broken_a_rule_is_begun_once(
+    state: ProcessState, exit_code: int
+) -> None:
+    """What was noted of its trouble ends with it, and takes no restart along."""
+    swarm = Swarm({"swarm": replace(POLICY, dry_run=frozenset({Status.POLLING}))})
+    up = ProcessInfo(name=N0, state=ProcessState.RUNNING, pid=7)
+    down = ProcessInfo(name=N0, state=state, pid=None, exit_code=exit_code)
+    slow = report(poll_age_ms=5_001)
+    hold, release = (Ordered(word=word, names=(N0,)) for word in Word)
+    events: list[Event] = [
+        Surveyed(processes=(up,)),
+        Reported(name=N0, pid=7, report=slow),
+        hold,
+        StateChanged(name=N0, state=state, expected=True),
+        Surveyed(processes=(down,)),
+    ]
+    for each in events:
+        swarm.handle(each, now_s=1000.0)
+
+    later_s = 1000.0 + POLICY.pace.backoff_max_s
+    swarm.handle(release, now_s=later_s)
+    first = swarm.handle(Tick(), now_s=later_s)
+    second = swarm.handle(Tick(), now_s=later_s + 0.1)
+
+    begun = [each for each in [*first, *second] if isinstance(each, Intend)]
+    assert [each.name for each in begun] == [N0]
+    assert swarm.nodes[N0].restart is not None
