@@ -42,7 +42,7 @@ from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.listener.actions import MARK, Actions, needs_supervisor
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.status import Counters
-from swarm_event_listener.outlets.systemd import HEARD_MAX_S
+from swarm_event_listener.outlets.systemd import HEARD_MAX_S, Watchdog
 from swarm_event_listener.supervisord import deafness
 from swarm_event_listener.supervisord.log_throttle import Rarely
 from swarm_event_listener.supervisord.memory import Gauge
@@ -99,6 +99,7 @@ class Listener:
         wake: int,
         clock: Callable[[], float],
         is_ignored: Callable[[], bool] = lambda: False,
+        watchdog: Watchdog | None = None,
     ) -> None:
         """Take all that it works with; nothing is read yet.
 
@@ -112,8 +113,10 @@ class Listener:
             wake: Descriptor that becomes readable when the listener is to end.
             clock: CLOCK_MONOTONIC, seconds.
             is_ignored: Whether supervisord says that it sends this process no events.
+            watchdog: Where systemd is told that the loop turns; None outside of it.
         """
         self._is_ignored = is_ignored
+        self._watchdog = watchdog
         self._swarm = swarm
         self._actions = actions
         self._gauges = gauges
@@ -239,9 +242,9 @@ class Listener:
             self._show(now_s)
 
     def _beat(self, now_s: float) -> None:
-        if self._closing_since_s is None:
+        if self._watchdog is not None and self._closing_since_s is None:
             heard_at_s = None if self._serials.last is None else self._heard_at_s
-            self._outlets.beat(now_s=now_s, heard_at_s=heard_at_s)
+            self._watchdog.beat(now_s=now_s, heard_at_s=heard_at_s)
 
     def _show(self, now_s: float) -> None:
         trouble = self._trouble(now_s)
@@ -280,7 +283,8 @@ class Listener:
 
     def _begin_closing(self) -> None:
         logger.info("listener_closing")
-        self._outlets.rest()
+        if self._watchdog is not None:
+            self._watchdog.rest()
         self._closing_since_s = self._now()
         self._handle(Closing())
 

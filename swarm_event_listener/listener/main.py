@@ -173,7 +173,6 @@ def _run(
         outlets=Outlets(
             StatusFile(settings.state_dir),
             wall=wall,
-            watchdog=watchdog,
             metrics=_metrics(settings.metrics, journal, wall),
         ),
         stdin=0,
@@ -181,6 +180,7 @@ def _run(
         wake=_wake_on_signals(),
         clock=clock,
         is_ignored=lambda: actions.is_ignored(name),
+        watchdog=watchdog,
     )
     return listener.run()
 

@@ -10,7 +10,6 @@ from swarm_event_listener.core.model.events import Reported
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
-from swarm_event_listener.outlets.systemd import Watchdog
 from swarm_event_listener.storage.journal import StatusFile
 
 if TYPE_CHECKING:  # 1 MB that a listener without metrics has no use for
@@ -25,7 +24,6 @@ class Outlets:
         status_file: StatusFile,
         *,
         wall: Callable[[float], str],
-        watchdog: Watchdog | None = None,
         metrics: MetricsOutlet | None = None,
     ) -> None:
         """Take the outlets that there are.
@@ -33,12 +31,10 @@ class Outlets:
         Args:
             status_file: Read by ``supervisorctl swarm``.
             wall: Wall-clock text of a monotonic moment.
-            watchdog: Where systemd is told; None outside of it.
             metrics: The endpoint; None without one.
         """
         self._status_file = status_file
         self._wall = wall
-        self._watchdog = watchdog
         self._metrics = metrics
 
     def reported(self, swarm: Swarm, event: Reported) -> None:
@@ -50,21 +46,6 @@ class Outlets:
         """Take note of a restart that has ended."""
         if self._metrics is not None:
             self._metrics.restarted(record)
-
-    def beat(self, *, now_s: float, heard_at_s: float | None) -> None:
-        """Show that the listener is at work; each second.
-
-        Args:
-            now_s: Now.
-            heard_at_s: When supervisord last sent an event; None before the first.
-        """
-        if self._watchdog is not None:
-            self._watchdog.beat(now_s=now_s, heard_at_s=heard_at_s)
-
-    def rest(self) -> None:
-        """Show that the listener ends because it was asked to."""
-        if self._watchdog is not None:
-            self._watchdog.rest()
 
     def show(
         self, swarm: Swarm, counters: Counters, *, now_s: float, trouble: str
