@@ -4,7 +4,8 @@ The file ``<process name>.json`` in the working directory may hold ``pid`` (for 
 process only) and ``fault``: one of `FAULTS`, done once in the life of a process.
 Where there is ``<process name>.refused`` a process is given what cannot work, by
 ``<process name>.alone`` (for one process) it looks for brokers where there are none,
-and while there is ``token_away`` nobody gets a token.
+and while there is ``token_away`` nobody gets a token, which all need where there is
+``needs_token``.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def connection() -> dict[str, Any]:
     """Return how this process reaches its brokers, if it does."""
     if Path(f"{NAME}.refused").exists():
         return {"no.such.property": "1"}
-    return {"oauth_cb": token, **_elsewhere()}
+    # A client with a callback waits for a token, whether it needs one or not.
+    own = {"oauth_cb": token} if Path("needs_token").exists() else {}
+    return {**own, **_elsewhere()}
 
 
 @cache  # also for a client that is made anew

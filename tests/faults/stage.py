@@ -253,6 +253,8 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
     def prepare(folder: Path) -> None:
         proxies.append(Proxy(folder))
         disks.append(StateDisk(folder / "run"))
+        if scenario.load is not None and scenario.load.has_tokens:
+            (folder / "needs_token").touch()
 
     limits = {**scenes.LIMITS, **scenario.limits}
     options: dict[str, Any] = {
