@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from swarm_worker.config.config import WorkerSettings
     from swarm_worker.kafka.monitor import Watch
     from swarm_worker.kafka.topic_watch import TopicWatch
-    from swarm_worker.processing.lane import Lane
+    from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ TOPICS_EVERY_S: Final = 5.0  # between such questions while a topic is missing
 LOOK_EVERY_S: Final = 0.1
 
 LISTED_MAX: Final = 20
-
-Key = tuple[str, int]  # topic, partition
 
 
 class Assignment:

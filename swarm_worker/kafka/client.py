@@ -14,7 +14,7 @@ from swarm_worker.config.config import (
     consumer_properties,
 )
 from swarm_worker.kafka.errors import text_of
-from swarm_worker.processing.lanes import COMMIT_WITHIN_S
+from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from swarm_worker.shared.redaction import without_secrets
 from swarm_worker.shared.settings import ConfigError, PassingError
 

@@ -49,8 +49,7 @@ from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.aside import Aside, Making
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.handlers import HandlerPool, Processing
-from swarm_worker.processing.lane import KEEP_ALIVE_S, Lane
-from swarm_worker.processing.lanes import Key
+from swarm_worker.processing.lane import KEEP_ALIVE_S, Key, Lane
 from swarm_worker.processing.poison import Suspect
 from swarm_worker.shared.settings import ConfigError, PassingError
 

@@ -17,7 +17,8 @@ from swarm_worker.shared.redaction import without_secrets
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from swarm_worker.processing.lane import Lane, Letter
+    from swarm_worker.processing.failures import Letter
+    from swarm_worker.processing.lane import Lane
 
 ERROR_TEXT_MAX: Final = 1000
 SERVE_S: Final = 0.05  # the longest wait for an acknowledgement before the next letter

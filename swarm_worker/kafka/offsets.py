@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import metadata_of
-from swarm_worker.processing.lane import Lane
-from swarm_worker.processing.lanes import Key, Lanes
+from swarm_worker.processing.lane import Key, Lane
+from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
-from swarm_worker.processing.lanes import Key
+from swarm_worker.processing.lane import Key
 
 # Most messages and bytes of one drain. One hand-over to a handler thread costs some
 # microseconds: the more messages it carries, the better.

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from swarm_worker.app.app import Route
     from swarm_worker.kafka.monitor import Watch
     from swarm_worker.kafka.topic_asker import TopicAsker
-    from swarm_worker.processing.lane import Lane
-    from swarm_worker.processing.lanes import Key, Lanes
+    from swarm_worker.processing.lane import Key, Lane
+    from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 

@@ -54,14 +54,27 @@ class Room:
         self.paused.discard(lane)
 
     def is_full(self, fraction: int = 1) -> bool:
-        """Tell whether the capacity, or that fraction of it, is used up."""
+        """Whether the capacity, or that fraction of it, is used up."""
         return (
             self._messages >= CAPACITY_MESSAGES // fraction
             or self._bytes >= CAPACITY_BYTES // fraction
         )
 
-    def fullest(self, lanes: Iterable[Lane]) -> set[Lane]:
-        """Give the lanes that make up the upper half of the capacity."""
+    def to_pause(
+        self, lanes: Iterable[Lane], *, now_s: float, make_room: bool
+    ) -> list[Lane]:
+        """Return the lanes to pause: those with more than their share that are slow.
+
+        Args:
+            lanes: All there are.
+            now_s: The time.
+            make_room: As many of the fullest, too, as it takes.
+        """
+        slow = {lane for lane in self.crowded if lane.is_slow(now_s)}
+        return list(slow | self._fullest(lanes) if make_room else slow)
+
+    def _fullest(self, lanes: Iterable[Lane]) -> set[Lane]:
+        """Return the lanes that make up the upper half of the capacity."""
         messages, size_bytes = self._messages, self._bytes
         fullest = set()
         for lane in sorted(lanes, key=lambda lane: -lane.backlog_bytes):
@@ -86,7 +99,7 @@ class Room:
         self.paused.add(lane)
 
     def to_resume(self) -> list[Lane]:
-        """Give the paused lanes that have room again."""
+        """Return the paused lanes that have room again."""
         return [lane for lane in self.paused if lane.backlog <= lane.resume_below]
 
     def resume(self, lane: Lane) -> None:

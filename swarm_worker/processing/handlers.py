@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.own_thread import OwnThread
-from swarm_worker.processing.lane import Lane, Verdict
-from swarm_worker.processing.lanes import COMMIT_WITHIN_S, Lanes
+from swarm_worker.processing.commits import COMMIT_WITHIN_S
+from swarm_worker.processing.failures import Verdict
+from swarm_worker.processing.lane import Lane
+from swarm_worker.processing.lanes import Lanes
 from swarm_worker.shared.logs import shown
 
 if TYPE_CHECKING:
@@ -200,7 +202,7 @@ class Processing:
                 at, lane.route.dead_letter, letter.attempts, letter.told,
             )  # fmt: skip
             return
-        is_news = not lane.refusals
+        is_news = not lane.failures.refusals
         retry_in_s = self.lanes.refused(lane, now_s=now_s)
         if is_news:
             logger.error(

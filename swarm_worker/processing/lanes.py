@@ -1,12 +1,13 @@
-"""Whose turn it is: the partitions of one consumer between poll and handler.
+"""The lanes of one consumer, shared by the thread that polls and those of handlers.
 
 Messages wait in the lane of their partition until a handler thread takes a batch; at
-most one batch of a partition is out at a time, in order. A partition that is assigned
-anew gets a new lane: what a batch of a former assignment did is never stored under the
-new one, which waits until that batch has ended.
+most one batch of a partition is out at a time, in order. What a batch of a former
+assignment did is never stored under the new one, which waits until it has ended.
 
-What a KILL leaves to be done again is bounded here, too: a lane whose work Kafka does
-not take the commits of gets no further batch.
+`Lanes` has the lock and says what follows from what; each job is a part of its own,
+which knows no other part: `LaneTable` (which lanes there are), `Turns` (whose turn it
+is), `Commits` (what is done and not committed), `Room` (back-pressure), `Suspects`
+(what may kill the process) and, in each lane, `Failures` (what becomes of a failure).
 
 Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 """
@@ -14,37 +15,31 @@ Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing.backpressure import Room
-from swarm_worker.processing.lane import (
-    Lane,
-    Letter,
-    Phase,
-    Verdict,
-    backoff_s,
-    offset_of,
-    rising,
-)
+from swarm_worker.processing.batches import offset_of, size_bytes_of
+from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
+from swarm_worker.processing.failures import Letter, Verdict, verdict_on
+from swarm_worker.processing.lane import Key, Lane
+from swarm_worker.processing.lane_table import LaneTable
 from swarm_worker.processing.poison import Suspect, Suspects
+from swarm_worker.processing.turns import Submit, Turns
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from swarm_worker.app.app import Route
 
-COMMIT_WITHIN_S: Final = 1.0  # what the guarantee promises
-
-_SIZE_SAMPLE: Final = 16  # len() of every message would cost 40 ns each
-
-Key = tuple[str, int]  # topic, partition
-Submit = Callable[[Lane], None]
-
 
 class Lanes:
     """The lanes of one consumer.
+
+    One lock guards all lanes and all parts: who holds it may read and change any of
+    them. What is read without it, so that a poll that has nothing to do costs nothing,
+    is one look at a container or a number, and is looked at again with the lock held.
 
     Attributes:
         is_held: While it is set, no batch is handed out. Plain, so that it can be set
@@ -69,24 +64,19 @@ class Lanes:
                 lane gets no further batch.
             suspects: What was in flight as the last process died.
             submit: Gives a lane to a handler thread, which then calls `take`. Called
-                with a lock held: must neither block nor call back.
+                with the lock held: must neither block nor call back.
         """
         self.is_held = False
         self._node = node
         self._max_messages = max_messages
-        self._submit = submit
-        self._commit_within_s = commit_within_s
         lock = threading.Lock()
-        self._changed = threading.Condition(lock)
+        self._changed = threading.Condition(lock)  # something under way has ended
         # Apart, and told only when it is so: a thread that wakes up takes the GIL away
         # from a handler, and one that waits for room would, at each batch.
         self._has_room = threading.Condition(lock)
-        self._lanes: dict[Key, Lane] = {}
-        self._busy: dict[Key, Lane] = {}  # may be closed
-        self._unstored: set[Lane] = set()
-        self._waiting: set[Lane] = set()
-        self._owing: set[Lane] = set()
-        self._keeps_ids = True
+        self._table = LaneTable()
+        self._turns = Turns(submit)
+        self._commits = Commits(within_s=commit_within_s)
         self._room = Room()
         self._suspects = Suspects(suspects)
 
@@ -115,15 +105,17 @@ class Lanes:
         """
         self.close([(topic, partition)])
         with self._changed:
-            lane = Lane(topic, partition, route, now_s=now_s)
-            lane.awaits_log, lane.keeps_id = awaits_log, self._keeps_ids
-            lane.topic_id, lane.is_anew = anew_as, anew_as is not None
+            lane = self._table.open(
+                *(topic, partition, route),
+                awaits_log=awaits_log,
+                anew_as=anew_as,
+                now_s=now_s,
+            )
             if suspect := self._suspects.among(topic, partition):
                 if lane.is_anew:
                     self._suspects.passed(suspect)
                 else:
                     lane.beware(suspect)
-            self._lanes[topic, partition] = lane
             return lane
 
     def log_known(self, lane: Lane) -> None:
@@ -135,11 +127,10 @@ class Lanes:
     def keep_no_ids(self) -> None:
         """Commit offsets without the ids of topics: Kafka refuses what has them."""
         with self._changed:
-            self._keeps_ids = False
-            for lane in self._lanes.values():
-                lane.keeps_id = False
+            self._table.keep_no_ids()
+            for lane in self._table.lanes.values():
                 if lane.next_offset >= 0:
-                    self._unstored.add(lane)
+                    self._commits.moved(lane)
 
     def learn_id(self, lane: Lane, topic_id: str) -> None:
         """Note the id of a lane's topic; what is committed is committed once more."""
@@ -151,11 +142,10 @@ class Lanes:
         """End the lanes of partitions: nothing of them is handed out or counted."""
         with self._changed:
             for key in partitions:
-                if lane := self._lanes.pop(key, None):
-                    self._forget_backlog(lane)
+                if lane := self._table.close(key):
+                    self._drop(lane)
                     self._room.forget(lane)
-                    self._unstored.discard(lane)
-                    lane.closed = True
+                    self._commits.forget(lane)
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
         """Hand out nothing more of partitions and wait for what is under way.
@@ -167,128 +157,94 @@ class Lanes:
             The lanes that are still busy.
         """
         with self._changed:
-            lanes = [self._lanes[key] for key in partitions if key in self._lanes]
+            found = [self._table.lanes.get(key) for key in partitions]
+            lanes = [lane for lane in found if lane is not None]
             for lane in lanes:
-                self._forget_backlog(lane)
+                self._drop(lane)
             self._changed.wait_for(
                 lambda: not any(lane.is_busy for lane in lanes), within_s
             )
             return [lane for lane in lanes if lane.is_busy]
 
     def wait_idle(self, *, within_s: float) -> bool:
-        """Wait until nothing is under way; tell whether that came about in time."""
+        """Wait until nothing is under way; whether that came about in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy, within_s)
+            return self._changed.wait_for(lambda: not self._turns.busy, within_s)
 
     def get(self, topic: str, partition: int) -> Lane | None:
-        """Give the lane of a partition, if it is assigned."""
-        return self._lanes.get((topic, partition))
+        """Return the lane of a partition, if it is assigned."""
+        return self._table.lanes.get((topic, partition))
 
     def all(self) -> list[Lane]:
-        """Give the lanes of all assigned partitions."""
+        """Return the lanes of all assigned partitions."""
         with self._changed:
-            return list(self._lanes.values())
+            return list(self._table.lanes.values())
 
     def idle(self) -> list[Key]:
-        """Give the partitions that wait for nothing but messages."""
+        """Return the partitions that wait for nothing but messages."""
         if self.is_held:
             return []
         with self._changed:
-            return [
-                key
-                for key, lane in self._lanes.items()
-                if lane.phase is Phase.IDLE
-                and not (lane.backlog or lane.paused or key in self._busy)
-                and not lane.awaits_log
-            ]
+            wants = self._turns.wants_messages
+            return [lane.key for lane in self._table.lanes.values() if wants(lane)]
 
-    def _forget_backlog(self, lane: Lane) -> None:
+    def _drop(self, lane: Lane) -> None:
+        """Hand out nothing of what waits in a lane."""
         self._count(lane, -lane.backlog, -lane.backlog_bytes)
-        lane.chunks.clear()
-        self._waiting.discard(lane)
-        self._owing.discard(lane)
-        lane.letter = lane.letter if lane.phase is Phase.LETTERING else None
-        if lane.phase in (Phase.WAITING, Phase.OWING):
-            lane.phase = Phase.IDLE
+        lane.drop()
+        self._turns.forget(lane)
 
-    # --- from poll to handler ---------------------------------------------------------
+    # --- turns ------------------------------------------------------------------------
 
     def add(self, lane: Lane, messages: Sequence[Message]) -> None:
         """Take in what was polled; dropped when the lane was closed meanwhile."""
-        sample = messages[::_SIZE_SAMPLE]
-        size_bytes = sum(map(len, sample)) * len(messages) // len(sample)
+        size_bytes = size_bytes_of(messages)
         with self._changed:
-            if not lane.closed:
-                if lane.begin_offset < 0:
-                    lane.begin_offset = offset_of(messages[0])
-                    if lane.is_anew:  # there the next owner is to begin, too
-                        lane.next_offset = lane.begin_offset
-                        self._unstored.add(lane)
-                lane.added_offset = offset_of(messages[-1]) + 1
-                lane.end_offset = -1
-                # Cut once: what a slice leaves over would be copied by the next.
-                size = self._batch_size(lane)
-                for run in rising(messages):
-                    for start in range(0, len(run), size):
-                        lane.chunks.append(run[start : start + size])
-                self._count(lane, len(messages), size_bytes)
-                self._offer(lane)
+            if lane.closed:
+                return
+            if lane.begin_offset < 0:
+                self._begin(lane, offset_of(messages[0]))
+            lane.append(messages, size=self._batch_size(lane))
+            self._count(lane, len(messages), size_bytes)
+            self._offer(lane)
+
+    def _begin(self, lane: Lane, offset: int) -> None:
+        lane.begin_offset = offset
+        if lane.is_anew:  # there the next owner is to begin, too
+            lane.next_offset = offset
+            self._commits.moved(lane)
 
     def reach_end(self, lane: Lane, offset: int) -> None:
-        """Take note that the log ends at an offset: all before it has been added."""
+        """Record that the log ends at an offset: all before it has been added."""
         with self._changed:
             lane.end_offset = offset
 
     def take(self, lane: Lane, *, now_s: float) -> Batch | None:
-        """Give the next batch of a lane that was submitted; None if there is none."""
+        """Return the next batch of a lane that was submitted; None if there is none."""
         with self._changed:
-            if lane.phase is not Phase.READY:
+            if not self._turns.accept(lane) or self.is_held:
                 return None
-            lane.phase = Phase.IDLE
-            key = lane.topic, lane.partition
-            if lane.closed or self.is_held or not lane.backlog or key in self._busy:
+            if self._commits.is_late(lane, now_s=now_s):
+                self._turns.await_commit(lane)
                 return None
-            if lane.debt.age_s(now_s) > self._commit_within_s:
-                lane.phase = Phase.OWING
-                self._owing.add(lane)
-                return None
-            lane.phase = Phase.RUNNING
-            lane.moved_at_s = now_s
-            self._busy[key] = lane
-            lane.batch = Batch(
+            batch = Batch(
                 self._cut(lane),
                 topic=lane.topic,
                 partition=lane.partition,
                 node=self._node,
             )
-            return lane.batch
-
-    def is_wary(self, *, now_s: float) -> bool:
-        """Tell whether a batch may kill the process, so that none may run beside it."""
-        with self._changed:
-            in_hand = any(lane.has_suspect_in_hand for lane in self._busy.values())
-            return in_hand or self._suspects.are_to_come(now_s=now_s)
-
-    def suspects(self, *, now_s: float) -> list[Suspect]:
-        """Give what was in flight as the last process died and is still to come."""
-        with self._changed:
-            return self._suspects.ahead(now_s=now_s)
-
-    def is_repeat(self, lane: Lane, batch: Batch) -> bool:
-        """Tell whether the batch that a lane has out was tried before."""
-        return offset_of(batch[0]) < lane.singly_until
+            self._turns.run(lane, batch, now_s=now_s)
+            return batch
 
     def offer_all(self) -> None:
         """Submit what waits for no other reason than that handing out was held."""
         with self._changed:
-            for lane in self._lanes.values():
+            for lane in self._table.lanes.values():
                 self._offer(lane)
 
     def _offer(self, lane: Lane) -> None:
-        is_free = lane.phase is Phase.IDLE and not lane.awaits_log
-        if is_free and lane.backlog and not self.is_held:
-            lane.phase = Phase.READY
-            self._submit(lane)
+        if not self.is_held:
+            self._turns.offer(lane)
 
     def _batch_size(self, lane: Lane) -> int:
         return lane.route.max_messages or self._max_messages
@@ -299,20 +255,14 @@ class Lanes:
         self._count(lane, -len(messages), -share)
         return messages
 
-    def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
-        self._room.count(lane, messages, size_bytes, lane_count=len(self._lanes))
-        if messages < 0 and not self._room.is_full(2):
-            self._has_room.notify_all()
-
-    # --- from handler to offset -------------------------------------------------------
+    # --- how a batch ends -------------------------------------------------------------
 
     def done(self, lane: Lane, batch: Batch, *, now_s: float) -> int:
-        """Take note that a handler returned; tell how often its head had failed."""
+        """Record that a handler returned; return how often its head had failed."""
         with self._changed:
-            attempts, lane.attempts = lane.attempts, 0
             self._advance(lane, batch[-1], now_s=now_s)
             self._end(lane, now_s=now_s)
-            return attempts
+            return lane.failures.end()
 
     def failed(
         self,
@@ -324,7 +274,7 @@ class Lanes:
         now_s: float,
         told: str = "",
     ) -> Verdict | None:
-        """Take note that a handler raised: what is not done comes again.
+        """Record that a handler raised: what is not done comes again.
 
         It comes one message at a time until past the end of this batch: so the one
         that fails is known, and those before it are not repeated with every retry.
@@ -345,53 +295,89 @@ class Lanes:
                 self._advance(lane, batch[done_count - 1], now_s=now_s)
             rest = batch[done_count:]
             if not rest:
-                lane.attempts = 0
+                lane.failures.end()
                 self._end(lane, now_s=now_s)
                 return None
-            verdict = lane.judge(rest, error, alone=len(batch) == 1)
-            if lane.closed:
-                self._end(lane, now_s=now_s)
-            elif verdict.retry_in_s is None:
-                lane.letter = Letter(
-                    message=verdict.message,
-                    error=error,
-                    attempts=verdict.attempts,
-                    told=told,
-                )
-                self._end(lane, now_s=now_s, wait_until_s=now_s)
-            else:
-                lane.chunks.appendleft(rest)
-                self._count(lane, len(rest), sum(map(len, rest)))
-                until_s = now_s + verdict.retry_in_s
-                self._end(lane, now_s=now_s, wait_until_s=until_s)
+            is_news = lane.failures.record(rest, error)
+            verdict = verdict_on(
+                *(rest[0], lane.route),
+                attempts=lane.failures.attempts,
+                alone=len(batch) == 1,
+                is_news=is_news,
+            )
+            if not lane.closed:
+                self._keep(lane, rest, verdict, error=error, told=told)
+            self._end(lane, now_s=now_s, retry_in_s=verdict.retry_in_s or 0.0)
             return verdict
 
+    def _keep(
+        self,
+        lane: Lane,
+        rest: Sequence[Message],
+        verdict: Verdict,
+        *,
+        error: BaseException,
+        told: str,
+    ) -> None:
+        """Keep what failed for its next try, or as a letter."""
+        if verdict.retry_in_s is None:
+            lane.letter = Letter(
+                message=verdict.message,
+                error=error,
+                attempts=verdict.attempts,
+                told=told,
+            )
+        else:
+            lane.chunks.appendleft(rest)
+            self._count(lane, len(rest), sum(map(len, rest)))
+
+    def _advance(self, lane: Lane, last: Message, *, now_s: float) -> None:
+        """All of a lane up to a message is done."""
+        if lane.advance(last, now_s=now_s):
+            self._commits.moved(lane)
+            if suspect := lane.pass_suspect():
+                self._suspects.passed(suspect)
+
+    def _end(
+        self, lane: Lane, *, now_s: float, retry_in_s: float | None = None
+    ) -> None:
+        """A batch or a letter of a lane is no longer under way."""
+        self._turns.end(lane, now_s=now_s)
+        if retry_in_s is not None:
+            self._turns.back_off(lane, until_s=now_s + retry_in_s)
+        if successor := self._table.lanes.get(lane.key):
+            self._offer(successor)
+        self._changed.notify_all()
+
+    # --- offsets ----------------------------------------------------------------------
+
+    def count_marks(self, *, now_s: float) -> None:
+        """Let offsets move as far as batches that are out have marked messages done."""
+        with self._changed:
+            for lane in self._turns.busy.values():
+                if lane.batch is not None and (count := lane.batch.done_count):
+                    self._advance(lane, lane.batch[count - 1], now_s=now_s)
+
     def unstored(self) -> list[Lane]:
-        """Give the lanes whose ``next_offset`` has moved since the last call."""
-        if not self._unstored:
+        """Return the lanes whose ``next_offset`` has moved since the last call."""
+        if not self._commits.unstored:
             return []
         with self._changed:
-            lanes = list(self._unstored)
-            self._unstored.clear()
-            return lanes
+            return self._commits.take_unstored()
 
     def committed(self, offsets: Mapping[Key, int], *, now_s: float) -> None:
-        """Take note of what Kafka has committed; lanes that owed it go on."""
+        """Record what Kafka has committed; lanes that owed it go on."""
         with self._changed:
             for key, offset in offsets.items():
-                lane = self._lanes.get(key)
-                # A higher one is the answer to a commit from before a reset.
-                if lane is not None and offset <= lane.next_offset:
-                    lane.debt.settle(offset)
-                    lane.kept_offset = offset
-            for lane in list(self._owing):
-                if lane.debt.age_s(now_s) <= self._commit_within_s:
-                    self._owing.discard(lane)
-                    lane.phase = Phase.IDLE
+                if lane := self._table.lanes.get(key):
+                    lane.commit(offset)
+            for lane in list(self._turns.owing):
+                if not self._commits.is_late(lane, now_s=now_s):
+                    self._turns.end_wait_for_commit(lane)
                     self._offer(lane)
 
     def rest(self) -> list[Lane]:
-        """Move lanes that are done to their log's end; give what is to be committed.
+        """Move lanes that are done to their log's end; return what is to be committed.
 
         Where a handler has seen everything, the next owner is to begin where this one
         stands: at the end of a log of which nothing came, or behind the marks of
@@ -400,101 +386,45 @@ class Lanes:
         anew, what is to be committed is its first offset.
         """
         with self._changed:
-            known = [lane for lane in self._lanes.values() if not lane.awaits_log]
-            lanes = [
-                lane
-                for lane in known
-                if lane.end_offset >= 0 and lane.next_offset == lane.added_offset
-            ]
-            for lane in lanes:
-                if lane.next_offset != lane.end_offset:
-                    lane.rest()
-                    self._unstored.add(lane)
-            begun = [
-                lane
-                for lane in known
-                if lane.is_anew and lane.next_offset >= 0 > lane.kept_offset
-            ]
-            resting = [lane for lane in lanes if lane.kept_offset != lane.next_offset]
-            return [*begun, *(lane for lane in resting if lane not in begun)]
+            return self._commits.rest(self._table.lanes.values())
 
     def owing(self) -> list[Lane]:
-        """Give the lanes that get no batch before Kafka has taken a commit of them."""
-        if not self._owing:
+        """Return the lanes that get no batch before Kafka has taken their commit."""
+        if not self._turns.owing:
             return []
         with self._changed:
-            return list(self._owing)
+            return list(self._turns.owing)
 
     def overdue(self, *, now_s: float) -> list[Lane]:
-        """Give the lanes of which work is not committed in time, be there more or not.
+        """Return the lanes of which work is not committed in time.
 
-        Those that owe are among them.
+        Be there more to do or not; those that owe are among them.
         """
-        return self.uncommitted(older_than_s=self._commit_within_s, now_s=now_s)
-
-    def uncommitted(self, *, older_than_s: float = 0.0, now_s: float) -> list[Lane]:
-        """Give the lanes that have had work to commit for longer than that."""
         with self._changed:
-            lanes = self._lanes.values()
-            return [lane for lane in lanes if lane.debt.age_s(now_s) > older_than_s]
+            return self._commits.late(self._table.lanes.values(), now_s=now_s)
 
-    def count_marks(self, *, now_s: float) -> None:
-        """Let offsets move as far as batches that are out have marked messages done."""
+    def uncommitted(self, *, now_s: float) -> list[Lane]:
+        """Return the lanes that have work to commit."""
         with self._changed:
-            for lane in self._busy.values():
-                if lane.batch is not None and (count := lane.batch.done_count):
-                    self._advance(lane, lane.batch[count - 1], now_s=now_s)
-
-    def _advance(self, lane: Lane, last: Message, *, now_s: float) -> None:
-        offset = offset_of(last) + 1
-        # Lower than before, too: messages come in order, so the log was reset.
-        if not lane.closed and offset != lane.next_offset:
-            if offset < lane.next_offset:
-                lane.singly_until = -1
-            if lane.suspect is not None and offset >= lane.suspect.trace.end:
-                self._suspects.passed(lane.suspect)
-                lane.suspect = None
-            lane.next_offset = offset
-            lane.leader_epoch = last.leader_epoch()
-            lane.debt.grow(offset, now_s=now_s)
-            self._unstored.add(lane)
-
-    def _end(
-        self, lane: Lane, *, now_s: float, wait_until_s: float | None = None
-    ) -> None:
-        """A batch or a letter of the lane is no longer under way."""
-        key = lane.topic, lane.partition
-        self._busy.pop(key, None)
-        lane.batch = None
-        lane.moved_at_s = now_s
-        lane.phase = Phase.IDLE
-        if wait_until_s is not None and not lane.closed:
-            lane.phase = Phase.WAITING
-            lane.retry_at_s = wait_until_s
-            self._waiting.add(lane)
-        if successor := self._lanes.get(key):
-            self._offer(successor)
-        self._changed.notify_all()
+            return [
+                lane
+                for lane in self._table.lanes.values()
+                if lane.debt.age_s(now_s) > 0
+            ]
 
     # --- back-off and dead letters ----------------------------------------------------
 
     def due(self, *, now_s: float) -> list[Lane]:
-        """Submit lanes whose back-off is over; give those with a letter to send.
+        """Submit lanes whose back-off is over; return those with a letter to send.
 
         For each of these call `acknowledged` or `refused`, once.
         """
-        if not self._waiting or self.is_held:
+        if not self._turns.waiting or self.is_held:
             return []
         with self._changed:
-            over = [lane for lane in self._waiting if lane.retry_at_s <= now_s]
-            self._waiting.difference_update(over)
+            over = self._turns.end_back_off(now_s=now_s)
             for lane in over:
-                if lane.letter is None:
-                    lane.phase = Phase.IDLE
-                    self._offer(lane)
-                else:
-                    lane.phase = Phase.LETTERING
-                    self._busy[lane.topic, lane.partition] = lane
+                self._offer(lane)
             return [lane for lane in over if lane.letter is not None]
 
     def acknowledged(self, lane: Lane, *, now_s: float) -> None:
@@ -503,36 +433,54 @@ class Lanes:
             if lane.letter is not None:
                 self._advance(lane, lane.letter.message, now_s=now_s)
             lane.letter = None
-            lane.attempts = lane.refusals = 0
+            lane.failures.end_with_letter()
             self._end(lane, now_s=now_s)
 
     def refused(self, lane: Lane, *, now_s: float) -> float:
-        """Keep a dead letter that could not be written; give the seconds to wait."""
+        """Keep a dead letter that could not be written; return the seconds to wait."""
         with self._changed:
-            lane.refusals += 1
-            retry_in_s = backoff_s(lane.refusals)
-            self._end(lane, now_s=now_s, wait_until_s=now_s + retry_in_s)
+            retry_in_s = lane.failures.refuse()
+            self._end(lane, now_s=now_s, retry_in_s=retry_in_s)
             return retry_in_s
 
     def leave_letters(self, *, now_s: float) -> list[tuple[Lane, Letter]]:
-        """Wait for no answer any more, if nothing else is under way; give what is left.
+        """Return the letters that wait for an answer, and wait no more for them.
 
-        Nothing of these messages is stored: the next owner begins with them.
+        None of them while anything else is under way. Nothing of these messages is
+        stored: the next owner begins with them.
         """
         with self._changed:
-            left = [(lane, lane.letter) for lane in self._busy.values()]
-            letters = [(lane, letter) for lane, letter in left if letter is not None]
-            if len(letters) < len(left):
+            busy = list(self._turns.busy.values())
+            letters = [(lane, lane.letter) for lane in busy if lane.letter is not None]
+            if len(letters) < len(busy):
                 return []
             for lane, _ in letters:
                 lane.letter = None
                 self._end(lane, now_s=now_s)
             return letters
 
+    # --- what may kill the process ----------------------------------------------------
+
+    def is_wary(self, *, now_s: float) -> bool:
+        """Whether a batch may kill the process, so that none may run beside it."""
+        with self._changed:
+            busy = self._turns.busy.values()
+            in_hand = any(lane.has_suspect_in_hand for lane in busy)
+            return in_hand or self._suspects.are_to_come(now_s=now_s)
+
+    def suspects(self, *, now_s: float) -> list[Suspect]:
+        """Return what was in flight as the last process died and is still to come."""
+        with self._changed:
+            return self._suspects.ahead(now_s=now_s)
+
+    def is_repeat(self, lane: Lane, batch: Batch) -> bool:
+        """Whether the batch that a lane has out was tried before."""
+        return offset_of(batch[0]) < lane.failures.singly_until
+
     # --- back-pressure ----------------------------------------------------------------
 
     def wait_for_room(self, *, within_s: float) -> bool:
-        """Wait while too much waits here; tell whether there is room.
+        """Wait while too much waits here; whether there is room.
 
         Returns at once when there is. Blocks for at most ``within_s`` seconds.
         """
@@ -542,7 +490,7 @@ class Lanes:
             return self._has_room.wait_for(lambda: not self._room.is_full(2), within_s)
 
     def to_pause(self, *, now_s: float, make_room: bool = False) -> list[Lane]:
-        """Give the lanes to pause now: call `paused` with those that are.
+        """Return the lanes to pause now: call `paused` with those that are.
 
         These are lanes with more than their share whose batch is a slow one; all
         while handing out is held; with ``make_room`` as many of the fullest as it
@@ -553,10 +501,8 @@ class Lanes:
         if not self._room.crowded and not make_room:
             return []
         with self._changed:
-            slow = {lane for lane in self._room.crowded if lane.is_slow(now_s)}
-            if make_room:
-                slow |= self._room.fullest(self._lanes.values())
-            return list(slow)
+            lanes = self._table.lanes.values()
+            return self._room.to_pause(lanes, now_s=now_s, make_room=make_room)
 
     def paused(self, lanes: Iterable[Lane]) -> None:
         """Lanes get no more messages from now on."""
@@ -565,7 +511,7 @@ class Lanes:
                 self._room.pause(lane)
 
     def to_resume(self) -> list[Lane]:
-        """Give the paused lanes that have room again: call `resumed` with them."""
+        """Return the paused lanes that have room again: call `resumed` with them."""
         if not self._room.paused or self.is_held or self._room.is_full():
             return []
         with self._changed:
@@ -576,3 +522,9 @@ class Lanes:
         with self._changed:
             for lane in lanes:
                 self._room.resume(lane)
+
+    def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
+        """Count what has come to a lane, or has left it; tell who waits for room."""
+        self._room.count(lane, messages, size_bytes, lane_count=len(self._table.lanes))
+        if messages < 0 and not self._room.is_full(2):
+            self._has_room.notify_all()

@@ -17,7 +17,7 @@ import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.processing.lanes import COMMIT_WITHIN_S
+from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from tests.awaits import await_committed, await_seconds
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker

@@ -15,7 +15,8 @@ from swarm_worker.kafka.dead_letters import (
     headers_of,
     producer_properties,
 )
-from swarm_worker.processing.lane import Lane, Letter
+from swarm_worker.processing.failures import Letter
+from swarm_worker.processing.lane import Lane
 from tests.eventually import eventually
 
 ORIGIN = message(

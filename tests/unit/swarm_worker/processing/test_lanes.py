@@ -15,8 +15,11 @@ from swarm_worker.processing.backpressure import (
     CAPACITY_MESSAGES,
     LANE_MESSAGES,
 )
-from swarm_worker.processing.lane import DEBT_STEP_S, Debt, Lane, Phase, backoff_s
-from swarm_worker.processing.lanes import COMMIT_WITHIN_S, Lanes
+from swarm_worker.processing.commits import COMMIT_WITHIN_S
+from swarm_worker.processing.debt import DEBT_STEP_S, Debt
+from swarm_worker.processing.failures import backoff_s
+from swarm_worker.processing.lane import Lane, Phase
+from swarm_worker.processing.lanes import Lanes
 
 NOW_S = 1000.0
 

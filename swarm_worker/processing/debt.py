@@ -1,0 +1,40 @@
+"""Work of one lane that is done and not committed: since when, up to where. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+DEBT_STEP_S: Final = 0.05
+
+
+class Debt:
+    """What is done of a lane and not committed yet, as far as Kafka has told.
+
+    Kept in steps, so that many small batches cost no more than a few large ones; an
+    age is too high by at most one step.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self) -> None:
+        # Since when, up to which offset.
+        self._steps: deque[tuple[float, int]] = deque()
+
+    def grow(self, offset: int, *, now_s: float) -> None:
+        """All below an offset is done by now."""
+        if self._steps and self._steps[-1][1] > offset:
+            self._steps.clear()  # the log was reset: nothing of before can be committed
+        if self._steps and now_s - self._steps[-1][0] < DEBT_STEP_S:
+            self._steps[-1] = self._steps[-1][0], offset
+        else:
+            self._steps.append((now_s, offset))
+
+    def settle(self, offset: int) -> None:
+        """All below an offset is committed."""
+        while self._steps and self._steps[0][1] <= offset:
+            self._steps.popleft()
+
+    def age_s(self, now_s: float) -> float:
+        """Return the age of the oldest work that is not committed; 0 without any."""
+        return now_s - self._steps[0][0] if self._steps else 0.0
