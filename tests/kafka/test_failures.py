@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka import consumer, dead_letters
-from swarm_worker.processing import lane
+from swarm_worker.processing import failures
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -31,7 +31,7 @@ POISON = b"poison"
 @pytest.fixture(autouse=True)
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """A back-off of 50 ms, doubling as ever."""
-    monkeypatch.setattr(lane, "BACKOFF_FIRST_S", 0.05)
+    monkeypatch.setattr(failures, "BACKOFF_FIRST_S", 0.05)
 
 
 def test_failing_message_holds_up_its_partition_only(

@@ -336,6 +336,19 @@ def test_letter_of_a_lost_partition_moves_nothing() -> None:
     assert fixture.lanes.wait_idle(within_s=0.0)
 
 
+def test_a_refused_letter_of_a_lost_partition_is_not_sent_again() -> None:
+    """Its message is the next owner's: a copy would be one too many."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    fixture.lanes.close([("t", 0)])
+    fixture.lanes.refused(lane, now_s=NOW_S)
+
+    assert fixture.lanes.due(now_s=NOW_S + 100.0) == []
+    assert fixture.lanes.wait_idle(within_s=0.0)
+
+
 def test_without_a_dead_letter_topic_retries_never_end() -> None:
     """Whatever max_retries says."""
     fixture = Fixture(to=route(max_retries=1))
