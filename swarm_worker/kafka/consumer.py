@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from swarm_worker.app.token import TokenCallback
-from swarm_worker.kafka import leave_group as departure
 from swarm_worker.kafka import offsets
 from swarm_worker.kafka.assignment import LISTED_MAX, Assignment
 from swarm_worker.kafka.client import (
@@ -27,6 +26,7 @@ from swarm_worker.kafka.client import (
     properties_for,
     with_callbacks,
 )
+from swarm_worker.kafka.closing import leave_group as departure
 from swarm_worker.kafka.dead_letters import DeadLetters
 from swarm_worker.kafka.errors import (
     FatalError,

@@ -1,0 +1,1 @@
+"""How a client ends: drained, committed, closed, and, for good, out of its group."""
