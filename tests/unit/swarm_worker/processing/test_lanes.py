@@ -188,6 +188,18 @@ def test_failure_in_a_former_assignment_changes_nothing() -> None:
     assert fixture.lanes.wait_idle(within_s=0.0)
 
 
+def test_what_is_done_and_not_stored_goes_with_its_partition() -> None:
+    """By then the offset is another's."""
+    fixture = Fixture(partitions=2)
+    fixture.add(1)
+    fixture.add(1, partition=1)
+    fixture.succeed()
+    fixture.succeed()
+    fixture.lanes.close([("t", 0)])
+
+    assert fixture.stored() == {1: 1}
+
+
 def test_messages_for_a_closed_lane_are_dropped() -> None:
     """They came in the very poll that took the partition away."""
     fixture = Fixture()
@@ -399,6 +411,16 @@ def test_quick_lane_is_not_paused() -> None:
     fixture.take()
 
     assert fixture.lanes.to_pause(now_s=NOW_S + 0.01) == []
+
+
+def test_lane_that_was_idle_for_long_is_no_slow_one() -> None:
+    """What counts is how long its batch is out."""
+    fixture = Fixture()
+    fixture.add(LANE_MESSAGES + 100)
+    lane, _ = fixture.take(now_s=NOW_S + 60.0)
+
+    assert fixture.lanes.to_pause(now_s=NOW_S + 60.01) == []
+    assert fixture.lanes.to_pause(now_s=NOW_S + 61.0) == [lane]
 
 
 def test_slow_lane_with_much_waiting_is_paused_until_it_has_room() -> None:
