@@ -26,7 +26,10 @@ from swarm_worker.kafka.client import (
     properties_for,
     with_callbacks,
 )
-from swarm_worker.kafka.closing import leave_group as departure
+from swarm_worker.kafka.closing import leave_group
+from swarm_worker.kafka.closing.close import close
+from swarm_worker.kafka.closing.shutdown import Shutdown
+from swarm_worker.kafka.closing.stop_policy import CLOSE_MAX_S
 from swarm_worker.kafka.dead_letters import DeadLetters
 from swarm_worker.kafka.errors import (
     FatalError,
@@ -46,7 +49,7 @@ from swarm_worker.kafka.poll_batches import (
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.process.aside import Aside, Making
+from swarm_worker.process.aside import Aside, Making, ends_within
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Key, Lane
@@ -70,17 +73,8 @@ MARKS_EVERY_S: Final = 1.0  # what is marked done is told to Kafka with the rest
 
 JOIN_AGAIN_S: Final = 1.0
 
-# At the end of shutdown_timeout the process is ended. A coroutine that is cancelled
-# still needs a moment before that, and so does the close.
-CANCEL_BEFORE_S: Final = 1.0
-CLOSE_BEFORE_S: Final = 0.5
-CLOSE_MAX_S: Final = 10.0
-BURY_MAX_S: Final = 5.0
-LET_END_EVERY_S: Final = 0.05  # between polls while batches in flight end
-FOLLOW_S: Final = 0.1  # a poll between tries of the last commit
-FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some messages
-
-REPLACE_S: Final = 3.0  # for the close of a client that has no broker to tell
+CLOSE_FAILED_S: Final = 5.0  # for the close of a client that librdkafka has given up
+CLOSE_REPLACED_S: Final = 3.0  # of one that has no broker to tell, or has left
 
 _CUT_OFF: Final = (
     "the Kafka client has forgotten all brokers, as it does when one that starts names "
@@ -90,7 +84,6 @@ _OUTDATED: Final = (
     "the Kafka client takes what it is told of a topic that was made anew for older "
     "than what it knows of the former one, and would fetch nothing of it"
 )
-_GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
 
 
 class End(Enum):
@@ -220,7 +213,9 @@ class GroupConsumer(OwnThread):
             while self._live() is End.AGAIN:
                 if self._stopping.wait(JOIN_AGAIN_S):
                     if self._leaves:
-                        departure.tell(self._plan.group, why_not=departure.NOT_JOINED)
+                        leave_group.tell(
+                            self._plan.group, why_not=leave_group.NOT_JOINED
+                        )
                     return
         except FatalError as error:
             self._on_fatal(error)
@@ -236,6 +231,28 @@ class GroupConsumer(OwnThread):
         Raises:
             FatalError: Another life would end like this one.
         """
+        client = self._make(self._client_properties())
+        if client is None:
+            return End.AGAIN
+        self.watch.begin(client, is_subscribed=bool(self._plan.topics))
+        topics = self._watch_topics(client)
+        assignment = self._assignment(client, topics)
+        self._consume(client, assignment, topics)
+        return self._end(client, assignment, topics)
+
+    def _consume(
+        self, client: Consumer, assignment: Assignment, topics: TopicWatch
+    ) -> None:
+        """Poll until the client is of no use any more, or the node stops."""
+        try:
+            if assignment.join(self._stopping):
+                self._poll(client, assignment, topics)
+        except KafkaException as error:
+            self.watch.on_error(error.args[0])
+            if self.watch.failure is None:
+                raise
+
+    def _client_properties(self) -> dict[str, Any]:
         callbacks: dict[str, Callable[..., None]] = {
             "error_cb": self.watch.on_error,
             "stats_cb": self.watch.on_statistics,
@@ -244,32 +261,7 @@ class GroupConsumer(OwnThread):
         own = self._aside.keep_off(self._properties)
         if self._token:
             own["oauth_cb"] = self._token
-        client = self._make(with_callbacks(own, callbacks))
-        if client is None:
-            return End.AGAIN
-        self.watch.begin(client, is_subscribed=bool(self._plan.topics))
-        topics = self._watch_topics(client)
-        assignment = self._assignment(client, topics)
-        try:
-            if assignment.join(self._stopping):
-                self._poll(client, assignment, topics)
-        except KafkaException as error:
-            self.watch.on_error(error.args[0])
-            if self.watch.failure is None:
-                raise
-        return self._end_life(client, assignment, topics)
-
-    def _end_life(
-        self, client: Consumer, assignment: Assignment, topics: TopicWatch
-    ) -> End:
-        if (failure := self.watch.failure) is not None:
-            return self._bury(client, assignment, failure)
-        if not self._stopping.is_set():
-            if self.watch.is_cut_off or assignment.is_outdated:
-                return self._replace(client, assignment)
-            return self._renew(client, assignment, topics.outdated)
-        self._let_end(client, assignment)
-        return End.STOPPED
+        return with_callbacks(own, callbacks)
 
     def _watched_token(self) -> TokenCallback | None:
         callback = self._properties.get("oauth_cb")
@@ -380,12 +372,20 @@ class GroupConsumer(OwnThread):
             is_odd = self._tell_errors(messages)
             messages, ends = split(messages)
         if messages:
-            grouped = by_partition(messages, has_one_topic=self._has_one_topic)
-            for key, run in grouped:
-                # None: revoked in a callback of the very call that gave the messages.
-                if (lane := self._lanes.get(*key)) is not None:
-                    self._lanes.add(lane, run)
+            self._add(messages)
             self._drain = next_drain(messages)
+        return self._reach_ends(ends) or is_odd
+
+    def _add(self, messages: list[Message]) -> None:
+        grouped = by_partition(messages, has_one_topic=self._has_one_topic)
+        for key, run in grouped:
+            # None: revoked in a callback of the very call that gave the messages.
+            if (lane := self._lanes.get(*key)) is not None:
+                self._lanes.add(lane, run)
+
+    def _reach_ends(self, ends: Mapping[Key, int]) -> bool:
+        """Tell lanes where their logs end; whether one ends before what came of it."""
+        is_odd = False
         for key, offset in ends.items():
             if (lane := self._lanes.get(*key)) is not None:
                 is_odd |= offset < lane.added_offset
@@ -403,22 +403,34 @@ class GroupConsumer(OwnThread):
 
     def _tend(self, client: Consumer) -> None:
         """Do what has come due since the last poll."""
-        now_s, lanes = self._clock(), self._lanes
+        now_s = self._clock()
+        self._resume_turns()
+        self._serve_letters(now_s)
+        self._pause(client, self._lanes.to_pause(now_s=now_s))
+        self._resume(client)
+        self._count_marks(now_s)
+        offsets.store(client, self._lanes, group=self._plan.group)
+
+    def _resume_turns(self) -> None:
         if self._resumed:
             self._resumed = False
-            lanes.offer_all()
-        for lane in lanes.due(now_s=now_s):
+            self._lanes.offer_all()
+
+    def _serve_letters(self, now_s: float) -> None:
+        for lane in self._lanes.due(now_s=now_s):
             self._letters.send(lane)
         if self._letters.outstanding:
             self._letters.serve()
-        self._pause(client, lanes.to_pause(now_s=now_s))
-        if resuming := lanes.to_resume():
-            client.resume(offsets.partitions_of(resuming))
-            lanes.resumed(resuming)
+
+    def _count_marks(self, now_s: float) -> None:
         if now_s - self._marks_at_s > MARKS_EVERY_S:
             self._marks_at_s = now_s
             self._processing.count_marks()
-        offsets.store(client, lanes, group=self._plan.group)
+
+    def _resume(self, client: Consumer) -> None:
+        if lanes := self._lanes.to_resume():
+            client.resume(offsets.partitions_of(lanes))
+            self._lanes.resumed(lanes)
 
     def _pause(self, client: Consumer, lanes: Iterable[Lane]) -> None:
         if lanes := list(lanes):
@@ -427,17 +439,64 @@ class GroupConsumer(OwnThread):
 
     # --- ends -------------------------------------------------------------------------
 
-    def _bury(
-        self, client: Consumer, assignment: Assignment, failure: KafkaError
-    ) -> End:
-        """End a client that librdkafka has given up: its partitions are others'.
+    def _end(self, client: Consumer, assignment: Assignment, topics: TopicWatch) -> End:
+        """End a client; return what comes next.
+
+        Raises:
+            FatalError: Its failure is not one to wait for its end.
+        """
+        if (failure := self.watch.failure) is not None:
+            self._abandon(client, assignment, within_s=CLOSE_FAILED_S)
+            return self._after(failure)
+        if self._stopping.is_set():
+            self._shut_down(client, assignment)
+            return End.STOPPED
+        if assignment.is_outdated:
+            self._leave(client)
+            self._abandon(client, assignment, within_s=CLOSE_REPLACED_S)
+        elif self.watch.is_cut_off:
+            self._log_replaced(_CUT_OFF)
+            self._abandon(client, assignment, within_s=CLOSE_REPLACED_S)
+        else:
+            self._log_replaced(_why_outdated(topics.outdated))
+            self._renew(client, assignment)
+        return End.AGAIN
+
+    def _log_replaced(self, why: str) -> None:
+        logger.warning(
+            "client_replaced group=%s consequence=%r reason=%r",
+            self._plan.group, "joining again", why,
+        )  # fmt: skip
+
+    def _leave(self, client: Consumer) -> None:
+        """Leave the group: as the next client joins, it goes by that one's topics."""
+        leave_group.leave(
+            client,
+            is_member=lambda: True,
+            holds=client.assignment,
+            within_s=leave_group.LEAVE_MAX_S,
+        )
+        self._has_subscribed()
+
+    def _renew(self, client: Consumer, assignment: Assignment) -> None:
+        """Give up a client that is a member of its group: in order, as in a revoke."""
+        assignment.let_go_of_all()
+        close(client, self._lanes, group=self._plan.group, within_s=CLOSE_MAX_S)
+
+    def _abandon(
+        self, client: Consumer, assignment: Assignment, *, within_s: float
+    ) -> None:
+        """Give up a client whose session is over: its partitions are others'."""
+        assignment.lose_all()
+        # Left behind where no broker answers: this thread is to go on.
+        ends_within(within_s, client.close, name="swarm-close")
+
+    def _after(self, failure: KafkaError) -> End:
+        """Return what comes after a client that librdkafka has given up.
 
         Raises:
             FatalError: The failure is not one to wait for its end.
         """
-        assignment.lose_all()
-        # Left behind where no broker answers: this thread is to go on.
-        departure.ends_within(BURY_MAX_S, client.close, name="swarm-close")
         if is_fenced(failure) and self.watch.fenced_itself:
             logger.warning(
                 "fenced_by_own_session group=%s consequence=%r reason=%r",
@@ -451,39 +510,22 @@ class GroupConsumer(OwnThread):
         self.watch.refused()
         return End.AGAIN
 
-    def _replace(self, client: Consumer, assignment: Assignment) -> End:
-        """Give up a client that has no broker left to try; its session is over.
-
-        Or one whose assignment is outdated: it leaves, and as its next one joins the
-        group hands out partitions by what its members subscribe to.
-        """
-        if assignment.is_outdated:
-            departure.leave(
-                client,
-                is_member=lambda: True,
-                holds=client.assignment,
-                within_s=departure.LEAVE_MAX_S,
-            )
-            self._has_subscribed()
-        else:
-            self._tell_replaced(_CUT_OFF)
-        assignment.lose_all()
-        departure.ends_within(REPLACE_S, client.close, name="swarm-close")
-        return End.AGAIN
-
-    def _renew(self, client: Consumer, assignment: Assignment, at: list[Key]) -> End:
-        """Give up a client that is a member of its group: in order, as in a revoke."""
-        names = ",".join(f"{topic}/{partition}" for topic, partition in at[:LISTED_MAX])
-        self._tell_replaced(f"{_OUTDATED} ({len(at)} partitions: {names})")
-        assignment.let_go_of_all()
-        self._close(client, within_s=CLOSE_MAX_S)
-        return End.AGAIN
-
-    def _tell_replaced(self, why: str) -> None:
-        logger.warning(
-            "client_replaced group=%s consequence=%r reason=%r",
-            self._plan.group, "joining again", why,
-        )  # fmt: skip
+    def _shut_down(self, client: Consumer, assignment: Assignment) -> None:
+        shutdown = Shutdown(
+            client,
+            self._plan,
+            properties=self._properties,
+            lanes=self._lanes,
+            watch=self.watch,
+            timeout_s=self._settings.shutdown_timeout_s,
+        )
+        shutdown.drain(
+            tend=lambda: self._tend(client),
+            leave_letters=self._processing.leave_letters,
+            cancel=self._pool.cancel,
+        )
+        # Asked now: that the node does not come back may be told while it stops.
+        shutdown.close(leaves=self._leaves, is_member=lambda: assignment.has_joined)
 
     def _has_subscribed(self) -> None:
         topics = frozenset(self._plan.topics)
@@ -491,79 +533,7 @@ class GroupConsumer(OwnThread):
             self._on_subscribed(topics)
         self._subscribed_before = topics
 
-    def _let_end(self, client: Consumer, assignment: Assignment) -> None:
-        """Let batches in flight end while polls go on; commit and close."""
-        timeout_s, began_s = self._settings.shutdown_timeout_s, time.monotonic()
-        cancel_at_s = began_s + max(timeout_s / 2, timeout_s - CANCEL_BEFORE_S)
-        give_up_at_s = began_s + max(timeout_s / 2, timeout_s - CLOSE_BEFORE_S)
-        while not self._lanes.wait_idle(within_s=LET_END_EVERY_S):
-            if time.monotonic() > began_s + timeout_s / 2:
-                self._leave_letters()  # the rest of the time is for the close
-            self._tend(client)  # pauses all: handing out is held
-            client.poll(0)  # dropped: nothing of it was stored
-            self.watch.polled()
-            if time.monotonic() > cancel_at_s:
-                self._pool.cancel()
-        self._lanes.rest()
-        offsets.store(client, self._lanes, group=self._plan.group)
-        # Others are removed from their groups by a mere close.
-        is_static = "group.instance.id" in self._properties
-        leaves = self._leaves and self._plan.topics and is_static
-        why_not: str | None = departure.NOT_CLOSED
-        if leaves and not self.watch.is_consumer_protocol:
-            why_not = departure.leave(
-                client,
-                is_member=lambda: assignment.has_joined,
-                holds=self._lanes.all,
-                within_s=(give_up_at_s - time.monotonic()) / 2,  # the rest: the close
-            )
-        is_closed = self._close(client, within_s=give_up_at_s - time.monotonic())
-        if leaves and self.watch.is_consumer_protocol and is_closed:
-            why_not = departure.give_up_id(
-                self._properties,
-                self._plan.topics,
-                within_s=give_up_at_s - time.monotonic(),
-            )
-        if leaves:
-            departure.tell(self._plan.group, why_not=why_not)
 
-    def _leave_letters(self) -> None:
-        """Wait no longer for dead letters that Kafka does not answer."""
-        for lane, letter in self._lanes.leave_letters(now_s=self._clock()):
-            logger.warning(
-                "dead_letter_left at=%s@%s topic=%s consequence=%r",
-                lane.name, letter.message.offset(), lane.route.dead_letter,
-                "it may be written once more",
-            )  # fmt: skip
-
-    def _close(self, client: Consumer, *, within_s: float) -> bool:
-        """Commit and close; tell whether it was over within that or `CLOSE_MAX_S`.
-
-        Without an answer from the broker a close takes minutes. It has a thread of
-        its own, which is left behind then.
-        """
-        group, lanes = self._plan.group, self._lanes.all()
-
-        def follow() -> list[Lane]:
-            client.poll(FOLLOW_S)  # dropped: nothing of it was stored
-            return self._lanes.all()
-
-        def close() -> None:
-            # Not left to the revoke that a close begins with: a client that closes
-            # does not follow a rebalance to its end, and where the callback of one
-            # comes in a close, librdkafka may never answer it; Python is locked then.
-            offsets.commit(
-                client, lanes, group=group, wait=True,
-                patience_s=CLOSE_MAX_S / 2, follow=follow,
-            )  # fmt: skip
-            for _ in range(FOLLOW_POLLS):
-                client.poll(0)
-            client.close()
-
-        within_s = max(CLOSE_BEFORE_S, min(within_s, CLOSE_MAX_S))
-        is_closed = departure.ends_within(within_s, close, name="swarm-close")
-        if is_closed:
-            logger.info("consumer_closed group=%s", group)
-        else:
-            logger.warning("close_gave_up group=%s consequence=%r", group, _GAVE_UP)
-        return is_closed
+def _why_outdated(at: list[Key]) -> str:
+    names = ",".join(f"{topic}/{partition}" for topic, partition in at[:LISTED_MAX])
+    return f"{_OUTDATED} ({len(at)} partitions: {names})"

@@ -25,6 +25,14 @@ WAITING_MAX: Final = 1_000  # calls of an app's callbacks; statistics are large
 OFF_THE_POLL_THREAD: Final = frozenset({"oauth_cb"})
 
 
+def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool:
+    """Call on a thread of its own; whether it is over in time, or left behind."""
+    thread = threading.Thread(target=call, name=name, daemon=True)
+    thread.start()
+    thread.join(within_s)
+    return not thread.is_alive()
+
+
 class Making(Generic[T]):
     """Something that is being made on a thread of its own."""
 

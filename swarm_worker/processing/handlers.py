@@ -210,6 +210,15 @@ class Processing:
                 at, lane.route.dead_letter, retry_in_s, error.str(),
             )  # fmt: skip
 
+    def leave_letters(self) -> None:
+        """Wait no longer for dead letters that Kafka does not answer."""
+        for lane, letter in self.lanes.leave_letters(now_s=self._clock()):
+            logger.warning(
+                "dead_letter_left at=%s@%s topic=%s consequence=%r",
+                lane.name, letter.message.offset(), lane.route.dead_letter,
+                "it may be written once more",
+            )  # fmt: skip
+
     def _flush(self) -> None:
         for hook in self._before_store:
             hook()

@@ -15,7 +15,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from swarm_worker.kafka.errors import library_logger, text_of
-from swarm_worker.process.aside import OFF_THE_POLL_THREAD
+from swarm_worker.process.aside import OFF_THE_POLL_THREAD, ends_within
 
 LEAVE_MAX_S: Final = 5.0  # a join, in a group that rebalances just then, included
 POLL_S: Final = 0.05
@@ -107,14 +107,6 @@ def tell(group: str, *, why_not: str | None) -> None:
             "group_not_left group=%s reason=%r consequence=%r",
             group, why_not, _NOT_LEFT,
         )  # fmt: skip
-
-
-def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool:
-    """Call on a thread of its own, left behind when it takes longer; tell which."""
-    thread = threading.Thread(target=call, name=name, daemon=True)
-    thread.start()
-    thread.join(within_s)
-    return not thread.is_alive()
 
 
 def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:

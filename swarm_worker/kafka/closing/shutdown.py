@@ -1,0 +1,124 @@
+"""The stop of a client: batches end, all is committed, the group is left, it is closed.
+
+On the poll thread, which polls until all is committed: a member that does not is thrown
+out of its group, and a rebalance whose callback comes in the close may never end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from swarm_worker.kafka import offsets
+from swarm_worker.kafka.closing import leave_group
+from swarm_worker.kafka.closing.close import close
+from swarm_worker.kafka.closing.stop_policy import WayOut, stop_times, way_out
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+    from swarm_worker.app.routing import GroupPlan
+    from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.processing.lanes import Lanes
+
+DRAIN_EVERY_S: Final = 0.05  # between polls while batches in flight end
+
+
+class Shutdown:
+    """The stop of one client; its times run from when this is made."""
+
+    def __init__(
+        self,
+        client: Consumer,
+        plan: GroupPlan,
+        *,
+        properties: Mapping[str, Any],
+        lanes: Lanes,
+        watch: Watch,
+        timeout_s: float,
+    ) -> None:
+        """Begin.
+
+        Args:
+            client: The client.
+            plan: What it consumes.
+            properties: Of the client.
+            lanes: What it holds; handing out is held.
+            watch: Is told of polls.
+            timeout_s: The node's ``shutdown_timeout``.
+        """
+        self._client = client
+        self._group = plan.group
+        self._topics = plan.topics
+        self._properties = properties
+        self._lanes = lanes
+        self._watch = watch
+        self._times = stop_times(began_at_s=time.monotonic(), timeout_s=timeout_s)
+
+    def drain(
+        self,
+        *,
+        tend: Callable[[], None],
+        leave_letters: Callable[[], None],
+        cancel: Callable[[], None],
+    ) -> None:
+        """Let batches in flight end while polls go on; store what is done.
+
+        Args:
+            tend: Called before each poll. Pauses all, as handing out is held.
+            leave_letters: Called once dead letters have had their time.
+            cancel: Called once coroutine handlers have had theirs.
+        """
+        while not self._lanes.wait_idle(within_s=DRAIN_EVERY_S):
+            if time.monotonic() > self._times.letters_until_s:
+                leave_letters()
+            tend()
+            self._client.poll(0)  # dropped: nothing of it was stored
+            self._watch.polled()
+            if time.monotonic() > self._times.cancel_at_s:
+                cancel()
+        self._lanes.rest()
+        offsets.store(self._client, self._lanes, group=self._group)
+
+    def close(self, *, leaves: bool, is_member: Callable[[], bool]) -> None:
+        """Commit and close; leave the group if the node does not come back.
+
+        Args:
+            leaves: It does not.
+            is_member: Whether the group has let the client in.
+        """
+        way = way_out(
+            leaves=leaves,
+            is_static="group.instance.id" in self._properties,
+            is_subscribed=bool(self._topics),
+            is_consumer_protocol=self._watch.is_consumer_protocol,
+        )
+        if way is WayOut.CLOSE_ALONE:
+            self._close()
+        elif way is WayOut.LEAVE_FIRST:
+            why_not = self._leave(is_member)
+            self._close()
+            leave_group.tell(self._group, why_not=why_not)
+        else:
+            why_not = self._give_up_id() if self._close() else leave_group.NOT_CLOSED
+            leave_group.tell(self._group, why_not=why_not)
+
+    def _leave(self, is_member: Callable[[], bool]) -> str | None:
+        return leave_group.leave(
+            self._client,
+            is_member=is_member,
+            holds=self._lanes.all,
+            within_s=self._times.leave_within_s(time.monotonic()),
+        )
+
+    def _give_up_id(self) -> str | None:
+        return leave_group.give_up_id(
+            self._properties,
+            self._topics,
+            within_s=self._times.give_up_at_s - time.monotonic(),
+        )
+
+    def _close(self) -> bool:
+        within_s = self._times.close_within_s(time.monotonic())
+        return close(self._client, self._lanes, group=self._group, within_s=within_s)
