@@ -1,5 +1,6 @@
 """Whose turn it is, what fails how, what is held back: without Kafka or threads."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,10 @@ from swarm_worker.processing.debt import DEBT_STEP_S, Debt
 from swarm_worker.processing.failures import backoff_s
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
+from tests.eventually import eventually
 
 NOW_S = 1000.0
+HANGS_AFTER_S = 20.0
 
 
 def route(
@@ -317,6 +320,38 @@ def test_refused_letter_is_kept() -> None:
     assert fixture.stored() == {0: 1}
 
 
+def test_a_letter_is_counted_anew_after_its_acknowledgement() -> None:
+    """So the refusal of the next one is news, and its back-off is short."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d", max_messages=1))
+    fixture.add(2)
+    for _ in range(2):
+        fixture.fail()
+        (lane,) = fixture.lanes.due(now_s=NOW_S)
+        assert fixture.lanes.refused(lane, now_s=NOW_S) == 1.0
+        (lane,) = fixture.lanes.due(now_s=NOW_S + 1.0)
+        fixture.lanes.acknowledged(lane, now_s=NOW_S)
+
+
+def test_no_message_is_given_up_for_another_one_of_its_batch() -> None:
+    """Though there are no retries: nobody knows yet which one fails."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(2)
+
+    assert fixture.fail() == ([0, 1], 1.0)
+
+
+def test_a_letter_that_is_under_way_outlives_a_retire() -> None:
+    """Its acknowledgement is waited for, and counts."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    assert fixture.lanes.retire([("t", 0)], within_s=0.0) == [lane]
+    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+
+    assert fixture.stored() == {0: 1}
+
+
 def test_letters_are_left_only_when_nothing_else_is_under_way() -> None:
     """Nothing of them is stored, and an answer that comes later changes nothing."""
     fixture = Fixture(partitions=2, to=route(max_retries=0, dead_letter="d"))
@@ -464,6 +499,27 @@ def test_poll_waits_for_room_when_too_much_waits() -> None:
     assert fixture.lanes.wait_for_room(within_s=0.0)
 
 
+def test_a_batch_that_goes_out_wakes_who_waits_for_room() -> None:
+    """Once half of it is free."""
+    fixture = Fixture(to=route(max_messages=CAPACITY_MESSAGES // 4))
+    fixture.add(CAPACITY_MESSAGES)
+    has_room: list[bool] = []
+
+    def wait() -> None:
+        has_room.append(fixture.lanes.wait_for_room(within_s=HANGS_AFTER_S))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiters = fixture.lanes._has_room._waiters  # type: ignore[attr-defined]
+    eventually(lambda: waiters, describe="the thread waits")
+    while waiting.is_alive() and fixture.submitted:
+        fixture.succeed()
+    waiting.join(HANGS_AFTER_S / 2)
+
+    assert has_room == [True]
+    assert not waiting.is_alive()
+
+
 def test_large_messages_fill_the_room_too() -> None:
     """It is memory that is bounded."""
     fixture = Fixture()
@@ -489,6 +545,7 @@ def test_what_is_paused_or_gone_is_not_paused_or_resumed_again() -> None:
     fixture.lanes.resumed([lane])
 
     assert lane.paused
+    assert fixture.lanes.to_resume() == []
 
 
 def test_the_fullest_are_no_more_than_make_up_half() -> None:
@@ -1023,6 +1080,19 @@ def test_the_begin_of_a_new_log_is_committed_until_kafka_has_it() -> None:
     assert lane.next_offset == 3
     fixture.lanes.committed({("t", 0): 3}, now_s=NOW_S)
     assert fixture.lanes.rest() == []
+
+
+def test_an_id_that_is_learned_at_rest_is_committed() -> None:
+    """Nothing else would be committed any more, and the next owner compares it."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.succeed()
+    fixture.lanes.reach_end(fixture.lane(), 1)
+    fixture.lanes.committed({("t", 0): 1}, now_s=NOW_S)
+    assert fixture.lanes.rest() == []
+    fixture.lanes.learn_id(fixture.lane(), "A")
+
+    assert fixture.lanes.rest() == [fixture.lane()]
 
 
 def test_ids_that_kafka_does_not_take_are_left_out() -> None:
