@@ -11,7 +11,8 @@ from typing import Final
 
 from swarm_worker.config import config
 from swarm_worker.node import check
-from swarm_worker.node.node import Failed, Node
+from swarm_worker.node.boot import Failed
+from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.parent_death import Leash

@@ -135,7 +135,7 @@ def _is_log(call: ast.Call) -> bool:
             return method in _METHODS and owner == "_logger"
         case _:
             pass
-    return _called(call) == "_BootFailedError"  # its text is logged as it is
+    return _called(call) == "BootFailedError"  # its text is logged as it is
 
 
 def _called(call: ast.Call) -> str:

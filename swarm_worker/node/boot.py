@@ -1,0 +1,209 @@
+"""The boot of a node: its slot, the app, its identity, its consumers, the app's hooks.
+
+Meanwhile the main thread is in code that may block, much of it the user's: a signal
+that stops is raised there, as `StopAsked`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swarm_worker.app.loading import load_app
+from swarm_worker.app.routing import plan
+from swarm_worker.node import hooks
+from swarm_worker.node.consumers import Consumers
+from swarm_worker.node.identity import Identity
+from swarm_worker.node.remains import Remains
+from swarm_worker.node.slot import Slot, slot_key, slot_path
+from swarm_worker.process import exit_codes as exits
+from swarm_worker.process.shutdown_deadline import Deadline
+from swarm_worker.process.signals import Inbox, StopAsked
+from swarm_worker.shared import logs
+from swarm_worker.shared.settings import ConfigError
+
+if TYPE_CHECKING:
+    from swarm_worker.app.app import App, Hook
+    from swarm_worker.app.routing import GroupPlan
+    from swarm_worker.config.config import Invocation, WorkerSettings
+    from swarm_worker.node.carry_over import CarryOver
+    from swarm_worker.process.last_act import LastAct
+    from swarm_worker.reporting.clock import NodeClock
+    from swarm_worker.reporting.progress import Progress
+
+
+class BootFailedError(Exception):
+    """Code of the user raised during boot; the cause is what it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A consumer cannot go on: a fatal Kafka error."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booted:
+    """What a node has that is ready to work."""
+
+    slot: Slot
+    identity: Identity
+    consumers: Consumers
+
+    def keep(self) -> None:
+        """See to it that this process is the only one that is this node.
+
+        Raises:
+            SlotHeldError: It is not.
+        """
+        self.slot.keep()
+        self.identity.keep(now_s=time.monotonic())
+
+
+class Boot:
+    """One boot. What it has done so far outlives it, for the stop that ends it.
+
+    Attributes:
+        deadline: Ends the process; armed by a signal that stops.
+        hooks_due: Those of the end, from when those of the start begin.
+    """
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        environ: Mapping[str, str],
+        inbox: Inbox[Failed],
+        last_act: LastAct,
+    ) -> None:
+        """Do nothing yet; `inbox` is installed already."""
+        self._settings = invocation.settings
+        self._app_path = invocation.app
+        self._environ = environ
+        self._inbox = inbox
+        self._last_act = last_act
+        self._slot_key = slot_key(environ, node=invocation.settings.node)
+        self._remains = Remains(last_act, environ)
+        self.deadline: Deadline | None = None
+        self.hooks_due: Sequence[Hook] = ()
+
+    @property
+    def slot_path(self) -> Path:
+        """The slot's file."""
+        return slot_path(self._settings.state_dir, self._slot_key)
+
+    def run(
+        self, progress: Progress, carry_over: CarryOver, clock: NodeClock
+    ) -> Booted:
+        """Boot; return what is ready, and not started.
+
+        Args:
+            progress: Is told how it goes.
+            carry_over: What the slot's last process left.
+            clock: Seconds, as in the reports.
+
+        Raises:
+            StopAsked: By a signal.
+            SlotHeldError: Another process is this node.
+            ConfigError: The app, its routes or the settings cannot work.
+            BootFailedError: The user's code raised.
+        """
+        self._raise_on_stop()
+        slot = Slot.take(
+            self._settings.state_dir, self._slot_key, remains=self._remains
+        )
+        carry_over.begin(slot.traces)
+        progress.witness = slot.traces
+        app = self._load()
+        self._take_signals_back()
+        plans = self._plan(app)
+        identity = self._identify(plans)
+        settings = replace(self._settings, instance_ids=identity.ids)
+        _try_out(plans, settings)
+        consumers = Consumers(
+            plans,
+            settings,
+            progress=progress,
+            suspects=carry_over.suspects,
+            slot_path=self.slot_path,
+            clock=clock,
+            on_fatal=lambda error: self._inbox.put(Failed(error)),
+        )
+        self._run_on_start(app)
+        self._take_signals_back()
+        self._inbox.interrupt_no_more()
+        return Booted(slot=slot, identity=identity, consumers=consumers)
+
+    # --- signals ----------------------------------------------------------------------
+
+    def _take_signals_back(self) -> None:
+        """Have what stops raise, also after the user's code took that away."""
+        self._inbox.install()
+        self._raise_on_stop()
+
+    def _raise_on_stop(self) -> None:
+        self._inbox.interrupt(self._arm_deadline)
+
+    def _arm_deadline(self) -> None:
+        """See to it that the node ends, whatever the user's code does with the stop.
+
+        No handler was called yet: nothing is lost, the node stopped as asked.
+        """
+        self.deadline = Deadline(
+            self._settings.shutdown_timeout_s,
+            code=exits.STOPPED,
+            describe=lambda: "boot_did_not_end_when_stopped",
+            leave=self._last_act.leave,
+        )
+
+    # --- steps ------------------------------------------------------------------------
+
+    def _load(self) -> App:
+        try:
+            return load_app(self._app_path)
+        except (StopAsked, ConfigError):
+            raise
+        except BaseException as error:
+            raise BootFailedError(f"app_import_failed app={self._app_path}") from error
+        finally:
+            logs.hand_over()
+
+    def _plan(self, app: App) -> Sequence[GroupPlan]:
+        settings = self._settings
+        return plan(
+            app,
+            node=settings.node,
+            nodes=settings.nodes,
+            selection=settings.selection,
+        )
+
+    def _identify(self, plans: Sequence[GroupPlan]) -> Identity:
+        groups = [each.group for each in plans]
+        return Identity.take(
+            self._settings, groups, self._environ, now_s=time.monotonic()
+        )
+
+    def _run_on_start(self, app: App) -> None:
+        self.hooks_due = list(app.hooks.on_stop)
+        try:
+            for hook in app.hooks.on_start:
+                hooks.run(hook)
+        except StopAsked:
+            raise
+        except BaseException as error:
+            raise BootFailedError("on_start_failed") from error
+
+
+def _try_out(plans: Sequence[GroupPlan], settings: WorkerSettings) -> None:
+    """Make each group's client once, for its properties.
+
+    Raises:
+        ConfigError: They cannot work.
+    """
+    from swarm_worker.kafka.client import try_out  # noqa: PLC0415 - the Kafka client
+
+    for each in plans:
+        try_out(each, settings)
