@@ -5,12 +5,7 @@ A partition that is assigned anew gets a new lane. Pure; guarded by the lock of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from swarm_worker.processing.lane import Key, Lane
-
-if TYPE_CHECKING:
-    from swarm_worker.app.app import Route
 
 
 class LaneTable:
@@ -25,22 +20,10 @@ class LaneTable:
         self.lanes: dict[Key, Lane] = {}
         self._keeps_ids = True
 
-    def open(
-        self,
-        topic: str,
-        partition: int,
-        route: Route,
-        *,
-        awaits_log: bool,
-        anew_as: str | None,
-        now_s: float,
-    ) -> Lane:
-        """Make and return the lane of a partition that has none; see `Lanes.open`."""
-        lane = Lane(topic, partition, route, now_s=now_s)
-        lane.awaits_log, lane.keeps_id = awaits_log, self._keeps_ids
-        lane.topic_id, lane.is_anew = anew_as, anew_as is not None
+    def open(self, lane: Lane) -> None:
+        """Take in the lane of a partition that has none."""
+        lane.keeps_id = self._keeps_ids
         self.lanes[lane.key] = lane
-        return lane
 
     def close(self, key: Key) -> Lane | None:
         """Take out, and return, the lane of a partition, if there is one."""

@@ -105,18 +105,20 @@ class Lanes:
         """
         self.close([(topic, partition)])
         with self._changed:
-            lane = self._table.open(
-                *(topic, partition, route),
-                awaits_log=awaits_log,
-                anew_as=anew_as,
-                now_s=now_s,
-            )
-            if suspect := self._suspects.among(topic, partition):
-                if lane.is_anew:
-                    self._suspects.passed(suspect)
-                else:
-                    lane.beware(suspect)
+            lane = Lane(topic, partition, route, now_s=now_s)
+            lane.awaits_log = awaits_log
+            lane.topic_id, lane.is_anew = anew_as, anew_as is not None
+            self._table.open(lane)
+            self._meet_suspect(lane)
             return lane
+
+    def _meet_suspect(self, lane: Lane) -> None:
+        """Let a lane know what was in flight there; no such message is in a new log."""
+        if suspect := self._suspects.among(lane.topic, lane.partition):
+            if lane.is_anew:
+                self._suspects.passed(suspect)
+            else:
+                lane.beware(suspect)
 
     def log_known(self, lane: Lane) -> None:
         """Hand out a lane's messages; it does not matter if that was so before."""
@@ -300,7 +302,8 @@ class Lanes:
                 return None
             is_news = lane.failures.record(rest, error)
             verdict = verdict_on(
-                *(rest[0], lane.route),
+                rest[0],
+                lane.route,
                 attempts=lane.failures.attempts,
                 alone=len(batch) == 1,
                 is_news=is_news,
