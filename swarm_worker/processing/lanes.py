@@ -74,6 +74,7 @@ class Lanes:
         # Apart, and told only when it is so: a thread that wakes up takes the GIL away
         # from a handler, and one that waits for room would, at each batch.
         self._has_room = threading.Condition(lock)
+        self._awaits_room = False  # the one thread that polls does
         self._table = LaneTable()
         self._turns = Turns(submit)
         self._commits = Commits(within_s=commit_within_s)
@@ -490,7 +491,12 @@ class Lanes:
         if not self._room.is_full():
             return True
         with self._changed:
-            return self._has_room.wait_for(lambda: not self._room.is_full(2), within_s)
+            self._awaits_room = True
+            has_room = self._has_room.wait_for(
+                lambda: not self._room.is_full(2), within_s
+            )
+            self._awaits_room = False
+            return has_room
 
     def to_pause(self, *, now_s: float, make_room: bool = False) -> list[Lane]:
         """Return the lanes to pause now: call `paused` with those that are.
@@ -529,5 +535,5 @@ class Lanes:
     def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
         """Count what has come to a lane, or has left it; tell who waits for room."""
         self._room.count(lane, messages, size_bytes, lane_count=len(self._table.lanes))
-        if messages < 0 and not self._room.is_full(2):
+        if self._awaits_room and messages < 0 and not self._room.is_full(2):
             self._has_room.notify_all()
