@@ -80,6 +80,19 @@ def test_no_section_and_no_option_stands_twice(name: str) -> None:
     assert strict.sections()
 
 
+def test_each_room_is_part_of_what_is_installed() -> None:
+    """An editable installation, which all tests run on, has it anyway."""
+    rooms = {
+        ".".join(init.parent.relative_to(ROOT).parts)
+        for program in ("swarm_worker", "swarm_event_listener")
+        for init in (ROOT / program).rglob("__init__.py")
+    }
+    packages = PROJECT["tool"]["setuptools"]["packages"]
+
+    assert len(rooms) > 2
+    assert {each for each in packages if "conf" not in each.split(".")} == rooms
+
+
 def test_each_directory_of_conf_is_part_of_the_package() -> None:
     """Where files are added to conf/, they are to be found after pip install."""
     packages = PROJECT["tool"]["setuptools"]["packages"]
