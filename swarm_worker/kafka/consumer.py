@@ -84,6 +84,11 @@ _OUTDATED: Final = (
     "the Kafka client takes what it is told of a topic that was made anew for older "
     "than what it knows of the former one, and would fetch nothing of it"
 )
+_UNSHARED: Final = (
+    "the group rebalanced while a topic was away, may have left it to nobody, and "
+    "would not look again; by leaving, this node has it rebalance"
+)
+_STAYS_UNSHARED: Final = "nobody may have the topic until the group rebalances"
 
 
 class End(Enum):
@@ -298,6 +303,7 @@ class GroupConsumer(OwnThread):
         return TopicWatch(
             client,
             group=self._plan.group,
+            node=self._settings.node,
             topics=assigned.union(self._plan.topics),
             asker=self._asker,
             first_known=self._first_known,
@@ -334,7 +340,7 @@ class GroupConsumer(OwnThread):
     ) -> None:
         watch = self.watch
         while not (watch.failure or watch.is_cut_off or self._stopping.is_set()):
-            if topics.outdated or assignment.is_outdated:
+            if topics.outdated or topics.unshared or assignment.is_outdated:
                 return
             self._tend(client)
             assignment.look_for_topics()
@@ -457,6 +463,9 @@ class GroupConsumer(OwnThread):
         elif self.watch.is_cut_off:
             self._log_replaced(_CUT_OFF)
             self._abandon(client, assignment, within_s=CLOSE_REPLACED_S)
+        elif topics.unshared:
+            self._log_replaced(_why_unshared(topics.unshared))
+            self._renew(client, assignment, leaves=True)
         else:
             self._log_replaced(_why_outdated(topics.outdated))
             self._renew(client, assignment)
@@ -468,19 +477,34 @@ class GroupConsumer(OwnThread):
             self._plan.group, "joining again", why,
         )  # fmt: skip
 
-    def _leave(self, client: Consumer) -> None:
-        """Leave the group: as the next client joins, it goes by that one's topics."""
-        leave_group.leave(
+    def _leave(self, client: Consumer) -> str | None:
+        """Leave the group: as the next client joins, it goes by that one's topics.
+
+        Return why that was not possible, or None.
+        """
+        why_not = leave_group.leave(
             client,
             is_member=lambda: True,
             holds=client.assignment,
             within_s=leave_group.LEAVE_MAX_S,
         )
         self._has_subscribed()
+        return why_not
 
-    def _renew(self, client: Consumer, assignment: Assignment) -> None:
-        """Give up a client that is a member of its group: in order, as in a revoke."""
+    def _renew(
+        self, client: Consumer, assignment: Assignment, *, leaves: bool = False
+    ) -> None:
+        """Give up a client that is a member of its group: in order, as in a revoke.
+
+        Args:
+            client: The client.
+            assignment: What it holds.
+            leaves: Have the group rebalance: a static member that closes does not.
+        """
         assignment.let_go_of_all()
+        if leaves and (why_not := self._leave(client)) is not None:
+            group = self._plan.group
+            leave_group.tell(group, why_not=why_not, consequence=_STAYS_UNSHARED)
         close(client, self._lanes, group=self._plan.group, within_s=CLOSE_MAX_S)
 
     def _abandon(
@@ -537,3 +561,8 @@ class GroupConsumer(OwnThread):
 def _why_outdated(at: list[Key]) -> str:
     names = ",".join(f"{topic}/{partition}" for topic, partition in at[:LISTED_MAX])
     return f"{_OUTDATED} ({len(at)} partitions: {names})"
+
+
+def _why_unshared(topics: list[str]) -> str:
+    names = ",".join(topics[:LISTED_MAX])
+    return f"{_UNSHARED} ({len(topics)} topics: {names})"

@@ -24,10 +24,12 @@ from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
     ASK_EVERY_S,
     HOLD_MAX_S,
+    Absence,
     Answer,
     id_of_commit,
     next_delay_s,
     outdated,
+    unshared,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class TopicWatch:
     Attributes:
         outdated: Partitions of new logs that this client will never be told of: it has
             to be replaced.
+        unshared: Topics that the group may have left to nobody: it has to rebalance.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class TopicWatch:
         client: Consumer,
         *,
         group: str,
+        node: int,
         topics: Iterable[str],
         asker: TopicAsker,
         first_known: dict[str, str],
@@ -86,6 +90,7 @@ class TopicWatch:
         Args:
             client: The client.
             group: Its group, for the log.
+            node: The number of this node.
             topics: All that may be assigned.
             asker: Asks.
             first_known: The first id of each topic that this node has known; added to.
@@ -95,6 +100,7 @@ class TopicWatch:
         """
         self._client = client
         self._group = group
+        self._node = node
         self._topics = tuple(sorted(topics))
         self._asker = asker
         self._first_known = first_known
@@ -113,14 +119,24 @@ class TopicWatch:
         self._last_ids: Mapping[str, str] = {}
         self._ids: dict[str, str] = {}  # of each topic, in the life of this client
         self._changed_at_s: dict[str, float] = {}
+        self._there_s: dict[str, float] = {}  # when it was last known to be the same
+        self._absences: dict[str, Absence] = {}
+        self._assigned_at_s: float | None = None
         self._unanswered: set[Key] = set()
         self.outdated: list[Key] = []
+        self.unshared: list[str] = []
         self._delay_s = ASK_EVERY_S
         self._ask()
 
     def opened(self, lanes: Iterable[Lane]) -> None:
         """Take on partitions that were assigned: ask at once."""
-        now_s = self._clock()
+        self._assigned_at_s = now_s = self._clock()
+        self.unshared = []
+        self._absences = {
+            topic: absence
+            for topic, absence in self._absences.items()
+            if absence.covers(now_s)
+        }
         for lane in lanes:
             key = lane.topic, lane.partition
             self._changes.pop(key, None)
@@ -129,7 +145,9 @@ class TopicWatch:
         self._ask_at_s = self._look_at_s = now_s
 
     def left(self, keys: Iterable[Key]) -> None:
-        """Partitions are no longer ours."""
+        """Partitions are no longer ours; what is, the group is about to tell."""
+        self._assigned_at_s = None
+        self.unshared = []
         for key in keys:
             self._unread.pop(key, None)
             self._held.pop(key, None)
@@ -155,6 +173,7 @@ class TopicWatch:
             self._release_late(now_s)
             self._begin_changed(now_s)
             self._look_at_unanswered()
+            self._look_at_unshared(now_s)
             if self._asked is None and now_s >= self._ask_at_s:
                 self._ask()
 
@@ -167,6 +186,18 @@ class TopicWatch:
         if self._changed_at_s and stalls.updated_at_s is not None:
             self.outdated = outdated(
                 stalls.unanswered, self._changed_at_s, now_s=stalls.updated_at_s
+            )
+
+    def _look_at_unshared(self, now_s: float) -> None:
+        """See `unshared`; in the consumer protocol the broker shares out."""
+        if self._absences and not self._watch.is_consumer_protocol:
+            held = {lane.topic for lane in self._lanes.all()}
+            self.unshared = unshared(
+                self._absences,
+                held.union(topic for topic, _ in self._changes),
+                assigned_at_s=self._assigned_at_s,
+                node=self._node,
+                now_s=now_s,
             )
 
     # --- questions and answers --------------------------------------------------------
@@ -212,6 +243,10 @@ class TopicWatch:
             if self._ids.setdefault(topic, topic_id) != topic_id:
                 self._ids[topic] = topic_id
                 self._changed_at_s[topic] = now_s
+                since = self._absences.get(topic)
+                there_s = since.there_s if since else self._there_s[topic]
+                self._absences[topic] = Absence(there_s, now_s)
+            self._there_s[topic] = self._asked_at_s
         there = self._watch.stalls.there
         there.difference_update(answer.missing, answer.refused)
         there.update(answer.ids, answer.without_id)

@@ -98,14 +98,14 @@ def give_up_id(
     return _bounded(go, within_s)
 
 
-def tell(group: str, *, why_not: str | None) -> None:
+def tell(group: str, *, why_not: str | None, consequence: str = _NOT_LEFT) -> None:
     """Log how it went."""
     if why_not is None:
         logger.info("group_left group=%s", group)
     else:
         logger.warning(
             "group_not_left group=%s reason=%r consequence=%r",
-            group, why_not, _NOT_LEFT,
+            group, why_not, consequence,
         )  # fmt: skip
 
 

@@ -10,13 +10,18 @@ from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_MAX_S,
     ASK_AGAIN_S,
     ASK_EVERY_S,
+    BROKERS_LAG_S,
     OUTDATED_S,
+    SHARED_WITHIN_S,
+    UNSHARED_S,
+    Absence,
     Commit,
     id_of_commit,
     metadata_of,
     next_delay_s,
     outdated,
     topic_id_in,
+    unshared,
 )
 
 ID = "OGUkp0UJRr+nuzoN28V5Ag"
@@ -98,3 +103,47 @@ def test_a_client_is_outdated_where_both_have_lasted() -> None:
     assert outdated(silent, changed, now_s=50.0 + OUTDATED_S) == [("t", 1)]
     at_s = 100.0 + OUTDATED_S
     assert outdated(silent, changed, now_s=at_s) == [("t", 0), ("t", 1)]
+
+
+def test_a_topic_is_unshared_where_it_may_have_been_away_when_all_was_shared_out() -> (
+    None
+):
+    """From when the former one was there to when the new one was seen, and a bit."""
+    absences = {"t": Absence(there_s=100.0, back_s=130.0)}
+    early_s, late_s = 100.0 - BROKERS_LAG_S, 130.0 + SHARED_WITHIN_S
+
+    def judged(assigned_at_s: float | None) -> list[str]:
+        return unshared(
+            absences, (), assigned_at_s=assigned_at_s, node=0, now_s=1_000.0
+        )
+
+    assert judged(None) == judged(early_s - 0.1) == judged(late_s + 0.1) == []
+    assert judged(early_s) == judged(late_s) == ["t"]
+
+
+def test_a_topic_of_which_this_node_holds_something_is_not_unshared() -> None:
+    """All of a topic is shared out, or nothing."""
+    absences = dict.fromkeys(("u", "t", "s"), Absence(0.0, 10.0))
+    told = unshared(absences, {"t"}, assigned_at_s=5.0, node=0, now_s=99.0)
+    assert told == ["s", "u"]
+
+
+@pytest.mark.parametrize(
+    ("node", "after_s"), [(0, 10.0), (1, 15.0), (3, 25.0), (10, 60.0), (999, 60.0)]
+)
+def test_nodes_find_topics_unshared_one_after_the_other(
+    node: int, after_s: float
+) -> None:
+    """The first that mends it does so for all."""
+    absences = {"t": Absence(0.0, 100.0)}
+
+    def judged(now_s: float) -> list[str]:
+        return unshared(absences, (), assigned_at_s=50.0, node=node, now_s=now_s)
+
+    assert judged(100.0 + after_s - 0.1) == []
+    assert judged(100.0 + after_s) == ["t"]
+
+
+def test_the_first_to_mend_is_seen_by_the_others() -> None:
+    """What is shared out by then is not taken for what was shared out before."""
+    assert UNSHARED_S > SHARED_WITHIN_S + ASK_AGAIN_MAX_S - 1.0

@@ -23,6 +23,8 @@ from swarm_worker.kafka.topic_ids import (
     ASK_EVERY_S,
     HOLD_MAX_S,
     OUTDATED_S,
+    SHARED_WITHIN_S,
+    UNSHARED_S,
     Answer,
     Commit,
 )
@@ -107,13 +109,16 @@ class Asker:
 class Fixture:
     """A watch over topic t, with all that it works on."""
 
-    def __init__(self, *, first_known: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, first_known: dict[str, str] | None = None, protocol: str = "classic"
+    ) -> None:
         self.now_s = 1_000.0
         self.client, self.asker = Client(), Asker()
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=9, submit=self.submitted.append)
         self.watch = Watch(
-            "g", {}, progress=Progress(max_poll_interval_ms=300_000).add_consumer(),
+            "g", {"group.protocol": protocol},
+            progress=Progress(max_poll_interval_ms=300_000).add_consumer(),
             lanes=self.lanes, clock=self.clock,
         )  # fmt: skip
         self.first_known = {} if first_known is None else first_known
@@ -128,6 +133,7 @@ class Fixture:
         return TopicWatch(
             self.client,  # type: ignore[arg-type]
             group="g",
+            node=0,
             topics=["t"],
             asker=self.asker,  # type: ignore[arg-type]
             first_known=self.first_known,
@@ -159,6 +165,17 @@ class Fixture:
         lane = self.assign()
         self.told(ids={"t": topic_id}, commits={KEY: commit or Commit(5, topic_id)})
         return lane
+
+    def revoke(self) -> None:
+        """All goes."""
+        keys = [(lane.topic, lane.partition) for lane in self.lanes.all()]
+        self.lanes.close(keys)
+        self.topics.left(keys)
+
+    def assigned_nothing(self) -> None:
+        """The group has told that nothing is ours."""
+        self.topics.opened([])
+        self.topics.tend()
 
     def passes(self, seconds: float) -> None:
         """Time passes."""
@@ -556,3 +573,111 @@ def test_the_next_process_is_told_once_all_is_begun() -> None:
     fixture.passes(1)
     fixture.passes(ASK_EVERY_S)
     assert fixture.asker.questions[-1].settled == {"t": "B"}
+
+
+def is_away(fixture: Fixture) -> None:
+    """Another node joins while t is away, and the group leaves t to nobody."""
+    fixture.settle("A")
+    fixture.revoke()
+    fixture.passes(1.0)
+    fixture.assigned_nothing()
+    fixture.told(missing=["t"])
+    fixture.passes(ASK_EVERY_S)
+
+
+def test_a_topic_that_was_shared_out_while_it_was_away_is_unshared() -> None:
+    """A while after it is there again: the group may see that by itself."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(UNSHARED_S - 0.1)
+    assert fixture.topics.unshared == []
+    fixture.passes(0.2)
+    assert fixture.topics.unshared == ["t"]
+    assert fixture.begin().unshared == []
+
+
+def test_a_broker_that_assigns_leaves_no_topic_to_nobody() -> None:
+    """In the consumer protocol."""
+    fixture = Fixture(protocol="consumer")
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(2 * UNSHARED_S)
+    assert fixture.topics.unshared == []
+
+
+def test_a_topic_is_shared_out_once_the_group_has_rebalanced_again() -> None:
+    """Be it to others; and it stays so when it is made anew once more."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(SHARED_WITHIN_S + 0.1)
+    fixture.assigned_nothing()
+    for topic_id in ("B", "B", "C"):
+        fixture.told(ids={"t": topic_id})
+        fixture.passes(UNSHARED_S)
+        assert fixture.topics.unshared == []
+        fixture.passes(ASK_EVERY_S)
+
+
+def test_a_topic_that_goes_and_comes_once_more_is_unshared_still() -> None:
+    """What was told meanwhile was told before all of its changes were over."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(UNSHARED_S - 1.0)
+    fixture.passes(ASK_EVERY_S - UNSHARED_S)
+    fixture.told(ids={"t": "C"})
+    fixture.passes(UNSHARED_S)
+    assert fixture.topics.unshared == ["t"]
+
+
+def test_a_topic_is_not_unshared_while_the_group_rebalances() -> None:
+    """What is ours is about to be told."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.topics.left([])
+    fixture.passes(UNSHARED_S)
+    assert fixture.topics.unshared == []
+
+
+def test_a_rebalance_that_comes_in_time_leaves_nothing_to_do() -> None:
+    """Neither when it begins nor when it ends."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(UNSHARED_S)
+    assert fixture.topics.unshared == ["t"]
+    fixture.topics.left([])
+    assert fixture.topics.unshared == []
+    fixture.topics.opened([])
+    fixture.passes(UNSHARED_S)
+    assert fixture.topics.unshared == []
+
+
+def test_an_assignment_that_comes_without_a_revoke_leaves_nothing_to_do() -> None:
+    """As in a cooperative group, in the very poll after it was found out."""
+    fixture = Fixture()
+    is_away(fixture)
+    fixture.told(ids={"t": "B"})
+    fixture.passes(UNSHARED_S)
+    assert fixture.topics.unshared == ["t"]
+    fixture.topics.opened([])
+    assert fixture.topics.unshared == []
+
+
+def test_a_topic_of_which_something_is_held_is_shared_out() -> None:
+    """Also while its partition goes to its log's begin: no rebalance gave it away."""
+    fixture = Fixture()
+    fixture.settle("A")
+    fixture.client.has_begun = False
+    fixture.passes(ASK_EVERY_S)
+    fixture.told(ids={"t": "B"})
+    assert fixture.lane() is None
+    fixture.passes(SEEK_MAX_S - 0.1)
+    assert fixture.topics.unshared == []
+    fixture.client.has_begun = True
+    fixture.passes(UNSHARED_S)
+    assert fixture.lane() is not None
+    assert fixture.topics.unshared == []
