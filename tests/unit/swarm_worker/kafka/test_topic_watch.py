@@ -625,10 +625,12 @@ def test_a_topic_that_goes_and_comes_once_more_is_unshared_still() -> None:
     fixture = Fixture()
     is_away(fixture)
     fixture.told(ids={"t": "B"})
-    fixture.passes(UNSHARED_S - 1.0)
-    fixture.passes(ASK_EVERY_S - UNSHARED_S)
+    fixture.topics.hurry()
+    fixture.passes(ASK_AGAIN_S)
     fixture.told(ids={"t": "C"})
-    fixture.passes(UNSHARED_S)
+    fixture.passes(UNSHARED_S - 0.1)
+    assert fixture.topics.unshared == []
+    fixture.passes(0.2)
     assert fixture.topics.unshared == ["t"]
 
 
@@ -671,13 +673,14 @@ def test_a_topic_of_which_something_is_held_is_shared_out() -> None:
     """Also while its partition goes to its log's begin: no rebalance gave it away."""
     fixture = Fixture()
     fixture.settle("A")
-    fixture.client.has_begun = False
+    client = fixture.client
+    client.has_begun, client.is_eager, client.refuses = False, True, True
     fixture.passes(ASK_EVERY_S)
     fixture.told(ids={"t": "B"})
+    fixture.passes(UNSHARED_S)
     assert fixture.lane() is None
-    fixture.passes(SEEK_MAX_S - 0.1)
     assert fixture.topics.unshared == []
-    fixture.client.has_begun = True
+    client.has_begun = True
     fixture.passes(UNSHARED_S)
     assert fixture.lane() is not None
     assert fixture.topics.unshared == []
