@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from swarm_worker.app.app import App
+from swarm_worker.kafka.closing import leave_group
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -105,14 +106,20 @@ def test_one_of_the_nodes_has_the_group_rebalance_again(
     assert log("group_not_left") == []
 
 
-@pytest.mark.parametrize("protocol", ["eager", "cooperative"])
+@pytest.mark.parametrize(
+    ("protocol", "why_not"), [("eager", "no answer"), ("cooperative", None)]
+)
 def test_a_lone_node_that_has_lost_its_session_meanwhile_joins_anew_once_more(
     kafka: KafkaBroker,
     protocol: str,
+    why_not: str | None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It comes to its group without partitions: in a cooperative group it kept them."""
+    """It comes to its group without partitions: in a cooperative group it kept them.
+
+    Where it cannot leave, that is said; it goes on all the same, here by its close.
+    """
     log, admin = lines_of(caplog), AdminClient({"bootstrap.servers": kafka.bootstrap})
     name = kafka.create_topic(unique(f"lost-{protocol}"), 2)
     app, seen = App(group=name), Seen()
@@ -122,16 +129,18 @@ def test_a_lone_node_that_has_lost_its_session_meanwhile_joins_anew_once_more(
         quiet_nodes(kafka, name, [node], seen)
         goes_on = threading.Event()
         try:
-            monkeypatch.setattr(node.watch, "polled", lambda: goes_on.wait(60.0))
-            eventually(
-                lambda: not members_of(admin, name),
-                within_s=20.0,
-                describe="it has left: nobody has polled",
-            )
-            kafka.delete_topic(name)
+            with monkeypatch.context() as patch:
+                patch.setattr(node.watch, "polled", lambda: goes_on.wait(60.0))
+                eventually(
+                    lambda: not members_of(admin, name),
+                    within_s=20.0,
+                    describe="it has left: nobody has polled",
+                )
+                kafka.delete_topic(name)
         finally:
-            monkeypatch.undo()
             goes_on.set()
+        if why_not is not None:
+            monkeypatch.setattr(leave_group, "leave", lambda *_, **__: why_not)
         eventually(
             lambda: log("partitions_assigned", " count=0 "),
             within_s=20.0,
@@ -139,3 +148,5 @@ def test_a_lone_node_that_has_lost_its_session_meanwhile_joins_anew_once_more(
         )
         comes_back(kafka, name, [node], seen)
     assert len(log("client_replaced", name)) == 1
+    told = log("group_not_left", "nobody may have the topic")
+    assert len(told) == (why_not is not None)
