@@ -488,7 +488,8 @@ class GroupConsumer(OwnThread):
             holds=client.assignment,
             within_s=leave_group.LEAVE_MAX_S,
         )
-        self._has_subscribed()
+        if why_not is None:
+            self._has_subscribed()
         return why_not
 
     def _renew(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from swarm_worker.app.app import App
+from swarm_worker.kafka.closing import leave_group
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -413,3 +414,28 @@ def test_a_topic_that_an_app_has_taken_up_is_handled(
         node.await_assigned(4)
     (line,) = log("assignment_outdated")
     assert f"topics={topic} " in line
+
+
+def test_a_leave_that_fails_is_tried_again(
+    kafka: KafkaBroker, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next client would take what was shared out without the new topic."""
+    old_topic, topic = (kafka.create_topic(unique(f"{s}-again"), 2) for s in "on")
+    properties = {**PROTOCOLS["eager"], **LONG_SESSION["eager"]}
+    told = settings(kafka.bootstrap, kafka=properties, node=0)
+    old, new = App(group=topic), App(group=topic)
+    old.topic(old_topic)(Seen())
+    new.topic(old_topic, topic)(Seen())
+    with Node(old, told) as node:
+        node.await_assigned(2)
+    leave, failures = leave_group.leave, iter(["the group did not answer in time"])
+    monkeypatch.setattr(
+        leave_group,
+        "leave",
+        lambda *args, **how: next(failures, None) or leave(*args, **how),
+    )
+
+    with Node(new, told, before=frozenset({old_topic})) as node:
+        node.await_assigned(4)
+
+    assert len(log("assignment_outdated")) == 2
