@@ -121,6 +121,8 @@ def _upheaval(stage: Stage) -> Iterator[None]:
     _excuse_all(stage)
     stage.book.listener_ends += 1
     yield
+    # One that was started just before may have lived for too short to be sampled.
+    stage.book.excused |= settling.stopped(stage.swarm)
     stage.book.upheavals.append((began_s, time.monotonic()))
 
 
