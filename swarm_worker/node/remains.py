@@ -51,7 +51,8 @@ class Remains:
     def __init__(self, last_act: LastAct, environ: Mapping[str, str]) -> None:
         """Do nothing where supervisord has not made this process's group."""
         self._last_act = last_act
-        self._names = {name: environ[name] for name in _SLOT if name in environ}
+        names = {name: environ[name] for name in _SLOT if name in environ}
+        self._names = names if names.keys() >= {*_SLOT[:2]} else {}
         self._is_failing = False
 
     @property
@@ -66,16 +67,18 @@ class Remains:
         if mark is None or not self._last_act.has_group or mark.era != era():
             return
         ended: dict[int, Process] = {}
-        pause = threading.Event()
+        pause, is_proven = threading.Event(), False
         for _ in range(round(WITHIN_S / _LOOK_S)):
-            left = self._left(mark, is_proven=bool(ended))
+            left = self._left(mark, is_proven=is_proven)
             if not left:
                 break
             for process in left:
                 tell(process, signal.SIGKILL)
             ended |= {each.pid: each for each in left}
+            # Not by what had a group of its own: this one may be a stranger's by now.
+            is_proven = any(each.group == mark.group for each in ended.values())
             pause.wait(_LOOK_S)
-        self._tell(ended, self._left(mark, is_proven=True) if ended else [])
+        self._tell(ended, self._left(mark, is_proven=is_proven) if ended else [])
 
     def _left(self, mark: Mark, *, is_proven: bool) -> list[Process]:
         own = look_at(os.getpid())
@@ -86,9 +89,17 @@ class Remains:
             mark,
             running(),
             own=own,
-            is_of_slot=lambda pid: has_environment(pid, self._names),
+            is_of_slot=self._is_of_slot,
             is_proven=is_proven,
         )
+
+    def _is_of_slot(self, pid: int) -> bool:
+        """Whether a process was started for the slot.
+
+        Nothing tells that where what wraps this one has taken the names away, as
+        `env -i` does and `sudo`: then all would be.
+        """
+        return bool(self._names) and has_environment(pid, self._names)
 
     def _tell(self, ended: Mapping[int, Process], left: list[Process]) -> None:
         stay = {each.pid for each in left}

@@ -24,7 +24,13 @@ from swarm_worker.process.processes import (
 from swarm_worker.shared import logs
 
 # Those that read from the node, such as a `gzip`, have this long for what they hold.
-_GRACE: Final = "sleep 1; kill -KILL {others} 0"
+_GRACE: Final = "sleep 1; {others}kill -KILL 0"
+# Of a process in another group: its number may be somebody else's by then, so since
+# when it runs is compared, the 22nd field of the line.
+IF_STILL_THERE: Final = (
+    "l=; read -r l </proc/{pid}/stat; set -- ${{l##*) }}; "
+    '[ "${{20}}" = {started} ] && kill -KILL {pid}; '
+)
 _ROUNDS_MAX: Final = 5
 _UNDISTURBED_S: Final = 1.0
 _LOG_WITHIN_S: Final = 0.5
@@ -120,7 +126,11 @@ class LastAct:
         left = self._to_end(running())
         if not left:
             return
-        others = " ".join(str(each.pid) for each in left if each.group != self._pid)
+        others = "".join(
+            IF_STILL_THERE.format(pid=each.pid, started=each.started)
+            for each in left
+            if each.group != self._pid
+        )
         logger.warning(
             "children_left processes=%s consequence=%r", named(left), _KILLED_SOON
         )
