@@ -69,6 +69,7 @@ class Assignment:
         """Hold nothing yet; see `join`."""
         self.has_joined = False
         self.is_outdated = False
+        self._is_over = False  # the lanes are another client's from now on
         self._client = client
         self._plan = plan
         self._lanes = lanes
@@ -160,6 +161,8 @@ class Assignment:
         self._looks_for_topics = not all(counts)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._is_over:
+            return
         self.has_joined = True
         foreign = {at.topic for at in partitions if at.topic not in self._routes}
         if foreign or not self._is_as_before:
@@ -209,12 +212,23 @@ class Assignment:
     # --- to let go --------------------------------------------------------------------
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._is_over:
+            return
         self._let_go([(at.topic, at.partition) for at in partitions])
         self._tell("revoked", partitions)
 
     def let_go_of_all(self) -> None:
         """Do as in a revoke of everything; the client is to be closed."""
         self._let_go([(lane.topic, lane.partition) for lane in self._lanes.all()])
+        self._end()
+
+    def _end(self) -> None:
+        """Hold nothing any more: what a close calls back may come late, on its thread.
+
+        By then the next client may hold the same partitions.
+        """
+        self._is_over = True
+        self._watch.assigned(0)
 
     def _let_go(self, keys: Sequence[Key]) -> None:
         """Wait for what is under way of partitions, commit, and hold them no longer."""
@@ -230,6 +244,8 @@ class Assignment:
         offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._is_over:
+            return
         self.has_joined = False
         self._leave([(at.topic, at.partition) for at in partitions])
         self._watch.lost()
@@ -238,7 +254,7 @@ class Assignment:
     def lose_all(self) -> None:
         """Let go of everything without a commit: it is another's by now."""
         self._leave([(lane.topic, lane.partition) for lane in self._lanes.all()])
-        self._watch.assigned(0)
+        self._end()
 
     def _retire(self, keys: Sequence[Key]) -> list[Lane]:
         """Wait for what is under way of partitions; give what was not over in time."""

@@ -1,0 +1,77 @@
+"""Which client's word on its partitions counts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from confluent_kafka import Consumer, TopicPartition
+
+from swarm_worker.app.app import Route
+from swarm_worker.app.routing import GroupPlan
+from swarm_worker.kafka.assignment import Assignment
+from swarm_worker.kafka.monitor import Watch
+from swarm_worker.processing.lanes import Lanes
+from swarm_worker.reporting.progress import Progress
+
+AT = [TopicPartition("orders", 0)]
+NOBODY = cast("Consumer", None)  # who calls is not looked at
+
+
+def test_a_client_that_is_given_up_has_no_word_on_what_the_next_one_holds() -> None:
+    """Its close may be left behind on a thread, and call back late."""
+    lanes = Lanes(node=0, max_messages=2, submit=lambda _: None)
+    progress = Progress().add_consumer()
+    watch = Watch("g", {}, progress=progress, lanes=lanes, clock=lambda: 1.0)
+
+    def life() -> Assignment:
+        return assignment(lanes, watch)
+
+    old, new = life(), life()
+    old._on_assign(NOBODY, AT)
+    old.let_go_of_all()
+    assert (lanes.all(), progress.assigned) == ([], 0)
+    new._on_assign(NOBODY, AT)
+    lane = lanes.get("orders", 0)
+
+    old._on_revoke(NOBODY, AT)
+    old._on_lost(NOBODY, AT)
+    old._on_assign(NOBODY, AT)
+
+    assert lane is not None
+    assert (lanes.get("orders", 0), lane.closed, progress.assigned) == (lane, False, 1)
+
+
+def assignment(lanes: Lanes, watch: Watch) -> Assignment:
+    """Return that of a client that does what it is told."""
+    route = Route(
+        topics=("orders",),
+        group="g",
+        handler=print,
+        max_retries=None,
+        dead_letter=None,
+        max_messages=None,
+    )
+    settings = SimpleNamespace(shutdown_timeout_s=1.0, max_poll_interval_ms=300_000)
+    told: dict[str, Any] = {
+        "client": SimpleNamespace(
+            resume=lambda _: None,
+            commit=lambda **_: [],
+            store_offsets=lambda **_: None,
+        ),
+        "letters": SimpleNamespace(outstanding=0, serve=lambda: None),
+        "topic_watch": SimpleNamespace(opened=list, left=lambda _: None),
+    }
+    client = told.pop("client")
+    plan = GroupPlan(group="g", routes=(route,), topics=("orders",))
+    return Assignment(
+        client,
+        plan,
+        settings=settings,  # type: ignore[arg-type]  # two fields of it are read
+        lanes=lanes,
+        watch=watch,
+        clock=lambda: 1.0,
+        former=None,
+        on_accepted=lambda: None,
+        **told,
+    )
