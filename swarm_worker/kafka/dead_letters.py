@@ -160,7 +160,7 @@ class DeadLetters:
     def _run(self) -> None:
         while True:
             try:
-                sending = self._to_send.get(block=not self._awaited)
+                sending = self._next()
             except Empty:
                 if self._producer is not None:
                     self._producer.poll(SERVE_S)
@@ -169,9 +169,20 @@ class DeadLetters:
                 return
             self._send(sending)
 
+    def _next(self) -> _Sending | None:
+        """Return what is to be sent next.
+
+        Raises:
+            Empty: There is nothing for now, or a producer is to be given up: it gets
+                nothing more, or somebody would always wait for an answer of it.
+        """
+        if self._is_suspect and self._awaited:
+            raise Empty
+        return self._to_send.get(block=not self._awaited)
+
     def _send(self, sending: _Sending) -> None:
         try:
-            if self._producer is None or (self._is_suspect and not self._awaited):
+            if self._producer is None or self._is_suspect:
                 self._producer = Producer(self._properties, logger=library_logger)
                 self._is_suspect = False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again

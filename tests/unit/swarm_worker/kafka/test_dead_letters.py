@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -244,3 +246,38 @@ def test_a_producer_that_gets_no_answer_is_given_up(
         assert len(made) == producers
     assert it.told[2] is None
     assert producer_properties({})["message.timeout.ms"] == 60_000
+
+
+def test_a_producer_that_is_given_up_gets_no_letter_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Letters of partitions that are not in step would keep it for ever."""
+    made: list[Willing] = []
+    polls: list[float] = []
+    answers: SimpleQueue[KafkaError | None] = SimpleQueue()
+
+    class Slow(Willing):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
+            made.append(self)
+
+        def poll(self, timeout_s: float) -> None:
+            polls.append(timeout_s)
+            with suppress(Empty):
+                error = answers.get(timeout=0.001)
+                self.waiting.pop(0)(error, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dead_letters, "Producer", Slow)
+    it, too_late = Letters(), KafkaError(KafkaError._MSG_TIMED_OUT)
+    it.send()
+    it.send()
+    answers.put(too_late)
+    it.served(1)
+    it.send()
+    count = len(polls) + 2
+    eventually(lambda: len(polls) >= count, describe="the letter is seen, and waits")
+    answers.put(too_late)
+    it.served(2)
+    answers.put(None)
+    assert it.served(3)[2] is None
+    assert len(made) == 2
