@@ -35,7 +35,7 @@ def _is_kafkas_turn(table: Table, node: Node, found: Found) -> bool:
     is_unsteady = all(violation.status is Status.UNSTEADY for violation in found)
     return (
         in_outage(table, node.group)
-        or _in_aftermath(table, node)
+        or _in_aftermath(table, node, found)
         or (is_unsteady and _may_be_outage(table, node.group))
     )
 
@@ -57,12 +57,13 @@ def note_outages(table: Table, *, now_s: float) -> None:
             of.outage_at_s = now_s
 
 
-def _in_aftermath(table: Table, node: Node) -> bool:
+def _in_aftermath(table: Table, node: Node, found: Found) -> bool:
     """Whether it is still an outage, now over, that a node's report tells of.
 
     Nodes come back one after the other: half of a group is well while the others have
     yet to say so, or wait for a session to end. So what stands still for want of Kafka
-    has its limit once more from the outage's end on.
+    has its limit once more from the outage's end on. What the evidence has left out of
+    what is found does not speak against that.
     """
     report, over_at_s = node.report, table.group(node.group).outage_at_s
     if over_at_s is None or report is None:
@@ -80,7 +81,7 @@ def _in_aftermath(table: Table, node: Node) -> bool:
         unsteady_ms=since(report.unsteady_ms),
     )
     broken = {violation.status for violation in judge(own, table.policy(node).limits)}
-    return not broken & KAFKA_BLAMED
+    return broken.isdisjoint(violation.status for violation in found)
 
 
 def _may_be_outage(table: Table, group: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from swarm_event_listener.core.evidence import Evidence
 from swarm_event_listener.core.healing.due import (
     Abandon,
     Begin,
@@ -230,3 +231,16 @@ def test_a_node_that_could_not_work_is_tried_again_after_the_longest_pause() -> 
         left, Cause.EXITED, "exit 78: tried again every 60 s", is_try=True
     )
     assert due_of(fenced, at_s=NOW_S + 60) == Nothing(fenced)
+
+
+def test_what_a_standstill_excuses_ends_no_excuse_of_an_outage() -> None:
+    """A listener that begins after a standstill has both at once."""
+    evidence = Evidence().thawed(for_s=20.0, now_s=NOW_S)
+    told = node(consume_age_ms=21_000, unsteady_ms=30_000, at_ms=1_001_000)
+    told = replace(told, seen_at_s=NOW_S + 2, reported_at_s=NOW_S + 2)
+    looked_at = table(told, known=replace(KNOWN, evidence=evidence))
+    looked_at.group("swarm").outage_at_s = NOW_S
+
+    what = due(told, looked_at, on=Occasion.TICK, now_s=NOW_S + 2)
+    assert isinstance(what, Wait)
+    assert [violation.status for violation in what.found] == [Status.UNSTEADY]
