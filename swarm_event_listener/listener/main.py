@@ -156,7 +156,7 @@ def _run(
     clock = time.monotonic
     wall = WallClock(clock)
     left = remembered(journal.adopt(identity), journal.notes, now_s=clock())
-    journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
+    forget_standstill(journal)
     swarm = Swarm({n: g.policy for n, g in settings.groups.items()}, left)
     logger.info(
         "listener_started pid=%d groups=%s supervisord=%d state_dir=%s",
@@ -183,6 +183,13 @@ def _run(
         watchdog=watchdog,
     )
     return listener.run()
+
+
+def forget_standstill(journal: Journal) -> None:
+    """Take off the disk what was noted for this listener, and for none after it."""
+    if UNHEARD_SINCE in journal.notes:
+        journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
+        journal.save()
 
 
 def _metrics(

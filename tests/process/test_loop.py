@@ -36,6 +36,7 @@ from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.listener.actions import MARK, Actions
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
+from swarm_event_listener.listener.main import forget_standstill
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.storage.journal import Journal, StatusFile
 from swarm_event_listener.supervisord.memory import Gauge
@@ -419,6 +420,19 @@ def test_the_next_listener_learns_since_when_nothing_was_heard(
 
     notes = json.loads((tmp_path / "journal.json").read_bytes())["notes"]
     assert notes["unheard_since_s"] == pytest.approx(heard_at_s[0], abs=5)
+
+
+def test_a_standstill_is_told_to_one_listener(tmp_path: Path) -> None:
+    """A later one would take it for one of days, and all that hangs for well."""
+    journal = Journal(tmp_path, lock_wait_s=0.0)
+    journal.note({"held": ["w:w_00"], "unheard_since_s": 100.0})
+    journal.save()
+
+    forget_standstill(journal)
+
+    notes = json.loads((tmp_path / "journal.json").read_bytes())["notes"]
+    assert notes == {"held": ["w:w_00"]}
+    journal.close()
 
 
 def test_a_deaf_listener_tells_of_no_standstill(bench: Bench) -> None:
