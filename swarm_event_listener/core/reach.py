@@ -67,10 +67,13 @@ class Brokers:
             self._runs[mark] = _Run(run.first_s, at_s)
 
     def alone_s(self, node: Node) -> float | None:
-        """Return for how long a node has had no broker while others had; None: not."""
+        """Return for how long a node has had no broker while others had; None: not.
+
+        By its own last word: one that says no more is silent, and not without a broker.
+        """
         now_s = made_at_s(node)
         lone_s = [
-            run.last_s - max(run.first_s, now_s - reach.without_ms / 1000)
+            min(run.last_s, now_s) - max(run.first_s, now_s - reach.without_ms / 1000)
             for reach in _reaches(node)
             if reach.without_ms is not None
             and (run := self._runs.get(reach.mark)) is not None

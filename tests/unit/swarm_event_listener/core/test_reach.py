@@ -61,6 +61,17 @@ def stopped(world: World) -> list[str]:
     return [stop.name.removeprefix("swarm:node_") for stop in world.of(Stop)]
 
 
+def test_a_node_that_says_no_more_is_silent_and_not_alone() -> None:
+    """Frozen before it had a broker: nobody knows whether it lacks one still."""
+    world = make_world(ttl_s=2.0)  # shorter than the longest silence
+    lose(world, 0)
+    pass_time(world, 1)
+    world.processes["swarm:node_0"].is_silent = True
+    pass_time(world, 12)
+
+    assert [record.status for record in world.records] == [-1]
+
+
 def test_a_node_that_alone_has_no_broker_is_restarted() -> None:
     """After stability_ttl, as status 4, with the cause that it tells."""
     world = make_world()
