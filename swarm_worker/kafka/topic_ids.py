@@ -130,8 +130,8 @@ def outdated(
 
     librdkafka takes what it is told of a partition for outdated if the epoch of its
     leader is lower than one that it has known, also where the topic is another one by
-    now, whose epochs begin at 0 (issue 4898). It then asks with the former epoch, and
-    is refused, until the new topic has had as many leaders, or the client is gone.
+    now, whose epochs begin at 0 (its issue 4898). It then asks with the former epoch,
+    and is refused, until the new topic has had as many leaders, or the client is gone.
 
     Args:
         unanswered: Of which the client is told nothing, by since when.
