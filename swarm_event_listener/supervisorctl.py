@@ -53,7 +53,7 @@ from swarm_event_listener.ctl.state import (
     read_told,
     who_may,
 )
-from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.doctor import doctor
 from swarm_event_listener.doctor.finding import Finding
 from swarm_event_listener.supervisord.protocol import RemoteCommand

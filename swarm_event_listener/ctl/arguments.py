@@ -7,7 +7,7 @@ import shlex
 from functools import cache
 from typing import Final, NoReturn
 
-from swarm_event_listener.ctl.story import STORIES, since
+from swarm_event_listener.ctl.view.story import STORIES, since
 from swarm_event_listener.supervisord.operator_commands import TIMEOUT_S
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count

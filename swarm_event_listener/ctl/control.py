@@ -16,7 +16,7 @@ from swarm_event_listener.ctl.session import (
     Session,
 )
 from swarm_event_listener.ctl.state import Told
-from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.supervisord.operator_commands import encode
 
 _GONE: Final = frozenset(

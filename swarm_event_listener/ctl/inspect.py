@@ -8,11 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from swarm_event_listener.core.health import Word
-from swarm_event_listener.ctl import roll_view as ctl_roll_view
 from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl import stacks as ctl_stacks
-from swarm_event_listener.ctl import story as ctl_story
-from swarm_event_listener.ctl import table as ctl_view
 from swarm_event_listener.ctl.names import choose
 from swarm_event_listener.ctl.node_log import NodeLog
 from swarm_event_listener.ctl.session import (
@@ -23,7 +20,10 @@ from swarm_event_listener.ctl.session import (
     Session,
 )
 from swarm_event_listener.ctl.state import Plain, StateError, Told
-from swarm_event_listener.ctl.table import Process, Row
+from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
+from swarm_event_listener.ctl.view import story as ctl_story
+from swarm_event_listener.ctl.view import table as ctl_view
+from swarm_event_listener.ctl.view.table import Process, Row
 from swarm_event_listener.doctor import finding as doctor_finding
 
 LAST_WORDS: Final = 8  # lines of the log of a node that is down

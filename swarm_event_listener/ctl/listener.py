@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarm_event_listener.ctl.state import STALE_S, Place, StateError, Told
-from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.ctl.view.table import Process
 
 
 class Listener:

@@ -9,8 +9,6 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model.events import RollOrdered
-from swarm_event_listener.ctl import roll_view as ctl_roll_view
-from swarm_event_listener.ctl import table as ctl_view
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
     LATER,
@@ -20,6 +18,8 @@ from swarm_event_listener.ctl.session import (
     Session,
 )
 from swarm_event_listener.ctl.state import Plain, StateError, Told
+from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
+from swarm_event_listener.ctl.view import table as ctl_view
 from swarm_event_listener.supervisord.operator_commands import (
     encode_roll,
     encode_roll_cancel,

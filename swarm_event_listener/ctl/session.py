@@ -10,11 +10,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from swarm_event_listener.ctl import table as ctl_view
 from swarm_event_listener.ctl.listener import Listener
 from swarm_event_listener.ctl.names import Chosen, choose
 from swarm_event_listener.ctl.state import Place, Plain, StateError, Told
-from swarm_event_listener.ctl.table import Process, Row
+from swarm_event_listener.ctl.view import table as ctl_view
+from swarm_event_listener.ctl.view.table import Process, Row
 from swarm_event_listener.doctor.finding import Finding
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 

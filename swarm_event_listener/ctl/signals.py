@@ -9,7 +9,7 @@ from typing import Final
 
 from swarm_event_listener.ctl.session import CallRefused, Session
 from swarm_event_listener.ctl.state import Told
-from swarm_event_listener.ctl.table import Process
+from swarm_event_listener.ctl.view.table import Process
 
 _CAUGHT: Final = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
 _HARMLESS: Final = frozenset({"CONT"})

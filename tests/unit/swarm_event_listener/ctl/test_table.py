@@ -11,8 +11,8 @@ from swarm_event_listener.core.model.rules import LONE
 from swarm_event_listener.ctl.names import choose
 from swarm_event_listener.ctl.stacks import dumps
 from swarm_event_listener.ctl.state import Told
-from swarm_event_listener.ctl.story import history, recent, since, why
-from swarm_event_listener.ctl.table import (
+from swarm_event_listener.ctl.view.story import history, recent, since, why
+from swarm_event_listener.ctl.view.table import (
     Row,
     duration,
     is_unknown,

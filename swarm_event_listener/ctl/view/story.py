@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
 from swarm_event_listener.ctl.state import Plain
-from swarm_event_listener.ctl.table import Row, duration, table
+from swarm_event_listener.ctl.view.table import Row, duration, table
 from swarm_worker.shared.parsers import duration_ms
 
 STORIES: Final = 3  # of the last restarts, unless more are asked for

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from swarm_event_listener.ctl.state import Plain
-from swarm_event_listener.ctl.table import duration
+from swarm_event_listener.ctl.view.table import duration
 
 NAMED_MAX: Final = 3  # nodes whose turn it is, in one line
 

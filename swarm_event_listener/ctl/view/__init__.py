@@ -1,0 +1,1 @@
+"""What an operator reads: text, made of plain data."""
