@@ -7,23 +7,17 @@ with ``auto.offset.reset=latest`` they would begin at the end of the new one.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-_MODE: Final = 0o644
-_READ_MAX_BYTES: Final = 4 * 2**20
+from swarm_worker.process import json_file
 
 
 class TopicMemory:
-    """What the processes of one slot have known, in one cluster. Thread-safe.
-
-    A disk that is full or read-only costs no more than the memory.
-    """
+    """What the processes of one slot have known, in one cluster. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         """Use a file, which nobody else writes while the slot is held."""
@@ -70,27 +64,13 @@ class TopicMemory:
             if kept == known:
                 return
             groups[group] = kept
-            told = json.dumps({"cluster": cluster, "groups": groups})
-            aside = self._path.with_name(f"{self._path.name}.new")
-            with suppress(OSError):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-                fd = os.open(aside, flags | os.O_CLOEXEC, _MODE)
-                with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-                    file.write(told)
-                aside.replace(self._path)
+            json_file.replace(self._path, {"cluster": cluster, "groups": groups})
 
 
 def _groups(path: Path, cluster: str) -> dict[str, Any]:
     """Return what a file knows of a cluster's groups; if it is spoiled, nothing."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            told = json.loads(file.read(_READ_MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(told, dict) or told.get("cluster") != cluster:
-        return {}
-    groups = told.get("groups")
+    told = json_file.read(path)
+    groups = told.get("groups") if told.get("cluster") == cluster else None
     return groups if isinstance(groups, dict) else {}
 
 
