@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.process.lives import Life, started
+from tests.repeating import repeating
 
 OWN_SESSION: Final = "own_session"  # is nobody's business
 EVERY_S: Final = 0.2
@@ -96,19 +96,10 @@ class Offspring:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Look all the while; leaves none behind."""
-        ended = threading.Event()
-
-        def run() -> None:
-            while not ended.wait(EVERY_S):
-                self.look()
-
-        thread = threading.Thread(target=run, name="offspring", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(self.look, every_s=EVERY_S, name="offspring"):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self.look()
             for child in self.children:
                 child.kill()

@@ -35,6 +35,7 @@ from tests.apps.processed import ProcessedFile
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, unique
+from tests.repeating import repeating
 from tests.supervisord import ROOT
 
 PARTITIONS: Final = 2
@@ -108,23 +109,14 @@ class SteadyProducer:
     @contextmanager
     def going_on(self) -> Iterator[None]:
         """Produce `PER_S` messages a second while the block lasts; then settle."""
-        ended = threading.Event()
 
-        def run() -> None:
-            next_at_s = time.monotonic()
-            while not ended.wait(max(0.0, next_at_s - time.monotonic())):
-                next_at_s += 1 / PER_S
-                self._send()
-                self._send_again()
-                self._producer.poll(0)
+        def produce() -> None:
+            self._send()
+            self._send_again()
+            self._producer.poll(0)
 
-        thread = threading.Thread(target=run, name="steady-producer", daemon=True)
-        thread.start()
-        try:
+        with repeating(produce, every_s=1 / PER_S, name="steady-producer"):
             yield
-        finally:
-            ended.set()
-            thread.join()
         eventually(self._is_settled, within_s=60.0, describe="all is acknowledged")
 
     def _is_settled(self) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
@@ -26,6 +26,7 @@ from tests.ledger import (
     left_behind,
     placed,
 )
+from tests.repeating import repeating
 
 # A node whose offset is within the new log as well goes on there, until it asks for the
 # topic's id, and then begins at the first message: nothing is lost, but that order.
@@ -123,7 +124,7 @@ class Ledger:
     @contextmanager
     def producing(self, *, per_s: float) -> Iterator[None]:
         """Produce at a steady rate for as long as the block lasts, then settle."""
-        with _repeating(self._send, every_s=1 / per_s, name="ledger-producer"):
+        with repeating(self._send, every_s=1 / per_s, name="ledger-producer"):
             yield
         self.await_acknowledged()
 
@@ -141,7 +142,7 @@ class Ledger:
         """Sample the committed offsets while the block lasts, and once after it."""
         admin = Admin(self.bootstrap)
         try:
-            with _repeating(
+            with repeating(
                 lambda: self._sample(admin), every_s=every_s, name="ledger-sampler"
             ):
                 yield
@@ -315,33 +316,3 @@ def _noticed(
         ],
         "inversions": [each for each in found.inversions if is_noticed(each.place)],
     }
-
-
-@contextmanager
-def _repeating(act: Callable[[], None], *, every_s: float, name: str) -> Iterator[None]:
-    """Call ``act`` at a steady pace in a thread; the block's end raises its error.
-
-    A call that took too long is followed by the next ones at once, until the pace is
-    caught up.
-    """
-    ended = threading.Event()
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        next_at_s = monotonic()
-        try:
-            while not ended.wait(max(0.0, next_at_s - monotonic())):
-                act()
-                next_at_s += every_s
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's thread
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    if failed:
-        raise failed[0]
