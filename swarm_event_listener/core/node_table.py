@@ -76,7 +76,7 @@ class Table:
 
     def _keep_troubled(self, node: Node, group: Group) -> None:
         report = node.report if node.state is ProcessState.RUNNING else None
-        policy = self.policies[node.group]
+        policy = self.policy(node)
         if report is None:
             group.troubled.discard(node.name)
             group.shaken.discard(node.name)

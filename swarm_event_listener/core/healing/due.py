@@ -101,7 +101,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
     """
     if node.is_held or table.known.is_closing:
         return Nothing(node)
-    policy = table.policies[node.group]
+    policy = table.policy(node)
     if node.restart is None and not policy.only_watches:
         start = _start(node, policy.pace, on=on, now_s=now_s)
         if start is not None:

@@ -24,7 +24,7 @@ def must_wait(table: Table, node: Node, found: Found, *, now_s: float) -> bool:
     is_blamed = all(violation.status in KAFKA_BLAMED for violation in found)
     if is_blamed and _is_kafkas_turn(table, node, found):
         return True
-    limit = table.policies[node.group].max_unavailable
+    limit = table.policy(node).max_unavailable
     return free_places(table, node.group, limit, now_s=now_s) <= 0
 
 
@@ -125,7 +125,7 @@ def _is_awaited(node: Node) -> bool:
 
 
 def _is_due_again(table: Table, node: Node) -> bool:
-    limits = table.policies[node.group].limits
+    limits = table.policy(node).limits
     return (
         node.restart is None
         and node.report is not None

@@ -46,7 +46,7 @@ def heal(node: Node, table: Table, *, on: Occasion, now_s: float) -> tuple[Actio
 
 def carry_out(what: Due, table: Table, *, now_s: float) -> tuple[Action, ...]:
     """Do what is due; the table keeps what the node has come to."""
-    pace = table.policies[what.node.group].pace
+    pace = table.policy(what.node).pace
     node, actions = _done(what, pace, now_s=now_s)
     table.put(node)
     return actions
