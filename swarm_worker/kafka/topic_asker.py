@@ -7,7 +7,6 @@ broker is frozen (librdkafka issue 4605).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -31,6 +30,7 @@ from swarm_worker.kafka.client import connection_of
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, Key, topic_id_in
 from swarm_worker.kafka.topic_memory import TopicMemory
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.shared.redaction import without_secrets
 
 ANSWER_S: Final = 5.0  # for each of the two requests
@@ -70,7 +70,7 @@ class Question:
     settled: Mapping[str, str] = field(default_factory=dict)
 
 
-class TopicAsker:
+class TopicAsker(OwnThread):
     """Asks for one group, one question at a time. `ask` and `answer` never block."""
 
     def __init__(
@@ -83,6 +83,7 @@ class TopicAsker:
             group: The Kafka group.
             memory: What this node has known of topics; None if nothing is kept.
         """
+        super().__init__(f"swarm-topics-{group}")
         # Nobody serves their logs and errors: what is wrong, the consumer tells.
         self._connection = {**connection_of(properties), "log_level": 0}
         self._connection.pop("debug", None)
@@ -95,13 +96,6 @@ class TopicAsker:
         self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
         self._admin: AdminClient | None = None
         self._reader: Consumer | None = None
-        self._thread = threading.Thread(
-            target=self._run, name=f"swarm-topics-{group}", daemon=True
-        )
-
-    def start(self) -> None:
-        """Start the thread, and connect."""
-        self._thread.start()
 
     def close(self) -> None:
         """End the thread once it has its answer; does not wait for that."""
