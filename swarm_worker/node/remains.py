@@ -32,12 +32,8 @@ from swarm_worker.process.processes import (
 
 WITHIN_S: Final = 2.0
 _LOOK_S: Final = 0.05
-# The last one tells two supervisords of a session apart.
-_SLOT: Final = (
-    "SUPERVISOR_GROUP_NAME",
-    "SUPERVISOR_PROCESS_NAME",
-    "SUPERVISOR_SERVER_URL",
-)
+_SLOT: Final = ("SUPERVISOR_GROUP_NAME", "SUPERVISOR_PROCESS_NAME")
+_SERVER: Final = "SUPERVISOR_SERVER_URL"  # tells two supervisords of a session apart
 
 _ENDED: Final = "an earlier process of this slot had started them and is gone"
 _NOT_ENDED: Final = "KILL does not end them: see whose they are and what they wait for"
@@ -51,8 +47,8 @@ class Remains:
     def __init__(self, last_act: LastAct, environ: Mapping[str, str]) -> None:
         """Do nothing where supervisord has not made this process's group."""
         self._last_act = last_act
-        names = {name: environ[name] for name in _SLOT if name in environ}
-        self._names = names if names.keys() >= {*_SLOT[:2]} else {}
+        names = {n: environ[n] for n in (*_SLOT, _SERVER) if n in environ}
+        self._names = names if names.keys() >= {*_SLOT} else {}
         self._is_failing = False
 
     @property
