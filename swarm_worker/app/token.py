@@ -1,7 +1,9 @@
 """An app's token callback, watched: one that hangs or gives nothing says so nowhere.
 
 librdkafka calls it on a thread of its own. While it does not return, and after it has
-returned nothing, no token is asked for again: the client stays without a broker.
+returned nothing, no token is asked for again: the client stays without a broker. So one
+client of a group alone calls it, the one that no rule can overlook: the consumer. The
+clients beside it are given what it got.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class TokenCallback:
         self._clock = clock
         self._began_at_s: float | None = None
         self._fault = ""
+        self._latest: object = None
 
     def __call__(self, config: object) -> object:
         """Return what the callback returns, or raise what it raises."""
@@ -38,10 +41,27 @@ class TokenCallback:
             self._fault = f"{_RAISED} {type(error).__name__}: {error!s:.60}"
             raise
         else:
-            self._fault = "" if _is_token(token) else _no_token(token)
+            if _is_token(token):
+                self._fault = ""
+                self._latest = token
+            else:
+                self._fault = _no_token(token)
         finally:
             self._began_at_s = None
         return token
+
+    def latest(self, _config: object) -> object:
+        """Return the last token, as the ``oauth_cb`` of a client beside the consumer.
+
+        Whether it has expired is librdkafka's to say: it refuses it, and asks again.
+        The consumer asks for a new one earlier than a client that got the same later.
+
+        Raises:
+            LookupError: There is none yet; librdkafka asks again ten seconds later.
+        """
+        if self._latest is None:
+            raise LookupError("the consumer has been given no token yet")
+        return self._latest
 
     def trouble(self, *, now_s: float) -> str:
         """Return what is wrong with it now; empty while nothing is."""

@@ -153,7 +153,8 @@ class GroupConsumer(OwnThread):
         )
         self._lanes = self._processing.lanes
         self._aside = Aside(plan.group)
-        self._letters = DeadLetters(self._properties, self._processing.lettered)
+        beside = self._properties_beside()
+        self._letters = DeadLetters(beside, self._processing.lettered)
         self.watch = Watch(
             plan.group,
             self._properties,
@@ -162,7 +163,7 @@ class GroupConsumer(OwnThread):
             clock=clock,
             token=self._token,
         )
-        self._asker = TopicAsker(self._properties, plan.group, memory)
+        self._asker = TopicAsker(beside, plan.group, memory)
         self._first_known: dict[str, str] = {}
         self._subscribed_before = subscribed_before
         self._on_subscribed = on_subscribed
@@ -271,6 +272,11 @@ class GroupConsumer(OwnThread):
     def _watched_token(self) -> TokenCallback | None:
         callback = self._properties.get("oauth_cb")
         return TokenCallback(callback, self._clock) if callable(callback) else None
+
+    def _properties_beside(self) -> dict[str, Any]:
+        """Return the properties for the clients beside the consumer."""
+        own = {"oauth_cb": self._token.latest} if self._token else {}
+        return {**self._properties, **own}
 
     def _make(self, properties: dict[str, Any]) -> Consumer | None:
         """Make a client; None where that has to be tried again, or the node stops.

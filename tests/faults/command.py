@@ -5,27 +5,14 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
 
 from tests.faults.run import Length, run
 from tests.faults.stage import Scenario
 from tests.kafka.broker import KafkaBroker
-
-# A listener for tokens that nobody has signed, beside the plain one.
-TAKES_TOKENS: Final[Mapping[str, Any]] = {
-    "sasl_users": {"nobody": "nothing"},
-    "config": {
-        "sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
-        "listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config": (
-            "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule "
-            'required unsecuredLoginStringClaim_sub="broker";'
-        ),
-    },
-}
+from tests.kafka.tokens import TAKES_TOKENS
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:

@@ -10,23 +10,20 @@ and while there is ``token_away`` nobody gets a token, which all need where ther
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_worker import App, Batch
 from tests.apps import ledger_app
+from tests.kafka.tokens import new_token
 from tests.process.faults import forge, hold_gil, told_once
 from tests.process.lives import started
 
 NAME: Final = os.environ["SUPERVISOR_PROCESS_NAME"]
-TOKEN_LASTS_S: Final = 3_600
 STUBBORN: Final = ("/bin/bash", "-c", "trap '' TERM; exec sleep 1800")
 
 
@@ -87,12 +84,7 @@ def token(_: object) -> tuple[str, float]:
     """
     if Path("token_away").exists():
         raise OSError("503")
-    now_s = int(datetime.now(tz=UTC).timestamp())
-    expires_s = now_s + TOKEN_LASTS_S
-    claims = {"sub": "node", "iat": now_s, "exp": expires_s}
-    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
-    text = ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-    return f"{text}.", expires_s
+    return new_token()
 
 
 @app.topic(*ledger_app.TOPICS, group=os.environ["LEDGER_GROUP"])

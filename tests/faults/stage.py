@@ -17,6 +17,7 @@ from tests.faults.schedule import Fault, Range, draw
 from tests.faults.state_disk import StateDisk
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.ledgered import supervised
+from tests.kafka.tokens import BY_TOKEN
 from tests.kafka.witness import Ledger
 from tests.process import scenes
 from tests.process.lives import Life, Lives
@@ -307,6 +308,5 @@ def _properties(load: Load, kafka: KafkaBroker) -> Mapping[str, Any]:
     return {
         **load.properties,
         "bootstrap.servers": kafka.sasl_bootstrap,
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanisms": "OAUTHBEARER",
+        **BY_TOKEN,
     }

@@ -58,3 +58,18 @@ def test_a_callback_that_raises_is_told_and_raises() -> None:
     trouble = token.trouble(now_s=2000.0)
     assert trouble == "oauth_cb has raised ZeroDivisionError: division by zero"
     assert "going on trying" in advice(trouble)
+
+
+def test_the_last_token_is_handed_on_without_a_call() -> None:
+    """To the clients beside the consumer; the app's callback may hang in any call."""
+    answers: list[object] = [("first", 1.0), None, ("second", 2.0)]
+    token = TokenCallback(lambda _: answers.pop(0), FakeClock())
+
+    with pytest.raises(LookupError, match="no token yet"):
+        token.latest("config")
+    handed_on = []
+    while answers:
+        token("config")
+        handed_on.append(token.latest("config"))
+
+    assert handed_on == [("first", 1.0), ("first", 1.0), ("second", 2.0)]
