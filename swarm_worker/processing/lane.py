@@ -26,9 +26,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.processing.batches import chunks_of, cut, offset_of
-from swarm_worker.processing.debt import Debt
 from swarm_worker.processing.failures import Failures, Letter
 from swarm_worker.processing.poison import ProcessDiedError, Suspect
+from swarm_worker.processing.uncommitted import Debt
 from swarm_worker.reporting.trace import Trace
 
 if TYPE_CHECKING:

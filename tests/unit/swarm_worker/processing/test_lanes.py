@@ -17,10 +17,10 @@ from swarm_worker.processing.backpressure import (
     LANE_MESSAGES,
 )
 from swarm_worker.processing.commits import COMMIT_WITHIN_S
-from swarm_worker.processing.debt import DEBT_STEP_S, Debt
 from swarm_worker.processing.failures import backoff_s
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
+from swarm_worker.processing.uncommitted import DEBT_STEP_S, Debt
 from tests.eventually import eventually
 
 NOW_S = 1000.0
