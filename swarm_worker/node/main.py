@@ -15,7 +15,7 @@ from swarm_worker.node.boot import Failed
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.last_act import LastAct
-from swarm_worker.process.parent_death import Leash
+from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.reporting.channel import Channel
@@ -107,7 +107,7 @@ def _reporter(
 ) -> Reporter:
     return Reporter(
         channel=channel,
-        leash=Leash(),
+        parent=ParentWatch(),
         describe=node.describe,
         interval_s=settings.liveness_interval_s,
         clock=node.clock,

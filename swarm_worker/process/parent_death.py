@@ -1,6 +1,6 @@
-"""What ties a node to its supervisord: when that ends, so does the node.
+"""The watch on a node's parent, supervisord: when that ends, so does the node.
 
-A node that lives on would be a second one beside its successor, which the next
+A node that lived on would be a second one beside its successor, which the next
 supervisord starts.
 """
 
@@ -15,12 +15,12 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1  # Source: linux/prctl.h
 
 
-class Leash:
-    """Ties the process to the parent it has when this is made.
+class ParentWatch:
+    """Watches the parent that the process has when this is made.
 
-    On Linux the kernel KILLs the node when its parent ends, whatever the node is
-    doing. The request is tied to the thread that makes it: call it on the main one.
-    Elsewhere, and where the parent ended before the request, `is_cut` tells.
+    On Linux the kernel KILLs the node when its parent exits, whatever the node is
+    doing. The request ends with the thread that makes it: make this on the main one.
+    Elsewhere, and where the parent exited before the request, ask `has_exited`.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,6 @@ class Leash:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     @property
-    def is_cut(self) -> bool:
-        """Tell whether the parent has ended."""
+    def has_exited(self) -> bool:
+        """Whether the parent has exited."""
         return os.getppid() != self._parent_pid

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from swarm_worker.process.parent_death import Leash
+from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.reporter import Reporter
@@ -159,7 +159,7 @@ class Liveness:
                 faulthandler.enable(file=2, all_threads=True)
             self._reporter = Reporter(
                 channel=Channel.take_stdout(),
-                leash=Leash(),
+                parent=ParentWatch(),
                 describe=lambda now_s: self._activity.report(now_s=now_s),
                 interval_s=self._interval_s,
                 clock=self._clock,

@@ -14,7 +14,7 @@ from typing import Final
 
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.own_thread import OwnThread
-from swarm_worker.process.parent_death import Leash
+from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel, ChannelGone
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.schedule import Crossings, Limits, Schedule
@@ -38,7 +38,7 @@ class Reporter(OwnThread):
         self,
         *,
         channel: Channel,
-        leash: Leash,
+        parent: ParentWatch,
         describe: Callable[[float], Report],
         interval_s: float,
         clock: NodeClock,
@@ -51,7 +51,7 @@ class Reporter(OwnThread):
 
         Args:
             channel: Where reports go.
-            leash: Tells when supervisord is gone.
+            parent: Knows whether supervisord, the parent, has exited.
             describe: Gives the report of a moment of the node's clock; called on the
                 reporter's thread. ``seq`` and ``at_ms`` are filled in here.
             interval_s: Between reports.
@@ -64,7 +64,7 @@ class Reporter(OwnThread):
         """
         super().__init__("swarm-reporter")
         self._channel = channel
-        self._leash = leash
+        self._parent = parent
         self._describe = describe
         self._schedule = Schedule(interval_s=interval_s)
         self._crossings = Crossings(limits)
@@ -105,7 +105,7 @@ class Reporter(OwnThread):
         cpu_s = self._cpu()
         self._clock.woke(late_s=now_s - self._expected_s, busy_s=cpu_s - self._cpu_s)
         self._cpu_s = cpu_s
-        if self._leash.is_cut:
+        if self._parent.has_exited:
             self._on_orphaned("its parent process ended")
         elif self._channel.is_broken:
             self._on_orphaned("nobody reads its reports")

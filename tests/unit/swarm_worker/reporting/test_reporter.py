@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.process.parent_death import Leash
+from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel, ChannelGone
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.reporter import Reporter
@@ -177,16 +177,16 @@ def test_a_process_that_was_busy_was_not_frozen() -> None:
 # --- what is written ------------------------------------------------------------------
 
 
-class TiedLeash(Leash):
-    """A leash that is cut when a test says so."""
+class FakeParentWatch(ParentWatch):
+    """A parent that exits when a test says so."""
 
     def __init__(self) -> None:
-        self.cut = False
+        self.exited = False
 
     @property
-    def is_cut(self) -> bool:
-        """Tell what the test said."""
-        return self.cut
+    def has_exited(self) -> bool:
+        """What the test said."""
+        return self.exited
 
 
 @dataclass
@@ -196,7 +196,7 @@ class Rig:
     read_fd: int
     write_fd: int
     machine: FakeClock = field(default_factory=FakeClock)
-    leash: TiedLeash = field(default_factory=TiedLeash)
+    parent: FakeParentWatch = field(default_factory=FakeParentWatch)
     state: State = State.BOOTING
     not_joined: str = ""
     began_at_s: float | None = None
@@ -209,7 +209,7 @@ class Rig:
         self.channel = Channel(self.write_fd)
         self.reporter = Reporter(
             channel=self.channel,
-            leash=self.leash,
+            parent=self.parent,
             describe=self.describe,
             interval_s=5.0,
             clock=NodeClock(self.machine),
@@ -348,7 +348,7 @@ def test_a_frozen_node_describes_itself_without_the_freeze(rig: Rig) -> None:
 def test_an_orphan_knows_without_writing(rig: Rig) -> None:
     """Its parent ended, or nobody reads the pipe any more."""
     rig.step_at(1001.0)
-    rig.leash.cut = True
+    rig.parent.exited = True
     rig.step_at(1001.5)
     assert rig.orphaned == ["its parent process ended"]
 
