@@ -116,7 +116,7 @@ class Boot:
             self._settings.state_dir, self._slot_key, remains=self._remains
         )
         carry_over.begin(slot.traces)
-        progress.witness = slot.traces
+        progress.crash_recorder = slot.traces
         app = self._load()
         self._take_signals_back()
         plans = self._plan(app)

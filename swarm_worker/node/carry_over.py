@@ -30,21 +30,21 @@ class CarryOver:
             trace.position for trace in self._left if not trace.is_ahead
         )[:LISTED_MAX]
         self._traces: Traces | None = None
-        self._handed_on: tuple[Suspect, ...] = ()
+        self._kept: tuple[Suspect, ...] = ()
 
     def begin(self, traces: Traces) -> None:
-        """The slot is this process's: leave all suspects for the next one."""
+        """Write to this process's traces from now on; all suspects are to come."""
         self._traces = traces
-        self.hand_on(self.suspects)
+        self.keep(self.suspects)
 
-    def hand_on(self, suspects: Iterable[Suspect]) -> None:
-        """Leave the suspects that are still to come, for the next process."""
+    def keep(self, suspects: Iterable[Suspect]) -> None:
+        """Keep the suspects that are still to come, for the next process."""
         ahead = tuple(suspects)
-        if self._traces and ahead != self._handed_on:
-            self._handed_on = ahead
-            self._traces.hand_on([suspect.handed_on for suspect in ahead])
+        if self._traces and ahead != self._kept:
+            self._kept = ahead
+            self._traces.carry_over([suspect.carried_over for suspect in ahead])
 
-    def give_back(self) -> None:
-        """Leave what the last process left: this one has taken nothing."""
+    def restore(self) -> None:
+        """Keep what the last process left: this one has taken nothing."""
         if self._traces:
-            self._traces.hand_on(self._left)
+            self._traces.carry_over(self._left)

@@ -80,15 +80,15 @@ class Consumers:
 
         `start_handlers` starts the others.
         """
-        if self._is_wary:
+        if self._is_isolating:
             self._pool.start_one()
-            _log_wary(self._suspects)
+            _log_isolating(self._suspects)
         for consumer in self._consumers:
             consumer.start()
 
     def start_handlers(self) -> None:
         """Start the threads that do not run, unless a batch may kill the process."""
-        if not self._is_wary:
+        if not self._is_isolating:
             self._pool.start()
 
     def quiet(self) -> None:
@@ -129,16 +129,16 @@ class Consumers:
         return None
 
     @property
-    def _is_wary(self) -> bool:
+    def _is_isolating(self) -> bool:
         return any(consumer.is_wary for consumer in self._consumers)
 
 
-def _log_wary(suspects: Iterable[Suspect]) -> None:
-    grave = [suspect for suspect in suspects if suspect.is_grave]
+def _log_isolating(suspects: Iterable[Suspect]) -> None:
+    poison = [suspect for suspect in suspects if suspect.is_grave]
     logger.warning(
         "node_wary at=%s deaths=%s consequence=%r",
-        ",".join(suspect.trace.position for suspect in grave),
-        max(suspect.deaths for suspect in grave),
+        ",".join(suspect.trace.position for suspect in poison),
+        max(suspect.deaths for suspect in poison),
         "one message at a time until that is past, for two minutes at most: the next "
         "death has one message to blame",
     )

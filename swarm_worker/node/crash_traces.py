@@ -49,7 +49,7 @@ class Traces:
             self._write(place, _EMPTY)
             self._free.append(place)
 
-    def hand_on(self, left: Sequence[Trace]) -> None:
+    def carry_over(self, left: Sequence[Trace]) -> None:
         """Leave what a predecessor left, oldest first, and nothing else of that kind.
 
         A key that is negative is no batch's.

@@ -115,7 +115,7 @@ class Node:
         try:
             booted = self._boot.run(self._progress, self._carry_over, self.clock)
         except StopAsked:
-            self._carry_over.give_back()
+            self._carry_over.restore()
             return self._stop(self._as_asked, None)
         except SlotHeldError as error:
             logger.error("slot_held reason=%r", str(error))  # noqa: TRY400 - no traceback
@@ -143,7 +143,7 @@ class Node:
         """Wait until the node has to end; return how."""
         while True:
             self._keep(booted)
-            self._carry_over.hand_on(booted.consumers.suspects)
+            self._carry_over.keep(booted.consumers.suspects)
             booted.consumers.start_handlers()
             # Looked at first: a thread that gives a reason does so before it ends.
             dead = self._dead_thread(booted)
@@ -224,7 +224,7 @@ class Node:
         if not hooks.run_on_stop(self._boot.hooks_due):
             code = exits.CRASHED
         if code == exits.STOPPED and booted:
-            self._carry_over.hand_on(())  # a stop in order ends the count
+            self._carry_over.keep(())  # a stop in order ends the count
         if self._reporter:
             self._reporter.stop()
         deadline.disarm()
@@ -260,7 +260,7 @@ class Node:
         # process is not to count this end as a death of its messages.
         hangs_after_ms = self._settings.limits.consuming_ms
         hangs_after_s = inf if hangs_after_ms is None else hangs_after_ms / 1000
-        self._progress.spare(since_s=stopped_at_s - hangs_after_s)
+        self._progress.forget_begun_after(stopped_at_s - hangs_after_s)
         in_flight = self._progress.snapshot(now_s=self.clock()).in_flight
         return f"shutdown_timeout_exceeded in_flight={','.join(in_flight)}"
 

@@ -53,7 +53,7 @@ class Suspect:
         return self.deaths > DEATHS_BY_CHANCE
 
     @property
-    def handed_on(self) -> Trace:
+    def carried_over(self) -> Trace:
         """What the next process is to know if this one dies before it comes."""
         return replace(
             self.trace, deaths=self.deaths, is_ahead=True, was_alone=self.is_alone

@@ -91,7 +91,7 @@ class ConsumerProgress:
     heard_at_s: float | None = None
 
 
-class Witness(Protocol):
+class CrashRecorder(Protocol):
     """Is told of each batch; neither blocks nor raises."""
 
     def began(self, key: int, trace: Trace, *, now_s: float) -> None:
@@ -105,7 +105,7 @@ class Progress:
     """What the node has done and is doing. Thread-safe.
 
     Attributes:
-        witness: Is told of each batch, for whoever comes after this process.
+        crash_recorder: Is told of each batch, for whoever comes after this process.
     """
 
     def __init__(self, *, max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS) -> None:
@@ -115,7 +115,7 @@ class Progress:
             max_poll_interval_ms: The largest in force among the node's consumers.
         """
         self._max_poll_interval_ms = max_poll_interval_ms
-        self.witness: Witness | None = None
+        self.crash_recorder: CrashRecorder | None = None
         self._lock = threading.Lock()
         self._consumers: list[ConsumerProgress] = []
         # By the identity of the batch: it is in flight once, and lives that long.
@@ -141,12 +141,12 @@ class Progress:
         retry: bool = False,
         now_s: float,
     ) -> None:
-        """A handler got a batch; the witness is told if there is a trace to leave."""
+        """A handler got a batch; the recorder is told if there is a trace to leave."""
         with self._lock:
             self._in_flight[id(batch)] = (now_s, batch)
             self._retries += retry
-        if self.witness and trace:  # not under the lock: it writes to a file
-            self.witness.began(id(batch), trace, now_s=now_s)
+        if self.crash_recorder and trace:  # not under the lock: it writes to a file
+            self.crash_recorder.began(id(batch), trace, now_s=now_s)
 
     def ended(self, batch: Batch, *, done_count: int, failed: bool) -> None:
         """The handler returned or raised, with so many of its messages done."""
@@ -155,17 +155,17 @@ class Progress:
             self._messages += done_count
             self._batches += not failed
             self._errors += failed
-        if self.witness is not None:
-            self.witness.ended(id(batch))
+        if self.crash_recorder is not None:
+            self.crash_recorder.ended(id(batch))
 
-    def spare(self, *, since_s: float) -> None:
-        """Have the witness forget batches that began after a moment: none hangs yet."""
+    def forget_begun_after(self, moment_s: float) -> None:
+        """Have the crash recorder forget young batches: none of them hangs yet."""
         with self._lock:
             in_flight = self._in_flight.items()
-            young = [key for key, (began_s, _) in in_flight if began_s > since_s]
-        if self.witness is not None:
+            young = [key for key, (began_s, _) in in_flight if began_s > moment_s]
+        if self.crash_recorder is not None:
             for key in young:
-                self.witness.ended(key)
+                self.crash_recorder.ended(key)
 
     def dead_lettered(self) -> None:
         """A message was given up, and its copy acknowledged."""

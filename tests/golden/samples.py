@@ -184,7 +184,7 @@ def traces() -> dict[str, Any]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT)
         os.write(fd, b"4711".ljust(64))
         kept = Traces(fd)
-        kept.hand_on([LEFT])
+        kept.carry_over([LEFT])
         for key, trace in enumerate(TRACES):
             kept.began(key, trace, now_s=10.0 + key)
         os.close(fd)

@@ -344,12 +344,12 @@ def test_what_cannot_be_cleared_is_not_believed(
         os.seteuid(own)
 
 
-def test_newborn_that_is_stopped_hands_on_what_it_found(tmp_path: Path) -> None:
+def test_newborn_that_is_stopped_carries_over_what_it_found(tmp_path: Path) -> None:
     """In the same order: it has taken nothing, and the next one is to tell of it."""
     Slot.take(tmp_path, "s").close()
     slot = Slot.take(tmp_path, "s")
     left = [trace(at) for at in ("orders/2@9", "orders/1@5", "orders/0@1")]
-    slot.traces.hand_on(left)
+    slot.traces.carry_over(left)
     slot.close()
 
     assert in_flight(tmp_path) == ("orders/2@9", "orders/1@5", "orders/0@1")

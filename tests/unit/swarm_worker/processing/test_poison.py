@@ -139,7 +139,7 @@ def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
     """What had not come as another one killed is handed on as it is."""
     first, second = grave(deaths=3), grave(deaths=2, partition=1)
     (ahead,) = suspects_of(second)
-    left = [*first, ahead.handed_on]
+    left = [*first, ahead.carried_over]
 
     died, waits = suspects_of(left)
 
@@ -157,9 +157,9 @@ def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
 def test_a_suspect_that_was_in_flight_again_is_counted_once() -> None:
     """Its own line stands beside that of the batch."""
     (ahead,) = suspects_of(grave(deaths=2))
-    again = dataclasses.replace(ahead.handed_on, is_ahead=False)
+    again = dataclasses.replace(ahead.carried_over, is_ahead=False)
 
-    (suspect,) = suspects_of([ahead.handed_on, again])
+    (suspect,) = suspects_of([ahead.carried_over, again])
 
     assert (suspect.deaths, suspect.is_alone) == (3, True)
 

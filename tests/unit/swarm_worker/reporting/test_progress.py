@@ -139,7 +139,7 @@ def test_no_age_is_negative() -> None:
     assert snapshot(progress, 1000.0).poll_age_ms == 0
 
 
-def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
+def test_the_crash_recorder_is_told_of_each_batch_and_of_its_end() -> None:
     """By a key of its own, with the place and the moment, until it is over."""
     told: list[tuple[object, ...]] = []
 
@@ -151,7 +151,7 @@ def test_a_witness_is_told_of_each_batch_and_of_its_end() -> None:
             told.append(("ended", key))
 
     progress = Progress()
-    progress.witness = Told()
+    progress.crash_recorder = Told()
     batch = Batch.of("a", "b", topic="t", partition=3, first_offset=7)
 
     trace = Trace(group="g", topic="t", partition=3, offset=7, end=9)
@@ -175,10 +175,10 @@ def test_what_has_just_begun_leaves_no_trace_at_a_stop() -> None:
     old, young = Batch.of("a"), Batch.of("b")
     progress.began(old, now_s=1000.0)
     progress.began(young, now_s=1001.0)
-    progress.spare(since_s=1000.0)  # nobody is told
+    progress.forget_begun_after(1000.0)  # nobody is told
 
-    progress.witness = Told()
-    progress.spare(since_s=1000.0)
+    progress.crash_recorder = Told()
+    progress.forget_begun_after(1000.0)
 
     assert ended == [id(young)]
     assert len(snapshot(progress, 1002.0).in_flight) == 2
