@@ -97,9 +97,9 @@ class Channel:
             return False
 
     def close(self) -> None:
-        """Give the descriptor up; more than once is once."""
+        """Close the descriptor, unless its number is another file's by now."""
         fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is not None and self._is_ours(fd):
             os.close(fd)
 
 

@@ -387,8 +387,9 @@ def test_a_descriptor_that_was_taken_over_is_not_written_to(rig: Rig) -> None:
     with pytest.raises(ChannelGone, match="closed in this process"):
         rig.channel.send(b"x")
     assert not select.select([theirs], [], [], 0)[0]
-    os.close(theirs)
-    os.close(other)
+    rig.channel.close()  # as in each child that is forked from now on
+    for fd in (rig.write_fd, theirs, other):  # still open
+        os.close(fd)
 
 
 def test_the_thread_reports_by_itself(rig: Rig) -> None:
