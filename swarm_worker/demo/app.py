@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from swarm_worker import App, Batch
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 
 TOPIC: Final = os.environ["SWARM_DEMO_TOPIC"]
 NODE: Final = int(os.environ["SUPERVISOR_PROCESS_NAME"].rpartition("_")[2])

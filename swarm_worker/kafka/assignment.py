@@ -23,7 +23,7 @@ from swarm_worker.process import exit_codes as exits
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
-    from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Watch
     from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes

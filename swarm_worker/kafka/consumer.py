@@ -20,7 +20,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka import offsets
 from swarm_worker.kafka.assignment import LISTED_MAX, Assignment
-from swarm_worker.kafka.client import (
+from swarm_worker.kafka.client.poll_batches import (
+    DRAIN_MESSAGES,
+    by_partition,
+    next_drain,
+    split,
+)
+from swarm_worker.kafka.client.properties import (
     commit_early,
     judged,
     properties_for,
@@ -39,13 +45,7 @@ from swarm_worker.kafka.errors import (
     kind_of,
     library_logger,
 )
-from swarm_worker.kafka.monitor import Watch
-from swarm_worker.kafka.poll_batches import (
-    DRAIN_MESSAGES,
-    by_partition,
-    next_drain,
-    split,
-)
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits

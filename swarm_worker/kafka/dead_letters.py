@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from swarm_worker.kafka.client import connection_of
+from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import library_logger, text_of
 from swarm_worker.shared.redaction import without_secrets
 

@@ -26,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all_
     TopicDescription,
 )
 
-from swarm_worker.kafka.client import connection_of
+from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, Key, topic_id_in
 from swarm_worker.kafka.topic_memory import TopicMemory

@@ -34,7 +34,7 @@ from swarm_worker.kafka.topic_ids import (
 
 if TYPE_CHECKING:
     from swarm_worker.app.app import Route
-    from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Watch
     from swarm_worker.kafka.topic_asker import TopicAsker
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes

@@ -16,7 +16,7 @@ def main(bootstrap: str, *flags: str) -> None:
     """Consume until TERM."""
     parent_pid = os.getppid()
     if "--imports" in flags:
-        import swarm_worker.kafka.client
+        import swarm_worker.kafka.client.properties
         import swarm_worker.kafka.consumer
         import swarm_worker.node.main
         import swarm_worker.processing.handlers  # noqa: F401 - only what it costs

@@ -17,7 +17,7 @@ from swarm_worker.app.routing import plan
 from swarm_worker.config.config import WorkerSettings
 from swarm_worker.kafka.consumer import GroupConsumer
 from swarm_worker.kafka.errors import FatalError
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.processing.handlers import HandlerPool
 from swarm_worker.reporting.progress import Progress, Snapshot
 from tests.eventually import eventually

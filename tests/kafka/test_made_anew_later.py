@@ -17,7 +17,8 @@ import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka import monitor, topic_ids
+from swarm_worker.kafka import topic_ids
+from swarm_worker.kafka.monitoring import monitor
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker

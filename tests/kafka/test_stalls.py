@@ -7,7 +7,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.reporting.progress import Snapshot
 from tests.awaits import await_committed
 from tests.eventually import eventually

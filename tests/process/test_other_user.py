@@ -47,7 +47,11 @@ def can_start_a_node(python: str) -> bool:
     """Tell whether the user can: an interpreter in root's home is out of his reach."""
     try:
         done = subprocess.run(
-            [python, "-c", "import swarm_worker.node.node, swarm_worker.kafka.client"],
+            [
+                python,
+                "-c",
+                "import swarm_worker.node.node, swarm_worker.kafka.consumer",
+            ],
             check=False,
             capture_output=True,
             cwd="/",

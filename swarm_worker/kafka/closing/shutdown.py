@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.kafka.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Watch
     from swarm_worker.processing.lanes import Lanes
 
 DRAIN_EVERY_S: Final = 0.05  # between polls while batches in flight end

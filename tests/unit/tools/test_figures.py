@@ -47,7 +47,7 @@ def test_lengths_are_median_ninth_decile_and_longest() -> None:
 @pytest.mark.parametrize(
     ("module", "its"),
     [
-        ("swarm_worker.kafka.client", "swarm_worker.kafka"),
+        ("swarm_worker.kafka.client.properties", "swarm_worker.kafka"),
         ("swarm_event_listener.core.model.rules", "swarm_event_listener.core"),
         ("swarm_worker.kafka", "swarm_worker.kafka"),
         ("swarm_worker", "swarm_worker"),

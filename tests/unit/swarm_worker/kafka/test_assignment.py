@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 from swarm_worker.app.app import Route
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.assignment import Assignment
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
 

@@ -1,6 +1,10 @@
 """Who is told, and when, that a group does not let a node in."""
 
-from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, Membership
+from swarm_worker.kafka.monitoring.membership import (
+    TELL_AFTER_S,
+    TELL_EVERY_S,
+    Membership,
+)
 
 
 def told_at(membership: Membership, *, until_s: int) -> list[tuple[float, float]]:

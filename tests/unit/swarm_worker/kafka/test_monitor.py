@@ -13,8 +13,8 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.errors import Kind
-from swarm_worker.kafka.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
-from swarm_worker.kafka.monitor import (
+from swarm_worker.kafka.monitoring.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
+from swarm_worker.kafka.monitoring.monitor import (
     BROKERS_SETTLED_S,
     ECHO_S,
     NOWHERE_S,

@@ -8,7 +8,7 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch, message
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.closing.shutdown import Shutdown
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.kafka.statistics import Figures, Stalls, Steadiness, lag, read
+from swarm_worker.kafka.monitoring.statistics import (
+    Figures,
+    Stalls,
+    Steadiness,
+    lag,
+    read,
+)
 
 KEY = ("t", 0)
 IDLE = [KEY]

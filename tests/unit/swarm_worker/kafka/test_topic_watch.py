@@ -16,7 +16,7 @@ from confluent_kafka import (
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.kafka.errors import Kind
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.kafka.topic_asker import Question
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,

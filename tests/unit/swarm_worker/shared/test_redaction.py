@@ -5,7 +5,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from swarm_worker.kafka.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Watch
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.redaction import is_secret, without_secrets

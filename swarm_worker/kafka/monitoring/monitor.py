@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaError
 
 from swarm_worker.app.token import advice as advice_on
-from swarm_worker.kafka import offsets, statistics
+from swarm_worker.kafka import offsets
 from swarm_worker.kafka.errors import (
     Kind,
     Troubles,
@@ -21,7 +21,8 @@ from swarm_worker.kafka.errors import (
     no_offset,
     subject_of,
 )
-from swarm_worker.kafka.membership import UNTOLD, Membership
+from swarm_worker.kafka.monitoring import statistics
+from swarm_worker.kafka.monitoring.membership import UNTOLD, Membership
 from swarm_worker.shared.redaction import without_secrets
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""A client of a group: its properties, and the polls."""
