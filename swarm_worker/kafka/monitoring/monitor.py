@@ -23,13 +23,14 @@ from swarm_worker.kafka.errors import (
 )
 from swarm_worker.kafka.monitoring import statistics
 from swarm_worker.kafka.monitoring.membership import UNTOLD, Membership
+from swarm_worker.kafka.monitoring.standstill import Stalls, Steadiness
 from swarm_worker.shared.redaction import without_secrets
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
 
     from swarm_worker.app.token import TokenCallback
-    from swarm_worker.processing.lane import Lane
+    from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress
 
@@ -139,10 +140,8 @@ class Watch:
         self._is_subscribed = True
         isolation = properties.get("isolation.level")
         self._reads_uncommitted = isolation == "read_uncommitted"
-        self.stalls = statistics.Stalls()
-        self._steadiness = statistics.Steadiness(
-            is_consumer_protocol=self.is_consumer_protocol
-        )
+        self.stalls = Stalls()
+        self._steadiness = Steadiness(is_consumer_protocol=self.is_consumer_protocol)
         progress.awaits_id = self.is_consumer_protocol and bool(self._instance_id)
 
     def begin(self, client: Consumer, *, is_subscribed: bool) -> None:
@@ -478,9 +477,7 @@ class Watch:
             now_s=now_s,
         )
 
-    def _end_topics(
-        self, figures: statistics.Figures, held: Collection[statistics.Key]
-    ) -> None:
+    def _end_topics(self, figures: statistics.Figures, held: Collection[Key]) -> None:
         """End what was told of topics of which all that is held is told of again."""
         lacking = {key[0] for key in held if not figures.tells_of(key)}
         told = {topic for topic, _ in held} - lacking

@@ -5,13 +5,8 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.kafka.monitoring.statistics import (
-    Figures,
-    Stalls,
-    Steadiness,
-    lag,
-    read,
-)
+from swarm_worker.kafka.monitoring.standstill import Stalls, Steadiness
+from swarm_worker.kafka.monitoring.statistics import Figures, lag, read
 
 KEY = ("t", 0)
 IDLE = [KEY]
