@@ -27,7 +27,7 @@ INTERVALS: Final = 2
 SILENCE_CONFIRMED_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evidence:
     """From when on reports count, and which time does not.
 
@@ -41,23 +41,24 @@ class Evidence:
     stood_from_s: float = 0.0
     answered_at_s: float | None = None
 
-    def thawed(self, *, for_s: float, now_s: float) -> Evidence:
-        """Take note that supervisord or the listener stood still until now."""
-        return replace(self, counts_from_s=now_s, stood_from_s=now_s - for_s)
+    def stood_still(self, *, for_s: float, now_s: float) -> None:
+        """Record that supervisord or the listener stood still until now."""
+        self.counts_from_s, self.stood_from_s = now_s, now_s - for_s
 
-    def came(self, before: Node, after: Node, *, now_s: float) -> Evidence:
-        """Look at how late a report came; `before` is the node without it.
+    def came(self, before: Node, after: Node, *, now_s: float) -> None:
+        """Record a standstill that a late report tells; `before` is without it.
 
         A machine that is too busy has all reports come late, each by as much: it is
         the change that tells of a standstill.
         """
         late_s = _lateness_s(after)
         if late_s - _lateness_s(before) <= LATE_S:
-            return self
+            return
         made_s = made_at_s(after)
         if self.counts_from_s is None or made_s >= self.counts_from_s:
-            return self.thawed(for_s=late_s, now_s=now_s)
-        return replace(self, stood_from_s=min(self.stood_from_s, made_s))
+            self.stood_still(for_s=late_s, now_s=now_s)
+        else:
+            self.stood_from_s = min(self.stood_from_s, made_s)
 
     def of(self, node: Node, *, interval_s: float) -> Report | None:
         """Return what a node's report tells of the time without the standstill.

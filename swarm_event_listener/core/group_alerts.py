@@ -20,7 +20,7 @@ class Herald:
 
     def look(self, *, now_s: float) -> Iterator[Say]:
         """Look at each group."""
-        reporting = self._table.known.reporting_groups
+        reporting = self._table.reporting_groups
         for group in self._table.policies:
             yield from self._say(
                 group,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from swarm_event_listener.core.known import Known
+from swarm_event_listener.core.evidence import Evidence
 from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import is_shaken, troubled
 from swarm_event_listener.core.node import Node, is_counted
@@ -36,20 +36,46 @@ class Group:
 
 
 class Table:
-    """All nodes by name, the policy of each, and what is known beside them."""
+    """All nodes by name, the policy of each, and what counts beside them.
 
-    def __init__(self, policies: Mapping[str, Policy], known: Known) -> None:
+    Attributes:
+        policies: One for each watched group.
+        nodes: The nodes by name.
+        evidence: Which reports count, and whether silence does.
+        reporting_groups: Groups whose nodes have ever reported.
+        held: Names of nodes that an operator took out of the rules, known or not: a
+            hold outlives the removal of its group.
+        listener_ends: Nothing is begun any more.
+        supervisor_ends: The same, while supervisord says so.
+        failure_count: It grows whenever a node's failures change.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        reporting_groups: Iterable[str] = (),
+        held: Iterable[str] = (),
+    ) -> None:
         """Start without nodes."""
         self.policies = policies
-        self.known = known
+        self.evidence = Evidence()
+        self.reporting_groups = set(reporting_groups)
+        self.held = set(held)
+        self.listener_ends = self.supervisor_ends = False
         self.nodes: dict[str, Node] = {}
-        self.failure_count = 0  # grows whenever a node's failures change
+        self.failure_count = 0
         self._groups = {group: Group(each) for group, each in policies.items()}
         self._pressing: set[str] = set()
 
     def __iter__(self) -> Iterator[Node]:
         """Give the nodes of this moment: they may be put while one looks at them."""
         return iter(list(self.nodes.values()))
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing may be begun."""
+        return self.listener_ends or self.supervisor_ends
 
     def put(self, node: Node) -> None:
         """Keep a node as it is now."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -44,29 +44,26 @@ _NOT_FOR_GOOD: Final = frozenset(
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Inheritance:
-    """What is still to be taken over from an earlier listener.
-
-    Attributes:
-        intents: Restarts that it had begun, by node.
-        failures: Recent failures, by node.
-        held: Names of nodes that an operator took out of the rules, known or not: a
-            hold outlives the removal of its group.
-    """
-
-    intents: dict[str, Restart] = field(default_factory=dict)
-    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-
-
 class Processes:
     """Follows the nodes into their states."""
 
-    def __init__(self, table: Table, left: Inheritance) -> None:
-        """Start without nodes."""
+    def __init__(
+        self,
+        table: Table,
+        *,
+        intents: Iterable[Restart],
+        failures: Mapping[str, tuple[Failure, ...]],
+    ) -> None:
+        """Start without nodes.
+
+        Args:
+            table: Where they are kept.
+            intents: Restarts that an earlier listener had begun.
+            failures: Recent failures that it had counted, by node.
+        """
         self._table = table
-        self._left = left
+        self._intents = {intent.name: intent for intent in intents}
+        self._failures = dict(failures)
 
     def changed(self, event: StateChanged, *, now_s: float) -> Iterator[Action]:
         """A process changed its state."""
@@ -101,8 +98,8 @@ class Processes:
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
             self._learn_exit(info, now_s=now_s)
-        while self._left.intents:  # of nodes that are no more
-            _, intent = self._left.intents.popitem()
+        while self._intents:  # of nodes that are no more
+            _, intent = self._intents.popitem()
             yield from lifecycle.removed(intent).actions
 
     def group_removed(self, group: str) -> list[Action]:
@@ -127,8 +124,8 @@ class Processes:
     ) -> Node:
         node = replace(
             appeared(name, state, pid, now_s=now_s),
-            is_held=name in self._left.held,
-            failures=self._left.failures.pop(name, ()),
+            is_held=name in self._table.held,
+            failures=self._failures.pop(name, ()),
         )
         self._table.put(node)
         return node
@@ -136,7 +133,7 @@ class Processes:
     def _found(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
         """Take in a node, and what an earlier listener had begun with it."""
         node = self._appeared(info.name, info.state, info.pid, now_s=now_s)
-        intent = self._left.intents.pop(info.name, None)
+        intent = self._intents.pop(info.name, None)
         if intent is not None:
             yield from self._resumed(node, intent, info, now_s=now_s)
         if info.state is ProcessState.EXITED and info.exit_code in FOR_A_PERSON:

@@ -8,6 +8,7 @@ wants a group restarted (`rolls`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, assert_never
@@ -19,7 +20,6 @@ from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.guards import note_outages
 from swarm_event_listener.core.healing.healing import heal
 from swarm_event_listener.core.health import Company, Health, health_of
-from swarm_event_listener.core.known import Known
 from swarm_event_listener.core.model.events import (
     Action,
     Answered,
@@ -55,7 +55,7 @@ from swarm_event_listener.core.node import (
 )
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
-from swarm_event_listener.core.process_tracker import Inheritance, Processes
+from swarm_event_listener.core.process_tracker import Processes
 from swarm_event_listener.core.reports import heard
 from swarm_event_listener.core.restart import lifecycle, stopping
 from swarm_event_listener.core.restart.restart import Restart
@@ -101,18 +101,13 @@ class Swarm:
             remembered: What is left of an earlier listener.
         """
         left = remembered or Remembered()
-        self._held = set(left.held)
-        known = Known(reporting_groups=frozenset(left.reporting_groups))
-        self._table = Table(policies, known)
+        self._table = Table(
+            policies, reporting_groups=left.reporting_groups, held=left.held
+        )
         self._rolling = Rolling(self._table, left.rolls)
         self._herald = Herald(self._table)
         self._processes = Processes(
-            self._table,
-            Inheritance(
-                intents={intent.name: intent for intent in left.intents},
-                failures=dict(left.failures),
-                held=self._held,
-            ),
+            self._table, intents=left.intents, failures=left.failures
         )
         self._noted = self._note()
         self._told_of = self._pressing_facts()
@@ -133,7 +128,7 @@ class Swarm:
             node,
             self._table.policy(node),
             now_s=now_s,
-            silence_counts=node.group in self._table.known.reporting_groups,
+            silence_counts=node.group in self._table.reporting_groups,
             company=Company(
                 alone_s=self._table.alone_s(node), is_only=running == {node.name}
             ),
@@ -145,9 +140,9 @@ class Swarm:
         return self._table.policies
 
     @property
-    def reporting_groups(self) -> frozenset[str]:
+    def reporting_groups(self) -> AbstractSet[str]:
         """The groups whose nodes have ever reported."""
-        return self._table.known.reporting_groups
+        return self._table.reporting_groups
 
     @property
     def rolls(self) -> Mapping[str, Roll]:
@@ -209,8 +204,8 @@ class Swarm:
 
     def _pressing_facts(self) -> tuple[object, ...]:
         return (
-            frozenset(self._held),
-            len(self._table.known.reporting_groups),
+            frozenset(self._table.held),
+            len(self._table.reporting_groups),
             self._rolling.under_way,
         )
 
@@ -228,7 +223,7 @@ class Swarm:
                 yield from self._tick(now_s=now_s)
             case Surveyed():
                 self._asked_at_s = now_s
-                self._table.known = self._table.known.answered(now_s=now_s)
+                self._table.evidence.answered_at_s = now_s
                 self._end_standstill(now_s)
                 yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
@@ -251,13 +246,11 @@ class Swarm:
                 yield from self._processes.group_removed(group)
                 yield from self._rolling.group_removed(group)
             case SupervisorChanged(state=state):
-                ends = state == "STOPPING"
-                self._table.known = replace(self._table.known, supervisor_ends=ends)
+                self._table.supervisor_ends = state == "STOPPING"
             case Stalled():
                 yield from self._stalled(now_s=now_s)
             case Thawed(for_s=for_s):
-                known = self._table.known.thawed(for_s=for_s, now_s=now_s)
-                self._table.known = known
+                self._table.evidence.stood_still(for_s=for_s, now_s=now_s)
             case Closing():
                 yield from self._closing(now_s=now_s)
             case Closed():
@@ -274,7 +267,8 @@ class Swarm:
         pace = self._table.policy(before).pace
         node, actions = heard(before, event, pace, now_s=now_s)
         self._table.put(node)
-        self._table.known = self._table.known.heard(before, node, now_s=now_s)
+        self._table.evidence.came(before, node, now_s=now_s)
+        self._table.reporting_groups.add(node.group)
         yield from actions
         yield from heal(node, self._table, on=Occasion.REPORTED, now_s=now_s)
         if self._rolling.has_turn(event.name):  # it may be idle until the next step
@@ -309,7 +303,7 @@ class Swarm:
             yield Survey()
 
     def _advance_rolls(self, *, now_s: float) -> Iterator[Action]:
-        if not self._table.known.is_closing:
+        if not self._table.is_closing:
             yield from self._rolling.advance(now_s=now_s)
 
     def _must_survey(self, *, now_s: float) -> bool:
@@ -318,7 +312,7 @@ class Swarm:
         ask_again_at_s = self._asked_at_s + ASK_AGAIN_S
         if any(
             node.silent_since_s is not None
-            and (self._table.known.evidence.answered_at_s or 0.0) < node.silent_since_s
+            and (self._table.evidence.answered_at_s or 0.0) < node.silent_since_s
             for node in self._table.pressing()
         ):
             return True
@@ -334,12 +328,12 @@ class Swarm:
         """Count from now on where the last listener had ended for want of events."""
         if self._unheard_since_s is not None:
             for_s = now_s - self._unheard_since_s
-            self._table.known = self._table.known.thawed(for_s=for_s, now_s=now_s)
+            self._table.evidence.stood_still(for_s=for_s, now_s=now_s)
             self._unheard_since_s = None
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         stood_s = now_s - (self._ticked_at_s or now_s)
-        self._table.known = self._table.known.thawed(for_s=stood_s, now_s=now_s)
+        self._table.evidence.stood_still(for_s=stood_s, now_s=now_s)
         for node in self._table:
             self._table.put(
                 replace(
@@ -355,18 +349,19 @@ class Swarm:
 
     def _ordered(self, event: Ordered) -> Iterator[Action]:
         is_held = event.word is Word.HOLD
+        change = self._table.held.add if is_held else self._table.held.discard
         for node in self._table:
             if {node.name, f"{node.group}:*", node.group} & set(event.names):
                 told = replace(node, is_held=is_held)
                 self._table.put(told)
-                (self._held.add if is_held else self._held.discard)(node.name)
+                change(node.name)
                 yield lines.held(told)
                 yield from self._table.step(
                     node.name, partial(lifecycle.held, is_held=is_held)
                 )
 
     def _closing(self, *, now_s: float) -> Iterator[Action]:
-        self._table.known = replace(self._table.known, ends=True)
+        self._table.listener_ends = True
         for name in list(self._table.nodes):
             yield from self._table.step(name, partial(lifecycle.hurry, now_s=now_s))
 
@@ -379,8 +374,8 @@ class Swarm:
 
     def _note(self) -> Note:
         return Note(
-            held=tuple(sorted(self._held)),
-            reporting_groups=tuple(sorted(self._table.known.reporting_groups)),
+            held=tuple(sorted(self._table.held)),
+            reporting_groups=tuple(sorted(self._table.reporting_groups)),
             rolls=tuple(roll.as_json() for roll in self._rolling.under_way),
             failures={
                 node.name: tuple((f.at_s, f.oldest_in_flight) for f in node.failures)

@@ -99,7 +99,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
         on: What has just happened.
         now_s: Now.
     """
-    if node.is_held or table.known.is_closing:
+    if node.is_held or table.is_closing:
         return Nothing(node)
     policy = table.policy(node)
     if node.restart is None and not policy.only_watches:
@@ -144,10 +144,10 @@ def _by_rules(
         node,
         policy.limits,
         now_s=now_s,
-        silence_counts=node.group in table.known.reporting_groups,
+        silence_counts=node.group in table.reporting_groups,
         alone_s=table.alone_s(node),
     )
-    evidence = table.known.evidence
+    evidence = table.evidence
     if found:
         node, found = confirmed(node, found, evidence, now_s=now_s)
     if node.restart:

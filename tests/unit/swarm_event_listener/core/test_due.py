@@ -18,7 +18,6 @@ from swarm_event_listener.core.healing.due import (
     Wait,
     due,
 )
-from swarm_event_listener.core.known import Known
 from swarm_event_listener.core.model.events import ProcessState, Reported
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
@@ -37,7 +36,6 @@ from swarm_worker.shared.settings import EXIT_CONFIG
 from tests.simulation import POLICY, report
 
 NOW_S = 1000.0
-KNOWN = Known(reporting_groups=frozenset({"swarm"}))
 
 
 def node(name: str = "swarm:node_0", **fields: Any) -> Node:
@@ -52,11 +50,13 @@ def down(state: ProcessState) -> Node:
     return replace(node(), state=state, pid=None)
 
 
-def table(*nodes: Node, policy: Policy = POLICY, known: Known = KNOWN) -> Table:
-    """Return a table of nodes."""
-    made = Table({"swarm": policy}, known)
+def table(*nodes: Node, policy: Policy = POLICY, **known: Any) -> Table:
+    """Return a table of nodes, with this known beside them."""
+    made = Table({"swarm": policy}, reporting_groups={"swarm"})
     for each in nodes:
         made.put(each)
+    for name, value in known.items():
+        setattr(made, name, value)
     return made
 
 
@@ -98,12 +98,11 @@ def test_nothing_is_due_for_a_healthy_node_whatever_happens(
     assert due_of(healthy, on=occasion) == Nothing(healthy)
 
 
-@pytest.mark.parametrize(
-    "known", [replace(KNOWN, ends=True), replace(KNOWN, supervisor_ends=True)]
-)
-def test_nothing_is_due_while_the_listener_or_supervisord_ends(known: Known) -> None:
+@pytest.mark.parametrize("who_ends", ["listener_ends", "supervisor_ends"])
+def test_nothing_is_due_while_the_listener_or_supervisord_ends(who_ends: str) -> None:
     """Whatever is broken."""
-    assert due_of(SLOW, known=known) == Nothing(SLOW)
+    ends: dict[str, Any] = {who_ends: True}
+    assert due_of(SLOW, **ends) == Nothing(SLOW)
 
 
 def test_nothing_is_due_for_a_node_that_an_operator_holds() -> None:
@@ -171,8 +170,8 @@ def test_silence_is_due_for_nothing_until_supervisord_has_answered_since() -> No
 
     assert found == Nothing(replace(node(), silent_since_s=late_s))
     assert due_of(found.node, at_s=late_s + 1) == Nothing(found.node)
-    awake = KNOWN.answered(now_s=late_s + 0.1)
-    confirmed = due_of(found.node, at_s=late_s + 1, known=awake)
+    awake = Evidence(answered_at_s=late_s + 0.1)
+    confirmed = due_of(found.node, at_s=late_s + 1, evidence=awake)
     assert isinstance(confirmed, Begin)
     assert confirmed.found[0].status is Status.SILENT
 
@@ -192,9 +191,8 @@ def test_a_newborn_that_is_silent_is_waited_for_no_longer() -> None:
     silent = replace(newborn, seen_at_s=NOW_S - 9, silent_since_s=NOW_S - 1)
 
     assert due_of(newborn) == Nothing(newborn)
-    assert due_of(silent, known=KNOWN.answered(now_s=NOW_S)) == Abandon(
-        silent, recovering
-    )
+    awake = Evidence(answered_at_s=NOW_S)
+    assert due_of(silent, evidence=awake) == Abandon(silent, recovering)
 
 
 def test_a_node_that_supervisord_gave_up_is_started_by_us() -> None:
@@ -235,10 +233,10 @@ def test_a_node_that_could_not_work_is_tried_again_after_the_longest_pause() -> 
 
 def test_what_a_standstill_excuses_ends_no_excuse_of_an_outage() -> None:
     """A listener that begins after a standstill has both at once."""
-    evidence = Evidence().thawed(for_s=20.0, now_s=NOW_S)
     told = node(consume_age_ms=21_000, unsteady_ms=30_000, at_ms=1_001_000)
     told = replace(told, seen_at_s=NOW_S + 2, reported_at_s=NOW_S + 2)
-    looked_at = table(told, known=replace(KNOWN, evidence=evidence))
+    looked_at = table(told)
+    looked_at.evidence.stood_still(for_s=20.0, now_s=NOW_S)
     looked_at.group("swarm").outage_at_s = NOW_S
 
     what = due(told, looked_at, on=Occasion.TICK, now_s=NOW_S + 2)
