@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swarm_event_listener.core import log_events as lines
-from swarm_event_listener.core.healing.guards import in_outage, is_mute
-from swarm_event_listener.core.model.events import Level, Say
+from swarm_event_listener.core.healing.guards import in_outage
+from swarm_event_listener.core.model.events import Level, ProcessState, Say
 from swarm_event_listener.core.node_table import Table
 
 
@@ -33,10 +33,17 @@ class Herald:
                 group,
                 lines.never_reported(group),
                 while_true=group not in reporting
-                and is_mute(self._table, group, now_s=now_s),
+                and self._should_have_reported(group, now_s=now_s),
                 ended="group_reports",
                 is_over=group in reporting,
             )
+
+    def _should_have_reported(self, group: str, *, now_s: float) -> bool:
+        timeout_s = self._table.policies[group].limits.report_timeout_s
+        return timeout_s is not None and any(
+            node.state is ProcessState.RUNNING and now_s - node.seen_at_s > timeout_s
+            for node in self._table.of(self._table.group(group).names)
+        )
 
     def _say(
         self, group: str, say: Say, *, while_true: bool, ended: str, is_over: bool

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from swarm_event_listener.core.healing.findings import violations
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.core.node import (
-    LeftDown,
-    Node,
-    has_recovered,
-    violations,
-)
+from swarm_event_listener.core.model.rules import reasons
+from swarm_event_listener.core.node import LeftDown, Node
+from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_worker.shared.report import Report, State
@@ -56,19 +54,6 @@ _BY_STATE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
-    """What the other nodes of its group tell of one that has no broker.
-
-    Attributes:
-        alone_s: For how long others have had a broker meanwhile; None: none has.
-        is_only: There is no other that runs.
-    """
-
-    alone_s: float | None = None
-    is_only: bool = False
-
-
 _GIVEN_UP: Final = frozenset({ProcessState.FATAL, ProcessState.UNKNOWN})
 
 
@@ -95,42 +80,21 @@ def _left_down(node: Node, left: LeftDown, policy: Policy) -> Health:
     )
 
 
-def health_of(
-    node: Node,
-    policy: Policy,
-    *,
-    now_s: float,
-    silence_counts: bool,
-    company: Company | None = None,
-) -> Health:
-    """Tell how a node is.
-
-    Args:
-        node: The node.
-        policy: That of its group.
-        now_s: Now.
-        silence_counts: False while no node of its group has ever reported.
-        company: How the others are; None where nobody has looked.
-    """
+def health_of(node: Node, table: Table, *, now_s: float) -> Health:
+    """Return how a node is, in a word and the reason."""
+    policy = table.policy(node)
     if node.restart is not None:
         return _in_restart(node.restart, gap_s=policy.pace.gap_s)
     if node.state in _BY_STATE:
         return _in_state(node, policy)
-    broken = violations(
-        node,
-        policy.limits,
-        now_s=now_s,
-        silence_counts=silence_counts,
-        alone_s=company.alone_s if company else None,
-    )
-    reasons = "; ".join(violation.reason for violation in broken)
+    broken = violations(node, table, now_s=now_s)
     if node.is_held:
-        return Health(Word.HELD, reasons)
+        return Health(Word.HELD, reasons(broken))
     if broken and node.waiting_since_s is not None:
-        return Health(Word.WAITING, reasons)
+        return Health(Word.WAITING, reasons(broken))
     if broken:
-        return Health(Word.UNHEALTHY, reasons)
-    return _unbroken(node, company)
+        return Health(Word.UNHEALTHY, reasons(broken))
+    return _unbroken(node, table)
 
 
 def _in_state(node: Node, policy: Policy) -> Health:
@@ -157,46 +121,44 @@ def _in_restart(restart: Restart, *, gap_s: float) -> Health:
             return Health(Word.BOOTING, why)
 
 
-def _unbroken(node: Node, company: Company | None) -> Health:
+def _unbroken(node: Node, table: Table) -> Health:
     report = node.report
     if report is None:
         return _unheard(node)
     if report.state is State.STOPPING:
         return Health(Word.STOPPING)
-    why = _keeps_from_work(report, company)
+    why = _keeps_from_work(node, report, table)
     if report.state is State.QUIET:
         return Health(Word.QUIET, why)
-    if why or not has_recovered(node):
+    if why or not node.has_recovered:
         return Health(Word.BOOTING, why)
     return Health(Word.HEALTHY)
 
 
 def _unheard(node: Node) -> Health:
     """Tell of a node that has not told of itself, or not in our version."""
-    if has_recovered(node):
+    if node.has_recovered:
         return Health(Word.HEALTHY)
     return Health(Word.BOOTING, "" if node.is_known else "no report yet")
 
 
-def _keeps_from_work(report: Report, company: Company | None) -> str:
+def _keeps_from_work(node: Node, report: Report, table: Table) -> str:
     is_told = report.brokers_up is not None  # by then a new client may have one
     if is_told and (report.brokers_up == 0 or report.no_broker_ms is not None):
-        return f"no broker answers{_without_broker(report, company)}"
+        return f"no broker answers{_without_broker(node, report, table)}"
     if report.awaits_id:
         return "Kafka holds its id for its predecessor"
     return report.not_joined
 
 
-def _without_broker(report: Report, company: Company | None) -> str:
+def _without_broker(node: Node, report: Report, table: Table) -> str:
     """Tell for how long and why, and whether a restart may follow."""
     if report.no_broker_ms is None:
         return ""
     since = f" for {report.no_broker_ms / 1000:.0f} s"
     why = f" ({report.no_broker})" if report.no_broker else ""
-    if company is None:
-        return f"{since}{why}"
-    if company.is_only:
+    if table.group(node.group).running == {node.name}:
         return f"{since}{why}; excused, as the only node of its group that runs"
-    if company.alone_s is None:
+    if table.alone_s(node) is None:
         return f"{since}{why}; excused, since none of its group has one"
     return f"{since}{why}, while others of its group have one"

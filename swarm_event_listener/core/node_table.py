@@ -13,7 +13,7 @@ from dataclasses import replace
 from swarm_event_listener.core.evidence import Evidence
 from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import is_shaken, troubled
-from swarm_event_listener.core.node import Node, is_counted
+from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.reach import Brokers
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
@@ -83,7 +83,7 @@ class Table:
         self.nodes[name] = node
         if old is None or old.failures is not node.failures:
             self.failure_count += 1
-        restart, group, runs = node.restart, self._groups[node.group], is_counted(node)
+        restart, group, runs = node.restart, self._groups[node.group], node.is_counted
         group.names.add(name)
         _keep(group.running, name, is_in=runs)
         _keep(

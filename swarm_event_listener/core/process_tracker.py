@@ -160,9 +160,11 @@ class Processes:
         """Follow a node into its state, and take over where supervisord would fail."""
         if _is_own_death(node, state):
             pace = self._table.policy(node).pace
-            suspect, node = suspect_of(node, pace), failed(node, pace, now_s=now_s)
-            if suspect_of(node, pace) not in {None, suspect}:
-                yield lines.suspected(node, suspect_of(node, pace))
+            known = suspect_of(node.failures, pace)
+            node = failed(node, pace, now_s=now_s)
+            message = suspect_of(node.failures, pace)
+            if message not in {None, known}:
+                yield lines.suspected(node, message)
         node = moved(node, state, pid, now_s=now_s)
         if state in _NOT_FOR_GOOD:
             node = replace(node, left_down=None)

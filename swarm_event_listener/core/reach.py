@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from swarm_event_listener.core.node import Node, made_at_s
+from swarm_event_listener.core.node import Node
 from swarm_worker.shared.report import GroupReach
 
 # The longest between two signs of one broker in good order, beside two reports: idle
@@ -45,7 +45,7 @@ class Brokers:
 
     def told(self, node: Node) -> None:
         """Take note of what a node's last report tells of brokers."""
-        now_s = made_at_s(node)
+        now_s = node.made_at_s
         for reach in _reaches(node):
             is_without = reach.without_ms is not None
             told = self._without.setdefault(reach.mark, {})
@@ -71,7 +71,7 @@ class Brokers:
 
         By its own last word: one that says no more is silent, and not without a broker.
         """
-        now_s = made_at_s(node)
+        now_s = node.made_at_s
         lone_s = [
             min(run.last_s, now_s) - max(run.first_s, now_s - reach.without_ms / 1000)
             for reach in _reaches(node)

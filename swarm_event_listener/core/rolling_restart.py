@@ -21,7 +21,7 @@ from swarm_event_listener.core.model.events import (
     Signal,
 )
 from swarm_event_listener.core.model.record import moment_s, texts
-from swarm_event_listener.core.node import Node, has_recovered
+from swarm_event_listener.core.node import Node
 from swarm_worker.shared.report import State
 
 
@@ -299,7 +299,7 @@ def _lacks(turned: Turned, node: Node, *, free_places: int) -> str | None:
         if not (turned.is_asked and _is_drained(node)):
             return "did not end its batches"
         return None if free_places > 0 else "found too many others down"
-    if not has_recovered(node):
+    if not node.has_recovered:
         return f"did not join again{out}" if out else "did not poll again"
     if turned.had_partitions and not (node.report and node.report.assigned):
         return "got no partitions back"

@@ -19,7 +19,7 @@ from swarm_event_listener.core.group_alerts import Herald
 from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.guards import note_outages
 from swarm_event_listener.core.healing.healing import heal
-from swarm_event_listener.core.health import Company, Health, health_of
+from swarm_event_listener.core.health import Health, health_of
 from swarm_event_listener.core.model.events import (
     Action,
     Answered,
@@ -47,16 +47,11 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.node import (
-    Failure,
-    Node,
-    is_of_this_process,
-    measured,
-)
+from swarm_event_listener.core.node import Failure, Node, measured
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.process_tracker import Processes
-from swarm_event_listener.core.reports import heard
+from swarm_event_listener.core.reports import heard, is_of_this_process
 from swarm_event_listener.core.restart import lifecycle, stopping
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
@@ -123,16 +118,7 @@ class Swarm:
 
     def health(self, node: Node, *, now_s: float) -> Health:
         """Return how a node is, in a word and the reason."""
-        running = self._table.group(node.group).running
-        return health_of(
-            node,
-            self._table.policy(node),
-            now_s=now_s,
-            silence_counts=node.group in self._table.reporting_groups,
-            company=Company(
-                alone_s=self._table.alone_s(node), is_only=running == {node.name}
-            ),
-        )
+        return health_of(node, self._table, now_s=now_s)
 
     @property
     def policies(self) -> Mapping[str, Policy]:

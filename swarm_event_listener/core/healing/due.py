@@ -10,20 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from swarm_event_listener.core.evidence import all_heard, confirmed, evident
-from swarm_event_listener.core.healing.guards import must_wait
-from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.healing.findings import findings
+from swarm_event_listener.core.healing.guards import all_heard, must_wait
+from swarm_event_listener.core.model.events import UP, ProcessState
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Found, Status, reasons
-from swarm_event_listener.core.node import (
-    Node,
-    is_due_again,
-    is_failing,
-    violations,
-)
+from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.node_table import Table
-from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_worker.shared.settings import EXIT_CONFIG
 
@@ -110,7 +104,14 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
     is_judged = node.restart is None or node.restart.phase is Phase.RECOVERING
     if on is Occasion.SEEN or not is_judged:
         return Nothing(node)
-    return _by_rules(node, table, policy, on=on, now_s=now_s)
+    node, found = findings(node, table, now_s=now_s)
+    if node.restart is not None:
+        is_silent = any(violation.status is Status.SILENT for violation in found)
+        return Abandon(node, node.restart) if is_silent else Nothing(node)
+    acted_on = tuple(v for v in found if v.status not in policy.dry_run)
+    if not acted_on:
+        return _rehearsal(node, found)
+    return _in_turn(node, acted_on, table, on=on, now_s=now_s)
 
 
 # --- who owns its starts --------------------------------------------------------------
@@ -121,11 +122,11 @@ def _start(node: Node, pace: Pace, *, on: Occasion, now_s: float) -> Begin | Non
     if node.state is ProcessState.FATAL:
         reason = f"supervisord gave it up (FATAL), {_failures(node, pace)}"
         return Begin(node, Cause.FATAL, reason)
-    if on is Occasion.TICK and is_due_again(node, pace, now_s=now_s):
+    if on is Occasion.TICK and _is_due_again(node, pace, now_s=now_s):
         reason = f"exit {EXIT_CONFIG}: tried again every {pace.backoff_max_s:.0f} s"
         return Begin(node, Cause.EXITED, reason, is_try=True)
     is_told = on is Occasion.SEEN or on is Occasion.REPORTED
-    if is_told and node.pid and is_failing(node, pace, now_s=now_s):
+    if is_told and node.pid and _is_failing(node, pace, now_s=now_s):
         return Begin(node, Cause.EXITED, f"died again: {_failures(node, pace)}")
     return None
 
@@ -134,75 +135,51 @@ def _failures(node: Node, pace: Pace) -> str:
     return f"{len(node.failures)} failures in {pace.period_s:.0f} s"
 
 
-# --- whether it breaks a rule, and whether that counts --------------------------------
+def _is_due_again(node: Node, pace: Pace, *, now_s: float) -> bool:
+    """Whether a node that could not work is to be tried again.
+
+    What it is given may be mended by now, or was being replaced. One that was fenced
+    is not: another process is this node.
+    """
+    left = node.left_down
+    if node.state is not ProcessState.EXITED or left is None:
+        return False
+    return left.exit_code == EXIT_CONFIG and now_s >= left.at_s + pace.backoff_max_s
 
 
-def _by_rules(
-    node: Node, table: Table, policy: Policy, *, on: Occasion, now_s: float
-) -> Due:
-    found = violations(
-        node,
-        policy.limits,
-        now_s=now_s,
-        silence_counts=node.group in table.reporting_groups,
-        alone_s=table.alone_s(node),
-    )
-    evidence = table.evidence
-    if found:
-        node, found = confirmed(node, found, evidence, now_s=now_s)
-    if node.restart:
-        is_silent = any(violation.status is Status.SILENT for violation in found)
-        return Abandon(node, node.restart) if is_silent else Nothing(node)
-    if not found:
-        return Nothing(_well(node))
-    node, found = evident(node, found, evidence, policy, now_s=now_s)
-    return _in_turn(node, found, table, policy, on=on, now_s=now_s)
+def _is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:
+    """Whether supervisord brought a node back sooner than its back-off allows."""
+    if not node.is_respawn or node.state not in UP or not node.failures:
+        return False
+    if not pace.excess(node.failed_at_s, now_s=now_s):
+        return False
+    pause_s = pace.pause_s(node.failed_at_s, now_s=now_s)
+    return now_s - node.failures[-1].at_s < pause_s
 
 
-def _in_turn(
-    node: Node,
-    found: Found,
-    table: Table,
-    policy: Policy,
-    *,
-    on: Occasion,
-    now_s: float,
-) -> Due:
-    """Give what is due for rules that are broken, if nothing speaks against it."""
-    acted_on = tuple(v for v in found if v.status not in policy.dry_run)
-    if not acted_on:
-        return _rehearsal(node, found)
-    is_unsteady = acted_on[0].status is Status.UNSTEADY
-    is_waiting = is_unsteady or node.waiting_since_s is not None
-    if is_waiting and on is not Occasion.TICK:  # which goes by who has waited longest
-        return Nothing(node)
-    if is_unsteady and not all_heard(
-        node,
-        table.of(table.group(node.group).running),  # which may be frozen as a whole
-        policy=policy,
-        now_s=now_s,
-    ):
-        return Nothing(node)
-    if not must_wait(table, node, acted_on, now_s=now_s):
-        return Begin(node, Cause.RULE, reasons(acted_on), acted_on)
-    if node.waiting_since_s is not None:
-        return Nothing(node)
-    return Wait(replace(node, waiting_since_s=now_s), acted_on)
+# --- what is due for broken rules -----------------------------------------------------
 
 
 def _rehearsal(node: Node, found: Found) -> Due:
-    """Give what goes on record: once for each status of one trouble."""
+    """Return what goes on record: once for each status of one trouble."""
     fresh = {violation.status.value for violation in found} - node.recorded
     if not fresh:
         return Nothing(node)
     return Rehearse(replace(node, recorded=node.recorded | fresh), found)
 
 
-def _well(node: Node) -> Node:
-    """Give the node without what was noted of a trouble that has ended."""
-    moments = (node.waiting_since_s, node.blamed_since_s)
-    if not node.recorded and moments == (None, None):
-        return node
-    return replace(
-        node, waiting_since_s=None, blamed_since_s=None, recorded=frozenset()
-    )
+def _in_turn(
+    node: Node, found: Found, table: Table, *, on: Occasion, now_s: float
+) -> Due:
+    """Return what is due for rules that are broken, if nothing speaks against it."""
+    is_unsteady = found[0].status is Status.UNSTEADY
+    is_waiting = is_unsteady or node.waiting_since_s is not None
+    if is_waiting and on is not Occasion.TICK:  # which goes by who has waited longest
+        return Nothing(node)
+    if is_unsteady and not all_heard(table, node, now_s=now_s):
+        return Nothing(node)  # the group may be frozen as a whole
+    if not must_wait(table, node, found, now_s=now_s):
+        return Begin(node, Cause.RULE, reasons(found), found)
+    if node.waiting_since_s is not None:
+        return Nothing(node)
+    return Wait(replace(node, waiting_since_s=now_s), found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
+from swarm_event_listener.core.evidence import INTERVALS
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.model.pacing import unavailable_limit
 from swarm_event_listener.core.model.rules import (
@@ -14,9 +16,38 @@ from swarm_event_listener.core.model.rules import (
     judge,
     lone,
 )
-from swarm_event_listener.core.node import Node, made_at_s
+from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.node_table import Group, Table
 from swarm_event_listener.core.restart import lifecycle
+
+# Nodes report at multiples of the interval: these are of one moment, whoever is first.
+SAME_MOMENT_S: Final = 0.2
+
+
+def all_heard(table: Table, node: Node, *, now_s: float) -> bool:
+    """Whether each other node has told how it was when a rule was found broken.
+
+    One that has not reported within its timeout, or never, is not waited for, and
+    nobody for longer than two intervals.
+    """
+    policy = table.policy(node)
+    since_s = now_s if node.blamed_since_s is None else node.blamed_since_s
+    if now_s - since_s >= INTERVALS * policy.interval_s:
+        return True
+    timeout_s = policy.limits.report_timeout_s
+    return all(
+        other.made_at_s >= since_s - SAME_MOMENT_S
+        for other in table.of(table.group(node.group).running)
+        if other.name != node.name and _reports(other, timeout_s, now_s=now_s)
+    )
+
+
+def _reports(node: Node, timeout_s: float | None, *, now_s: float) -> bool:
+    return (
+        node.state is ProcessState.RUNNING
+        and node.reported_at_s is not None
+        and (timeout_s is None or now_s - node.reported_at_s <= timeout_s)
+    )
 
 
 def must_wait(table: Table, node: Node, found: Found, *, now_s: float) -> bool:
@@ -68,7 +99,7 @@ def _in_aftermath(table: Table, node: Node, found: Found) -> bool:
     report, over_at_s = node.report, table.group(node.group).outage_at_s
     if over_at_s is None or report is None:
         return False
-    since_s = made_at_s(node) - over_at_s
+    since_s = node.made_at_s - over_at_s
     if since_s <= 0:
         return True
 
@@ -130,13 +161,4 @@ def _is_due_again(table: Table, node: Node) -> bool:
         node.restart is None
         and node.report is not None
         and lone(node.report, table.alone_s(node), limits) is not None
-    )
-
-
-def is_mute(table: Table, group: str, *, now_s: float) -> bool:
-    """Tell whether a group that never reported should have done so by now."""
-    timeout_s = table.policies[group].limits.report_timeout_s
-    return timeout_s is not None and any(
-        node.state is ProcessState.RUNNING and now_s - node.seen_at_s > timeout_s
-        for node in table.of(table.group(group).names)
     )

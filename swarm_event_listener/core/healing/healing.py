@@ -20,12 +20,7 @@ from swarm_event_listener.core.model.events import Action, Remember
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Found, Status, reasons
-from swarm_event_listener.core.node import (
-    Node,
-    failed,
-    is_too_large_at_boot,
-    suspect_of,
-)
+from swarm_event_listener.core.node import Node, failed, suspect_of
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart import lifecycle
 from swarm_event_listener.core.restart.restart import ended, published
@@ -83,7 +78,7 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
     """
     node, cause, found = what.node, what.cause, what.found
     is_bloated = bool(found) and found[0].status is Status.MEMORY
-    is_below_boot_size = is_bloated and is_too_large_at_boot(node)
+    is_below_boot_size = is_bloated and _is_too_large_at_boot(node)
     if cause in _FAILS_NOW:
         node = failed(node, pace, now_s=now_s)
     failed_at_s = () if cause is Cause.ROLL else node.failed_at_s
@@ -94,7 +89,7 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
         record = replace(
             record,
             pause_s=pace.pause_s(failed_at_s, now_s=now_s),
-            suspect=None if cause is Cause.ROLL else suspect_of(node, pace),
+            suspect=None if cause is Cause.ROLL else suspect_of(node.failures, pace),
         )
     step = lifecycle.begin(
         record,
@@ -131,3 +126,11 @@ def _record(
         rss_mb=None if memory_bytes is None else round(memory_bytes / 2**20),
         detected_at_s=now_s,
     )
+
+
+def _is_too_large_at_boot(node: Node) -> bool:
+    """Whether a node that is over its limit was so before its first message.
+
+    Its report alone does not tell: the first message may have come after that.
+    """
+    return node.report is not None and not (node.report.messages or node.has_fitted)

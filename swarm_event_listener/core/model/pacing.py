@@ -62,17 +62,3 @@ def unavailable_limit(configured: int | None, *, node_count: int) -> int:
         node_count: The nodes of the group that run, or are down for a restart.
     """
     return max(1, node_count // 4) if configured is None else configured
-
-
-def suspect(oldest_in_flight: Sequence[str | None], *, max_restarts: int) -> str | None:
-    """Name the message that was the oldest in flight at each of the last failures.
-
-    Args:
-        oldest_in_flight: ``topic/partition@offset`` at each failure, newest last; None
-            where nothing was in flight or known.
-        max_restarts: So many failures in a row make a message a suspect.
-    """
-    last = oldest_in_flight[-max_restarts:]
-    if len(last) < max_restarts or None in last or len(set(last)) != 1:
-        return None
-    return last[0]

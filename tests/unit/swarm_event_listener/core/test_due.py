@@ -19,6 +19,7 @@ from swarm_event_listener.core.healing.due import (
     due,
 )
 from swarm_event_listener.core.model.events import ProcessState, Reported
+from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.node import (
@@ -27,10 +28,10 @@ from swarm_event_listener.core.node import (
     Node,
     appeared,
     exited,
-    reported,
 )
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_worker.shared.settings import EXIT_CONFIG
 from tests.simulation import POLICY, report
@@ -217,6 +218,19 @@ def test_a_node_that_dies_too_often_is_taken_over_as_soon_as_it_is_seen() -> Non
         )
     for other in (Occasion.MEASURED, Occasion.TICK):
         assert due_of(dying, on=other) == Nothing(dying)
+
+
+def test_a_node_that_lived_longer_than_its_pause_is_not_put_off() -> None:
+    """Back-off is for who comes back too soon."""
+    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
+    policy = replace(POLICY, pace=pace)
+    failures = (Failure(NOW_S - 100), Failure(NOW_S))
+    back = replace(node(), is_respawn=True, failures=failures)
+
+    soon = due_of(back, on=Occasion.SEEN, at_s=NOW_S + 1.9, policy=policy)
+    assert isinstance(soon, Begin)
+    late = due_of(back, on=Occasion.SEEN, at_s=NOW_S + 2.0, policy=policy)
+    assert late == Nothing(back)
 
 
 def test_a_node_that_could_not_work_is_tried_again_after_the_longest_pause() -> None:

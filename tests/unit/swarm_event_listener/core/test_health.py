@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from swarm_event_listener.core.health import (
-    Company,
     Health,
     Word,
     down_for_good,
@@ -18,8 +17,10 @@ from swarm_event_listener.core.model.events import ProcessState, Reported
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
-from swarm_event_listener.core.node import LeftDown, Node, appeared, reported
+from swarm_event_listener.core.node import LeftDown, Node, appeared
+from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
@@ -39,9 +40,12 @@ def node(report: Report | ForeignReport | None = REPORT, **fields: object) -> No
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def health(of: Node) -> Health:
-    """Give its health now, silence counting."""
-    return health_of(of, POLICY, now_s=NOW_S, silence_counts=True)
+def health(of: Node, *others: Node, has_reported: bool = True) -> Health:
+    """Return its health now; its group has reported, so that silence counts."""
+    table = Table({"w": POLICY}, reporting_groups={"w"} if has_reported else ())
+    for each in (*others, of):
+        table.put(each)
+    return health_of(of, table, now_s=NOW_S)
 
 
 def restarting(phase: Phase, *, pause_s: float = 5.0) -> Node:
@@ -116,32 +120,38 @@ def test_the_next_question_is_answered(of: Node, words: str) -> None:
     assert words in health(of).why
 
 
+def other(*kafka_groups: str) -> list[Node]:
+    """Return another node of the group, after each of two reports of one moment."""
+    return [
+        node(replace(REPORT, kafka_groups=(told,)), name="w:w_01")
+        for told in kafka_groups
+    ]
+
+
 @pytest.mark.parametrize(
-    ("company", "words"),
+    ("others", "words"),
     [
-        (None, " for 7 s (refused)"),
-        (Company(is_only=True), " for 7 s (refused); excused, as the only node"),
-        (Company(), " for 7 s (refused); excused, since none of its group has one"),
-        (Company(alone_s=1.0), " for 7 s (refused), while others of its group"),
+        ([], "; excused, as the only node of its group that runs"),
+        (other("aa-9000", "aa-9000"), "; excused, since none of its group has one"),
+        (other("aa+5000", "aa+10"), ", while others of its group have one"),
     ],
 )
 def test_whether_a_node_without_a_broker_is_excused_is_said(
-    company: Company | None, words: str
+    others: list[Node], words: str
 ) -> None:
     """By what the other nodes of its group have told."""
-    lost = node(replace(REPORT, brokers_up=0, no_broker_ms=7_000, no_broker="refused"))
+    lost = replace(REPORT, brokers_up=0, no_broker_ms=7_000, no_broker="refused")
 
-    told = health_of(lost, POLICY, now_s=NOW_S, silence_counts=True, company=company)
+    told = health(node(replace(lost, kafka_groups=("aa-7000",))), *others)
 
-    assert told.word is Word.BOOTING
-    assert told.why.startswith(f"no broker answers{words}")
+    assert told == Health(Word.BOOTING, f"no broker answers for 7 s (refused){words}")
 
 
 def test_silence_does_not_count_before_the_group_ever_reported() -> None:
     """A group that cannot report is not unhealthy for it: it is still booting."""
     silent = node(None, seen_at_s=NOW_S - 61)
 
-    told = health_of(silent, POLICY, now_s=NOW_S, silence_counts=False)
+    told = health(silent, has_reported=False)
 
     assert told == Health(Word.BOOTING, "no report yet")
 

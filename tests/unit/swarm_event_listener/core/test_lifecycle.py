@@ -38,13 +38,8 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
-from swarm_event_listener.core.node import (
-    Failure,
-    appeared,
-    is_failing,
-    moved,
-    reported,
-)
+from swarm_event_listener.core.node import Failure, appeared, moved
+from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
 from swarm_event_listener.core.restart.restart import Phase, Restart, Step
 from swarm_worker.shared.report import State
@@ -1123,19 +1118,6 @@ def test_a_process_told_again_before_its_stop_is_still_the_one() -> None:
             restart, ProcessState.RUNNING, pid, patience=PATIENCE, now_s=995.0
         )
         assert step == Step(restart)
-
-
-def test_a_node_that_lived_longer_than_its_pause_is_not_put_off() -> None:
-    """Back-off is for who comes back too soon."""
-    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
-    node = replace(
-        appeared(N0, ProcessState.RUNNING, 7, now_s=1000.0),
-        is_respawn=True,
-        failures=(Failure(900.0), Failure(1000.0)),
-    )
-
-    assert is_failing(node, pace, now_s=1001.9)
-    assert not is_failing(node, pace, now_s=1002.0)
 
 
 def test_another_pid_is_another_process() -> None:

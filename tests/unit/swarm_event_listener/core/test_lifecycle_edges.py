@@ -27,6 +27,7 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.model.pacing import Pace
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Status
+from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.restart import lifecycle, resuming, starting, stopping
 from swarm_event_listener.core.restart.restart import Phase
 from swarm_event_listener.core.swarm import Swarm
@@ -309,7 +310,7 @@ def test_what_a_stopped_process_left_is_not_about_an_earlier_failure(
     )
     first = Reported(name=N0, pid=8, report=report(died_in_flight=("t/0@7",)))
 
-    told = node.reported(newborn, first, now_s=1001.0)
+    told = reported(newborn, first, now_s=1001.0)
 
     assert told.failures == (node.Failure(900.0, known),)
 
@@ -325,7 +326,7 @@ def test_a_reading_is_news_when_it_changes_or_is_over_the_limit() -> None:
     assert [node.is_news(well, read) for read in (90, 91)] == [False, True]
     assert node.is_news(ill, 110)
 
-    runs = node.reported(well, Reported(name=N0, pid=8, report=report()), now_s=1001.0)
+    runs = reported(well, Reported(name=N0, pid=8, report=report()), now_s=1001.0)
     assert node.is_news(runs, 90), "it runs, and has room"
     assert not node.is_news(node.measured(runs, 90, limits), 90)
 

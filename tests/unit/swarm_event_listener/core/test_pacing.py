@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.core.model.pacing import Pace, suspect, unavailable_limit
+from swarm_event_listener.core.model.pacing import Pace, unavailable_limit
 
 PACE = Pace(gap_s=5.0, max_restarts=3, period_s=100.0, backoff_max_s=60.0)
 
@@ -58,11 +58,3 @@ def test_a_quarter_may_be_down(nodes: int, limit: int) -> None:
     """By default a quarter of the group, at least one node."""
     assert unavailable_limit(None, node_count=nodes) == limit
     assert unavailable_limit(3, node_count=nodes) == 3
-
-
-def test_a_message_is_suspect_when_it_was_there_each_time() -> None:
-    """The same oldest message at each of the last failures, and no gap between."""
-    assert suspect(["t/0@1", "t/0@7", "t/0@7"], max_restarts=2) == "t/0@7"
-    assert suspect(["t/0@7"], max_restarts=2) is None
-    assert suspect(["t/0@7", None], max_restarts=2) is None
-    assert suspect(["t/0@7", "t/0@8"], max_restarts=2) is None

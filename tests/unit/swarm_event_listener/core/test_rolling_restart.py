@@ -22,7 +22,8 @@ from swarm_event_listener.core.model.events import (
     Word,
 )
 from swarm_event_listener.core.model.record import Cause
-from swarm_event_listener.core.node import Failure, Node, appeared, reported
+from swarm_event_listener.core.node import Failure, Node, appeared
+from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.rolling_restart import Roll, RollStep, Turned, advance
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_worker.shared.report import ForeignReport, State
