@@ -7,8 +7,8 @@ import shlex
 from functools import cache
 from typing import Final, NoReturn
 
+from swarm_event_listener.core.model.events import ROLL_TIMEOUT_S
 from swarm_event_listener.ctl.view.story import STORIES, since
-from swarm_event_listener.supervisord.operator_commands import TIMEOUT_S
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count
 from swarm_worker.shared.settings import nearest
@@ -141,9 +141,9 @@ def _roll(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=argument(count(1)),
-        default=round(TIMEOUT_S),
+        default=round(ROLL_TIMEOUT_S),
         metavar="S",
-        help=f"seconds that each node has for its turn ({TIMEOUT_S:g})",
+        help=f"seconds that each node has for its turn ({ROLL_TIMEOUT_S:g})",
     )
     parser.add_argument(
         "--cancel",

@@ -8,10 +8,12 @@ list of groups. The command line only sends them: a killed one leaves nothing ha
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from swarm_event_listener.core.model.events import (
     Ordered,
@@ -19,14 +21,14 @@ from swarm_event_listener.core.model.events import (
     RollOrdered,
     Word,
 )
-from swarm_event_listener.core.model.record import moment_s
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 Order = Ordered | RollOrdered | RollCancelled
 
 PREFIX: Final = "swarm."
+HOLD: Final = PREFIX + Word.HOLD
+RELEASE: Final = PREFIX + Word.RELEASE
 ROLL: Final = "swarm.roll"
-TIMEOUT_S: Final = 300.0  # for each node of a roll, unless told otherwise
 ROLL_CANCEL: Final = "swarm.roll_cancel"
 
 
@@ -41,13 +43,7 @@ def encode(word: Word, names: Sequence[str]) -> RemoteCommand:
 
 def encode_roll(order: RollOrdered) -> RemoteCommand:
     """Give the event that begins a rolling restart."""
-    plain = {
-        "group": order.group,
-        "max_unavailable": order.max_unavailable,
-        "timeout_s": order.timeout_s,
-        "ordered_at_s": order.ordered_at_s,
-    }
-    return RemoteCommand(ROLL, json.dumps(plain))
+    return RemoteCommand(ROLL, json.dumps(dataclasses.asdict(order)))
 
 
 def encode_roll_cancel(group: str) -> RemoteCommand:
@@ -61,56 +57,26 @@ def decode(command: RemoteCommand) -> tuple[Order, ...]:
     Raises:
         OrderError: It is an order, but its data cannot be read.
     """
-    read = _READERS.get(command.type)
-    if read is None:
+    if command.type not in {HOLD, RELEASE, ROLL, ROLL_CANCEL}:
         return ()
     try:
-        plain = json.loads(command.data)
+        return _read(command)
     except (ValueError, RecursionError) as error:
-        raise OrderError(f"expected JSON ({error})") from None
-    try:
-        return tuple(read(plain))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise OrderError(f"{error!r} in {command.data[:80]!r}") from None
+        raise OrderError(f"{error} in {command.data[:80]!r}") from None
 
 
-def _names(plain: object) -> tuple[str, ...]:
-    if not isinstance(plain, list) or not all(isinstance(n, str) for n in plain):
-        raise ValueError("expected a list of names")
-    return tuple(plain)
+def _read(command: RemoteCommand) -> tuple[Order, ...]:
+    if command.type == ROLL:
+        return (_roll(command.data),)
+    names = msgspec.json.decode(command.data, type=tuple[str, ...])
+    if command.type == ROLL_CANCEL:
+        return tuple(RollCancelled(group=name) for name in names)
+    word = Word(command.type.removeprefix(PREFIX))
+    return (Ordered(word=word, names=names),)
 
 
-def _hold(plain: object) -> Iterator[Order]:
-    yield Ordered(word=Word.HOLD, names=_names(plain))
-
-
-def _release(plain: object) -> Iterator[Order]:
-    yield Ordered(word=Word.RELEASE, names=_names(plain))
-
-
-def _roll(plain: object) -> Iterator[Order]:
-    if not isinstance(plain, dict) or not isinstance(plain["group"], str):
-        raise ValueError("expected an object with a group")
-    max_unavailable = int(plain.get("max_unavailable", 1))
-    timeout_s = float(plain.get("timeout_s", TIMEOUT_S))
-    if max_unavailable < 1 or not (math.isfinite(timeout_s) and timeout_s > 0):
+def _roll(data: str) -> RollOrdered:
+    order = msgspec.json.decode(data, type=RollOrdered, strict=False)
+    if order.max_unavailable < 1 or order.timeout_s <= 0:
         raise ValueError("expected max_unavailable >= 1 and timeout_s > 0")
-    ordered_at_s = plain.get("ordered_at_s")
-    yield RollOrdered(
-        group=plain["group"],
-        max_unavailable=max_unavailable,
-        timeout_s=timeout_s,
-        ordered_at_s=None if ordered_at_s is None else moment_s(ordered_at_s),
-    )
-
-
-def _roll_cancel(plain: object) -> Iterator[Order]:
-    return (RollCancelled(group=group) for group in _names(plain))
-
-
-_READERS: Final[Mapping[str, Callable[[object], Iterator[Order]]]] = {
-    PREFIX + Word.HOLD: _hold,
-    PREFIX + Word.RELEASE: _release,
-    ROLL: _roll,
-    ROLL_CANCEL: _roll_cancel,
-}
+    return order

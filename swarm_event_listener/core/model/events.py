@@ -185,6 +185,9 @@ class Ordered:
     names: tuple[str, ...]
 
 
+ROLL_TIMEOUT_S: Final = 300.0  # for each node of a roll, unless told otherwise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollOrdered:
     """An operator asked for a rolling restart of a group.
@@ -198,7 +201,7 @@ class RollOrdered:
 
     group: str
     max_unavailable: int = 1
-    timeout_s: float = 300.0
+    timeout_s: float = ROLL_TIMEOUT_S
     ordered_at_s: float | None = None
 
 

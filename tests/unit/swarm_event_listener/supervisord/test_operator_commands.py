@@ -65,3 +65,16 @@ def test_what_cannot_be_understood_is_refused(event_type: str, data: str) -> Non
     """And ends nobody: supervisord would repeat it to each next listener."""
     with pytest.raises(OrderError):
         decode(RemoteCommand(event_type, data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"group": "w"}',
+        '{"group": "w", "unknown": [1]}',
+        '{"group": "w", "max_unavailable": "1", "timeout_s": 300}',
+    ],
+)
+def test_a_roll_of_another_version_is_read(data: str) -> None:
+    """What is missing has its default, what is unknown says nothing."""
+    assert decode(RemoteCommand("swarm.roll", data)) == (RollOrdered(group="w"),)
