@@ -44,7 +44,7 @@ from swarm_event_listener.ctl.arguments import (
 from swarm_event_listener.ctl.commands import run
 from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
 from swarm_event_listener.ctl.signals import catches
-from swarm_event_listener.ctl.state import (
+from swarm_event_listener.ctl.sources.state import (
     Place,
     Running,
     StateError,

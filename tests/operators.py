@@ -12,7 +12,7 @@ from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.arguments import parse
 from swarm_event_listener.ctl.commands import run
 from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
-from swarm_event_listener.ctl.state import Place, StateError, Told
+from swarm_event_listener.ctl.sources.state import Place, StateError, Told
 from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand

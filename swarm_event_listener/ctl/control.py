@@ -15,7 +15,7 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.state import Told
+from swarm_event_listener.ctl.sources.state import Told
 from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.supervisord.operator_commands import encode
 

@@ -9,9 +9,7 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
-from swarm_event_listener.ctl import stacks as ctl_stacks
-from swarm_event_listener.ctl.names import choose
-from swarm_event_listener.ctl.node_log import NodeLog
+from swarm_event_listener.ctl.known.names import choose
 from swarm_event_listener.ctl.session import (
     DUMPED_WITHIN_S,
     REDRAW_EVERY_S,
@@ -19,7 +17,9 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.state import Plain, StateError, Told
+from swarm_event_listener.ctl.sources import stacks as ctl_stacks
+from swarm_event_listener.ctl.sources.node_log import NodeLog
+from swarm_event_listener.ctl.sources.state import Plain, StateError, Told
 from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
 from swarm_event_listener.ctl.view import story as ctl_story
 from swarm_event_listener.ctl.view import table as ctl_view

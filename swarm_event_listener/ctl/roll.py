@@ -17,7 +17,7 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.state import Plain, StateError, Told
+from swarm_event_listener.ctl.sources.state import Plain, StateError, Told
 from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
 from swarm_event_listener.ctl.view import table as ctl_view
 from swarm_event_listener.supervisord.operator_commands import (

@@ -10,9 +10,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from swarm_event_listener.ctl.listener import Listener
-from swarm_event_listener.ctl.names import Chosen, choose
-from swarm_event_listener.ctl.state import Place, Plain, StateError, Told
+from swarm_event_listener.ctl.known.listener import Listener
+from swarm_event_listener.ctl.known.names import Chosen, choose
+from swarm_event_listener.ctl.sources.state import Place, Plain, StateError, Told
 from swarm_event_listener.ctl.view import table as ctl_view
 from swarm_event_listener.ctl.view.table import Process, Row
 from swarm_event_listener.doctor.finding import Finding

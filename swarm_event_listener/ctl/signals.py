@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from swarm_event_listener.ctl.session import CallRefused, Session
-from swarm_event_listener.ctl.state import Told
+from swarm_event_listener.ctl.sources.state import Told
 from swarm_event_listener.ctl.view.table import Process
 
 _CAUGHT: Final = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)

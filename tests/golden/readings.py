@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from swarm_event_listener.ctl.state import read_history, read_told
+from swarm_event_listener.ctl.sources.state import read_history, read_told
 from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_worker.node.crash_traces import left_in

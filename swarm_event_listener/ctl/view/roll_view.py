@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from swarm_event_listener.ctl.state import Plain
+from swarm_event_listener.ctl.sources.state import Plain
 from swarm_event_listener.ctl.view.table import duration
 
 NAMED_MAX: Final = 3  # nodes whose turn it is, in one line

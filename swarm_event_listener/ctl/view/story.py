@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
-from swarm_event_listener.ctl.state import Plain
+from swarm_event_listener.ctl.sources.state import Plain
 from swarm_event_listener.ctl.view.table import Row, duration, table
 from swarm_worker.shared.parsers import duration_ms
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.ctl.state import Plain, Told
+from swarm_event_listener.ctl.sources.state import Plain, Told
 
 NONE: Final = "-"  # what there is not
 SILENT_S: Final = 30.0  # where the listener has no rule for silence

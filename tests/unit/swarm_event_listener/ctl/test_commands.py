@@ -19,10 +19,10 @@ from swarm_event_listener.ctl.arguments import (
     HelpAsked,
     parse,
 )
-from swarm_event_listener.ctl.node_log import NodeLog
 from swarm_event_listener.ctl.session import LATER, Exit
 from swarm_event_listener.ctl.signals import catches
-from swarm_event_listener.ctl.state import (
+from swarm_event_listener.ctl.sources.node_log import NodeLog
+from swarm_event_listener.ctl.sources.state import (
     Place,
     Running,
     StateError,

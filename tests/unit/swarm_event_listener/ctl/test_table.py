@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.model.rules import LONE
-from swarm_event_listener.ctl.names import choose
-from swarm_event_listener.ctl.stacks import dumps
-from swarm_event_listener.ctl.state import Told
+from swarm_event_listener.ctl.known.names import choose
+from swarm_event_listener.ctl.sources.stacks import dumps
+from swarm_event_listener.ctl.sources.state import Told
 from swarm_event_listener.ctl.view.story import history, recent, since, why
 from swarm_event_listener.ctl.view.table import (
     Row,

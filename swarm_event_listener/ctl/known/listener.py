@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarm_event_listener.ctl.state import STALE_S, Place, StateError, Told
+from swarm_event_listener.ctl.sources.state import STALE_S, Place, StateError, Told
 from swarm_event_listener.ctl.view.table import Process
 
 

@@ -1,0 +1,1 @@
+"""What the commands read: supervisord, the files of the listener, logs of nodes."""
