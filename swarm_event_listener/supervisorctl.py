@@ -42,7 +42,7 @@ from swarm_event_listener.ctl.arguments import (
     parse,
 )
 from swarm_event_listener.ctl.commands import run
-from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
+from swarm_event_listener.ctl.session import CallRefused, Exit, Session, Sources
 from swarm_event_listener.ctl.signals import catches
 from swarm_event_listener.ctl.sources.state import (
     Place,
@@ -50,7 +50,7 @@ from swarm_event_listener.ctl.sources.state import (
     StateError,
     place_of,
     read_history,
-    read_told,
+    read_status,
     who_may,
 )
 from swarm_event_listener.ctl.view.table import Process
@@ -149,15 +149,15 @@ class SwarmPlugin(ControllerPluginBase):
                 state_dir=self._keys.get("state_dir"),
             )
 
-        eyes = Eyes(
+        sources = Sources(
             place=place,
-            told=lambda directory: read_told(directory, now_s=time.monotonic()),
+            status=lambda directory: read_status(directory, now_s=time.monotonic()),
             history=read_history,
             catches=catches,
             examine=partial(_examine, conf, environ),
             clock=time.monotonic,
         )
-        return Session(proxy, _Screen(self.ctl), eyes)
+        return Session(proxy, _Screen(self.ctl), sources)
 
     def _who_may(self) -> str:
         """Tell who may open supervisord's socket, that has refused us."""

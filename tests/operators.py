@@ -11,8 +11,8 @@ from typing import Any
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.arguments import parse
 from swarm_event_listener.ctl.commands import run
-from swarm_event_listener.ctl.session import CallRefused, Exit, Eyes, Session
-from swarm_event_listener.ctl.sources.state import Place, StateError, Told
+from swarm_event_listener.ctl.session import CallRefused, Exit, Session, Sources
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Place, StateError
 from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand
@@ -31,7 +31,7 @@ def process(
     )
 
 
-def told_node(**fields: Any) -> dict[str, Any]:
+def node_status(**fields: Any) -> dict[str, Any]:
     """Give a node as the listener tells of it: healthy, but for what is given."""
     return {
         "node": "w:w_00",
@@ -56,9 +56,11 @@ def told_node(**fields: Any) -> dict[str, Any]:
     }
 
 
-def told(*nodes: dict[str, Any], age_s: float | None = 1.0) -> Told:
+def listener_status(
+    *nodes: dict[str, Any], age_s: float | None = 1.0
+) -> ListenerStatus:
     """Give what the listener said."""
-    return Told(
+    return ListenerStatus(
         age_s=age_s,
         listener_pid=1,
         groups=("w",),
@@ -120,15 +122,15 @@ class World:
     )
     nodes: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
-            "w:w_00": told_node(),
-            "w:w_01": told_node(node="w:w_01", pid=8),
+            "w:w_00": node_status(),
+            "w:w_01": node_status(node="w:w_01", pid=8),
         }
     )
     rolls: dict[str, Any] = field(default_factory=dict)
     records: tuple[dict[str, Any], ...] | StateError = ()
     age_s: float = 1.0
-    doubt: str = ""
-    hindrance: str = ""
+    place_warning: str = ""
+    write_error: str = ""
     pool: str = "swarm"
     lines: list[str] = field(default_factory=list)
     done: list[tuple[str, ...]] = field(default_factory=list)
@@ -195,15 +197,15 @@ class World:
 
     # --- the files ---
 
-    def told(self, _directory: Path) -> Told:
+    def status(self, _directory: Path) -> ListenerStatus:
         """Give what the listener said."""
-        return Told(
+        return ListenerStatus(
             age_s=self.age_s,
             listener_pid=1,
             groups=("w",),
             nodes=self.nodes,
             rolls=self.rolls,
-            hindrance=self.hindrance,
+            write_error=self.write_error,
         )
 
     def history(self, _directory: Path) -> tuple[dict[str, Any], ...]:
@@ -218,20 +220,20 @@ class World:
 
     def run(self, line: str) -> Exit:
         """Run a command."""
-        eyes = Eyes(
+        sources = Sources(
             place=lambda: Place(
                 directory=Path("/run"),
                 groups=("w",),
-                doubt=self.doubt,
+                warning=self.place_warning,
                 pool=self.pool,
             ),
-            told=self.told,
+            status=self.status,
             history=self.history,
             catches=lambda _pid, _name: self.caught,
             examine=self.examine,
             clock=self.clock,
         )
-        return run(Session(self, self, eyes), parse(line))
+        return run(Session(self, self, sources), parse(line))
 
     @property
     def text(self) -> str:

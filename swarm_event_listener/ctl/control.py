@@ -15,7 +15,7 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.sources.state import Told
+from swarm_event_listener.ctl.sources.state import ListenerStatus
 from swarm_event_listener.ctl.view.table import Process
 from swarm_event_listener.supervisord.operator_commands import encode
 
@@ -43,10 +43,10 @@ def _signal_all(
     session: Session, arguments: argparse.Namespace, signal_name: str, done: str
 ) -> Exit:
     """Signal the processes that have reported: others may not know the signal."""
-    told, _ = session.listener.told()
-    chosen = session.chosen(arguments.names, told)
+    status, _ = session.listener.status()
+    chosen = session.chosen(arguments.names, status)
     outcomes = [
-        (process.name, signals.send(session, process, told, signal_name) or done)
+        (process.name, signals.send(session, process, status, signal_name) or done)
         for process in chosen.processes
     ]
     return session.tell(arguments, outcomes, chosen.complaints, done)
@@ -64,17 +64,17 @@ def release(session: Session, arguments: argparse.Namespace) -> Exit:
 
 def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
     """Tell the listener, and wait until it says so itself."""
-    told, doubt = session.listener.hearing()
-    chosen = session.chosen(arguments.names, told)
+    status, stale = session.listener.reachable()
+    chosen = session.chosen(arguments.names, status)
     names = [process.name for process in chosen.processes]
     if names:
-        session.calls.send(encode(word, names))
-    if doubt is not None:
-        return _unconfirmed(session, arguments, names, [*chosen.complaints, doubt.text])
+        session.supervisord.send(encode(word, names))
+    if stale is not None:
+        return _unconfirmed(session, arguments, names, [*chosen.complaints, stale.text])
     is_held = word is Word.HOLD
     missing = set(names)
     for _ in session.looks(CONFIRMED_WITHIN_S):
-        now = session.listener.told()[0]
+        now = session.listener.status()[0]
         nodes = now.nodes if now else {}
         missing = {
             name
@@ -86,7 +86,7 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
     done = "held" if is_held else "released"
     failed = f"ERROR (not confirmed within {CONFIRMED_WITHIN_S:g} s; {LATER})"
     stays_down = _GONE if is_held else _GONE - {ProcessState.FATAL}  # that is a rule's
-    down = {p.name for p in session.calls.processes() if p.state in stays_down}
+    down = {p.name for p in session.supervisord.processes() if p.state in stays_down}
     stays = f"{done}; it is down, and stays so until supervisorctl start"
     outcomes = [
         (
@@ -104,17 +104,19 @@ def _unconfirmed(
     names: list[str],
     complaints: list[str],
 ) -> Exit:
-    """Say that the listener was told and cannot answer: its last word is an old one."""
-    told = "ERROR (the listener is told, but cannot confirm it; see its log)"
-    return session.tell(arguments, [(name, told) for name in names], complaints, "held")
+    """Say that the listener got the order but cannot confirm it."""
+    unconfirmed = "ERROR (the listener is told, but cannot confirm it; see its log)"
+    return session.tell(
+        arguments, [(name, unconfirmed) for name in names], complaints, "held"
+    )
 
 
 def retire(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let nodes leave their Kafka groups for good, then stop them."""
-    told, _ = session.listener.told()
-    chosen = session.chosen(arguments.names, told)
+    status, _ = session.listener.status()
+    chosen = session.chosen(arguments.names, status)
     outcomes = {
-        process.name: _retire(session, process, told) for process in chosen.processes
+        process.name: _retire(session, process, status) for process in chosen.processes
     }
     stopping = {name for name, refusal in outcomes.items() if refusal is None}
     stopped = _stopped(session, stopping)
@@ -127,12 +129,14 @@ def retire(session: Session, arguments: argparse.Namespace) -> Exit:
     return session.tell(arguments, texts, chosen.complaints, done)
 
 
-def _retire(session: Session, process: Process, told: Told | None) -> str | None:
-    refusal = signals.send(session, process, told, "USR1")
+def _retire(
+    session: Session, process: Process, status: ListenerStatus | None
+) -> str | None:
+    refusal = signals.send(session, process, status, "USR1")
     if refusal is not None:
         return refusal
     try:
-        session.calls.stop(process.name)
+        session.supervisord.stop(process.name)
     except CallRefused as answer:
         return f"ERROR ({answer.why})"
     return None
@@ -144,7 +148,7 @@ def _stopped(session: Session, names: set[str]) -> set[str]:
     for _ in session.looks(STOPPED_WITHIN_S) if names else ():
         gone = {
             process.name
-            for process in session.calls.processes()
+            for process in session.supervisord.processes()
             if process.name in names and process.state in _GONE
         }
         if gone == names:

@@ -17,14 +17,12 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.sources import stacks as ctl_stacks
+from swarm_event_listener.ctl.sources import stacks
 from swarm_event_listener.ctl.sources.node_log import NodeLog
-from swarm_event_listener.ctl.sources.state import Plain, StateError, Told
-from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
-from swarm_event_listener.ctl.view import story as ctl_story
-from swarm_event_listener.ctl.view import table as ctl_view
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
+from swarm_event_listener.ctl.view import roll_view, story, table
 from swarm_event_listener.ctl.view.table import Process, Row
-from swarm_event_listener.doctor import finding as doctor_finding
+from swarm_event_listener.doctor import finding
 
 LAST_WORDS: Final = 8  # lines of the log of a node that is down
 
@@ -34,14 +32,14 @@ def status(session: Session, arguments: argparse.Namespace) -> Exit:
     shown, notes, bad = _look(session, arguments.names)
     rolls = _rolls(session, shown)
     if arguments.json:
-        rows = [ctl_view.as_json(row) for row in shown]
+        rows = [table.as_json(row) for row in shown]
         session.json({"nodes": rows, "rolls": rolls, "warnings": notes})
     else:
         session.say([*notes, *_how_far(session, rolls)])
         _show(session, shown)
-    if bad or ctl_view.is_unknown(shown):
+    if bad or table.is_unknown(shown):
         return Exit.UNKNOWN
-    return Exit.OK if ctl_view.is_well(shown) else Exit.NOT_HEALTHY
+    return Exit.OK if table.is_well(shown) else Exit.NOT_HEALTHY
 
 
 def top(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -62,11 +60,11 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
 def _fitting(session: Session, shown: Sequence[Row], above: Sequence[str]) -> str:
     """Give as much as the screen holds; where that is less, what is wrong first."""
     width, height = session.screen.width, session.screen.height
-    lines = [*above, *ctl_view.render(shown, width=width).splitlines()]
+    lines = [*above, *table.render(shown, width=width).splitlines()]
     if len(lines) <= height:
         return "\n".join(lines)
     ill_first = sorted(shown, key=lambda row: row.health == Word.HEALTHY)
-    lines = [*above, *ctl_view.render(ill_first, width=width).splitlines()]
+    lines = [*above, *table.render(ill_first, width=width).splitlines()]
     left = len(lines) - height + 1
     more = f"... {left} lines more; name nodes, or take a taller screen"
     return "\n".join([*lines[: height - 1], more])
@@ -76,106 +74,110 @@ def _look(
     session: Session, names: Sequence[str]
 ) -> tuple[tuple[Row, ...], list[str], bool]:
     """Give the rows that names stand for, what to say first, whether one is bad."""
-    told, notes, everyone = _settled(session)
-    chosen = choose(names, everyone, session.listener.watched(told))
-    doubt = None if told is None else session.listener.doubt(told, everyone)
+    status, notes, everyone = _settled(session)
+    chosen = choose(names, everyone, session.listener.watched(status))
+    stale = None if status is None else session.listener.stale(status, everyone)
     shown, more = session.rows(chosen.processes)
-    notes += [f"warning: {doubt.text}"] if doubt else []
-    is_bad = bool(chosen.complaints or doubt)
+    notes += [f"warning: {stale.text}"] if stale else []
+    is_bad = bool(chosen.complaints or stale)
     return shown, [*chosen.complaints, *notes, *more], is_bad
 
 
 def _settled(
     session: Session,
-) -> tuple[Told | None, list[str], tuple[Process, ...]]:
+) -> tuple[ListenerStatus | None, list[str], tuple[Process, ...]]:
     """Look until supervisord and the listener tell of the same processes.
 
     What is being restarted would look as if an operator had stopped it, until the
     listener's next word.
     """
-    told, notes = session.listener.told()
-    everyone = session.calls.processes()
+    status, notes = session.listener.status()
+    everyone = session.supervisord.processes()
     for _ in session.looks(SETTLED_WITHIN_S):
-        if told is None or told.is_stale or not _differ(told, everyone):
+        if status is None or status.is_stale or not _differ(status, everyone):
             break
-        told, notes = session.listener.told()
-        everyone = session.calls.processes()
-    return told, notes, everyone
+        status, notes = session.listener.status()
+        everyone = session.supervisord.processes()
+    return status, notes, everyone
 
 
-def _differ(told: Told, everyone: tuple[Process, ...]) -> bool:
+def _differ(status: ListenerStatus, everyone: tuple[Process, ...]) -> bool:
     return any(
-        ctl_view.has_changed(process, told.nodes[process.name])
+        table.has_changed(process, status.nodes[process.name])
         for process in everyone
-        if process.name in told.nodes
+        if process.name in status.nodes
     )
 
 
 def _rolls(session: Session, shown: Sequence[Row]) -> list[Plain]:
     """Give the rolls of the groups that are shown, as far as they are under way."""
-    told, _ = session.listener.told()
-    if told is None or told.is_stale:
+    status, _ = session.listener.status()
+    if status is None or status.is_stale:
         return []
     groups = {row.node.partition(":")[0] for row in shown}
     return [
         roll
-        for group, roll in told.rolls.items()
+        for group, roll in status.rolls.items()
         if group in groups and not roll["is_over"]
     ]
 
 
 def _how_far(session: Session, rolls: Sequence[Plain]) -> list[str]:
-    now_s = session.eyes.clock()
-    return [f"{r['group']}: {ctl_roll_view.how_far(r, now_s=now_s)}" for r in rolls]
+    now_s = session.sources.clock()
+    return [f"{r['group']}: {roll_view.how_far(r, now_s=now_s)}" for r in rolls]
 
 
 def _show(session: Session, shown: Sequence[Row]) -> None:
     if shown:
-        session.screen.say(ctl_view.render(shown, width=session.screen.width))
+        session.screen.say(table.render(shown, width=session.screen.width))
 
 
 def why(session: Session, arguments: argparse.Namespace) -> Exit:
     """Tell the last restarts of a node."""
     process = session.one(arguments.names)
-    place = session.eyes.place()
+    place = session.sources.place()
     records = [
         record
-        for record in session.eyes.history(place.directory)
+        for record in session.sources.history(place.directory)
         if record.get("node") == process.name
     ][-arguments.last :]
     (row,) = session.rows([process])[0]
-    log = NodeLog(process, session.calls.log_tail).tail() if process.stderr_log else ""
-    stacks = next(reversed(ctl_stacks.dumps(log)), None)
+    log = (
+        NodeLog(process, session.supervisord.log_tail).tail()
+        if process.stderr_log
+        else ""
+    )
+    last_dump = next(reversed(stacks.dumps(log)), None)
     last_words = log.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
-        told = {"node": ctl_view.as_json(row), "restarts": records, "stacks": stacks}
+        plain = {"node": table.as_json(row), "restarts": records, "stacks": last_dump}
         session.json(
-            {**told, "last_words": last_words, "warnings": session.listener.missing()}
+            {**plain, "last_words": last_words, "warnings": session.listener.missing()}
         )
         return Exit.OK
     session.say(session.listener.missing())
-    story = ctl_story.why(
+    told = story.why(
         process.name,
         row,
         records,
-        stacks=stacks,
+        stacks=last_dump,
         last_words=last_words,
         width=session.screen.width,
     )
-    session.screen.say(story)
+    session.screen.say(told)
     return Exit.OK
 
 
 def history(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show all restarts on record."""
-    records = ctl_story.recent(
-        session.eyes.history(session.eyes.place().directory),
+    records = story.recent(
+        session.sources.history(session.sources.place().directory),
         now=datetime.now(UTC),
         back=arguments.since,
     )
     complaints: Sequence[str] = ()
     if arguments.names:
-        chosen = session.chosen(arguments.names, session.listener.told()[0])
+        chosen = session.chosen(arguments.names, session.listener.status()[0])
         complaints = chosen.complaints
         names = {process.name for process in chosen.processes}
         records = tuple(r for r in records if r.get("node") in names)
@@ -183,33 +185,33 @@ def history(session: Session, arguments: argparse.Namespace) -> Exit:
         session.json(list(records))
     else:
         session.say([*session.listener.missing(), *complaints])
-        session.screen.say(ctl_story.history(records, width=session.screen.width))
+        session.screen.say(story.history(records, width=session.screen.width))
     return Exit.FAILED if complaints else Exit.OK
 
 
 def doctor(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show what is wrong with the configuration."""
-    findings = session.eyes.examine(arguments.file)
+    findings = session.sources.examine(arguments.file)
     if arguments.json:
         session.json([finding.as_json() for finding in findings])
     else:
-        session.screen.say(doctor_finding.render(findings))
-    return Exit(doctor_finding.exit_code(findings))
+        session.screen.say(finding.render(findings))
+    return Exit(finding.exit_code(findings))
 
 
 def dump(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let a node write the stacks of its threads, and show them."""
     process = session.one(arguments.names)
-    refusal = signals.refusal(session, process, session.listener.told()[0], "TTIN")
+    refusal = signals.refusal(session, process, session.listener.status()[0], "TTIN")
     if refusal:
         raise StateError(f"{process.name}: ERROR ({refusal})")
     if not process.stderr_log:
         raise StateError(
             f"{process.name}: ERROR (it has no stderr_logfile to write them to)"
         )
-    log = NodeLog(process, session.calls.log_tail)
+    log = NodeLog(process, session.supervisord.log_tail)
     mark = log.mark()
-    session.calls.signal(process.name, "TTIN")
+    session.supervisord.signal(process.name, "TTIN")
     stacks = _dumped(session, log, mark)
     if stacks is None:
         raise StateError(
@@ -227,7 +229,7 @@ def _dumped(session: Session, log: NodeLog, mark: int | str) -> str | None:
     """Wait for stacks that have grown no further for one look."""
     last: str | None = None
     for _ in session.looks(DUMPED_WITHIN_S):
-        found = ctl_stacks.dumps(log.since(mark))
+        found = stacks.dumps(log.since(mark))
         now = found[-1] if found else None
         if now is not None and now == last:
             return now

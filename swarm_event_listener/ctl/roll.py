@@ -17,9 +17,8 @@ from swarm_event_listener.ctl.session import (
     Exit,
     Session,
 )
-from swarm_event_listener.ctl.sources.state import Plain, StateError, Told
-from swarm_event_listener.ctl.view import roll_view as ctl_roll_view
-from swarm_event_listener.ctl.view import table as ctl_view
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
+from swarm_event_listener.ctl.view import roll_view, table
 from swarm_event_listener.supervisord.operator_commands import (
     encode_roll,
     encode_roll_cancel,
@@ -41,33 +40,33 @@ class _Followed:
         is_it: Tells it from another roll of the group.
         within_s: When the listener tells of it at the latest.
         missing: What to say when it does not.
-        aloud: Whether its progress is shown.
+        verbose: Whether its progress is shown.
     """
 
     group: str
     is_it: Callable[[Plain], bool]
     within_s: float
     missing: str
-    aloud: bool
+    verbose: bool
 
 
 def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     """Restart the nodes of a group, one after the other; or end that early."""
     group = arguments.group.removesuffix(":*").removesuffix(":")
     is_cancel: bool = arguments.cancel
-    told = _asked(session, group, is_cancel=is_cancel)
-    if group not in told.groups:
-        watched = ", ".join(told.groups)
+    status = _asked(session, group, is_cancel=is_cancel)
+    if group not in status.groups:
+        watched = ", ".join(status.groups)
         raise StateError(
             f"{group}: ERROR (no group that the listener watches: {watched})"
         )
     begin = _begun_cancel if is_cancel else _begun
-    followed = begin(session, group, arguments, told)
+    followed = begin(session, group, arguments, status)
     ended = _follow(session, followed, is_cancelled=is_cancel)
     if arguments.json:
         session.json(ended)
     else:
-        session.say(ctl_roll_view.ended(ended, width=session.screen.width))
+        session.say(roll_view.ended(ended, width=session.screen.width))
     is_complete = is_cancel or not ended["held"]
     if is_complete and ended["is_cancelled"] is is_cancel and not ended["failure"]:
         return Exit.OK
@@ -76,42 +75,42 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     return Exit.FAILED
 
 
-def _asked(session: Session, group: str, *, is_cancel: bool) -> Told:
+def _asked(session: Session, group: str, *, is_cancel: bool) -> ListenerStatus:
     """Give what the listener says now; it is told to cancel even if it cannot answer.
 
     Raises:
         StateError: There is none to be told anything, or none that could answer.
     """
-    told, doubt = session.listener.hearing()
-    if doubt is None:
-        return told
+    status, stale = session.listener.reachable()
+    if stale is None:
+        return status
     if not is_cancel:
-        raise StateError(f"ERROR ({doubt.text})")
-    session.calls.send(encode_roll_cancel(group))
+        raise StateError(f"ERROR ({stale.text})")
+    session.supervisord.send(encode_roll_cancel(group))
     raise StateError(
         f"{group}: ERROR (the listener is told, but cannot confirm it; see its log. "
-        f"{doubt.text})"
+        f"{stale.text})"
     )
 
 
 def _begun(
-    session: Session, group: str, arguments: argparse.Namespace, told: Told
+    session: Session, group: str, arguments: argparse.Namespace, status: ListenerStatus
 ) -> _Followed:
     """Order a roll.
 
     Raises:
         StateError: Why it cannot begin.
     """
-    _refuse_a_second(session, told.rolls.get(group))
-    _check_can_be_quiet(session, group, told)
-    ordered_at_s = session.eyes.clock()
+    _refuse_a_second(session, status.rolls.get(group))
+    _check_can_be_quiet(session, group, status)
+    ordered_at_s = session.sources.clock()
     order = RollOrdered(
         group=group,
         max_unavailable=arguments.max_unavailable,
         timeout_s=arguments.timeout,
         ordered_at_s=ordered_at_s,
     )
-    session.calls.send(encode_roll(order))
+    session.supervisord.send(encode_roll(order))
 
     def is_ours(now: Plain) -> bool:
         if "ordered_at_s" not in now:
@@ -126,7 +125,7 @@ def _begun(
         is_it=is_ours,
         within_s=CONFIRMED_WITHIN_S,
         missing=f"the listener has not begun it; {LATER}",
-        aloud=not arguments.json,
+        verbose=not arguments.json,
     )
 
 
@@ -137,7 +136,7 @@ def _refuse_a_second(session: Session, other: Plain | None) -> None:
         StateError: Says how far that is, and how to end it.
     """
     if other is not None and not other["is_over"]:
-        how_far = ctl_roll_view.how_far(other, now_s=session.eyes.clock())
+        how_far = roll_view.how_far(other, now_s=session.sources.clock())
         group = other["group"]
         raise StateError(
             f"{group}: ERROR ({how_far}; swarm roll {group} --cancel ends it)"
@@ -145,39 +144,39 @@ def _refuse_a_second(session: Session, other: Plain | None) -> None:
 
 
 def _begun_cancel(
-    session: Session, group: str, arguments: argparse.Namespace, told: Told
+    session: Session, group: str, arguments: argparse.Namespace, status: ListenerStatus
 ) -> _Followed:
-    """End the roll that is under way, also one that has begun since ``told``."""
-    before = told.rolls.get(group)
-    session.calls.send(encode_roll_cancel(group))
+    """End the roll that is under way, also one that has begun since ``status``."""
+    before = status.rolls.get(group)
+    session.supervisord.send(encode_roll_cancel(group))
     return _Followed(
         group=group,
         is_it=lambda now: not now["is_over"] or now != before,
         within_s=SETTLED_WITHIN_S,
         missing="no roll is under way",
-        aloud=not arguments.json,
+        verbose=not arguments.json,
     )
 
 
 def _show_ill(session: Session, group: str) -> None:
     """Show how the nodes of a group are that are not healthy after their roll."""
-    nodes = [p for p in session.calls.processes() if p.group == group]
+    nodes = [p for p in session.supervisord.processes() if p.group == group]
     ill = [row for row in session.rows(nodes)[0] if row.health != Word.HEALTHY]
     if ill:
-        session.screen.say(ctl_view.render(ill, width=session.screen.width))
+        session.screen.say(table.render(ill, width=session.screen.width))
 
 
-def _check_can_be_quiet(session: Session, group: str, told: Told) -> None:
+def _check_can_be_quiet(session: Session, group: str, status: ListenerStatus) -> None:
     """Refuse nodes that TSTP would suspend: loops of their own need not handle it.
 
     Raises:
         StateError: Names the first of them.
     """
-    for process in session.calls.processes():
-        is_known = bool(told.nodes.get(process.name, {}).get("known"))
+    for process in session.supervisord.processes():
+        is_known = bool(status.nodes.get(process.name, {}).get("known"))
         if process.group != group or process.pid is None or not is_known:
             continue  # not to be told, or not before it has reported
-        if session.eyes.catches(process.pid, "TSTP") is False:
+        if session.sources.catches(process.pid, "TSTP") is False:
             raise StateError(
                 f"{process.name}: ERROR (its process has no handler for SIGTSTP: a "
                 "roll cannot quiet it; use supervisorctl restart, one by one)"
@@ -197,14 +196,14 @@ def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Pla
         KeyboardInterrupt: The operator has pressed Ctrl-C when it was cancelled.
     """
     last: Plain | None = None
-    begun_by_s = session.eyes.clock() + followed.within_s
+    begun_by_s = session.sources.clock() + followed.within_s
     while True:
         now = _look(session, followed, was_there=last is not None)
-        if now is not None and followed.aloud and now != last:
-            session.say(ctl_roll_view.progress(last, now))
+        if now is not None and followed.verbose and now != last:
+            session.say(roll_view.progress(last, now))
         if now is not None and now["is_over"]:
             return now
-        if now is None and session.eyes.clock() > begun_by_s:
+        if now is None and session.sources.clock() > begun_by_s:
             raise StateError(f"{followed.group}: ERROR ({followed.missing})")
         last = now
         try:
@@ -234,27 +233,27 @@ def _look(session: Session, followed: _Followed, *, was_there: bool) -> Plain | 
     return None
 
 
-def _heard(session: Session, group: str) -> Told:
+def _heard(session: Session, group: str) -> ListenerStatus:
     """Give what the listener says now.
 
     Raises:
         StateError: It says nothing any more.
     """
-    told, _ = session.listener.told()
-    if told is None or told.is_stale:
-        doubt = None if told is None else session.listener.doubt(told)
-        if doubt is not None and doubt.hears:
-            raise StateError(f"{group}: ERROR (it goes on, unseen. {doubt.text})")
+    status, _ = session.listener.status()
+    if status is None or status.is_stale:
+        stale = None if status is None else session.listener.stale(status)
+        if stale is not None and stale.takes_orders:
+            raise StateError(f"{group}: ERROR (it goes on, unseen. {stale.text})")
         raise StateError(
             f"{group}: ERROR (the listener tells nothing any more: see its log; the "
             "next one goes on with the roll)"
         )
-    return told
+    return status
 
 
 def _cancel(session: Session, group: str) -> None:
     """End a roll after the nodes whose turn it is."""
-    session.calls.send(encode_roll_cancel(group))
+    session.supervisord.send(encode_roll_cancel(group))
     session.screen.say(
         "the listener is told: no further node; Ctrl-C again leaves it unwatched"
     )

@@ -12,8 +12,13 @@ from typing import Any, Final, Protocol
 
 from swarm_event_listener.ctl.known.listener import Listener
 from swarm_event_listener.ctl.known.names import Chosen, choose
-from swarm_event_listener.ctl.sources.state import Place, Plain, StateError, Told
-from swarm_event_listener.ctl.view import table as ctl_view
+from swarm_event_listener.ctl.sources.state import (
+    ListenerStatus,
+    Place,
+    Plain,
+    StateError,
+)
+from swarm_event_listener.ctl.view import table
 from swarm_event_listener.ctl.view.table import Process, Row
 from swarm_event_listener.doctor.finding import Finding
 from swarm_event_listener.supervisord.protocol import RemoteCommand
@@ -46,7 +51,7 @@ class CallRefused(Exception):  # noqa: N818 - says more than "error"
         self.why = why
 
 
-class Calls(Protocol):
+class Supervisord(Protocol):
     """supervisord, as far as the commands need it.
 
     All but `processes` and `log_tail` raise `CallRefused`.
@@ -98,12 +103,12 @@ class Screen(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Eyes:
+class Sources:
     """What can be looked at.
 
     Attributes:
         place: Finds where the listener works.
-        told: Reads what it last said.
+        status: Reads what it last said.
         history: Reads the records.
         catches: Tells whether a process has a handler for a signal; None: unknown.
         examine: Lets the doctor look at a file, or at supervisorctl's own.
@@ -111,7 +116,7 @@ class Eyes:
     """
 
     place: Callable[[], Place]
-    told: Callable[[Path], Told]
+    status: Callable[[Path], ListenerStatus]
     history: Callable[[Path], tuple[Plain, ...]]
     catches: Callable[[int, str], bool | None]
     examine: Callable[[str | None], tuple[Finding, ...]]
@@ -121,15 +126,19 @@ class Eyes:
 class Session:
     """One operator at supervisorctl."""
 
-    def __init__(self, calls: Calls, screen: Screen, eyes: Eyes) -> None:
-        self.calls = calls
+    def __init__(
+        self, supervisord: Supervisord, screen: Screen, sources: Sources
+    ) -> None:
+        self.supervisord = supervisord
         self.screen = screen
-        self.eyes = eyes
-        self.listener = Listener(eyes.place, eyes.told, calls.processes)
+        self.sources = sources
+        self.listener = Listener(sources.place, sources.status, supervisord.processes)
 
-    def chosen(self, names: Sequence[str], told: Told | None) -> Chosen:
+    def chosen(self, names: Sequence[str], status: ListenerStatus | None) -> Chosen:
         """Give the nodes that names stand for, and which stand for none."""
-        return choose(names, self.calls.processes(), self.listener.watched(told))
+        return choose(
+            names, self.supervisord.processes(), self.listener.watched(status)
+        )
 
     def one(self, names: Sequence[str]) -> Process:
         """Give the one node that a name stands for.
@@ -137,8 +146,8 @@ class Session:
         Raises:
             StateError: It stands for none, or for more.
         """
-        told, _ = self.listener.told()
-        chosen = self.chosen(names, told)
+        status, _ = self.listener.status()
+        chosen = self.chosen(names, status)
         if chosen.complaints:
             raise StateError(chosen.complaints[0])
         if len(chosen.processes) != 1:
@@ -151,20 +160,20 @@ class Session:
 
     def rows(self, processes: Sequence[Process]) -> tuple[tuple[Row, ...], list[str]]:
         """Give the rows of processes, and what could not be read for them."""
-        told, _ = self.listener.told()
+        status, _ = self.listener.status()
         notes: list[str] = []
         history: tuple[Plain, ...] | None = None
-        if told is not None:
+        if status is not None:
             try:
-                history = self.eyes.history(self.eyes.place().directory)
+                history = self.sources.history(self.sources.place().directory)
             except StateError as error:
                 notes.append(f"restarts are not shown: {error}")
-        return ctl_view.rows(processes, told, history), notes
+        return table.rows(processes, status, history), notes
 
     def looks(self, within_s: float) -> Iterator[None]:
         """Come back to look again, for a time."""
-        give_up_at_s = self.eyes.clock() + within_s
-        while self.eyes.clock() < give_up_at_s:
+        give_up_at_s = self.sources.clock() + within_s
+        while self.sources.clock() < give_up_at_s:
             yield
             self.screen.wait(LOOK_EVERY_S)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from swarm_event_listener.ctl.session import CallRefused, Session
-from swarm_event_listener.ctl.sources.state import Told
+from swarm_event_listener.ctl.sources.state import ListenerStatus
 from swarm_event_listener.ctl.view.table import Process
 
 _CAUGHT: Final = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
@@ -39,33 +39,33 @@ def catches(pid: int, signal_name: str) -> bool | None:
 
 
 def refusal(
-    session: Session, process: Process, told: Told | None, signal_name: str
+    session: Session, process: Process, status: ListenerStatus | None, signal_name: str
 ) -> str | None:
     """Tell why a process must not get a signal; None when it may."""
-    node = told.nodes.get(process.name) if told else None
+    node = status.nodes.get(process.name) if status else None
     if process.pid is None:
         return f"not running, it is {process.state}"
     is_known = node is not None and node.get("known")
     if node is None or not is_known or node.get("pid") != process.pid:
-        if told is None or told.is_stale:
+        if status is None or status.is_stale:
             return (
                 "whether it has reported is not known, see swarm status: "
                 f"SIG{signal_name} might end it"
             )
         return f"it has not reported yet: SIG{signal_name} might end it"
-    if session.eyes.catches(process.pid, signal_name) is False:
+    if session.sources.catches(process.pid, signal_name) is False:
         return f"its process has no handler for SIG{signal_name}"
     return None
 
 
 def send(
-    session: Session, process: Process, told: Told | None, signal_name: str
+    session: Session, process: Process, status: ListenerStatus | None, signal_name: str
 ) -> str | None:
     """Signal a process; give why not, or None."""
-    why = refusal(session, process, told, signal_name)
+    why = refusal(session, process, status, signal_name)
     if why is None:
         try:
-            session.calls.signal(process.name, signal_name)
+            session.supervisord.signal(process.name, signal_name)
         except CallRefused as answer:
             return f"ERROR ({answer.why})"
     return f"ERROR ({why})" if why else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from swarm_event_listener.ctl.sources.state import read_history, read_told
+from swarm_event_listener.ctl.sources.state import read_history, read_status
 from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_worker.node.crash_traces import left_in
@@ -72,13 +72,13 @@ def status(text: str) -> Any:
     """Return what ``supervisorctl swarm`` makes of the status file."""
     with TemporaryDirectory() as folder:
         (Path(folder) / STATUS).write_text(text, "ascii")
-        told = read_told(Path(folder), now_s=2000.0)
+        listener = read_status(Path(folder), now_s=2000.0)
         return {
-            "age_s": told.age_s,
-            "listener": told.listener_pid,
-            "groups": told.groups,
-            "nodes": told.nodes,
-            "rolls": told.rolls,
+            "age_s": listener.age_s,
+            "listener": listener.listener_pid,
+            "groups": listener.groups,
+            "nodes": listener.nodes,
+            "rolls": listener.rolls,
         }
 
 

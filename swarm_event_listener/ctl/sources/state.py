@@ -31,7 +31,7 @@ class StateError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ListenerStatus:
     """What the listener last said.
 
     Attributes:
@@ -40,7 +40,7 @@ class Told:
         groups: The groups that it watches.
         nodes: Its nodes by name.
         rolls: Rolling restarts by group.
-        hindrance: Why nothing can be written there now; empty where none is seen.
+        write_error: Why nothing can be written there now; empty where none is seen.
     """
 
     age_s: float | None
@@ -48,7 +48,7 @@ class Told:
     groups: tuple[str, ...]
     nodes: Mapping[str, Plain] = field(default_factory=dict)
     rolls: Mapping[str, Plain] = field(default_factory=dict)
-    hindrance: str = ""
+    write_error: str = ""
 
     @property
     def is_stale(self) -> bool:
@@ -66,13 +66,13 @@ class Place:
     Attributes:
         directory: Its state directory.
         groups: The groups that it is told to watch; empty where that is not known.
-        doubt: Why it may be another place; empty where it is known.
+        warning: Why it may be another place; empty where it is known.
         pool: Its ``[eventlistener:x]``; empty where that is not known.
     """
 
     directory: Path
     groups: tuple[str, ...] = ()
-    doubt: str = ""
+    warning: str = ""
     pool: str = ""
 
 
@@ -189,9 +189,9 @@ def _of_document(
     """Read a file; flags win.
 
     A listener that runs needs its file no more, and its files tell the rest: what is
-    where it works by default is believed, with a doubt.
+    where it works by default is believed, with a warning.
     """
-    section, doubt = {}, ""
+    section, warning = {}, ""
     default = path.parent / settings.LISTENER["state_dir"].default
     directory = Path(given.get("state-dir") or default)
     try:
@@ -201,11 +201,11 @@ def _of_document(
     except ConfigError as error:
         if not is_there(directory / STATUS):
             raise
-        doubt = f"{error}; told is what the listener has written to {directory}"
+        warning = f"{error}; told is what the listener has written to {directory}"
     if "state-dir" not in given:
         directory = Path(section.get("state_dir") or default)
     groups = texts(given["groups"]) if "groups" in given else section.get("groups", ())
-    return Place(directory=directory, groups=groups, doubt=doubt)
+    return Place(directory=directory, groups=groups, warning=warning)
 
 
 def _document(path: Path) -> Document:
@@ -223,7 +223,7 @@ def _document(path: Path) -> Document:
 # --- what -----------------------------------------------------------------------------
 
 
-def read_told(directory: Path, *, now_s: float) -> Told:
+def read_status(directory: Path, *, now_s: float) -> ListenerStatus:
     """Give what the listener last said; nothing where it could not say anything.
 
     Args:
@@ -233,24 +233,26 @@ def read_told(directory: Path, *, now_s: float) -> Told:
     Raises:
         StateError: It said nothing, or it cannot be read.
     """
-    hindered = _hindrance(directory)
-    if hindered and not is_there(directory / STATUS):
-        return Told(age_s=None, listener_pid=None, groups=(), hindrance=hindered)
+    error = _write_error(directory)
+    if error and not is_there(directory / STATUS):
+        return ListenerStatus(
+            age_s=None, listener_pid=None, groups=(), write_error=error
+        )
     plain = _read(directory / STATUS)
     at_s = plain.get("at_s")
     age_s = now_s - at_s if isinstance(at_s, int | float) else None
-    return Told(
+    return ListenerStatus(
         age_s=None if age_s is None or age_s < 0 else age_s,
         listener_pid=plain.get("listener", {}).get("pid"),
         groups=tuple(plain.get("groups", ())),
         nodes={node["node"]: node for node in plain.get("nodes", ())},
         # A listener that was not restarted after an upgrade tells of none that is held.
         rolls={roll["group"]: {"held": (), **roll} for roll in plain.get("rolls", ())},
-        hindrance=hindered,
+        write_error=error,
     )
 
 
-def _hindrance(directory: Path) -> str:
+def _write_error(directory: Path) -> str:
     """Look whether whoever wrote the status could write it now."""
     try:
         uid = (directory / STATUS).stat().st_uid
@@ -285,9 +287,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _why_missing(directory: Path) -> str:
-    hindered = _hindrance(directory)
-    if hindered:
-        return f"{hindered}; nodes are supervised all the same where the listener runs"
+    error = _write_error(directory)
+    if error:
+        return f"{error}; nodes are supervised all the same where the listener runs"
     return (
         "the listener has not run yet, runs on another machine, or has another "
         "state_dir (set config=FILE of [ctlplugin:swarm])"

@@ -76,13 +76,13 @@ def progress(before: Plain | None, now: Plain) -> list[str]:
 
 def ended(roll: Plain, *, width: int) -> list[str]:
     """Give how it ended; where that is not as it was meant, node by node."""
-    told = {key: roll[key] for key in _ENDED if roll[key]}
-    counts = ", ".join(f"{len(names)} {_ENDED[key]}" for key, names in told.items())
+    shown = {key: roll[key] for key in _ENDED if roll[key]}
+    counts = ", ".join(f"{len(names)} {_ENDED[key]}" for key, names in shown.items())
     head = f"{roll['group']}: {_outcome(roll)}; {counts or 'none restarted'}"
     is_as_meant = not (roll["failure"] or roll["is_cancelled"])
     return [head] + [
         _listed(f"{_ENDED[key]}: {_names(names)}{_HINTS.get(key, '')}", width)
-        for key, names in told.items()
+        for key, names in shown.items()
         if key in _HINTS or not is_as_meant
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.ctl.sources.state import Plain, Told
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 
 NONE: Final = "-"  # what there is not
 SILENT_S: Final = 30.0  # where the listener has no rule for silence
@@ -81,25 +81,27 @@ class Row:
 
 
 def rows(
-    processes: Iterable[Process], told: Told | None, history: Sequence[Plain] | None
+    processes: Iterable[Process],
+    status: ListenerStatus | None,
+    history: Sequence[Plain] | None,
 ) -> tuple[Row, ...]:
     """Put together what supervisord, the listener and its records say.
 
     Args:
         processes: supervisord's, those of the swarm.
-        told: What the listener last said; None when nothing is known of it.
+        status: What the listener last said; None when nothing is known of it.
         history: Records of restarts; None where they cannot be read.
     """
     nodes: Mapping[str, Plain] = {}
-    if told is not None and not told.is_stale:
-        nodes = told.nodes
+    if status is not None and not status.is_stale:
+        nodes = status.nodes
     done = [] if history is None else [r for r in history if not r.get("dry_run")]
     return tuple(
         _row(
             process,
             nodes.get(process.name),
             None if history is None else done,
-            is_heard=told is not None and not told.is_stale,
+            is_heard=status is not None and not status.is_stale,
         )
         for process in sorted(processes, key=lambda process: process.name)
     )

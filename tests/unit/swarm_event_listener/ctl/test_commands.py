@@ -28,12 +28,12 @@ from swarm_event_listener.ctl.sources.state import (
     StateError,
     place_of,
     read_history,
-    read_told,
+    read_status,
 )
 from swarm_event_listener.supervisorctl import SwarmPlugin, make_ctl
 from swarm_event_listener.supervisord.operator_commands import decode
 from swarm_event_listener.supervisord.protocol import RemoteCommand
-from tests.operators import FULL, LISTENER, World, disk, process, record, told_node
+from tests.operators import FULL, LISTENER, World, disk, node_status, process, record
 
 
 def stop_them() -> None:
@@ -62,17 +62,17 @@ def test_status_is_a_monitoring_check(change: dict[str, str], status: Exit) -> N
     assert world.run("status w:w_00") is Exit.OK
 
 
-def test_a_doubt_about_the_place_is_one_line_and_no_fault() -> None:
+def test_a_warning_about_the_place_is_one_line_and_no_fault() -> None:
     """Whatever is asked for is told or done all the same."""
     for line in ("status", "top", "why w:w_00", "history", "quiet w:w_00", "hold all"):
-        world = World(doubt="swarm.toml is no TOML")
+        world = World(place_warning="swarm.toml is no TOML")
         for node in world.nodes.values():
             node["held"] = True
 
         assert world.run(line) is Exit.OK
         assert world.text.count("warning: swarm.toml is no TOML") == 1
 
-    world = World(doubt="swarm.toml is no TOML")
+    world = World(place_warning="swarm.toml is no TOML")
     assert world.run("status --json") is Exit.OK
     assert json.loads(world.text)["warnings"] == ["warning: swarm.toml is no TOML"]
 
@@ -94,7 +94,7 @@ def test_status_of_a_listener_that_is_gone_or_silent_is_unknown() -> None:
 def test_a_listener_that_cannot_write_is_not_accused() -> None:
     """What is at fault is the disk; also where the listener was started anew."""
     for pid, age_s in ((1, 99.0), (2, 99.0), (2, 1.0)):
-        world = World(hindrance=FULL, age_s=age_s)
+        world = World(write_error=FULL, age_s=age_s)
         world.processes_now[-1] = replace(LISTENER, pid=pid)
 
         assert world.run("status") is Exit.UNKNOWN
@@ -103,14 +103,14 @@ def test_a_listener_that_cannot_write_is_not_accused() -> None:
         )
         assert "it runs, and they are supervised all the same" in world.lines[0]
 
-    gone = World(hindrance=FULL)
+    gone = World(write_error=FULL)
     gone.processes_now.remove(LISTENER)
     assert gone.run("status") is Exit.UNKNOWN
     assert "pid 1, runs no longer" in gone.lines[0]
     unknown = replace(gone, pool="", lines=[])
     assert unknown.run("status") is Exit.UNKNOWN
     assert f"{FULL}: no listener can write" in unknown.lines[0]
-    assert World(hindrance=FULL).run("status") is Exit.OK  # there was room just now
+    assert World(write_error=FULL).run("status") is Exit.OK  # there was room just now
 
 
 def test_a_newer_listener_has_only_not_spoken_yet() -> None:
@@ -127,14 +127,14 @@ def test_a_newer_listener_has_only_not_spoken_yet() -> None:
 def test_a_record_that_cannot_be_written_may_be_missing() -> None:
     """Said before a story and before the history, which lack it without a word."""
     for line in ("why w:w_00", "history"):
-        world = World(hindrance=FULL, records=(record(),))
+        world = World(write_error=FULL, records=(record(),))
 
         assert world.run(line) is Exit.OK
         assert world.lines[0] == (
             f"warning: {FULL}: the latest restarts may not be on record"
         )
 
-    world = World(hindrance=FULL)
+    world = World(write_error=FULL)
     world.run("why --json w:w_00")
     assert FULL in json.loads(world.text)["warnings"][0]
 
@@ -142,7 +142,7 @@ def test_a_record_that_cannot_be_written_may_be_missing() -> None:
 def test_what_cannot_be_confirmed_is_told_all_the_same() -> None:
     """An old word confirms nothing: not even that a node is held no more."""
     for line in ("hold w:w_00", "release w:w_00"):
-        world = World(hindrance=FULL, age_s=99.0)
+        world = World(write_error=FULL, age_s=99.0)
 
         assert world.run(line) is Exit.FAILED
         assert [done[0] for done in world.done] == ["send"]
@@ -152,7 +152,7 @@ def test_what_cannot_be_confirmed_is_told_all_the_same() -> None:
 
 def test_a_roll_is_not_begun_blindly_but_can_be_ended() -> None:
     """With the disk named as what keeps its progress from being seen."""
-    world = World(hindrance=FULL, age_s=99.0)
+    world = World(write_error=FULL, age_s=99.0)
 
     with pytest.raises(StateError, match="is full"):
         world.run("roll w")
@@ -164,7 +164,7 @@ def test_a_roll_is_not_begun_blindly_but_can_be_ended() -> None:
 
 def test_a_signal_is_not_refused_with_a_guess() -> None:
     """Whether a new process has reported is not known where nothing is written."""
-    world = World(hindrance=FULL, age_s=99.0)
+    world = World(write_error=FULL, age_s=99.0)
     world.processes_now[0] = process("w:w_00", pid=70)
 
     assert world.run("quiet w:w_00") is Exit.FAILED
@@ -216,7 +216,7 @@ def test_top_fits_its_screen_and_shows_what_is_wrong_first() -> None:
     names = [f"w:w_{number:02d}" for number in range(40)]
     world = World(is_terminal=True, on_wait=[stop_them])
     world.processes_now = [*map(process, names), LISTENER]
-    world.nodes = {name: told_node(node=name) for name in names}
+    world.nodes = {name: node_status(node=name) for name in names}
     world.nodes["w:w_39"] |= {"health": "quiet"}
 
     assert world.run("top") is Exit.OK
@@ -940,23 +940,23 @@ def test_every_command_has_help_and_takes_json(command: str) -> None:
 
 def test_the_listeners_files_are_read(tmp_path: Path) -> None:
     """With the age of what was said."""
-    status = {
+    written = {
         "at_s": 90.0,
         "listener": {"pid": 5},
         "groups": ["w"],
-        "nodes": [told_node()],
+        "nodes": [node_status()],
         "rolls": [{"group": "w"}],
     }
-    (tmp_path / "status.json").write_text(json.dumps(status), "utf-8")
+    (tmp_path / "status.json").write_text(json.dumps(written), "utf-8")
     (tmp_path / "journal.json").write_text('{"history": [{"node": "x"}, 3]}', "utf-8")
 
-    told = read_told(tmp_path, now_s=100.0)
+    status = read_status(tmp_path, now_s=100.0)
 
-    assert (told.age_s, told.listener_pid, told.groups) == (10.0, 5, ("w",))
-    assert (list(told.nodes), list(told.rolls)) == (["w:w_00"], ["w"])
-    assert not told.is_stale
-    assert read_told(tmp_path, now_s=100.1).is_stale
-    assert read_told(tmp_path, now_s=80.0).is_stale  # of the machine's former life
+    assert (status.age_s, status.listener_pid, status.groups) == (10.0, 5, ("w",))
+    assert (list(status.nodes), list(status.rolls)) == (["w:w_00"], ["w"])
+    assert not status.is_stale
+    assert read_status(tmp_path, now_s=100.1).is_stale
+    assert read_status(tmp_path, now_s=80.0).is_stale  # of the machine's former life
     assert read_history(tmp_path) == ({"node": "x"},)
 
 
@@ -972,7 +972,7 @@ def test_a_file_that_does_not_tell_says_why(
         (tmp_path / "status.json").write_text(text, "utf-8")
 
     with pytest.raises(StateError, match=words) as caught:
-        read_told(tmp_path, now_s=1.0)
+        read_status(tmp_path, now_s=1.0)
     assert str(tmp_path / "status.json") in str(caught.value)
 
 
@@ -982,10 +982,10 @@ def test_where_nothing_could_be_said_the_disk_is_named(
     """Not a listener that has not run: it may run for long."""
     monkeypatch.setattr(os, "statvfs", lambda _: disk(f_flag=os.ST_RDONLY))
 
-    told = read_told(tmp_path, now_s=1.0)
+    status = read_status(tmp_path, now_s=1.0)
 
-    assert (told.age_s, told.is_stale) == (None, True)
-    assert told.hindrance == f"the file system of {tmp_path} is mounted read-only"
+    assert (status.age_s, status.is_stale) == (None, True)
+    assert status.write_error == f"the file system of {tmp_path} is mounted read-only"
     with pytest.raises(StateError, match=r"no .*journal\.json: the file system of "):
         read_history(tmp_path)
 
@@ -1113,7 +1113,9 @@ def test_where_the_file_cannot_be_read_the_listeners_own_files_tell(
 
     place = place_of(None, {}, running(tmp_path, x=command))
     assert (place.directory, place.groups) == (tmp_path / "run", ("w", "v"))
-    assert place.doubt.endswith(f"what the listener has written to {tmp_path / 'run'}")
+    assert place.warning.endswith(
+        f"what the listener has written to {tmp_path / 'run'}"
+    )
     assert place_of(None, {}, in_flag).directory == tmp_path / "flag"
     (tmp_path / "flag" / "status.json").unlink()
     with pytest.raises(StateError, match=r"swarm\.toml, or its state_dir"):

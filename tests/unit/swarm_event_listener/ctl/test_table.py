@@ -10,7 +10,7 @@ import pytest
 from swarm_event_listener.core.model.rules import LONE
 from swarm_event_listener.ctl.known.names import choose
 from swarm_event_listener.ctl.sources.stacks import dumps
-from swarm_event_listener.ctl.sources.state import Told
+from swarm_event_listener.ctl.sources.state import ListenerStatus
 from swarm_event_listener.ctl.view.story import history, recent, since, why
 from swarm_event_listener.ctl.view.table import (
     Row,
@@ -20,7 +20,7 @@ from swarm_event_listener.ctl.view.table import (
     render,
     rows,
 )
-from tests.operators import process, record, told, told_node
+from tests.operators import listener_status, node_status, process, record
 
 # --- rows -----------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ def test_a_row_has_what_both_say_and_the_records_count() -> None:
     dry = record(dry_run=True, status=3)
     other = record(node="w:w_01")
 
-    (row,) = rows([process()], told(told_node()), [record(), other, dry])
+    (row,) = rows([process()], listener_status(node_status()), [record(), other, dry])
 
     assert (row.state, row.health, row.pid, row.uptime_s) == (
         "RUNNING",
@@ -46,13 +46,15 @@ def test_a_row_has_what_both_say_and_the_records_count() -> None:
     ("said", "health"),
     [
         (None, "unknown"),
-        (told(told_node(), age_s=11.0), "unknown"),
-        (told(told_node(), age_s=None), "unknown"),
-        (told(), "unknown"),
-        (told(told_node()), "healthy"),
+        (listener_status(node_status(), age_s=11.0), "unknown"),
+        (listener_status(node_status(), age_s=None), "unknown"),
+        (listener_status(), "unknown"),
+        (listener_status(node_status()), "healthy"),
     ],
 )
-def test_what_is_old_or_missing_is_unknown(said: Told | None, health: str) -> None:
+def test_what_is_old_or_missing_is_unknown(
+    said: ListenerStatus | None, health: str
+) -> None:
     """A node is never called healthy by a listener that no longer looks."""
     shown = rows([process()], said, [])
 
@@ -80,7 +82,9 @@ def test_supervisord_is_the_first_to_know_of_a_change(
     state: str, pid: int | None, fields: dict[str, Any], health: str
 ) -> None:
     """But what is under restart is not taken for an operator's stop."""
-    (row,) = rows([process(state=state, pid=pid)], told(told_node(**fields)), [])
+    (row,) = rows(
+        [process(state=state, pid=pid)], listener_status(node_status(**fields)), []
+    )
 
     assert row.health == health
 
@@ -88,10 +92,10 @@ def test_supervisord_is_the_first_to_know_of_a_change(
 def test_a_node_that_backs_off_is_told_with_its_next_try() -> None:
     """At 3 a.m. one wants to know how long to wait."""
     restart = {"phase": "down", "pause_s": 160.0, "phase_age_s": 39.5}
-    node = told_node(
+    node = node_status(
         state="STOPPED", pid=None, health="backing off", why="died", restart=restart
     )
-    (row,) = rows([process(state="STOPPED", pid=None)], told(node), [])
+    (row,) = rows([process(state="STOPPED", pid=None)], listener_status(node), [])
 
     assert row.why == "died; started again in 2m00"
 
@@ -99,7 +103,7 @@ def test_a_node_that_backs_off_is_told_with_its_next_try() -> None:
 def test_figures_of_a_former_process_are_not_shown() -> None:
     """Neither for its successor nor for none."""
     for now in (process(pid=8), process(state="STOPPED", pid=None)):
-        (row,) = rows([now], told(told_node(state=now.state, pid=7)), None)
+        (row,) = rows([now], listener_status(node_status(state=now.state, pid=7)), None)
 
         assert (row.poll_age_ms, row.memory_bytes, row.lag) == (None, None, None)
         assert row.restarts is None
@@ -107,7 +111,7 @@ def test_figures_of_a_former_process_are_not_shown() -> None:
 
 def test_ages_of_a_silent_node_go_on() -> None:
     """It does not look as if it had polled a moment ago; one that reports does."""
-    silent = told(told_node(report_age_s=61.0), told_node(node="w:w_01"))
+    silent = listener_status(node_status(report_age_s=61.0), node_status(node="w:w_01"))
     shown = rows([process(), process("w:w_01")], silent, [])
 
     assert [row.poll_age_ms for row in shown] == [61_120, 120]
@@ -116,8 +120,8 @@ def test_ages_of_a_silent_node_go_on() -> None:
 
 def test_what_a_stale_listener_does_not_say_is_said_once() -> None:
     """Above all, and not below each of forty nodes; a missing node is told of."""
-    (stale,) = rows([process()], told(told_node(), age_s=11.0), [])
-    (missing,) = rows([process()], told(), [])
+    (stale,) = rows([process()], listener_status(node_status(), age_s=11.0), [])
+    (missing,) = rows([process()], listener_status(), [])
 
     assert stale.why == ""
     assert missing.why == "the listener does not tell of it"
@@ -135,13 +139,13 @@ def test_nothing_is_not_well() -> None:
 def shown(*nodes: dict[str, Any]) -> tuple[Row, ...]:
     """Give rows of several nodes."""
     processes = [process(node["node"], node["state"], node["pid"]) for node in nodes]
-    return rows(processes, told(*nodes), [record()])
+    return rows(processes, listener_status(*nodes), [record()])
 
 
 def test_a_healthy_swarm_fits_eighty_columns() -> None:
     """One line for each node under one for the group."""
     nodes = [
-        told_node(node=f"w:w_{number:02d}", pid=12345 + number) for number in range(3)
+        node_status(node=f"w:w_{number:02d}", pid=12345 + number) for number in range(3)
     ]
     lines = render(shown(*nodes), width=80).splitlines()
 
@@ -166,7 +170,9 @@ def test_a_healthy_swarm_fits_eighty_columns() -> None:
 )
 def test_a_narrow_terminal_has_fewer_columns(width: int, titles: str) -> None:
     """Those without a figure go first, then what can be spared best."""
-    lines = render(shown(told_node(node="w:swarm_worker_00")), width=width).splitlines()
+    lines = render(
+        shown(node_status(node="w:swarm_worker_00")), width=width
+    ).splitlines()
 
     assert lines[1].split() == titles.split()
     assert len(lines) == 3
@@ -175,8 +181,8 @@ def test_a_narrow_terminal_has_fewer_columns(width: int, titles: str) -> None:
 
 def test_a_node_that_an_operator_stopped_still_fits() -> None:
     """The longest word there is, in eighty columns, with names as shipped."""
-    well = told_node(node="w:swarm_worker_00", pid=23456, memory_limit_bytes=2**31)
-    down = told_node(node="w:swarm_worker_01", state="STOPPED", pid=None)
+    well = node_status(node="w:swarm_worker_00", pid=23456, memory_limit_bytes=2**31)
+    down = node_status(node="w:swarm_worker_01", state="STOPPED", pid=None)
     lines = render(
         shown(well, {**down, "health": "stopped by operator"}), width=80
     ).splitlines()
@@ -192,7 +198,7 @@ def test_long_names_take_two_lines_and_still_fit() -> None:
     name = "swarm_worker:swarm_worker_of_the_invoices_of_last_year_00"
     text = render(
         shown(
-            told_node(node=name, health="unhealthy", why="polling_ttl: " + "x " * 60)
+            node_status(node=name, health="unhealthy", why="polling_ttl: " + "x " * 60)
         ),
         width=80,
     )
@@ -206,8 +212,8 @@ def test_what_is_wrong_is_told_below_the_node() -> None:
     """With the messages in flight, and a hold."""
     text = render(
         shown(
-            told_node(health="unhealthy", why="polling_ttl: 9.0 s > 5.0 s"),
-            told_node(node="w:w_01", health="stopping", held=True),
+            node_status(health="unhealthy", why="polling_ttl: 9.0 s > 5.0 s"),
+            node_status(node="w:w_01", health="stopping", held=True),
         ),
         width=80,
     )
@@ -222,7 +228,7 @@ def test_what_is_wrong_is_told_below_the_node() -> None:
 def test_the_last_restart_is_told_by_its_status_or_cause() -> None:
     """A roll is no rule's doing."""
     by_roll = record(status=None, cause="roll")
-    (row,) = rows([process()], told(told_node()), [record(), by_roll])
+    (row,) = rows([process()], listener_status(node_status()), [record(), by_roll])
 
     assert render([row], width=100).endswith(" 2 (roll)")
 
@@ -230,7 +236,7 @@ def test_the_last_restart_is_told_by_its_status_or_cause() -> None:
 def test_groups_are_apart() -> None:
     """Each with its own count."""
     text = render(
-        shown(told_node(), told_node(node="v:v_00", health="quiet")), width=80
+        shown(node_status(), node_status(node="v:v_00", health="quiet")), width=80
     )
 
     assert text.startswith("v: 1 quiet\n")
@@ -262,7 +268,7 @@ def test_durations_are_short(seconds: float | None, text: str) -> None:
 
 def test_a_story_tells_rule_figures_steps_and_end() -> None:
     """What was wrong, what was in flight, how long each step took, how it ended."""
-    (row,) = shown(told_node())
+    (row,) = shown(node_status())
     text = why("w:w_00", row, [record()], stacks="Thread 0x1\n  File x", width=80)
 
     assert text.startswith("w:w_00: RUNNING, healthy, pid 7, up 1m15\n\n")
@@ -488,7 +494,9 @@ def test_ages_are_as_reported_while_reports_may_still_come() -> None:
     """Half of node_report_timeout is longer than two reports are apart."""
 
     def poll_age_ms(**fields: float | None) -> int | None:
-        return rows([process()], told(told_node(**fields)), ())[0].poll_age_ms
+        return rows([process()], listener_status(node_status(**fields)), ())[
+            0
+        ].poll_age_ms
 
     assert poll_age_ms(report_age_s=50.0, report_timeout_s=100.0) == 120
     assert poll_age_ms(report_age_s=50.1, report_timeout_s=100.0) == 50_220
@@ -501,7 +509,9 @@ def test_a_loop_of_the_users_own_shows_no_partitions() -> None:
     """It tells nothing of them; none held is another thing."""
 
     def partitions(**report: int | None) -> int | None:
-        return rows([process()], told(told_node(report=report)), ())[0].partitions
+        return rows([process()], listener_status(node_status(report=report)), ())[
+            0
+        ].partitions
 
     assert partitions(assigned=0, brokers_up=None) is None
     assert partitions(assigned=0, brokers_up=1) == 0
