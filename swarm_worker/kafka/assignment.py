@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.dead_letters import DeadLetters
+from swarm_worker.kafka.dead_letters import DeadLetterProducer
 from swarm_worker.kafka.errors import FatalError, Kind
 from swarm_worker.process import exit_codes as exits
 
@@ -59,7 +59,7 @@ class Assignment:
         *,
         settings: WorkerSettings,
         lanes: Lanes,
-        letters: DeadLetters,
+        letters: DeadLetterProducer,
         watch: Watch,
         topic_watch: TopicWatch,
         clock: Callable[[], float],

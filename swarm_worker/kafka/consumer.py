@@ -36,7 +36,7 @@ from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.closing.close import close
 from swarm_worker.kafka.closing.shutdown import Shutdown
 from swarm_worker.kafka.closing.stop_policy import CLOSE_MAX_S
-from swarm_worker.kafka.dead_letters import DeadLetters
+from swarm_worker.kafka.dead_letters import DeadLetterProducer
 from swarm_worker.kafka.errors import (
     FatalError,
     Kind,
@@ -154,7 +154,7 @@ class GroupConsumer(OwnThread):
         self._lanes = self._processing.lanes
         self._aside = Aside(plan.group)
         beside = self._properties_beside()
-        self._letters = DeadLetters(beside, self._processing.lettered)
+        self._letters = DeadLetterProducer(beside, self._processing.on_delivery)
         self.watch = Watch(
             plan.group,
             self._properties,
@@ -552,7 +552,7 @@ class GroupConsumer(OwnThread):
         )
         shutdown.drain(
             tend=lambda: self._tend(client),
-            leave_letters=self._processing.leave_letters,
+            leave_letters=self._processing.abandon_dead_letters,
             cancel=self._pool.cancel,
         )
         # Asked now: that the node does not come back may be told while it stops.

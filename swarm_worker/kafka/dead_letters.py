@@ -17,25 +17,26 @@ from swarm_worker.shared.redaction import without_secrets
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from swarm_worker.processing.failures import Letter
+    from swarm_worker.processing.failures import DeadLetter
     from swarm_worker.processing.lane import Lane
 
 ERROR_TEXT_MAX: Final = 1000
-SERVE_S: Final = 0.05  # the longest wait for an acknowledgement before the next letter
+# The longest wait for an acknowledgement before the next dead letter.
+SERVE_S: Final = 0.05
 
-# A letter that is not acknowledged within this time is refused, and its producer given
-# up: one that has known a topic before it was made anew may send to a broker that does
-# not lead it, for ever (librdkafka issue 4898).
+# A dead letter that is not acknowledged within this time has failed, and its producer is
+# replaced: one that has known a topic before it was made anew may send to a broker that
+# does not lead it, for ever (librdkafka issue 4898).
 ACKNOWLEDGED_S: Final = 60.0
 
 Outcome = Callable[["Lane", KafkaError | None], None]
 
 
-def headers_of(letter: Letter) -> list[tuple[str, bytes | str | None]]:
-    """Give the original's headers, then origin, error and attempts."""
-    message = letter.message
+def headers_of(dead_letter: DeadLetter) -> list[tuple[str, bytes | str | None]]:
+    """Return the original's headers, then origin, error and attempts."""
+    message = dead_letter.message
     _, timestamp_ms = message.timestamp()
-    error = type(letter.error)
+    error = type(dead_letter.error)
     added = {
         "swarm.origin.topic": message.topic(),
         "swarm.origin.partition": message.partition(),
@@ -44,8 +45,8 @@ def headers_of(letter: Letter) -> list[tuple[str, bytes | str | None]]:
         "swarm.error.type": f"{error.__module__}.{error.__qualname__}".removeprefix(
             "builtins."
         ),
-        "swarm.error.text": _text_of(letter.error)[:ERROR_TEXT_MAX],
-        "swarm.attempts": letter.attempts,
+        "swarm.error.text": _text_of(dead_letter.error)[:ERROR_TEXT_MAX],
+        "swarm.attempts": dead_letter.attempts,
     }
     texts = [(name, _utf8(value)) for name, value in added.items()]
     return [*_original_headers(message), *texts]
@@ -68,7 +69,7 @@ def _utf8(value: object) -> bytes:
 
 
 def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the properties of the producer beside a consumer: the same cluster."""
+    """Return the properties of the producer beside a consumer: the same cluster."""
     return {
         **connection_of(consumer),
         # Once, as far as a producer can tell.
@@ -82,29 +83,29 @@ def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """A letter on its way."""
+    """A dead letter on its way."""
 
     lane: Lane
-    letter: Letter
+    dead_letter: DeadLetter
     topic: str
 
 
-class DeadLetters:
-    """Writes dead letters and tells when they are acknowledged.
+class DeadLetterProducer:
+    """Produces dead letters, and reports when they are acknowledged.
 
     The producer has a thread of its own: to make one takes ten seconds where no token
-    comes, and to describe a letter is to ask the user's exception for its text.
+    comes, and to describe a dead letter is to ask the user's exception for its text.
 
     Used by one thread, which calls `serve` often while `outstanding` is not 0: the
-    outcomes are told from there.
+    outcomes are reported from there.
     """
 
     def __init__(self, consumer: Mapping[str, Any], outcome: Outcome) -> None:
-        """Prepare; thread and producer are made for the first letter.
+        """Prepare; thread and producer are made for the first dead letter.
 
         Args:
             consumer: Properties of the consumer.
-            outcome: Called once for each letter sent, with None when it is
+            outcome: Called once for each dead letter sent, with None when it is
                 acknowledged, else with the reason.
         """
         self._properties = producer_properties(consumer)
@@ -116,25 +117,25 @@ class DeadLetters:
         # The thread's own.
         self._producer: Producer | None = None
         self._awaited = 0
-        self._is_suspect = False  # a letter was not acknowledged in time
+        self._is_suspect = False  # a dead letter was not acknowledged in time
 
     # --- for the one that uses it -----------------------------------------------------
 
     def send(self, lane: Lane) -> None:
-        """Send the letter of a lane; does not block and does not raise."""
-        letter, topic = lane.letter, lane.route.dead_letter
-        assert letter is not None  # noqa: S101 - lanes.due gives those with a letter
+        """Send the dead letter of a lane; does not block and does not raise."""
+        dead_letter, topic = lane.dead_letter, lane.route.dead_letter
+        assert dead_letter is not None  # noqa: S101 - `due` returns such lanes
         assert topic is not None  # noqa: S101 - only such routes give up
         self.outstanding += 1
         try:
             self._start()
         except RuntimeError as error:  # no thread can be had for now
-            self._known.put((lane, self._refusal(error)))
+            self._known.put((lane, self._failure(error)))
         else:
-            self._to_send.put(_Sending(lane, letter, topic))
+            self._to_send.put(_Sending(lane, dead_letter, topic))
 
     def serve(self) -> None:
-        """Tell the outcomes that are known; does not block."""
+        """Report the outcomes that are known; does not block."""
         while True:
             try:
                 lane, error = self._known.get_nowait()
@@ -173,7 +174,7 @@ class DeadLetters:
         """Return what is to be sent next.
 
         Raises:
-            Empty: There is nothing for now, or a producer is to be given up: it gets
+            Empty: There is nothing for now, or a producer is to be replaced: it gets
                 nothing more, or somebody would always wait for an answer of it.
         """
         if self._is_suspect and self._awaited:
@@ -186,32 +187,32 @@ class DeadLetters:
                 self._producer = Producer(self._properties, logger=library_logger)
                 self._is_suspect = False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            self._refuse_all(sending, self._refusal(error))
+            self._fail_all(sending, self._failure(error))
             return
         lane = sending.lane
 
-        def told(error: KafkaError | None, _: object) -> None:
+        def on_delivery(error: KafkaError | None, _: object) -> None:
             self._awaited -= 1
             if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
                 self._is_suspect = True
             self._known.put((lane, error))
 
-        message = sending.letter.message
+        message = sending.dead_letter.message
         try:
             self._producer.produce(
                 sending.topic,
                 key=message.key(),
                 value=message.value(),
-                headers=headers_of(sending.letter),
-                on_delivery=told,
+                headers=headers_of(sending.dead_letter),
+                on_delivery=on_delivery,
             )
         except Exception as error:  # noqa: BLE001 - the same
-            self._known.put((lane, self._refusal(error)))
+            self._known.put((lane, self._failure(error)))
         else:
             self._awaited += 1
 
-    def _refuse_all(self, sending: _Sending, error: KafkaError) -> None:
-        """Refuse all that wait by now: each would wait as long as the first."""
+    def _fail_all(self, sending: _Sending, error: KafkaError) -> None:
+        """Let all that wait by now fail: each would wait as long as the first."""
         self._known.put((sending.lane, error))
         for _ in range(self._to_send.qsize()):
             waiting = self._to_send.get()
@@ -220,7 +221,7 @@ class DeadLetters:
                 return
             self._known.put((waiting.lane, error))
 
-    def _refusal(self, error: Exception) -> KafkaError:
+    def _failure(self, error: Exception) -> KafkaError:
         if isinstance(error, BufferError):
             return KafkaError(KafkaError._QUEUE_FULL)  # noqa: SLF001 - a code
         is_kafkas = isinstance(error, KafkaException)

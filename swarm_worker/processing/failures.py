@@ -22,7 +22,7 @@ BACKOFF_MAX_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class DeadLetter:
     """A message that is given up.
 
     Attributes:
@@ -60,15 +60,21 @@ class Failures:
 
     Attributes:
         attempts: How often the message that failed last has; 0 once it is done.
-        refusals: How often its dead letter was refused.
+        refusals: How often the delivery of its dead letter failed.
         singly_until: Lower offsets are handled one at a time.
     """
 
-    __slots__ = ("_error_type", "_offset", "attempts", "refusals", "singly_until")
+    __slots__ = (
+        "_error_type",
+        "_offset",
+        "attempts",
+        "delivery_failures",
+        "singly_until",
+    )
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.refusals = 0
+        self.delivery_failures = 0
         self.singly_until = -1
         self._offset = -1
         self._error_type: type[BaseException] | None = None
@@ -103,14 +109,14 @@ class Failures:
         attempts, self.attempts = self.attempts, 0
         return attempts
 
-    def end_with_letter(self) -> None:
+    def end_with_dead_letter(self) -> None:
         """Record that its dead letter was acknowledged."""
-        self.attempts = self.refusals = 0
+        self.attempts = self.delivery_failures = 0
 
-    def refuse(self) -> float:
-        """Record that its dead letter was refused; return the seconds to wait."""
-        self.refusals += 1
-        return backoff_s(self.refusals)
+    def delivery_failed(self) -> float:
+        """Record that its dead letter failed to arrive; return the seconds to wait."""
+        self.delivery_failures += 1
+        return backoff_s(self.delivery_failures)
 
 
 def verdict_on(

@@ -188,34 +188,34 @@ class Processing:
             if failures:
                 _log_recovery(batch, failures)
 
-    def lettered(self, lane: Lane, error: KafkaError | None) -> None:
-        """Take note of what became of a dead letter: None if it is acknowledged."""
-        letter, now_s = lane.letter, self._clock()
-        if letter is None:
+    def on_delivery(self, lane: Lane, error: KafkaError | None) -> None:
+        """Record what became of a dead letter; without an error it is acknowledged."""
+        dead_letter, now_s = lane.dead_letter, self._clock()
+        if dead_letter is None:
             return
-        at = f"{lane.name}@{letter.message.offset()}"
+        at = f"{lane.name}@{dead_letter.message.offset()}"
         if error is None:
             self.lanes.acknowledged(lane, now_s=now_s)
             self._progress.dead_lettered()
             logger.warning(
                 "dead_lettered at=%s topic=%s attempts=%s error=%s",
-                at, lane.route.dead_letter, letter.attempts, letter.told,
+                at, lane.route.dead_letter, dead_letter.attempts, dead_letter.told,
             )  # fmt: skip
             return
-        is_news = not lane.failures.refusals
-        retry_in_s = self.lanes.refused(lane, now_s=now_s)
+        is_news = not lane.failures.delivery_failures
+        retry_in_s = self.lanes.delivery_failed(lane, now_s=now_s)
         if is_news:
             logger.error(
                 "dead_letter_refused at=%s topic=%s retry_in_s=%s reason=%r",
                 at, lane.route.dead_letter, retry_in_s, error.str(),
             )  # fmt: skip
 
-    def leave_letters(self) -> None:
+    def abandon_dead_letters(self) -> None:
         """Wait no longer for dead letters that Kafka does not answer."""
-        for lane, letter in self.lanes.leave_letters(now_s=self._clock()):
+        for lane, dead_letter in self.lanes.abandon_dead_letters(now_s=self._clock()):
             logger.warning(
                 "dead_letter_left at=%s@%s topic=%s consequence=%r",
-                lane.name, letter.message.offset(), lane.route.dead_letter,
+                lane.name, dead_letter.message.offset(), lane.route.dead_letter,
                 "it may be written once more",
             )  # fmt: skip
 

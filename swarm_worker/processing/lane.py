@@ -8,9 +8,9 @@ The phases of a lane; `swarm_worker.processing.turns` moves it::
                     |                v
                     +--- due --- WAITING      back-off, on nobody's thread
                                    |   ^
-                     due, given up |   | refused
+                     due, given up |   | delivery failed
                                    v   |
-                                 LETTERING    its copy is not acknowledged yet
+                                 PRODUCING    its dead letter is not acknowledged yet
                                    |
                                    +--- acknowledged --> READY or IDLE
 
@@ -26,7 +26,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.processing.batches import chunks_of, cut, offset_of
-from swarm_worker.processing.failures import Failures, Letter
+from swarm_worker.processing.failures import DeadLetter, Failures
 from swarm_worker.processing.poison import ProcessDiedError, Suspect
 from swarm_worker.processing.uncommitted import Debt
 from swarm_worker.reporting.trace import Trace
@@ -51,7 +51,7 @@ class Phase(Enum):
     READY = "ready"
     RUNNING = "running"
     WAITING = "waiting"
-    LETTERING = "lettering"
+    PRODUCING = "producing"
     OWING = "owing"
 
 
@@ -67,6 +67,7 @@ class Lane:
         "begin_offset",
         "chunks",
         "closed",
+        "dead_letter",
         "debt",
         "end_offset",
         "failures",
@@ -75,7 +76,6 @@ class Lane:
         "kept_offset",
         "key",
         "leader_epoch",
-        "letter",
         "moved_at_s",
         "next_offset",
         "partition",
@@ -125,7 +125,7 @@ class Lane:
         self.resume_below = 0
         # What fails.
         self.failures = Failures()
-        self.letter: Letter | None = None  # given up, and not acknowledged
+        self.dead_letter: DeadLetter | None = None  # given up, and not acknowledged
         self.suspect: Suspect | None = None  # was in flight as the last process died
 
     @property
@@ -138,7 +138,7 @@ class Lane:
     @property
     def is_busy(self) -> bool:
         """Something is under way whose result counts."""
-        return self.phase in (Phase.RUNNING, Phase.LETTERING)
+        return self.phase in (Phase.RUNNING, Phase.PRODUCING)
 
     def is_slow(self, now_s: float) -> bool:
         """Whether something is under way that takes long."""
@@ -163,8 +163,8 @@ class Lane:
     def drop(self) -> None:
         """Drop what waits, a dead letter that is not under way included."""
         self.chunks.clear()
-        if self.phase is not Phase.LETTERING:
-            self.letter = None
+        if self.phase is not Phase.PRODUCING:
+            self.dead_letter = None
 
     # --- offsets ----------------------------------------------------------------------
 

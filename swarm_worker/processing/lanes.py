@@ -22,7 +22,7 @@ from swarm_worker.app.batch import Batch
 from swarm_worker.processing.backpressure import Room
 from swarm_worker.processing.batches import offset_of, size_bytes_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
-from swarm_worker.processing.failures import Letter, Verdict, verdict_on
+from swarm_worker.processing.failures import DeadLetter, Verdict, verdict_on
 from swarm_worker.processing.lane import Key, Lane
 from swarm_worker.processing.lane_table import LaneTable
 from swarm_worker.processing.poison import Suspect, Suspects
@@ -323,9 +323,9 @@ class Lanes:
         error: BaseException,
         told: str,
     ) -> None:
-        """Keep what failed for its next try, or as a letter."""
+        """Keep what failed for its next try, or as a dead letter."""
         if verdict.retry_in_s is None:
-            lane.letter = Letter(
+            lane.dead_letter = DeadLetter(
                 message=verdict.message,
                 error=error,
                 attempts=verdict.attempts,
@@ -345,7 +345,7 @@ class Lanes:
     def _end(
         self, lane: Lane, *, now_s: float, retry_in_s: float | None = None
     ) -> None:
-        """A batch or a letter of a lane is no longer under way."""
+        """A batch or a dead letter of a lane is no longer under way."""
         self._turns.end(lane, now_s=now_s)
         if retry_in_s is not None:
             self._turns.back_off(lane, until_s=now_s + retry_in_s)
@@ -419,9 +419,9 @@ class Lanes:
     # --- back-off and dead letters ----------------------------------------------------
 
     def due(self, *, now_s: float) -> list[Lane]:
-        """Submit lanes whose back-off is over; return those with a letter to send.
+        """Submit lanes whose back-off is over; return those with a dead letter to send.
 
-        For each of these call `acknowledged` or `refused`, once.
+        For each of these call `acknowledged` or `delivery_failed`, once.
         """
         if not self._turns.waiting or self.is_held:
             return []
@@ -429,39 +429,43 @@ class Lanes:
             over = self._turns.end_back_off(now_s=now_s)
             for lane in over:
                 self._offer(lane)
-            return [lane for lane in over if lane.letter is not None]
+            return [lane for lane in over if lane.dead_letter is not None]
 
     def acknowledged(self, lane: Lane, *, now_s: float) -> None:
         """Move the offset past a message whose dead letter was acknowledged."""
         with self._changed:
-            if lane.letter is not None:
-                self._advance(lane, lane.letter.message, now_s=now_s)
-            lane.letter = None
-            lane.failures.end_with_letter()
+            if lane.dead_letter is not None:
+                self._advance(lane, lane.dead_letter.message, now_s=now_s)
+            lane.dead_letter = None
+            lane.failures.end_with_dead_letter()
             self._end(lane, now_s=now_s)
 
-    def refused(self, lane: Lane, *, now_s: float) -> float:
+    def delivery_failed(self, lane: Lane, *, now_s: float) -> float:
         """Keep a dead letter that could not be written; return the seconds to wait."""
         with self._changed:
-            retry_in_s = lane.failures.refuse()
+            retry_in_s = lane.failures.delivery_failed()
             self._end(lane, now_s=now_s, retry_in_s=retry_in_s)
             return retry_in_s
 
-    def leave_letters(self, *, now_s: float) -> list[tuple[Lane, Letter]]:
-        """Return the letters that wait for an answer, and wait no more for them.
+    def abandon_dead_letters(self, *, now_s: float) -> list[tuple[Lane, DeadLetter]]:
+        """Return the dead letters that wait for an answer, and wait no more for them.
 
         None of them while anything else is under way. Nothing of these messages is
         stored: the next owner begins with them.
         """
         with self._changed:
             busy = list(self._turns.busy.values())
-            letters = [(lane, lane.letter) for lane in busy if lane.letter is not None]
-            if len(letters) < len(busy):
+            dead_letters = [
+                (lane, lane.dead_letter)
+                for lane in busy
+                if lane.dead_letter is not None
+            ]
+            if len(dead_letters) < len(busy):
                 return []
-            for lane, _ in letters:
-                lane.letter = None
+            for lane, _ in dead_letters:
+                lane.dead_letter = None
                 self._end(lane, now_s=now_s)
-            return letters
+            return dead_letters
 
     # --- what may kill the process ----------------------------------------------------
 

@@ -77,7 +77,7 @@ class Turns:
         lane.phase = Phase.IDLE
 
     def end(self, lane: Lane, *, now_s: float) -> None:
-        """A batch or a letter of a lane is no longer under way."""
+        """A batch or a dead letter of a lane is no longer under way."""
         self.busy.pop(lane.key, None)
         lane.batch = None
         lane.moved_at_s = now_s
@@ -93,14 +93,14 @@ class Turns:
     def end_back_off(self, *, now_s: float) -> list[Lane]:
         """End the back-offs that are over; return their lanes.
 
-        A lane with a letter is busy from now on: the letter is on its way.
+        A lane with a dead letter is busy from now on: the dead letter is on its way.
         """
         over = [lane for lane in self.waiting if lane.retry_at_s <= now_s]
         self.waiting.difference_update(over)
         for lane in over:
             lane.phase = Phase.IDLE
-            if lane.letter is not None:
-                lane.phase = Phase.LETTERING
+            if lane.dead_letter is not None:
+                lane.phase = Phase.PRODUCING
                 self.busy[lane.key] = lane
         return over
 

@@ -13,11 +13,11 @@ from swarm_worker.app.batch import message
 from swarm_worker.kafka import dead_letters
 from swarm_worker.kafka.dead_letters import (
     ERROR_TEXT_MAX,
-    DeadLetters,
+    DeadLetterProducer,
     headers_of,
     producer_properties,
 )
-from swarm_worker.processing.failures import Letter
+from swarm_worker.processing.failures import DeadLetter
 from swarm_worker.processing.lane import Lane
 from tests.eventually import eventually
 
@@ -35,10 +35,10 @@ class Unprintable(Exception):  # noqa: N818 - a user's
 
 def added(error: BaseException) -> Mapping[str, bytes | str | None]:
     """The headers that are added, by name."""
-    return dict(headers_of(Letter(message=ORIGIN, error=error, attempts=4)))
+    return dict(headers_of(DeadLetter(message=ORIGIN, error=error, attempts=4)))
 
 
-def test_letter_tells_origin_error_and_attempts() -> None:
+def test_dead_letter_tells_origin_error_and_attempts() -> None:
     """All as text."""
     assert added(LookupError("no such account: \u20ac")) == {
         "swarm.origin.topic": b"orders",
@@ -54,12 +54,14 @@ def test_letter_tells_origin_error_and_attempts() -> None:
 def test_original_headers_come_first_and_untouched() -> None:
     """Also those that occur twice, have no value, or bear our names."""
     mine: list[tuple[str, bytes | str | None]] = [
-        ("a", b"\xff"), ("a", None), ("swarm.attempts", b"of an earlier letter"),
+        ("a", b"\xff"), ("a", None), ("swarm.attempts", b"of an earlier dead letter"),
     ]  # fmt: skip
-    letter = Letter(message=message("v", headers=mine), error=OSError(), attempts=1)
+    dead_letter = DeadLetter(
+        message=message("v", headers=mine), error=OSError(), attempts=1
+    )
 
-    assert headers_of(letter)[:3] == mine
-    assert len(headers_of(letter)) == 3 + 7
+    assert headers_of(dead_letter)[:3] == mine
+    assert len(headers_of(dead_letter)) == 3 + 7
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "\ud800 lone surrogate"])
@@ -98,7 +100,7 @@ def test_producer_shares_the_cluster_not_the_consuming() -> None:
 # --- the producer ---------------------------------------------------------------------
 
 
-class Letters:
+class Deliveries:
     """Dead letters of lanes, and what became of them.
 
     Attributes:
@@ -107,24 +109,28 @@ class Letters:
 
     def __init__(self) -> None:
         self.told: list[str | None] = []
-        self.letters = DeadLetters({"sasl.password": "hush-hush"}, self._outcome)
+        self.dead_letters = DeadLetterProducer(
+            {"sasl.password": "hush-hush"}, self._outcome
+        )
 
     def _outcome(self, _: Lane, error: KafkaError | None) -> None:
         self.told.append(None if error is None else error.str())
 
     def send(self, error: BaseException | None = None) -> None:
-        """Send a letter."""
+        """Send a dead letter."""
         route = App(group="g")
         route.topic("orders", dead_letter="dead")(print)
         lane = Lane("orders", 3, route.routes[0], now_s=0.0)
-        lane.letter = Letter(message=ORIGIN, error=error or OSError(), attempts=1)
-        self.letters.send(lane)
+        lane.dead_letter = DeadLetter(
+            message=ORIGIN, error=error or OSError(), attempts=1
+        )
+        self.dead_letters.send(lane)
 
     def served(self, count: int) -> list[str | None]:
         """Wait for so many outcomes, and give them."""
 
         def is_there() -> bool:
-            self.letters.serve()
+            self.dead_letters.serve()
             return len(self.told) >= count
 
         eventually(is_there, describe=f"{count} outcomes")
@@ -151,26 +157,26 @@ class Willing:
             self.waiting.pop()(None, None)
 
 
-def test_a_producer_that_cannot_be_made_refuses_and_is_made_later(
+def test_a_producer_that_cannot_be_made_fails_and_is_made_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No token: nothing is raised where letters are sent; nor are secrets told."""
+    """No token: nothing is raised where dead letters are sent; nor are secrets told."""
     no_token = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED, "hush-hush: no token")
 
     def fail(*_: object, **__: object) -> None:
         raise KafkaException(no_token)
 
     monkeypatch.setattr(dead_letters, "Producer", fail)
-    it = Letters()
+    it = Deliveries()
     it.send()
     it.send()
-    assert it.letters.outstanding == 2
+    assert it.dead_letters.outstanding == 2
     assert it.served(2) == ["(hidden): no token"] * 2
 
     monkeypatch.setattr(dead_letters, "Producer", Willing)
     it.send()
     assert it.served(3)[2] is None
-    assert it.letters.outstanding == 0
+    assert it.dead_letters.outstanding == 0
 
 
 def test_a_constructor_that_blocks_holds_up_nobody(
@@ -190,16 +196,16 @@ def test_a_constructor_that_blocks_holds_up_nobody(
             return "slow"
 
     monkeypatch.setattr(dead_letters, "Producer", Slow)
-    it = Letters()
+    it = Deliveries()
     it.send(SlowError())
-    it.letters.serve()
+    it.dead_letters.serve()
     assert it.told == []
 
     may_go_on.set()
     assert it.served(1) == [None]
 
 
-def test_a_letter_that_cannot_be_produced_is_refused(
+def test_a_dead_letter_that_cannot_be_produced_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the client raises."""
@@ -210,7 +216,7 @@ def test_a_letter_that_cannot_be_produced_is_refused(
             raise BufferError
 
     monkeypatch.setattr(dead_letters, "Producer", Full)
-    it = Letters()
+    it = Deliveries()
     it.send()
 
     assert it.served(1) == ["Local: Queue full"]
@@ -239,7 +245,7 @@ def test_a_producer_that_gets_no_answer_is_given_up(
                 self.waiting.pop()(error, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dead_letters, "Producer", Answering)
-    it = Letters()
+    it = Deliveries()
     for count, producers in ((1, 1), (2, 2), (3, 2)):
         it.send()
         it.served(count)
@@ -248,7 +254,7 @@ def test_a_producer_that_gets_no_answer_is_given_up(
     assert producer_properties({})["message.timeout.ms"] == 60_000
 
 
-def test_a_producer_that_is_given_up_gets_no_letter_more(
+def test_a_producer_that_is_given_up_gets_no_dead_letter_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Letters of partitions that are not in step would keep it for ever."""
@@ -268,14 +274,16 @@ def test_a_producer_that_is_given_up_gets_no_letter_more(
                 self.waiting.pop(0)(error, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dead_letters, "Producer", Slow)
-    it, too_late = Letters(), KafkaError(KafkaError._MSG_TIMED_OUT)
+    it, too_late = Deliveries(), KafkaError(KafkaError._MSG_TIMED_OUT)
     it.send()
     it.send()
     answers.put(too_late)
     it.served(1)
     it.send()
     count = len(polls) + 2
-    eventually(lambda: len(polls) >= count, describe="the letter is seen, and waits")
+    eventually(
+        lambda: len(polls) >= count, describe="the dead letter is seen, and waits"
+    )
     answers.put(too_late)
     it.served(2)
     answers.put(None)

@@ -293,8 +293,8 @@ def test_message_is_given_up_alone_and_after_its_retries() -> None:
     assert fixture.fail() == ([1], None)
 
     (lane,) = fixture.lanes.due(now_s=NOW_S)
-    assert lane.letter is not None
-    assert (offsets([lane.letter.message]), lane.letter.attempts) == ([1], 3)
+    assert lane.dead_letter is not None
+    assert (offsets([lane.dead_letter.message]), lane.dead_letter.attempts) == ([1], 3)
     assert fixture.stored() == {0: 1}, "not before the acknowledgement"
     assert not fixture.lanes.wait_idle(within_s=0.0)
     fixture.lanes.acknowledged(lane, now_s=NOW_S)
@@ -302,7 +302,7 @@ def test_message_is_given_up_alone_and_after_its_retries() -> None:
     assert fixture.succeed() == [2]
 
 
-def test_refused_letter_is_kept() -> None:
+def test_a_dead_letter_that_is_not_delivered_is_kept() -> None:
     """It is tried again, ever later; nothing is skipped, the handler is not called."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
@@ -310,7 +310,7 @@ def test_refused_letter_is_kept() -> None:
     now_s = NOW_S
     for wait_s in (1.0, 2.0, 4.0):
         (lane,) = fixture.lanes.due(now_s=now_s)
-        assert fixture.lanes.refused(lane, now_s=now_s) == wait_s
+        assert fixture.lanes.delivery_failed(lane, now_s=now_s) == wait_s
         assert fixture.lanes.due(now_s=now_s + wait_s - 0.1) == []
         now_s += wait_s
     assert (fixture.submitted, fixture.stored()) == ([], {})
@@ -320,14 +320,14 @@ def test_refused_letter_is_kept() -> None:
     assert fixture.stored() == {0: 1}
 
 
-def test_a_letter_is_counted_anew_after_its_acknowledgement() -> None:
-    """So the refusal of the next one is news, and its back-off is short."""
+def test_a_dead_letter_is_counted_anew_after_its_acknowledgement() -> None:
+    """So the failure of the next one is news, and its back-off is short."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d", max_messages=1))
     fixture.add(2)
     for _ in range(2):
         fixture.fail()
         (lane,) = fixture.lanes.due(now_s=NOW_S)
-        assert fixture.lanes.refused(lane, now_s=NOW_S) == 1.0
+        assert fixture.lanes.delivery_failed(lane, now_s=NOW_S) == 1.0
         (lane,) = fixture.lanes.due(now_s=NOW_S + 1.0)
         fixture.lanes.acknowledged(lane, now_s=NOW_S)
 
@@ -340,7 +340,7 @@ def test_no_message_is_given_up_for_another_one_of_its_batch() -> None:
     assert fixture.fail() == ([0, 1], 1.0)
 
 
-def test_a_letter_that_is_under_way_outlives_a_retire() -> None:
+def test_a_dead_letter_that_is_under_way_outlives_a_retire() -> None:
     """Its acknowledgement is waited for, and counts."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
@@ -352,7 +352,7 @@ def test_a_letter_that_is_under_way_outlives_a_retire() -> None:
     assert fixture.stored() == {0: 1}
 
 
-def test_letters_are_left_only_when_nothing_else_is_under_way() -> None:
+def test_dead_letters_are_left_only_when_nothing_else_is_under_way() -> None:
     """Nothing of them is stored, and an answer that comes later changes nothing."""
     fixture = Fixture(partitions=2, to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
@@ -360,17 +360,17 @@ def test_letters_are_left_only_when_nothing_else_is_under_way() -> None:
     (lane,) = fixture.lanes.due(now_s=NOW_S)
     fixture.add(1, partition=1)
     other, batch = fixture.take()
-    assert fixture.lanes.leave_letters(now_s=NOW_S) == []
+    assert fixture.lanes.abandon_dead_letters(now_s=NOW_S) == []
 
     fixture.lanes.done(other, batch, now_s=NOW_S)
-    ((left, letter),) = fixture.lanes.leave_letters(now_s=NOW_S)
-    assert (left, letter.message.offset()) == (lane, 0)
+    ((left, dead_letter),) = fixture.lanes.abandon_dead_letters(now_s=NOW_S)
+    assert (left, dead_letter.message.offset()) == (lane, 0)
     assert fixture.lanes.wait_idle(within_s=0.0)
     fixture.lanes.acknowledged(lane, now_s=NOW_S)
     assert fixture.stored() == {1: 1}
 
 
-def test_letter_of_a_lost_partition_moves_nothing() -> None:
+def test_dead_letter_of_a_lost_partition_moves_nothing() -> None:
     """Its acknowledgement comes too late."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
@@ -383,14 +383,14 @@ def test_letter_of_a_lost_partition_moves_nothing() -> None:
     assert fixture.lanes.wait_idle(within_s=0.0)
 
 
-def test_a_refused_letter_of_a_lost_partition_is_not_sent_again() -> None:
+def test_a_failed_dead_letter_of_a_lost_partition_is_not_sent_again() -> None:
     """Its message is the next owner's: a copy would be one too many."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     fixture.fail()
     (lane,) = fixture.lanes.due(now_s=NOW_S)
     fixture.lanes.close([("t", 0)])
-    fixture.lanes.refused(lane, now_s=NOW_S)
+    fixture.lanes.delivery_failed(lane, now_s=NOW_S)
 
     assert fixture.lanes.due(now_s=NOW_S + 100.0) == []
     assert fixture.lanes.wait_idle(within_s=0.0)
@@ -603,7 +603,7 @@ def test_a_lane_that_waits_for_its_next_try_goes_with_its_partition() -> None:
     assert fixture.lanes.take(lane, now_s=NOW_S) is None
 
 
-def test_an_acknowledgement_of_a_letter_that_is_gone_moves_nothing() -> None:
+def test_an_acknowledgement_of_a_dead_letter_that_is_gone_moves_nothing() -> None:
     """Its partition went meanwhile."""
     fixture = Fixture()
     lane = fixture.lane()
@@ -639,7 +639,7 @@ class History:
         self.polled = [0, 0]  # next offset to come, by partition
         self.started = [0, 0]  # where its present lane began
         self.out: list[tuple[Lane, Batch]] = []
-        self.letters: list[Lane] = []
+        self.dead_letters: list[Lane] = []
         self.done: set[tuple[int, int]] = set()  # under the assignment in force
         self.done_at_s: dict[tuple[int, int], float] = {}  # of these, not committed
         self.lanes = self.fixture.lanes
@@ -685,17 +685,17 @@ class History:
     def wait(self, seconds: float) -> None:
         """Time goes by, back-offs end."""
         self.now_s += seconds
-        self.letters += self.lanes.due(now_s=self.now_s)
+        self.dead_letters += self.lanes.due(now_s=self.now_s)
 
-    def answer(self, *, refused: bool) -> None:
+    def answer(self, *, delivery_failed: bool) -> None:
         """A dead letter's outcome is known."""
-        if self.letters:
-            lane = self.letters.pop(0)
-            if refused:
-                self.lanes.refused(lane, now_s=self.now_s)
+        if self.dead_letters:
+            lane = self.dead_letters.pop(0)
+            if delivery_failed:
+                self.lanes.delivery_failed(lane, now_s=self.now_s)
             else:
-                assert lane.letter is not None
-                self._count(lane, [lane.letter.message])
+                assert lane.dead_letter is not None
+                self._count(lane, [lane.dead_letter.message])
                 self.lanes.acknowledged(lane, now_s=self.now_s)
 
     def commit(self, partition: int, behind: int) -> None:
@@ -747,7 +747,7 @@ class History:
         self.hold(held=False)
         for _ in range(200):
             self.wait(100.0)
-            self.answer(refused=False)
+            self.answer(delivery_failed=False)
             self.take()
             self.end(fails=False, marks=0)
             for partition in range(2):
@@ -768,7 +768,7 @@ EVENTS = st.one_of(
     event("take"),
     event("end", fails=st.booleans(), marks=st.integers(0, 9)),
     event("wait", seconds=st.sampled_from([0.5, 2.0, 60.0])),
-    event("answer", refused=st.booleans()),
+    event("answer", delivery_failed=st.booleans()),
     event("commit", partition=st.integers(0, 1), behind=st.integers(0, 9)),
     event("rebalance", partition=st.integers(0, 1)),
     event("press"),
@@ -1003,7 +1003,7 @@ def test_a_lane_with_work_is_not_at_rest() -> None:
 
 
 @pytest.mark.parametrize("is_sent", [True, False])
-def test_a_letter_that_nobody_acknowledged_is_no_end(*, is_sent: bool) -> None:
+def test_a_dead_letter_that_nobody_acknowledged_is_no_end(*, is_sent: bool) -> None:
     """A stop and a rebalance leave it; its message is the next owner's."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
     fixture.add(1)
@@ -1012,7 +1012,7 @@ def test_a_letter_that_nobody_acknowledged_is_no_end(*, is_sent: bool) -> None:
     if is_sent:
         fixture.lanes.due(now_s=NOW_S)
         assert fixture.lanes.rest() == []
-        assert len(fixture.lanes.leave_letters(now_s=NOW_S)) == 1
+        assert len(fixture.lanes.abandon_dead_letters(now_s=NOW_S)) == 1
     else:
         fixture.lanes.retire([("t", 0)], within_s=0)
 
@@ -1056,7 +1056,7 @@ def test_a_lane_waits_until_its_log_is_known() -> None:
 
 
 def test_a_log_that_is_begun_anew_waits_for_the_old_ones_batch() -> None:
-    """Whose result is nobody's, be it a letter; nobody is suspected there either."""
+    """Whose result is nobody's, be it a dead letter; nobody is suspected there."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
     fixture.add(1, first=40)
     fixture.fail()

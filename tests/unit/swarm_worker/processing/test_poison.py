@@ -200,9 +200,9 @@ def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> Non
     assert verdict is not None
     assert verdict.retry_in_s is None
     (due,) = life.lanes.due(now_s=NOW_S)
-    assert due.letter is not None
-    assert due.letter.attempts == 4
-    assert "4 times in a row" in str(due.letter.error)
+    assert due.dead_letter is not None
+    assert due.dead_letter.attempts == 4
+    assert "4 times in a row" in str(due.dead_letter.error)
     life.lanes.acknowledged(due, now_s=NOW_S)
     assert lane.next_offset == 7
     assert not life.lanes.is_wary(now_s=NOW_S)
