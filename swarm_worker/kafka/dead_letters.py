@@ -24,9 +24,9 @@ ERROR_TEXT_MAX: Final = 1000
 # The longest wait for an acknowledgement before the next dead letter.
 SERVE_S: Final = 0.05
 
-# A dead letter that is not acknowledged within this time has failed, and its producer is
-# replaced: one that has known a topic before it was made anew may send to a broker that
-# does not lead it, for ever (librdkafka issue 4898).
+# A dead letter that is not acknowledged by then has failed; its producer is replaced:
+# one that has known a topic before it was made anew may send to a broker that does not
+# lead it, for ever (librdkafka issue 4898).
 ACKNOWLEDGED_S: Final = 60.0
 
 Outcome = Callable[["Lane", KafkaError | None], None]

@@ -1,1 +1,1 @@
-"""Whose turn it is: partitions, handlers, commits owed, poison messages."""
+"""Whose turn it is: partitions, handlers, uncommitted work, poison messages."""

@@ -46,7 +46,7 @@ class Commits:
 
     def is_late(self, lane: Lane, *, now_s: float) -> bool:
         """Whether work of a lane is not committed in time."""
-        return lane.debt.age_s(now_s) > self._within_s
+        return lane.uncommitted.age_s(now_s) > self._within_s
 
     def late(self, lanes: Iterable[Lane], *, now_s: float) -> list[Lane]:
         """Return the lanes of which work is not committed in time."""

@@ -60,7 +60,7 @@ class Failures:
 
     Attributes:
         attempts: How often the message that failed last has; 0 once it is done.
-        refusals: How often the delivery of its dead letter failed.
+        delivery_failures: How often its dead letter could not be delivered.
         singly_until: Lower offsets are handled one at a time.
     """
 
@@ -114,7 +114,7 @@ class Failures:
         self.attempts = self.delivery_failures = 0
 
     def delivery_failed(self) -> float:
-        """Record that its dead letter failed to arrive; return the seconds to wait."""
+        """Record that its dead letter is not delivered; return the seconds to wait."""
         self.delivery_failures += 1
         return backoff_s(self.delivery_failures)
 

@@ -14,8 +14,8 @@ The phases of a lane; `swarm_worker.processing.turns` moves it::
                                    |
                                    +--- acknowledged --> READY or IDLE
 
-A lane that is READY while Kafka takes no commits of it is not taken but OWING, until
-Kafka has taken one; then it is READY again.
+A lane that is READY while Kafka takes no commits of it is not taken: it is
+AWAITING_COMMIT until Kafka has taken one, then it is READY again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from swarm_worker.processing.batches import chunks_of, cut, offset_of
 from swarm_worker.processing.failures import DeadLetter, Failures
 from swarm_worker.processing.poison import ProcessDiedError, Suspect
-from swarm_worker.processing.uncommitted import Debt
+from swarm_worker.processing.uncommitted import UncommittedWork
 from swarm_worker.reporting.trace import Trace
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Phase(Enum):
     RUNNING = "running"
     WAITING = "waiting"
     PRODUCING = "producing"
-    OWING = "owing"
+    AWAITING_COMMIT = "awaiting_commit"
 
 
 class Lane:
@@ -68,7 +68,6 @@ class Lane:
         "chunks",
         "closed",
         "dead_letter",
-        "debt",
         "end_offset",
         "failures",
         "is_anew",
@@ -87,6 +86,7 @@ class Lane:
         "suspect",
         "topic",
         "topic_id",
+        "uncommitted",
     )
 
     def __init__(
@@ -111,7 +111,7 @@ class Lane:
         self.batch: Batch | None = None  # while RUNNING
         # Offsets.
         self.next_offset = -1  # all lower ones are done; lower after a reset of the log
-        self.debt = Debt()  # of these, what is not committed
+        self.uncommitted = UncommittedWork()  # of these
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
         # After the last one that came: next_offset gets there once all is done.
@@ -184,14 +184,14 @@ class Lane:
         if offset < self.next_offset:
             self.failures.singly_until = -1
         self.next_offset, self.leader_epoch = offset, last.leader_epoch()
-        self.debt.grow(offset, now_s=now_s)
+        self.uncommitted.done_up_to(offset, now_s=now_s)
         return True
 
     def commit(self, offset: int) -> None:
         """Record what Kafka has committed."""
         # A higher one is the answer to a commit from before a reset.
         if offset <= self.next_offset:
-            self.debt.settle(offset)
+            self.uncommitted.committed_up_to(offset)
             self.kept_offset = offset
 
     @property
@@ -208,7 +208,7 @@ class Lane:
         """Stand at the log's end; below the last message where the log was reset."""
         if self.end_offset < self.next_offset:
             # Of a log that is no more.
-            self.debt, self.failures.singly_until = Debt(), -1
+            self.uncommitted, self.failures.singly_until = UncommittedWork(), -1
         self.next_offset = self.added_offset = self.end_offset
         self.leader_epoch = None  # that of the last message may end before this offset
 

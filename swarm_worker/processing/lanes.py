@@ -370,12 +370,12 @@ class Lanes:
             return self._commits.take_unstored()
 
     def committed(self, offsets: Mapping[Key, int], *, now_s: float) -> None:
-        """Record what Kafka has committed; lanes that owed it go on."""
+        """Record what Kafka has committed; lanes that waited for it go on."""
         with self._changed:
             for key, offset in offsets.items():
                 if lane := self._table.lanes.get(key):
                     lane.commit(offset)
-            for lane in list(self._turns.owing):
+            for lane in list(self._turns.awaiting_commit):
                 if not self._commits.is_late(lane, now_s=now_s):
                     self._turns.end_wait_for_commit(lane)
                     self._offer(lane)
@@ -392,17 +392,17 @@ class Lanes:
         with self._changed:
             return self._commits.rest(self._table.lanes.values())
 
-    def owing(self) -> list[Lane]:
+    def awaiting_commit(self) -> list[Lane]:
         """Return the lanes that get no batch before Kafka has taken their commit."""
-        if not self._turns.owing:
+        if not self._turns.awaiting_commit:
             return []
         with self._changed:
-            return list(self._turns.owing)
+            return list(self._turns.awaiting_commit)
 
-    def overdue(self, *, now_s: float) -> list[Lane]:
+    def late(self, *, now_s: float) -> list[Lane]:
         """Return the lanes of which work is not committed in time.
 
-        Be there more to do or not; those that owe are among them.
+        Whether there is more to do or not; those that wait for a commit are among them.
         """
         with self._changed:
             return self._commits.late(self._table.lanes.values(), now_s=now_s)
@@ -413,7 +413,7 @@ class Lanes:
             return [
                 lane
                 for lane in self._table.lanes.values()
-                if lane.debt.age_s(now_s) > 0
+                if lane.uncommitted.age_s(now_s) > 0
             ]
 
     # --- back-off and dead letters ----------------------------------------------------

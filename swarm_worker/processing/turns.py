@@ -24,7 +24,7 @@ class Turns:
     Attributes:
         busy: Those with something under way; they may be closed.
         waiting: Those in back-off.
-        owing: Those that get no batch before Kafka has taken a commit of them.
+        awaiting_commit: Those that get no batch before Kafka has taken their commit.
     """
 
     def __init__(self, submit: Submit) -> None:
@@ -35,7 +35,7 @@ class Turns:
         """
         self.busy: dict[Key, Lane] = {}
         self.waiting: set[Lane] = set()
-        self.owing: set[Lane] = set()
+        self.awaiting_commit: set[Lane] = set()
         self._submit = submit
 
     def wants_messages(self, lane: Lane) -> bool:
@@ -68,12 +68,12 @@ class Turns:
 
     def await_commit(self, lane: Lane) -> None:
         """A lane gets no batch before Kafka has taken a commit of it."""
-        lane.phase = Phase.OWING
-        self.owing.add(lane)
+        lane.phase = Phase.AWAITING_COMMIT
+        self.awaiting_commit.add(lane)
 
     def end_wait_for_commit(self, lane: Lane) -> None:
         """Kafka has taken one."""
-        self.owing.discard(lane)
+        self.awaiting_commit.discard(lane)
         lane.phase = Phase.IDLE
 
     def end(self, lane: Lane, *, now_s: float) -> None:
@@ -107,6 +107,6 @@ class Turns:
     def forget(self, lane: Lane) -> None:
         """A lane gets no more turns; what it has under way goes on."""
         self.waiting.discard(lane)
-        self.owing.discard(lane)
-        if lane.phase in (Phase.WAITING, Phase.OWING):
+        self.awaiting_commit.discard(lane)
+        if lane.phase in (Phase.WAITING, Phase.AWAITING_COMMIT):
             lane.phase = Phase.IDLE

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-DEBT_STEP_S: Final = 0.05
+STEP_S: Final = 0.05
 
 
-class Debt:
+class UncommittedWork:
     """What is done of a lane and not committed yet, as far as Kafka has told.
 
     Kept in steps, so that many small batches cost no more than a few large ones; an
@@ -21,16 +21,16 @@ class Debt:
         # Since when, up to which offset.
         self._steps: deque[tuple[float, int]] = deque()
 
-    def grow(self, offset: int, *, now_s: float) -> None:
+    def done_up_to(self, offset: int, *, now_s: float) -> None:
         """All below an offset is done by now."""
         if self._steps and self._steps[-1][1] > offset:
             self._steps.clear()  # the log was reset: nothing of before can be committed
-        if self._steps and now_s - self._steps[-1][0] < DEBT_STEP_S:
+        if self._steps and now_s - self._steps[-1][0] < STEP_S:
             self._steps[-1] = self._steps[-1][0], offset
         else:
             self._steps.append((now_s, offset))
 
-    def settle(self, offset: int) -> None:
+    def committed_up_to(self, offset: int) -> None:
         """All below an offset is committed."""
         while self._steps and self._steps[0][1] <= offset:
             self._steps.popleft()

@@ -348,7 +348,9 @@ class Watch:
             self._commit_overdue(now_s)
         self._tell_of_debts(now_s)
         # Where Kafka refuses, no restart would help.
-        owing = self._lanes.owing() if takes_commits and not self._refusal else []
+        owing = (
+            self._lanes.awaiting_commit() if takes_commits and not self._refusal else []
+        )
         self._measure(figures, lanes, owing, now_s)
 
     def _tell_of_token(self, now_s: float) -> None:
@@ -429,7 +431,7 @@ class Watch:
         while a join is not answered is of a generation that is over by the time it is
         read, and librdkafka drops its whole assignment for that answer.
         """
-        due = [*self._lanes.overdue(now_s=now_s), *self._lanes.rest()]
+        due = [*self._lanes.late(now_s=now_s), *self._lanes.rest()]
         lanes = list(dict.fromkeys(due))  # one may be due for two reasons
         if self._client is not None and lanes:
             offsets.store(self._client, self._lanes, group=self._group)
@@ -437,7 +439,9 @@ class Watch:
 
     def _tell_of_debts(self, now_s: float) -> None:
         """Say that handlers wait for commits, and when that is over."""
-        ages_s = [lane.debt.age_s(now_s) for lane in self._lanes.owing()]
+        ages_s = [
+            lane.uncommitted.age_s(now_s) for lane in self._lanes.awaiting_commit()
+        ]
         if not ages_s:
             self.troubles.end(Kind.COMMITS)
         elif max(ages_s) > OWES_LONG_S and not self.troubles.has(Kind.BROKERS):

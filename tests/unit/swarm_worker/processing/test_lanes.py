@@ -20,7 +20,7 @@ from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from swarm_worker.processing.failures import backoff_s
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
-from swarm_worker.processing.uncommitted import DEBT_STEP_S, Debt
+from swarm_worker.processing.uncommitted import STEP_S, UncommittedWork
 from tests.eventually import eventually
 
 NOW_S = 1000.0
@@ -790,7 +790,7 @@ def test_every_history(events: list[tuple[str, dict[str, Any]]]) -> None:
 # --- commits that do not come ---------------------------------------------------------
 
 
-def test_lane_that_owes_gets_no_batch_until_its_commit() -> None:
+def test_lane_that_awaits_a_commit_gets_no_batch_until_then() -> None:
     """A second after its oldest work; another partition goes on meanwhile."""
     fixture = Fixture(partitions=2)
     fixture.add(12)
@@ -800,7 +800,7 @@ def test_lane_that_owes_gets_no_batch_until_its_commit() -> None:
     late_s = NOW_S + COMMIT_WITHIN_S + 0.1
     lane = fixture.submitted.pop()
     assert fixture.lanes.take(lane, now_s=late_s) is None
-    assert fixture.lanes.owing() == [lane]
+    assert fixture.lanes.awaiting_commit() == [lane]
     fixture.add(1, first=12)
     fixture.lanes.offer_all()
     assert fixture.submitted == [], "nobody is asked in vain"
@@ -810,11 +810,11 @@ def test_lane_that_owes_gets_no_batch_until_its_commit() -> None:
     fixture.lanes.committed({("t", 0): 3}, now_s=late_s)
     assert fixture.submitted == [], "of the oldest work only a part"
     fixture.lanes.committed({("t", 0): 4, ("t", 9): 7}, now_s=late_s)
-    assert fixture.lanes.owing() == []
+    assert fixture.lanes.awaiting_commit() == []
     assert fixture.succeed(now_s=late_s) == [8, 9, 10, 11]
 
 
-def test_lane_that_owes_is_no_idle_one_and_holds_nobody_up() -> None:
+def test_lane_that_awaits_a_commit_is_not_idle_and_holds_nobody_up() -> None:
     """It is slow, so is paused where it has more than its share; a revoke ends it."""
     fixture = Fixture()
     fixture.add(5)
@@ -829,27 +829,27 @@ def test_lane_that_owes_is_no_idle_one_and_holds_nobody_up() -> None:
     assert fixture.stored() == {}
 
     assert fixture.lanes.retire([("t", 0)], within_s=0.0) == []
-    assert fixture.lanes.owing() == []
+    assert fixture.lanes.awaiting_commit() == []
     fixture.lanes.committed({("t", 0): 4}, now_s=NOW_S + 2.0)
     assert fixture.submitted == []
 
 
-def test_work_is_overdue_where_nothing_comes_after_it_too() -> None:
-    """Such a lane never asks for a batch, so never owes, yet has work to commit."""
+def test_work_is_late_where_nothing_comes_after_it_too() -> None:
+    """Such a lane never asks for a batch, so never waits, yet has work to commit."""
     fixture = Fixture(partitions=2)
     fixture.add(1)
     fixture.succeed()
     later_s = NOW_S + COMMIT_WITHIN_S + 0.1
 
-    assert fixture.lanes.overdue(now_s=NOW_S + COMMIT_WITHIN_S) == []
+    assert fixture.lanes.late(now_s=NOW_S + COMMIT_WITHIN_S) == []
     assert fixture.lanes.uncommitted(now_s=NOW_S + 0.1) == [fixture.lane()]
-    assert fixture.lanes.overdue(now_s=later_s) == [fixture.lane()]
-    assert fixture.lanes.owing() == []
+    assert fixture.lanes.late(now_s=later_s) == [fixture.lane()]
+    assert fixture.lanes.awaiting_commit() == []
     fixture.lanes.committed({("t", 0): 1}, now_s=later_s)
     assert fixture.lanes.uncommitted(now_s=later_s) == []
 
 
-def test_lane_that_is_closed_owes_nothing() -> None:
+def test_lane_that_is_closed_awaits_no_commit() -> None:
     """Nor does the next assignment of its partition."""
     fixture = Fixture()
     fixture.add(5)
@@ -858,24 +858,24 @@ def test_lane_that_is_closed_owes_nothing() -> None:
     fixture.lanes.take(old, now_s=NOW_S + 2.0)
     fixture.lanes.open("t", 0, fixture.route, now_s=NOW_S + 2.0)
 
-    assert fixture.lanes.owing() == []
+    assert fixture.lanes.awaiting_commit() == []
     fixture.add(1, first=4)
     assert fixture.succeed(now_s=NOW_S + 2.0) == [4]
 
 
-def test_age_of_a_debt_is_that_of_its_oldest_step() -> None:
+def test_age_of_uncommitted_work_is_that_of_its_oldest_step() -> None:
     """Never too low, and too high by one step at the most."""
-    debt = Debt()
-    assert debt.age_s(NOW_S) == 0.0
+    uncommitted = UncommittedWork()
+    assert uncommitted.age_s(NOW_S) == 0.0
     for number in range(100):
-        debt.grow(number + 1, now_s=NOW_S + number / 100)
+        uncommitted.done_up_to(number + 1, now_s=NOW_S + number / 100)
 
     for offset in range(100):
-        debt.settle(offset)
-        excess_s = debt.age_s(NOW_S + 1.0) - (1.0 - offset / 100)
-        assert 0.0 <= round(excess_s, 9) <= DEBT_STEP_S
-    debt.settle(100)
-    assert debt.age_s(NOW_S + 1.0) == 0.0
+        uncommitted.committed_up_to(offset)
+        excess_s = uncommitted.age_s(NOW_S + 1.0) - (1.0 - offset / 100)
+        assert 0.0 <= round(excess_s, 9) <= STEP_S
+    uncommitted.committed_up_to(100)
+    assert uncommitted.age_s(NOW_S + 1.0) == 0.0
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
@@ -931,8 +931,8 @@ def test_failure_in_the_old_log_does_not_slow_down_the_new() -> None:
     assert [fixture.succeed() for _ in range(2)] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
-def test_commit_of_the_old_log_settles_nothing_of_the_new() -> None:
-    """Its answer may come late; the debt is that of the new log."""
+def test_commit_of_the_old_log_commits_nothing_of_the_new() -> None:
+    """Its answer may come late; what is uncommitted is of the new log."""
     fixture = Fixture()
     fixture.add(1, first=1_000)
     fixture.succeed()
@@ -942,7 +942,7 @@ def test_commit_of_the_old_log_settles_nothing_of_the_new() -> None:
     fixture.lanes.committed({("t", 0): 1_001}, now_s=NOW_S + 1.6)
     lane = fixture.submitted.pop()
 
-    assert lane.debt.age_s(NOW_S + 1.6) == pytest.approx(1.1)
+    assert lane.uncommitted.age_s(NOW_S + 1.6) == pytest.approx(1.1)
     assert fixture.lanes.take(lane, now_s=NOW_S + 1.6) is None
     fixture.lanes.committed({("t", 0): 8}, now_s=NOW_S + 1.6)
     assert fixture.submitted == [lane]
@@ -973,17 +973,17 @@ def test_a_lane_at_rest_stands_at_the_end_of_its_log(count: int, end: int) -> No
     assert fixture.lanes.unstored() == [fixture.lane()]
     fixture.lanes.committed({("t", 0): end}, now_s=NOW_S)
     assert fixture.lanes.rest() == [], "it is kept by Kafka"
-    assert fixture.lanes.overdue(now_s=NOW_S + 99) == [], "nothing of it repeats"
+    assert fixture.lanes.late(now_s=NOW_S + 99) == [], "nothing of it repeats"
 
 
-def test_a_log_that_was_reset_leaves_nothing_owed() -> None:
+def test_a_log_that_was_reset_leaves_nothing_uncommitted() -> None:
     """What was done of the former one can be committed no more."""
     fixture = ended(0, first=90, count=3)
-    assert fixture.lane().debt.age_s(NOW_S + 9) == 9
+    assert fixture.lane().uncommitted.age_s(NOW_S + 9) == 9
 
     assert fixture.lanes.rest() == [fixture.lane()]
     assert fixture.lane().next_offset == 0
-    assert fixture.lane().debt.age_s(NOW_S + 9) == 0
+    assert fixture.lane().uncommitted.age_s(NOW_S + 9) == 0
 
 
 def test_a_lane_with_work_is_not_at_rest() -> None:
