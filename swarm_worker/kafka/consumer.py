@@ -176,9 +176,9 @@ class GroupConsumer(OwnThread):
     # --- for the node -----------------------------------------------------------------
 
     @property
-    def is_wary(self) -> bool:
+    def is_isolating(self) -> bool:
         """See `Lanes`."""
-        return self._lanes.is_wary(now_s=self._clock())
+        return self._lanes.is_isolating(now_s=self._clock())
 
     @property
     def suspects(self) -> list[Suspect]:

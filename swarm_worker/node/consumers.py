@@ -130,11 +130,11 @@ class Consumers:
 
     @property
     def _is_isolating(self) -> bool:
-        return any(consumer.is_wary for consumer in self._consumers)
+        return any(consumer.is_isolating for consumer in self._consumers)
 
 
 def _log_isolating(suspects: Iterable[Suspect]) -> None:
-    poison = [suspect for suspect in suspects if suspect.is_grave]
+    poison = [suspect for suspect in suspects if suspect.is_poison]
     logger.warning(
         "node_wary at=%s deaths=%s consequence=%r",
         ",".join(suspect.trace.position for suspect in poison),

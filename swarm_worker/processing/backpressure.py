@@ -1,7 +1,7 @@
-"""Room for messages between poll and handler: how much waits, and which lanes pause.
+"""Back-pressure between poll and handler: how much waits, and which lanes pause.
 
 A lane that is paused gets no more messages; what it has does not count, so that one
-slow partition leaves the room to the others. Pure; guarded by the lock of `Lanes`.
+slow partition leaves the capacity to the others. Pure; guarded by the lock of `Lanes`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ LANE_MESSAGES: Final = 4_000
 LANE_BYTES_LEAST: Final = 2**20
 
 
-class Room:
+class BackPressure:
     """What the lanes of one consumer hold.
 
     Attributes:
-        crowded: Lanes that have more than their share and are not paused.
+        over_limit: Lanes that have more than their share and are not paused.
         paused: Lanes that get no more messages.
     """
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.crowded: set[Lane] = set()
+        self.over_limit: set[Lane] = set()
         self.paused: set[Lane] = set()
         self._messages = 0  # of lanes that are not paused
         self._bytes = 0
@@ -37,20 +37,20 @@ class Room:
     def count(
         self, lane: Lane, messages: int, size_bytes: int, *, lane_count: int
     ) -> None:
-        """So much has come to a lane, or, below zero, has left it."""
+        """Count what has come to a lane or, below zero, has left it."""
         lane.backlog += messages
         lane.backlog_bytes += size_bytes
         if lane.paused:
             return
         self._messages += messages
         self._bytes += size_bytes
-        if _has_more_than_its_share(lane, lane_count):
-            self.crowded.add(lane)
+        if _is_over_limit(lane, lane_count):
+            self.over_limit.add(lane)
         else:
-            self.crowded.discard(lane)
+            self.over_limit.discard(lane)
 
     def forget(self, lane: Lane) -> None:
-        """A lane whose backlog was counted off is no more."""
+        """Forget a lane that is closed and whose backlog was counted off."""
         self.paused.discard(lane)
 
     def is_full(self, fraction: int = 1) -> bool:
@@ -68,26 +68,26 @@ class Room:
         Args:
             lanes: All there are.
             now_s: The time.
-            make_room: As many of the fullest, too, as it takes.
+            make_room: As many of the largest, too, as it takes.
         """
-        slow = {lane for lane in self.crowded if lane.is_slow(now_s)}
-        return list(slow | self._fullest(lanes) if make_room else slow)
+        slow = {lane for lane in self.over_limit if lane.is_slow(now_s)}
+        return list(slow | self._largest(lanes) if make_room else slow)
 
-    def _fullest(self, lanes: Iterable[Lane]) -> set[Lane]:
+    def _largest(self, lanes: Iterable[Lane]) -> set[Lane]:
         """Return the lanes that make up the upper half of the capacity."""
         messages, size_bytes = self._messages, self._bytes
-        fullest = set()
+        largest = set()
         for lane in sorted(lanes, key=lambda lane: -lane.backlog_bytes):
             if messages < CAPACITY_MESSAGES // 2 and size_bytes < CAPACITY_BYTES // 2:
                 break
             if not lane.paused:
-                fullest.add(lane)
+                largest.add(lane)
                 messages -= lane.backlog
                 size_bytes -= lane.backlog_bytes
-        return fullest
+        return largest
 
     def pause(self, lane: Lane) -> None:
-        """A lane gets no more messages from now on."""
+        """Record that a lane gets no more messages from now on."""
         if lane.closed or lane.paused:
             return
         self._messages -= lane.backlog
@@ -95,7 +95,7 @@ class Room:
         lane.paused = True
         # Resumed in time for the fetch, but not over and over.
         lane.resume_below = min(lane.backlog // 2, LANE_MESSAGES // 4)
-        self.crowded.discard(lane)
+        self.over_limit.discard(lane)
         self.paused.add(lane)
 
     def to_resume(self) -> list[Lane]:
@@ -103,7 +103,7 @@ class Room:
         return [lane for lane in self.paused if lane.backlog <= lane.resume_below]
 
     def resume(self, lane: Lane) -> None:
-        """A lane gets messages again."""
+        """Record that a lane gets messages again."""
         if lane.paused and not lane.closed:
             lane.paused = False
             self.paused.discard(lane)
@@ -111,7 +111,7 @@ class Room:
             self._bytes += lane.backlog_bytes
 
 
-def _has_more_than_its_share(lane: Lane, lane_count: int) -> bool:
+def _is_over_limit(lane: Lane, lane_count: int) -> bool:
     share_bytes = CAPACITY_BYTES // max(1, lane_count)
     return lane.backlog > LANE_MESSAGES or lane.backlog_bytes > max(
         LANE_BYTES_LEAST, share_bytes

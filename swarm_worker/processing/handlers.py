@@ -95,7 +95,7 @@ class HandlerPool:
 
     @property
     def alive(self) -> bool:
-        """Tell whether all threads run; one that does not has met a bug of ours."""
+        """Whether all threads run; one that does not has met a bug of ours."""
         return all(thread.alive for thread in self._threads[: self._started])
 
     def cancel(self) -> None:
@@ -235,7 +235,7 @@ class Processing:
         _log_failure(batch, error, verdict, told)
 
     def _flushed(self, done_count: int) -> int:
-        """Give how much of what is marked done may be stored: all, or nothing."""
+        """Return how much of what is marked done may be stored: all, or nothing."""
         try:
             self._flush()
         except BaseException as error:  # noqa: BLE001 - the handler's error is logged

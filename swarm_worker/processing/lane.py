@@ -214,10 +214,10 @@ class Lane:
 
     # --- what may kill the process ----------------------------------------------------
 
-    def beware(self, suspect: Suspect) -> None:
+    def mark_suspect(self, suspect: Suspect) -> None:
         """Record what was in flight here as the last process died."""
         self.suspect = suspect
-        if suspect.is_grave:
+        if suspect.is_poison:
             self.failures.singly_until = suspect.trace.end
 
     def pass_suspect(self) -> Suspect | None:
@@ -232,7 +232,7 @@ class Lane:
     def has_suspect_in_hand(self) -> bool:
         """What is out may kill the process."""
         suspect, batch = self.suspect, self.batch
-        if suspect is None or batch is None or not suspect.is_grave:
+        if suspect is None or batch is None or not suspect.is_poison:
             return False
         return suspect.is_in(offset_of(batch[0]), offset_of(batch[-1]))
 

@@ -6,8 +6,9 @@ assignment did is never stored under the new one, which waits until it has ended
 
 `Lanes` has the lock and says what follows from what; each job is a part of its own,
 which knows no other part: `LaneTable` (which lanes there are), `Turns` (whose turn it
-is), `Commits` (what is done and not committed), `Room` (back-pressure), `Suspects`
-(what may kill the process) and, in each lane, `Failures` (what becomes of a failure).
+is), `Commits` (what is done and not committed), `BackPressure` (how much waits),
+`Suspects` (what may kill the process) and, in each lane, `Failures` (what becomes of a
+failure).
 
 Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swarm_worker.app.batch import Batch
-from swarm_worker.processing.backpressure import Room
+from swarm_worker.processing.backpressure import BackPressure
 from swarm_worker.processing.batches import offset_of, size_bytes_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
 from swarm_worker.processing.failures import DeadLetter, Verdict, verdict_on
@@ -78,7 +79,7 @@ class Lanes:
         self._table = LaneTable()
         self._turns = Turns(submit)
         self._commits = Commits(within_s=commit_within_s)
-        self._room = Room()
+        self._back_pressure = BackPressure()
         self._suspects = Suspects(suspects)
 
     # --- assignment -------------------------------------------------------------------
@@ -119,7 +120,7 @@ class Lanes:
             if lane.is_anew:
                 self._suspects.passed(suspect)
             else:
-                lane.beware(suspect)
+                lane.mark_suspect(suspect)
 
     def log_known(self, lane: Lane) -> None:
         """Hand out a lane's messages; it does not matter if that was so before."""
@@ -147,7 +148,7 @@ class Lanes:
             for key in partitions:
                 if lane := self._table.close(key):
                     self._drop(lane)
-                    self._room.forget(lane)
+                    self._back_pressure.forget(lane)
                     self._commits.forget(lane)
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
@@ -469,7 +470,7 @@ class Lanes:
 
     # --- what may kill the process ----------------------------------------------------
 
-    def is_wary(self, *, now_s: float) -> bool:
+    def is_isolating(self, *, now_s: float) -> bool:
         """Whether a batch may kill the process, so that none may run beside it."""
         with self._changed:
             busy = self._turns.busy.values()
@@ -492,12 +493,12 @@ class Lanes:
 
         Returns at once when there is. Blocks for at most ``within_s`` seconds.
         """
-        if not self._room.is_full():
+        if not self._back_pressure.is_full():
             return True
         with self._changed:
             self._awaits_room = True
             has_room = self._has_room.wait_for(
-                lambda: not self._room.is_full(2), within_s
+                lambda: not self._back_pressure.is_full(2), within_s
             )
             self._awaits_room = False
             return has_room
@@ -506,38 +507,44 @@ class Lanes:
         """Return the lanes to pause now: call `paused` with those that are.
 
         These are lanes with more than their share whose batch is a slow one; all
-        while handing out is held; with ``make_room`` as many of the fullest as it
+        while handing out is held; with ``make_room`` as many of the largest as it
         takes.
         """
         if self.is_held:
             return [lane for lane in self.all() if not lane.paused]
-        if not self._room.crowded and not make_room:
+        if not self._back_pressure.over_limit and not make_room:
             return []
         with self._changed:
             lanes = self._table.lanes.values()
-            return self._room.to_pause(lanes, now_s=now_s, make_room=make_room)
+            return self._back_pressure.to_pause(lanes, now_s=now_s, make_room=make_room)
 
     def paused(self, lanes: Iterable[Lane]) -> None:
         """Lanes get no more messages from now on."""
         with self._changed:
             for lane in lanes:
-                self._room.pause(lane)
+                self._back_pressure.pause(lane)
 
     def to_resume(self) -> list[Lane]:
         """Return the paused lanes that have room again: call `resumed` with them."""
-        if not self._room.paused or self.is_held or self._room.is_full():
+        if (
+            not self._back_pressure.paused
+            or self.is_held
+            or self._back_pressure.is_full()
+        ):
             return []
         with self._changed:
-            return self._room.to_resume()
+            return self._back_pressure.to_resume()
 
     def resumed(self, lanes: Iterable[Lane]) -> None:
         """Lanes get messages again."""
         with self._changed:
             for lane in lanes:
-                self._room.resume(lane)
+                self._back_pressure.resume(lane)
 
     def _count(self, lane: Lane, messages: int, size_bytes: int) -> None:
         """Count what has come to a lane, or has left it; tell who waits for room."""
-        self._room.count(lane, messages, size_bytes, lane_count=len(self._table.lanes))
-        if self._awaits_room and messages < 0 and not self._room.is_full(2):
+        self._back_pressure.count(
+            lane, messages, size_bytes, lane_count=len(self._table.lanes)
+        )
+        if self._awaits_room and messages < 0 and not self._back_pressure.is_full(2):
             self._has_room.notify_all()

@@ -25,7 +25,7 @@ class ProcessDiedError(Exception):
     """A message's process died each time that its handler was called."""
 
     def __init__(self, deaths: int) -> None:
-        """Tell of so many deaths in a row."""
+        """Name so many deaths in a row."""
         self.deaths = deaths
         super().__init__(
             f"the process died in the handler, {deaths} times in a row: it was killed, "
@@ -48,8 +48,8 @@ class Suspect:
     is_alone: bool
 
     @property
-    def is_grave(self) -> bool:
-        """That was hardly chance."""
+    def is_poison(self) -> bool:
+        """Whether it is taken for a poison message: so often is hardly chance."""
         return self.deaths > DEATHS_BY_CHANCE
 
     @property
@@ -60,12 +60,12 @@ class Suspect:
         )
 
     def is_in(self, first: int, last: int) -> bool:
-        """Tell whether messages, by their first and last offset, may be among it."""
+        """Whether messages, by their first and last offset, may be among it."""
         return first < self.trace.end and last >= self.trace.offset
 
     def deaths_of(self, offset: int, *, max_retries: int) -> int:
-        """Give the deaths for which a message is to be given up; 0 if it is not."""
-        if not self.is_alone or not self.is_grave or offset != self.trace.offset:
+        """Return the deaths for which a message is to be given up; 0 if it is not."""
+        if not self.is_alone or not self.is_poison or offset != self.trace.offset:
             return 0
         return self.deaths if self.deaths > max_retries else 0
 
@@ -74,33 +74,33 @@ class Suspects:
     """Those of one consumer that are still to come. Not thread-safe."""
 
     def __init__(self, suspects: Iterable[Suspect]) -> None:
-        """Take those of its group."""
+        """Begin with those of its group."""
         self._ahead = {(s.trace.topic, s.trace.partition): s for s in suspects}
         self._until_s: float | None = None
 
     def among(self, topic: str, partition: int) -> Suspect | None:
-        """Give the one of a partition that is assigned."""
+        """Return the one of a partition that is assigned."""
         return self._ahead.get((topic, partition))
 
     def passed(self, suspect: Suspect) -> None:
-        """It is done: it kills nobody."""
+        """Record that it is done: it kills nobody."""
         self._ahead.pop((suspect.trace.topic, suspect.trace.partition), None)
 
     def ahead(self, *, now_s: float) -> list[Suspect]:
-        """Give those that are to come, until `AHEAD_S` after it was asked first."""
+        """Return those that are to come, until `AHEAD_S` after it was asked first."""
         if self._until_s is None:
             self._until_s = now_s + AHEAD_S
         return list(self._ahead.values()) if now_s < self._until_s else []
 
     def are_to_come(self, *, now_s: float) -> bool:
-        """Tell whether a grave one is."""
-        return any(suspect.is_grave for suspect in self.ahead(now_s=now_s))
+        """Whether one that is taken for a poison message is to come."""
+        return any(suspect.is_poison for suspect in self.ahead(now_s=now_s))
 
 
 def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
-    """Give the suspects among what the last process left, those in flight first.
+    """Return the suspects among what the last process left, those in flight first.
 
-    One that had not come stays what it was: else two that are deadly, in two partitions
+    One that had not come stays what it was: else two poison messages, in two partitions
     or groups, would set each other's count back for ever.
     """
     died = [trace for trace in left if not trace.is_ahead]
@@ -125,5 +125,5 @@ def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
 
 
 def of_group(suspects: Iterable[Suspect], group: str) -> list[Suspect]:
-    """Give those of one Kafka group."""
+    """Return those of one Kafka group."""
     return [suspect for suspect in suspects if suspect.trace.group == group]

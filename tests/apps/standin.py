@@ -28,7 +28,7 @@ fatal: Exception | None = None  # set by an app: the node is told of it
 class GroupConsumer(OwnThread):
     """Polls nothing; the rest of the seam is as in `swarm_worker.kafka.consumer`."""
 
-    is_wary = False
+    is_isolating = False
     suspects = ()
 
     def __init__(

@@ -486,7 +486,7 @@ def test_slow_lane_with_little_waiting_is_not_paused() -> None:
 
 
 def test_poll_waits_for_room_when_too_much_waits() -> None:
-    """And when handlers are too slow for that, the fullest lanes are paused."""
+    """And when handlers are too slow for that, the largest lanes are paused."""
     fixture = Fixture(partitions=3)
     assert fixture.lanes.wait_for_room(within_s=0.0)
     fixture.add(CAPACITY_MESSAGES)
@@ -548,7 +548,7 @@ def test_what_is_paused_or_gone_is_not_paused_or_resumed_again() -> None:
     assert fixture.lanes.to_resume() == []
 
 
-def test_the_fullest_are_no_more_than_make_up_half() -> None:
+def test_the_largest_are_no_more_than_make_up_half() -> None:
     """What is paused already is not counted among them."""
     fixture = Fixture(partitions=3)
     fixture.add(CAPACITY_MESSAGES)
@@ -740,7 +740,9 @@ class History:
             assert lane.backlog == len(waiting)
             assert offsets(waiting) == sorted(offsets(waiting)), "in order"
         unpaused = [lane for lane in self.lanes.all() if not lane.paused]
-        assert self.lanes._room._messages == sum(lane.backlog for lane in unpaused)
+        assert self.lanes._back_pressure._messages == sum(
+            lane.backlog for lane in unpaused
+        )
 
     def finish(self) -> None:
         """From now on all goes well: everything that was polled gets done."""

@@ -144,7 +144,7 @@ def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
     died, waits = suspects_of(left)
 
     assert (died.deaths, died.is_alone) == (3, True)
-    assert (waits.deaths, waits.is_alone, waits.is_grave) == (2, True, True)
+    assert (waits.deaths, waits.is_alone, waits.is_poison) == (2, True, True)
     life = Life(left)
     assert life.lanes.suspects(now_s=NOW_S) == [died, waits]
     life.assign(0, first=6)
@@ -205,30 +205,30 @@ def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> Non
     assert "4 times in a row" in str(due.dead_letter.error)
     life.lanes.acknowledged(due, now_s=NOW_S)
     assert lane.next_offset == 7
-    assert not life.lanes.is_wary(now_s=NOW_S)
+    assert not life.lanes.is_isolating(now_s=NOW_S)
 
 
-def test_a_node_is_wary_until_the_suspect_is_past() -> None:
+def test_a_node_isolates_until_the_suspect_is_past() -> None:
     """From its start on, before anything is assigned, and as long as it is in hand."""
     life = Life(grave(deaths=2))
-    assert life.lanes.is_wary(now_s=NOW_S)
+    assert life.lanes.is_isolating(now_s=NOW_S)
     life.assign(0, first=6)
     lane, batch = life.take()
     assert offsets(batch) == [6]
-    assert life.lanes.is_wary(now_s=NOW_S + 2 * AHEAD_S)
+    assert life.lanes.is_isolating(now_s=NOW_S + 2 * AHEAD_S)
 
     life.lanes.done(lane, batch, now_s=NOW_S)
-    assert not life.lanes.is_wary(now_s=NOW_S)
+    assert not life.lanes.is_isolating(now_s=NOW_S)
 
 
 def test_a_node_is_not_wary_for_ever_of_what_does_not_come() -> None:
     """Its partition went to another node, or it is gone from the log."""
     life = Life(grave(deaths=2, partition=5))
-    assert life.lanes.is_wary(now_s=NOW_S)
+    assert life.lanes.is_isolating(now_s=NOW_S)
     life.assign(0)
     life.take()
-    assert life.lanes.is_wary(now_s=NOW_S + AHEAD_S - 1)
-    assert not life.lanes.is_wary(now_s=NOW_S + AHEAD_S)
+    assert life.lanes.is_isolating(now_s=NOW_S + AHEAD_S - 1)
+    assert not life.lanes.is_isolating(now_s=NOW_S + AHEAD_S)
 
 
 def test_one_death_makes_nobody_wary() -> None:
@@ -236,7 +236,7 @@ def test_one_death_makes_nobody_wary() -> None:
     life = Life(grave(deaths=1))
     life.assign(0, first=6)
 
-    assert not life.lanes.is_wary(now_s=NOW_S)
+    assert not life.lanes.is_isolating(now_s=NOW_S)
     assert offsets(life.take()[1]) == [6, 7, 8, 9]
 
 
