@@ -20,7 +20,6 @@ from swarm_event_listener.core.model.events import (
     RollOrdered,
     Signal,
 )
-from swarm_event_listener.core.model.record import moment_s, texts
 from swarm_event_listener.core.node import Node
 from swarm_worker.shared.report import State
 
@@ -42,19 +41,6 @@ class Turned:
     since_s: float
     had_partitions: bool
     is_asked: bool = False
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Turned:
-        """Read back what ``dataclasses.asdict`` gave, through JSON.
-
-        Raises:
-            KeyError: A field is missing.
-            TypeError: A field is unknown.
-            ValueError: A value is of another kind.
-        """
-        fields = {**plain, "since_s": moment_s(plain["since_s"])}
-        _check(fields, name=str, pid=int, had_partitions=bool, is_asked=bool)
-        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,40 +81,12 @@ class Roll:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain data, for the journal and the status file."""
-        return dataclasses.asdict(self)
+        """Give it as plain data, for the journal and the status file.
 
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Roll:
-        """Read back what `as_json` gave, through JSON, also in another version.
-
-        What has a default may be missing, and what is unknown is left out: a roll that
-        is under way goes on through an upgrade of the listener, and back.
-
-        Raises:
-            KeyError: A field is missing.
-            TypeError: The same.
-            ValueError: A value is of another kind.
+        It is read back by another version, too: a roll that is under way goes on
+        through an upgrade of the listener, and back. So a new field has a default.
         """
-        known = {each.name for each in dataclasses.fields(cls)}
-        told: dict[str, Any] = {"held": (), "ordered_at_s": None, **dict(plain)}
-        fields = {name: value for name, value in told.items() if name in known}
-        for name in ("waiting", "done", "skipped", "held"):
-            fields[name] = texts(fields[name])
-        fields["turned"] = tuple(Turned.from_json(t) for t in fields["turned"])
-        fields["timeout_s"] = moment_s(fields["timeout_s"])
-        if fields["ordered_at_s"] is not None:
-            fields["ordered_at_s"] = moment_s(fields["ordered_at_s"])
-        _check(fields, group=str, max_unavailable=int, is_cancelled=bool)
-        if fields["failure"] is not None:
-            _check(fields, failure=str)
-        return cls(**fields)
-
-
-def _check(fields: Mapping[str, Any], **kinds: type) -> None:
-    for name, kind in kinds.items():
-        if not isinstance(fields[name], kind):
-            raise ValueError(f"{name} is {fields[name]!r:.80}")
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
-from swarm_event_listener.core.model.record import moment_s
+import msgspec
+
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
@@ -16,91 +19,83 @@ UNHEARD_SINCE: Final = "unheard_since_s"
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Plain = Mapping[str, Any]
 
 
 def remembered(
     intents: Mapping[str, Plain], notes: Plain, *, now_s: float
 ) -> Remembered:
-    """Read what was left; what cannot be read is dropped, with a line in the log.
+    """Read what was left; what cannot be read is dropped, and nothing else with it.
 
     Args:
         intents: Restarts begun under the same supervisord.
         notes: Facts noted.
         now_s: Now: a moment that lies ahead is of another run of the machine.
     """
+    unheard_since_s = _sound([notes.get(UNHEARD_SINCE)], float)
     return Remembered(
-        intents=tuple(
-            restart
-            for name, plain in intents.items()
-            if (restart := _restart(name, plain)) is not None
-        ),
+        intents=tuple(_intents(intents)),
         failures={
             name: tuple(failure for failure in failures if failure.at_s <= now_s)
-            for name, failures in _failures(notes.get("failures")).items()
+            for name, failures in _failures(notes.get("failures"))
         },
-        held=frozenset(_texts(notes.get("held"))),
-        reporting_groups=frozenset(_texts(notes.get("reporting_groups"))),
+        held=frozenset(_sound(notes.get("held"), str)),
+        reporting_groups=frozenset(_sound(notes.get("reporting_groups"), str)),
         rolls=tuple(_rolls(notes.get("rolls"))),
-        unheard_since_s=_moment_before(now_s, notes.get(UNHEARD_SINCE)),
+        unheard_since_s=next((at_s for at_s in unheard_since_s if at_s <= now_s), None),
     )
 
 
-def _moment_before(now_s: float, plain: object) -> float | None:
-    try:
-        at_s = moment_s(plain)
-    except ValueError:
-        return None
-    return at_s if at_s <= now_s else None
-
-
-def _restart(name: str, plain: Plain) -> Restart | None:
-    try:
-        restart = Restart.from_intent(plain)
-    except (KeyError, TypeError, ValueError) as error:
-        logger.warning("intent_dropped node=%r pid=%s why=%r", name, None, str(error))
-        return None
-    if restart.name != name:
-        logger.warning(
-            "intent_dropped node=%r pid=%s why=%r",
-            name,
-            restart.record.pid,
-            f"is {restart.name}'s",
-        )
-        return None
-    return restart
-
-
-def _rolls(value: object) -> Iterator[Roll]:
-    for plain in value if isinstance(value, list) else ():
+def _intents(intents: Mapping[str, Plain]) -> Iterator[Restart]:
+    for name, plain in intents.items():
         try:
-            yield Roll.from_json(plain)
-        except (KeyError, TypeError, ValueError) as error:
+            restart = _read(plain, Restart)
+        except ValueError as error:
+            _drop(name, None, str(error))
+            continue
+        if restart.name == name:
+            yield restart
+        else:
+            _drop(name, restart.record.pid, f"is {restart.name}'s")
+
+
+def _drop(name: str, pid: int | None, why: str) -> None:
+    logger.warning("intent_dropped node=%r pid=%s why=%r", name, pid, why)
+
+
+def _rolls(plain: object) -> Iterator[Roll]:
+    for each in _items(plain):
+        try:
+            yield _read(each, Roll)
+        except ValueError as error:
             logger.warning("roll_dropped why=%r", str(error))
 
 
-def _failures(value: object) -> dict[str, list[Failure]]:
-    if not isinstance(value, dict):
-        return {}
-    return {
-        str(name): [f for plain in failures if (f := _failure(plain)) is not None]
-        for name, failures in value.items()
-        if isinstance(failures, list)
-    }
+def _failures(plain: object) -> Iterator[tuple[str, Iterable[Failure]]]:
+    for name, failures in plain.items() if isinstance(plain, dict) else ():
+        if isinstance(failures, list):
+            told = _sound(failures, tuple[float, str | None])
+            yield name, (Failure(*each) for each in told)
 
 
-def _failure(plain: object) -> Failure | None:
-    match plain:
-        case [at_s, None | str() as oldest_in_flight]:
-            try:
-                return Failure(moment_s(at_s), oldest_in_flight)
-            except ValueError:
-                return None
-        case _:
-            return None
+def _sound(plain: object, kind: type[T]) -> Iterator[T]:
+    """Return the items of a list that are of a kind; the others are left out."""
+    for item in _items(plain):
+        with suppress(ValueError):
+            yield _read(item, kind)
 
 
-def _texts(value: object) -> list[str]:
-    if not isinstance(value, list):
-        return []
-    return [text for text in value if isinstance(text, str)]
+def _items(plain: object) -> list[object]:
+    return plain if isinstance(plain, list) else []
+
+
+def _read(plain: object, kind: type[T]) -> T:
+    """Return what plain data tells; fields that are unknown tell nothing.
+
+    Raises:
+        ValueError: It is of another kind, or a number in it is NaN or infinite.
+    """
+    told = msgspec.convert(plain, kind)
+    json.dumps(msgspec.to_builtins(told), allow_nan=False)
+    return told

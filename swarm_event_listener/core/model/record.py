@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 from swarm_event_listener.core.model.rules import LONE, Status
 
@@ -98,7 +97,7 @@ class Record:
             wall: Gives the ISO 8601 text of a monotonic moment.
         """
         shown = {}
-        for name in _KINDS:
+        for name in _FIELDS:
             value = getattr(self, name)
             if name in _MOMENTS:
                 shown[name.removesuffix("_s")] = None if value is None else wall(value)
@@ -129,62 +128,10 @@ class Record:
             if start is not None and end is not None
         }
 
-    @classmethod
-    def from_intent(cls, data: Mapping[str, Any]) -> Record:
-        """Read back what ``dataclasses.asdict`` gave, through JSON.
 
-        Raises:
-            KeyError: The cause is missing.
-            TypeError: A field is missing or unknown.
-            ValueError: A value is of another kind.
-        """
-        fields = dict(data)
-        fields["cause"] = Cause(fields["cause"])
-        for name in _KINDS.keys() & fields.keys():
-            fields[name] = _read(name, fields[name])
-        return cls(**fields)
-
-
-# The fields, with their kinds, in the order in which lines of the log have them.
-_KINDS: Final = get_type_hints(Record)
-_MOMENTS: Final = frozenset(name for name in _KINDS if name.endswith("_at_s"))
+# In the order in which lines of the log have them.
+_FIELDS: Final = tuple(field.name for field in fields(Record))
+_MOMENTS: Final = frozenset(name for name in _FIELDS if name.endswith("_at_s"))
 _FACTS: Final = tuple(
-    name for name in _KINDS if name not in _MOMENTS and name != "dry_run"
+    name for name in _FIELDS if name not in _MOMENTS and name != "dry_run"
 )
-
-
-def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - each field has its own
-    if name == "in_flight":
-        return texts(value)
-    if name in _MOMENTS or name == "pause_s":
-        return None if value is None else moment_s(value)
-    if not isinstance(value, _KINDS[name]):
-        raise ValueError(f"{name} is {value!r:.80}")
-    return value
-
-
-def moment_s(value: object) -> float:
-    """Read a moment or a duration.
-
-    Raises:
-        ValueError: It is no finite number.
-    """
-    try:
-        if isinstance(value, int | float) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
-    raise ValueError(f"expected seconds, got {value!r:.80}")
-
-
-def texts(value: object) -> tuple[str, ...]:
-    """Read a list of texts.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"expected a list, got {value!r:.80}")
-    if not all(isinstance(text, str) for text in value):
-        raise ValueError(f"expected texts, got {value!r:.80}")
-    return tuple(value)

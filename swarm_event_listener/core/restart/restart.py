@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -17,7 +16,7 @@ from swarm_event_listener.core.model.events import (
     Remember,
     Say,
 )
-from swarm_event_listener.core.model.record import Cause, Record, moment_s
+from swarm_event_listener.core.model.record import Cause, Record
 
 ASK_AGAIN_S: Final = 2.0  # after a call without an answer, or without an effect
 BY_OUR_HAND: Final = frozenset({Cause.RULE, Cause.ROLL})
@@ -81,27 +80,15 @@ class Restart:
         return self.record.node
 
     def as_intent(self) -> dict[str, Any]:
-        """Give the restart as plain data for the journal."""
+        """Give the restart as plain data for the journal.
+
+        What does not stand there has its default for the listener that reads it back.
+        """
         return {
             "phase": self.phase.value,
             "since_s": self.since_s,
             "record": dataclasses.asdict(self.record),
         }
-
-    @classmethod
-    def from_intent(cls, data: Mapping[str, Any]) -> Restart:
-        """Read back what `as_intent` gave.
-
-        Raises:
-            KeyError: A field is missing.
-            TypeError: A field is unknown.
-            ValueError: A value is of another kind.
-        """
-        return cls(
-            record=Record.from_intent(data["record"]),
-            phase=Phase(data["phase"]),
-            since_s=moment_s(data["since_s"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.restart.restart import Phase, Restart
+from swarm_event_listener.core.rolling_restart import Roll, Turned
 from swarm_event_listener.storage.restored_state import remembered
 
 NODE = "w:w_00"
@@ -23,6 +24,13 @@ RECORD = Record(
     in_flight=("t/0@1",),
 )
 RESTART = Restart(record=RECORD, phase=Phase.DOWN, since_s=995.0)
+ROLL = Roll(
+    group="w",
+    max_unavailable=1,
+    timeout_s=30.0,
+    waiting=("w:w_01",),
+    turned=(Turned(name=NODE, pid=7, since_s=990.0, had_partitions=True),),
+)
 
 
 def plain(**fields: object) -> dict[str, Any]:
@@ -84,7 +92,9 @@ def test_a_spoilt_intent_is_dropped(spoilt: dict[str, object]) -> None:
         {"detected_at_s": None, "pause_s": "1"},
         {"stopped_at_s": "now"},
         {"killed": 1},
-        {"surplus": 1},
+        {"pause_s": float("nan")},
+        {"stopped_at_s": float("-inf")},
+        {"detected_at_s": 10**400},
     ],
 )
 def test_a_spoilt_record_is_dropped(spoilt: dict[str, object]) -> None:
@@ -93,6 +103,46 @@ def test_a_spoilt_record_is_dropped(spoilt: dict[str, object]) -> None:
     intent["record"] = {**intent["record"], **spoilt}
 
     assert remembered({NODE: intent}, {}, now_s=1000.0).intents == ()
+
+
+@pytest.mark.parametrize("unknown", [1, [float("nan")], {"deep": None}])
+def test_what_a_newer_version_adds_is_left_out(unknown: object) -> None:
+    """A restart and a roll that are under way go on through a downgrade."""
+    intent = {**RESTART.as_intent(), "new": unknown}
+    intent["record"] = {**intent["record"], "new": unknown}
+    turned = [{**each, "new": unknown} for each in ROLL.as_json()["turned"]]
+    roll = {**ROLL.as_json(), "turned": turned, "new": unknown}
+
+    left = remembered({NODE: intent}, {"rolls": [roll]}, now_s=1000.0)
+
+    assert left.intents == (RESTART,)
+    assert left.rolls == (ROLL,)
+
+
+def test_what_an_older_version_does_not_know_has_its_default() -> None:
+    """6cee99e tells of no node that is held, and of no order."""
+    plain_roll = json.loads(json.dumps(ROLL.as_json()))
+    del plain_roll["held"], plain_roll["ordered_at_s"]
+
+    assert remembered({}, {"rolls": [plain_roll]}, now_s=1000.0).rolls == (ROLL,)
+
+
+def test_one_spoilt_entry_of_a_list_loses_only_itself() -> None:
+    """Whatever stands beside it is read, half of a character too."""
+    half = "w:\ud800"
+    rolls = [7, {"group": "x"}, ROLL.as_json(), {**ROLL.as_json(), "timeout_s": 1e999}]
+    broken = plain(reason=half, in_flight=[half])
+
+    left = remembered(
+        {"w:w_01": {}, NODE: broken},
+        {"held": [half, 7, NODE], "reporting_groups": [None, "w"], "rolls": rolls},
+        now_s=1000.0,
+    )
+
+    assert left.intents[0].record.in_flight == (half,)
+    assert left.held == {half, NODE}
+    assert left.reporting_groups == {"w"}
+    assert left.rolls == (ROLL,)
 
 
 def test_failures_are_read_back_and_no_others() -> None:
