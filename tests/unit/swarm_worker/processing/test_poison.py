@@ -55,11 +55,11 @@ class Life:
         assert batch is not None
         return lane, batch
 
-    def work_until(self, deadly: int) -> tuple[Lane, Batch]:
-        """Handle batches up to the one that has the deadly offset; give that."""
+    def work_until(self, poison: int) -> tuple[Lane, Batch]:
+        """Handle batches up to the one that has its offset; give that."""
         while True:
             lane, batch = self.take()
-            if any(each.offset() == deadly for each in batch):
+            if any(each.offset() == poison for each in batch):
                 return lane, batch
             self.lanes.done(lane, batch, now_s=NOW_S)
 
@@ -69,8 +69,8 @@ def offsets(batch: Batch) -> list[int | None]:
     return [each.offset() for each in batch]
 
 
-def deaths_at(deadly: int, *, route: Route = ROUTE) -> list[list[int | None]]:
-    """Live until the deadly message is given up, six times at most; give the batches.
+def deaths_at(poison: int, *, route: Route = ROUTE) -> list[list[int | None]]:
+    """Live until the poison message is given up, six times at most; give the batches.
 
     Committed is what was done before each death.
     """
@@ -80,7 +80,7 @@ def deaths_at(deadly: int, *, route: Route = ROUTE) -> list[list[int | None]]:
         life = Life(left, route=route)
         first = batches[-1][0] if batches else 0
         life.assign(0, first=first or 0)
-        lane, batch = life.work_until(deadly)
+        lane, batch = life.work_until(poison)
         if lane.death_of(batch):
             return [*batches, offsets(batch), []]
         batches.append(offsets(batch))
@@ -125,7 +125,7 @@ def test_a_message_is_to_blame_only_if_nothing_else_was_in_flight() -> None:
 
 def test_a_death_elsewhere_ends_the_count() -> None:
     """In a row: between its deaths a message was handled, or another one killed."""
-    life = Life(grave(deaths=3))
+    life = Life(left_by(deaths=3))
     life.assign(0, first=6)
     lane_6, batch = life.take()
     assert lane_6.trace_of(batch).deaths == 3
@@ -135,9 +135,9 @@ def test_a_death_elsewhere_ends_the_count() -> None:
     assert lane_7.trace_of(batch).deaths == 0
 
 
-def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
-    """What had not come as another one killed is handed on as it is."""
-    first, second = grave(deaths=3), grave(deaths=2, partition=1)
+def test_two_poison_messages_do_not_set_each_other_back() -> None:
+    """What had not come as another one killed is carried over as it is."""
+    first, second = left_by(deaths=3), left_by(deaths=2, partition=1)
     (ahead,) = suspects_of(second)
     left = [*first, ahead.carried_over]
 
@@ -156,7 +156,7 @@ def test_two_that_are_deadly_do_not_set_each_other_back() -> None:
 
 def test_a_suspect_that_was_in_flight_again_is_counted_once() -> None:
     """Its own line stands beside that of the batch."""
-    (ahead,) = suspects_of(grave(deaths=2))
+    (ahead,) = suspects_of(left_by(deaths=2))
     again = dataclasses.replace(ahead.carried_over, is_ahead=False)
 
     (suspect,) = suspects_of([ahead.carried_over, again])
@@ -166,19 +166,19 @@ def test_a_suspect_that_was_in_flight_again_is_counted_once() -> None:
 
 def test_what_comes_before_the_suspect_is_none() -> None:
     """It was done and not committed: it is repeated, neither given up nor counted."""
-    life = Life(grave(deaths=9))
+    life = Life(left_by(deaths=9))
     life.assign(0, first=5)
     lane, batch = life.take()
 
-    assert [suspect.position for suspect in grave(deaths=9)] == ["t/0@6"]
+    assert [suspect.position for suspect in left_by(deaths=9)] == ["t/0@6"]
     assert offsets(batch) == [5]
     assert lane.death_of(batch) is None
     assert lane.trace_of(batch).deaths == 0
     assert not lane.has_suspect_in_hand
 
 
-def grave(*, deaths: int, partition: int = 0) -> list[Trace]:
-    """Give what is left by the last of so many processes that died at offset 6."""
+def left_by(*, deaths: int, partition: int = 0) -> list[Trace]:
+    """Return what is left by the last of so many processes that died at offset 6."""
     return [
         Trace(
             group="g", topic="t", partition=partition, offset=6, end=7,
@@ -189,7 +189,7 @@ def grave(*, deaths: int, partition: int = 0) -> list[Trace]:
 
 def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> None:
     """Through the same gate as a message whose handler raised."""
-    life = Life(grave(deaths=4))
+    life = Life(left_by(deaths=4))
     life.assign(0, first=6)
     lane, batch = life.take()
     death = lane.death_of(batch)
@@ -210,7 +210,7 @@ def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> Non
 
 def test_a_node_isolates_until_the_suspect_is_past() -> None:
     """From its start on, before anything is assigned, and as long as it is in hand."""
-    life = Life(grave(deaths=2))
+    life = Life(left_by(deaths=2))
     assert life.lanes.is_isolating(now_s=NOW_S)
     life.assign(0, first=6)
     lane, batch = life.take()
@@ -221,9 +221,9 @@ def test_a_node_isolates_until_the_suspect_is_past() -> None:
     assert not life.lanes.is_isolating(now_s=NOW_S)
 
 
-def test_a_node_is_not_wary_for_ever_of_what_does_not_come() -> None:
+def test_a_node_does_not_isolate_for_ever_what_does_not_come() -> None:
     """Its partition went to another node, or it is gone from the log."""
-    life = Life(grave(deaths=2, partition=5))
+    life = Life(left_by(deaths=2, partition=5))
     assert life.lanes.is_isolating(now_s=NOW_S)
     life.assign(0)
     life.take()
@@ -231,9 +231,9 @@ def test_a_node_is_not_wary_for_ever_of_what_does_not_come() -> None:
     assert not life.lanes.is_isolating(now_s=NOW_S + AHEAD_S)
 
 
-def test_one_death_makes_nobody_wary() -> None:
+def test_after_one_death_nothing_is_isolated() -> None:
     """After a KILL all handlers go on with whole batches."""
-    life = Life(grave(deaths=1))
+    life = Life(left_by(deaths=1))
     life.assign(0, first=6)
 
     assert not life.lanes.is_isolating(now_s=NOW_S)
@@ -242,7 +242,7 @@ def test_one_death_makes_nobody_wary() -> None:
 
 def test_groups_that_share_a_topic_are_told_apart() -> None:
     """The handler of the one may kill, that of the other not."""
-    (suspect,) = suspects_of(grave(deaths=2))
+    (suspect,) = suspects_of(left_by(deaths=2))
 
     assert of_group([suspect], "g") == [suspect]
     assert of_group([suspect], "other") == []
