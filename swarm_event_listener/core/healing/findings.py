@@ -36,16 +36,16 @@ def violations(node: Node, table: Table, *, now_s: float) -> Found:
     if node.state not in UP:
         return ()
     report, limits = node.report, table.policy(node).limits
-    silence_s = now_s - node.seen_at_s
+    alone_s = table.alone_s(node)
     counts = node.group in table.reporting_groups
-    silence = silent(silence_s, limits) if counts else None
+    silence = silent(now_s - node.seen_at_s, limits) if counts else None
     if report is not None and report.state is State.STOPPING:
         return (silence,) if silence else ()
     # A process has told of itself, or had the time to, before its memory is judged.
     has_told = node.is_known or now_s - node.booting_since_s >= UNHEARD_S
     found = [
         *(judge(report, limits) if report else ()),
-        lone(report, table.alone_s(node), limits) if report else None,
+        lone(report, alone_s, limits) if report else None,
         silence,
         bloated(node.memory_bytes, node.over_count, limits) if has_told else None,
     ]

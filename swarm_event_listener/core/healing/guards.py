@@ -7,7 +7,6 @@ from typing import Final
 
 from swarm_event_listener.core.evidence import INTERVALS
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.core.model.pacing import unavailable_limit
 from swarm_event_listener.core.model.rules import (
     KAFKA_BLAMED,
     Found,
@@ -124,13 +123,21 @@ def _may_be_outage(table: Table, group: str) -> bool:
 def free_places(
     table: Table, group: str, max_unavailable: int | None, *, now_s: float
 ) -> int:
-    """Give how many more nodes of a group may be taken down by our hand."""
+    """Return how many more nodes of a group may be taken down by our hand.
+
+    Args:
+        table: All nodes.
+        group: The group.
+        max_unavailable: So many may be down at once; None for a quarter of those that
+            run, or are down for a restart, at least 1.
+        now_s: Now.
+    """
     of = table.group(group)
     moment = (now_s, of.change_count)
     if of.counted is None or of.counted[0] != moment:
         of.counted = (moment, _taken_count(table, of, now_s=now_s))
-    limit = unavailable_limit(max_unavailable, node_count=len(of.running))
-    return limit - of.counted[1]
+    quarter = max(1, len(of.running) // 4)
+    return (quarter if max_unavailable is None else max_unavailable) - of.counted[1]
 
 
 def _taken_count(table: Table, of: Group, *, now_s: float) -> int:

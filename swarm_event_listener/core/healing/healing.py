@@ -65,38 +65,32 @@ def _done(what: Due, pace: Pace, *, now_s: float) -> Done:
 
 
 def _rehearsed(node: Node, found: Found, *, now_s: float) -> tuple[Action, ...]:
-    record = _record(node, Cause.RULE, found[0].status, reasons(found), now_s=now_s)
+    record = _record(node, Cause.RULE, found, reasons(found), now_s=now_s)
     kept = Remember(name=node.name, record=replace(record, dry_run=True))
     return kept, lines.begun(record, "would_restart")
 
 
 def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
-    """Begin a restart.
-
-    Only what failed is kept down the longer the more often it did: whoever rolls has
-    mended something, and waits.
-    """
+    """Begin a restart."""
     node, cause, found = what.node, what.cause, what.found
-    is_bloated = bool(found) and found[0].status is Status.MEMORY
-    is_below_boot_size = is_bloated and _is_too_large_at_boot(node)
+    record = _record(node, cause, found, what.reason, now_s=now_s)
+    is_bloated = record.status == Status.MEMORY
+    said: list[Action] = []
+    if is_bloated and _is_too_large_at_boot(node):
+        said.append(lines.below_boot_size(node, found))
     if cause in _FAILS_NOW:
         node = failed(node, pace, now_s=now_s)
-    failed_at_s = () if cause is Cause.ROLL else node.failed_at_s
-    record = _record(
-        node, cause, found[0].status if found else None, what.reason, now_s=now_s
-    )
     if not what.is_try:
-        record = replace(
-            record,
-            pause_s=pace.pause_s(failed_at_s, now_s=now_s),
-            suspect=None if cause is Cause.ROLL else suspect_of(node.failures, pace),
-        )
+        record = _by_its_past(record, node, pace, now_s=now_s)
     step = lifecycle.begin(
         record,
         takes_evidence=cause is Cause.RULE and not is_bloated and node.is_known,
         is_try=what.is_try,
         now_s=now_s,
     )
+    said.append(lines.begun(record, "node_restarting"))
+    if record.pause_s > pace.gap_s:
+        said.append(published(record, "backing_off"))
     is_lone = any(violation.is_lone for violation in found)
     begun = replace(
         node,
@@ -104,23 +98,33 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
         waiting_since_s=None,
         awaits_broker=node.awaits_broker or is_lone,
     )
-    said = [
-        *([lines.below_boot_size(node, found)] if is_below_boot_size else ()),
-        lines.begun(record, "node_restarting"),
-        *([published(record, "backing_off")] if record.pause_s > pace.gap_s else ()),
-    ]
     return begun, (*said, *step.actions)
 
 
+def _by_its_past(record: Record, node: Node, pace: Pace, *, now_s: float) -> Record:
+    """Return the record with what the node's failures say of its pause.
+
+    Only what failed is kept down the longer the more often it did: whoever rolls has
+    mended something, and waits.
+    """
+    if record.cause is Cause.ROLL:
+        return replace(record, pause_s=pace.gap_s)
+    return replace(
+        record,
+        suspect=suspect_of(node.failures, pace),
+        pause_s=pace.pause_s(node.failed_at_s, now_s=now_s),
+    )
+
+
 def _record(
-    node: Node, cause: Cause, status: Status | None, reason: str, *, now_s: float
+    node: Node, cause: Cause, found: Found, reason: str, *, now_s: float
 ) -> Record:
     memory_bytes = node.memory_bytes
     return Record(
         node=node.name,
         pid=node.pid,
         cause=cause,
-        status=None if status is None else status.value,
+        status=found[0].status.value if found else None,
         reason=reason,
         in_flight=node.report.in_flight if node.report else (),
         rss_mb=None if memory_bytes is None else round(memory_bytes / 2**20),

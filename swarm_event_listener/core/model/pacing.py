@@ -1,4 +1,4 @@
-"""How often and how many: the pace of one node's restarts, and the group's governor."""
+"""How often a node is restarted: the gap, and the back-off."""
 
 from __future__ import annotations
 
@@ -52,13 +52,3 @@ class Pace:
         """
         enough = self.max_restarts + 16
         return tuple(t for t in failed_at_s if now_s - t < self.period_s)[-enough:]
-
-
-def unavailable_limit(configured: int | None, *, node_count: int) -> int:
-    """Give how many nodes of a group may be down at once by our hand.
-
-    Args:
-        configured: ``max_unavailable``; None for a quarter of the nodes, at least 1.
-        node_count: The nodes of the group that run, or are down for a restart.
-    """
-    return max(1, node_count // 4) if configured is None else configured

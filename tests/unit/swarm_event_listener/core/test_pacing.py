@@ -1,4 +1,4 @@
-"""How often one node, and how many nodes at once."""
+"""How often one node is restarted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.core.model.pacing import Pace, unavailable_limit
+from swarm_event_listener.core.model.pacing import Pace
 
 PACE = Pace(gap_s=5.0, max_restarts=3, period_s=100.0, backoff_max_s=60.0)
 
@@ -49,12 +49,3 @@ def test_the_memory_of_failures_is_bounded(failed: list[float], now_s: float) ->
 
     assert len(recent) <= PACE.max_restarts + 64
     assert PACE.pause_s(recent, now_s=now_s) == PACE.pause_s(failed, now_s=now_s)
-
-
-@pytest.mark.parametrize(
-    ("nodes", "limit"), [(1, 1), (4, 1), (7, 1), (8, 2), (100, 25)]
-)
-def test_a_quarter_may_be_down(nodes: int, limit: int) -> None:
-    """By default a quarter of the group, at least one node."""
-    assert unavailable_limit(None, node_count=nodes) == limit
-    assert unavailable_limit(3, node_count=nodes) == 3
