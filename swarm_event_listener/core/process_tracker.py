@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,12 +15,12 @@ from swarm_event_listener.core.model.events import (
     ProcessInfo,
     ProcessState,
     StateChanged,
+    Survey,
     Surveyed,
     group_of,
 )
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node import (
-    Failure,
     Node,
     appeared,
     exited,
@@ -29,9 +29,13 @@ from swarm_event_listener.core.node import (
     suspect_of,
 )
 from swarm_event_listener.core.node_table import Table
+from swarm_event_listener.core.notes import Remembered
 from swarm_event_listener.core.restart import lifecycle, resuming
 from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
 from swarm_worker.shared.settings import FOR_A_PERSON
+
+ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
+SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
 
 # Whoever is stopped is down by an operator's word; what supervisord gave up is ours.
 _NOT_FOR_GOOD: Final = frozenset(
@@ -47,23 +51,18 @@ _NOT_FOR_GOOD: Final = frozenset(
 class Processes:
     """Follows the nodes into their states."""
 
-    def __init__(
-        self,
-        table: Table,
-        *,
-        intents: Iterable[Restart],
-        failures: Mapping[str, tuple[Failure, ...]],
-    ) -> None:
+    def __init__(self, table: Table, left: Remembered) -> None:
         """Start without nodes.
 
         Args:
             table: Where they are kept.
-            intents: Restarts that an earlier listener had begun.
-            failures: Recent failures that it had counted, by node.
+            left: What an earlier listener left of them.
         """
         self._table = table
-        self._intents = {intent.name: intent for intent in intents}
-        self._failures = dict(failures)
+        self._intents = {intent.name: intent for intent in left.intents}
+        self._failures = dict(left.failures)
+        self._unheard_since_s = left.unheard_since_s
+        self._asked_at_s: float | None = None  # the last survey
 
     def changed(self, event: StateChanged, *, now_s: float) -> Iterator[Action]:
         """A process changed its state."""
@@ -82,6 +81,8 @@ class Processes:
 
     def surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
         """All processes were listed: those that are missing are no more."""
+        self._asked_at_s = self._table.evidence.answered_at_s = now_s
+        self._end_standstill(now_s)
         watched = {
             info.name: info
             for info in event.processes
@@ -101,6 +102,37 @@ class Processes:
         while self._intents:  # of nodes that are no more
             _, intent = self._intents.popitem()
             yield from lifecycle.removed(intent).actions
+
+    def _end_standstill(self, now_s: float) -> None:
+        """Count from now on where the last listener had ended for want of events."""
+        if self._unheard_since_s is not None:
+            for_s = now_s - self._unheard_since_s
+            self._table.evidence.stood_still(for_s=for_s, now_s=now_s)
+            self._unheard_since_s = None
+
+    def surveys(self, *, now_s: float) -> Iterator[Survey]:
+        """Ask for a survey where one is due."""
+        if self._must_survey(now_s):
+            self._asked_at_s = now_s
+            yield Survey()
+
+    def _must_survey(self, now_s: float) -> bool:
+        if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:
+            return True
+        ask_again_at_s = self._asked_at_s + ASK_AGAIN_S
+        answered_at_s = self._table.evidence.answered_at_s or 0.0
+        if any(
+            node.silent_since_s is not None and answered_at_s < node.silent_since_s
+            for node in self._table.pressing()
+        ):
+            return True
+        # Exit codes are told by a survey alone.
+        return any(
+            node.left_down
+            and node.left_down.exit_code is None
+            and (self._asked_at_s <= node.left_down.at_s or now_s >= ask_again_at_s)
+            for node in self._table
+        )
 
     def group_removed(self, group: str) -> list[Action]:
         """A group went: its nodes are forgotten."""

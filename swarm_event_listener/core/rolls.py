@@ -87,6 +87,8 @@ class Rolling:
 
     def advance(self, *, now_s: float) -> Iterator[Action]:
         """Move all rolls on. What changed has to be noted before the actions."""
+        if self._table.is_closing:
+            return
         for group, before in list(self._rolls.items()):
             if before.is_over:
                 continue

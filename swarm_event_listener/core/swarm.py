@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final, assert_never
+from typing import assert_never
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import SILENCE_CONFIRMED_S
@@ -32,7 +32,6 @@ from swarm_event_listener.core.model.events import (
     Level,
     Lost,
     Measured,
-    Note,
     Ordered,
     Reported,
     RollCancelled,
@@ -47,40 +46,15 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.node import Failure, Node, measured
+from swarm_event_listener.core.node import Node, measured
 from swarm_event_listener.core.node_table import Table
+from swarm_event_listener.core.notes import Notes, Remembered
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.process_tracker import Processes
 from swarm_event_listener.core.reports import heard, is_of_this_process
 from swarm_event_listener.core.restart import lifecycle, stopping
-from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
 from swarm_event_listener.core.rolls import Rolling
-
-ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
-SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """What an earlier listener of the same supervisord left behind.
-
-    Attributes:
-        intents: Restarts that it had begun.
-        failures: Per node, its recent failures, oldest first.
-        held: Nodes that an operator took out of the rules.
-        reporting_groups: Groups whose nodes have ever reported.
-        rolls: Rolling restarts under way.
-        unheard_since_s: When it last heard of supervisord, which then stood still for
-            so long that it ended; None where it ended otherwise.
-    """
-
-    intents: tuple[Restart, ...] = ()
-    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
-    held: frozenset[str] = frozenset()
-    reporting_groups: frozenset[str] = frozenset()
-    rolls: tuple[Roll, ...] = ()
-    unheard_since_s: float | None = None
 
 
 class Swarm:
@@ -101,14 +75,8 @@ class Swarm:
         )
         self._rolling = Rolling(self._table, left.rolls)
         self._herald = Herald(self._table)
-        self._processes = Processes(
-            self._table, intents=left.intents, failures=left.failures
-        )
-        self._noted = self._note()
-        self._told_of = self._pressing_facts()
-        self._failures_told_of = self._table.failure_count
-        self._asked_at_s: float | None = None  # the last survey
-        self._unheard_since_s = left.unheard_since_s
+        self._processes = Processes(self._table, left)
+        self._notes = Notes(self._table, self._rolling)
         self._ticked_at_s = 0.0
 
     @property
@@ -169,31 +137,8 @@ class Swarm:
             now_s: CLOCK_MONOTONIC; never less than in the call before.
         """
         actions = list(self._decide(event, now_s=now_s))
-        if self._has_news(is_tick=isinstance(event, Tick)):
-            note = self._note()
-            if note != self._noted:
-                self._noted = note
-                actions.insert(0, note)
-        return actions
-
-    def _has_news(self, *, is_tick: bool) -> bool:
-        """Tell whether there may be something to note; deaths wait for the tick.
-
-        A hundred nodes that die at once are then one write, not a hundred.
-        """
-        told_of = self._pressing_facts()
-        failure_count = self._table.failure_count if is_tick else self._failures_told_of
-        if (told_of, failure_count) == (self._told_of, self._failures_told_of):
-            return False
-        self._told_of, self._failures_told_of = told_of, failure_count
-        return True
-
-    def _pressing_facts(self) -> tuple[object, ...]:
-        return (
-            frozenset(self._table.held),
-            len(self._table.reporting_groups),
-            self._rolling.under_way,
-        )
+        note = self._notes.news(is_tick=isinstance(event, Tick))
+        return actions if note is None else [note, *actions]
 
     def _decide(  # noqa: C901, PLR0912, PLR0915 - one verb for each event
         self, event: Event, *, now_s: float
@@ -208,9 +153,6 @@ class Swarm:
             case Tick():
                 yield from self._tick(now_s=now_s)
             case Surveyed():
-                self._asked_at_s = now_s
-                self._table.evidence.answered_at_s = now_s
-                self._end_standstill(now_s)
                 yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
                 yield from self._table.step(
@@ -258,7 +200,7 @@ class Swarm:
         yield from actions
         yield from heal(node, self._table, on=Occasion.REPORTED, now_s=now_s)
         if self._rolling.has_turn(event.name):  # it may be idle until the next step
-            yield from self._advance_rolls(now_s=now_s)
+            yield from self._rolling.advance(now_s=now_s)
 
     def _measured(self, event: Measured, *, now_s: float) -> Iterator[Action]:
         node = self._table.nodes.get(event.name)
@@ -283,39 +225,8 @@ class Swarm:
         )
         for node in waiting_longest_first:
             yield from heal(node, self._table, on=Occasion.TICK, now_s=now_s)
-        yield from self._advance_rolls(now_s=now_s)
-        if self._must_survey(now_s=now_s):
-            self._asked_at_s = now_s
-            yield Survey()
-
-    def _advance_rolls(self, *, now_s: float) -> Iterator[Action]:
-        if not self._table.is_closing:
-            yield from self._rolling.advance(now_s=now_s)
-
-    def _must_survey(self, *, now_s: float) -> bool:
-        if self._asked_at_s is None or now_s - self._asked_at_s >= SURVEY_S:
-            return True
-        ask_again_at_s = self._asked_at_s + ASK_AGAIN_S
-        if any(
-            node.silent_since_s is not None
-            and (self._table.evidence.answered_at_s or 0.0) < node.silent_since_s
-            for node in self._table.pressing()
-        ):
-            return True
-        # Exit codes are told by a survey alone.
-        return any(
-            node.left_down
-            and node.left_down.exit_code is None
-            and (self._asked_at_s <= node.left_down.at_s or now_s >= ask_again_at_s)
-            for node in self._table
-        )
-
-    def _end_standstill(self, now_s: float) -> None:
-        """Count from now on where the last listener had ended for want of events."""
-        if self._unheard_since_s is not None:
-            for_s = now_s - self._unheard_since_s
-            self._table.evidence.stood_still(for_s=for_s, now_s=now_s)
-            self._unheard_since_s = None
+        yield from self._rolling.advance(now_s=now_s)
+        yield from self._processes.surveys(now_s=now_s)
 
     def _stalled(self, *, now_s: float) -> list[Action]:
         stood_s = now_s - (self._ticked_at_s or now_s)
@@ -355,17 +266,3 @@ class Swarm:
         for node in self._table:
             if node.restart:
                 yield from self._table.take(node, lifecycle.give_up(node.restart))
-
-    # --- small ------------------------------------------------------------------------
-
-    def _note(self) -> Note:
-        return Note(
-            held=tuple(sorted(self._table.held)),
-            reporting_groups=tuple(sorted(self._table.reporting_groups)),
-            rolls=tuple(roll.as_json() for roll in self._rolling.under_way),
-            failures={
-                node.name: tuple((f.at_s, f.oldest_in_flight) for f in node.failures)
-                for node in self._table
-                if node.failures
-            },
-        )

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from swarm_event_listener.core.node import Failure
+from swarm_event_listener.core.notes import Remembered
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
-from swarm_event_listener.core.swarm import Remembered
 
 UNHEARD_SINCE: Final = "unheard_since_s"
 

@@ -75,9 +75,6 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
     node, cause, found = what.node, what.cause, what.found
     record = _record(node, cause, found, what.reason, now_s=now_s)
     is_bloated = record.status == Status.MEMORY
-    said: list[Action] = []
-    if is_bloated and _is_too_large_at_boot(node):
-        said.append(lines.below_boot_size(node, found))
     if cause in _FAILS_NOW:
         node = failed(node, pace, now_s=now_s)
     if not what.is_try:
@@ -88,7 +85,9 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
         is_try=what.is_try,
         now_s=now_s,
     )
-    said.append(lines.begun(record, "node_restarting"))
+    said: list[Action] = [lines.begun(record, "node_restarting")]
+    if is_bloated and _is_too_large_at_boot(node):
+        said.insert(0, lines.below_boot_size(node, found))
     if record.pause_s > pace.gap_s:
         said.append(published(record, "backing_off"))
     is_lone = any(violation.is_lone for violation in found)
