@@ -39,11 +39,11 @@ from swarm_event_listener.core.model.events import (
     Surveyed,
     Tick,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
-from swarm_event_listener.core.restart.restart import Patience
+from swarm_event_listener.core.restart.restart import StopTimeouts
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.storage.restored_state import remembered
 from swarm_worker.shared.report import Report, State
@@ -58,8 +58,10 @@ POLICY = Policy(
         consuming_ttl_s=5.0,
         stability_ttl_s=5.0,
     ),
-    pace=Pace(gap_s=1.0, max_restarts=5, period_s=600.0, backoff_max_s=60.0),
-    patience=Patience(stop_wait_s=5.0, shutdown_timeout_s=4.0),
+    backoff=BackoffPolicy(
+        gap_s=1.0, max_restarts=5, period_s=600.0, backoff_max_s=60.0
+    ),
+    stop_timeouts=StopTimeouts(stop_wait_s=5.0, shutdown_timeout_s=4.0),
 )
 
 
@@ -291,12 +293,12 @@ class World:
     def move(self, process: Process) -> None:
         """Let supervisord take its next turn for a process."""
         age_s = self.now_s - process.since_s
-        patience = self.policy.patience
+        timeouts = self.policy.stop_timeouts
         if process.state is P.EXITED:
             if self.respawns and process.exit_code not in FOR_A_PERSON:
                 self.spawn(process)
         elif process.state is P.STOPPING and (
-            not process.ignores_term or age_s >= patience.stop_wait_s
+            not process.ignores_term or age_s >= timeouts.stop_wait_s
         ):
             self.change(process, P.STOPPED)
 

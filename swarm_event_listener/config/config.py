@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from swarm_event_listener.config.arguments import parser, read_flags
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
-from swarm_event_listener.core.restart.restart import Patience
+from swarm_event_listener.core.restart.restart import StopTimeouts
 from swarm_event_listener.supervisord.memory import Metric
 from swarm_worker.shared.settings import (
     DEFAULT_FILE,
@@ -186,13 +186,15 @@ def _policy(values: Mapping[str, Any], interval_s: float) -> Policy:
             memory_samples=values["memory_samples"],
             stability_ttl_s=_ttl(values["stability_ttl"]),
         ),
-        pace=Pace(
+        backoff=BackoffPolicy(
             gap_s=values["node_restart_timeout"] / 1000,
             max_restarts=values["max_restarts"],
             period_s=values["restart_period"] / 1000,
             backoff_max_s=values["restart_backoff_max"] / 1000,
         ),
-        patience=Patience(shutdown_timeout_s=values["shutdown_timeout"] / 1000),
+        stop_timeouts=StopTimeouts(
+            shutdown_timeout_s=values["shutdown_timeout"] / 1000
+        ),
         max_unavailable=values["max_unavailable"],
         interval_s=interval_s,
         dry_run=frozenset(values["dry_run"]),

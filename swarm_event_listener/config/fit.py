@@ -35,17 +35,17 @@ def _fit_group(
             f"[listener] groups: supervisord has no group {name!r}, but "
             f"{', '.join(known) or 'none at all'}{nearest(name, known)}"
         )
-    policy = group.policy
+    timeouts = group.policy.stop_timeouts
     for config in own:
-        if policy.patience.shutdown_timeout_s > config.stop_wait_s:
+        if timeouts.shutdown_timeout_s > config.stop_wait_s:
             raise ConfigError(
                 f"shutdown_timeout of {config.name}: its stopwaitsecs is "
                 f"{config.stop_wait_s:g} s, so supervisord would KILL it before the "
-                f"{policy.patience.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
+                f"{timeouts.shutdown_timeout_s:g} s are over; raise stopwaitsecs"
             )
     longest_s = max(config.stop_wait_s for config in own)
-    patience = replace(policy.patience, stop_wait_s=longest_s)
-    return replace(group, policy=replace(policy, patience=patience))
+    waited = replace(timeouts, stop_wait_s=longest_s)
+    return replace(group, policy=replace(group.policy, stop_timeouts=waited))
 
 
 def complaints(

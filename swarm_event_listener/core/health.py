@@ -72,7 +72,7 @@ def down_for_good(node: Node, policy: Policy) -> str:
 def _left_down(node: Node, left: LeftDown, policy: Policy) -> Health:
     if left.exit_code != EXIT_CONFIG or node.is_held or policy.only_watches:
         return _BY_STATE[ProcessState.EXITED]
-    every = f"{policy.pace.backoff_max_s:.0f} s"
+    every = f"{policy.backoff.backoff_max_s:.0f} s"
     return Health(
         Word.UNHEALTHY,
         f"it exited with {EXIT_CONFIG}, since what it was given cannot work; tried "
@@ -84,7 +84,7 @@ def health_of(node: Node, table: Table, *, now_s: float) -> Health:
     """Return how a node is, in a word and the reason."""
     policy = table.policy(node)
     if node.restart is not None:
-        return _in_restart(node.restart, gap_s=policy.pace.gap_s)
+        return _in_restart(node.restart, gap_s=policy.backoff.gap_s)
     if node.state in _BY_STATE:
         return _in_state(node, policy)
     broken = violations(node, table, now_s=now_s)

@@ -12,7 +12,7 @@ from swarm_event_listener.core.model.events import (
     ProcessState,
     group_of,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_worker.shared.report import JUDGED, Report
@@ -209,19 +209,19 @@ def is_news(node: Node, memory_bytes: int) -> bool:
     return memory_bytes != node.memory_bytes or node.over_count > 0 or is_first
 
 
-def failed(node: Node, pace: Pace, *, now_s: float) -> Node:
+def failed(node: Node, backoff: BackoffPolicy, *, now_s: float) -> Node:
     """Give the node with one more failure; those that no longer count are dropped."""
-    recent = set(pace.recent(node.failed_at_s, now_s=now_s))
+    recent = set(backoff.recent(node.failed_at_s, now_s=now_s))
     kept = tuple(failure for failure in node.failures if failure.at_s in recent)
     return replace(node, failures=(*kept, Failure(now_s, node.oldest_in_flight)))
 
 
-def suspect_of(failures: Sequence[Failure], pace: Pace) -> str | None:
+def suspect_of(failures: Sequence[Failure], backoff: BackoffPolicy) -> str | None:
     """Return the message that was the oldest in flight at each of the last failures.
 
-    So many in a row as keep to the normal pace make it a suspect; None without one.
+    So many as are restarted after the least pause make it a suspect; None: no message.
     """
-    last = [failure.oldest_in_flight for failure in failures[-pace.max_restarts :]]
-    if len(last) < pace.max_restarts or len(set(last)) != 1:
+    last = [failure.oldest_in_flight for failure in failures[-backoff.max_restarts :]]
+    if len(last) < backoff.max_restarts or len(set(last)) != 1:
         return None
     return last[0]

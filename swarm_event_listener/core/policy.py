@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits, Status
-from swarm_event_listener.core.restart.restart import Patience
+from swarm_event_listener.core.restart.restart import StopTimeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,16 +15,16 @@ class Policy:
 
     Attributes:
         limits: The rules.
-        pace: Gap and back-off of one node.
-        patience: How long a stop may take.
+        backoff: How long a node stays down between two processes.
+        stop_timeouts: How long a stop may take.
         max_unavailable: Nodes down at once by our hand; None: a quarter, at least 1.
         interval_s: Between a node's reports (``liveness_interval``).
         dry_run: Statuses to record but not to act on.
     """
 
     limits: Limits = field(default_factory=Limits)
-    pace: Pace = field(default_factory=Pace)
-    patience: Patience = field(default_factory=Patience)
+    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+    stop_timeouts: StopTimeouts = field(default_factory=StopTimeouts)
     max_unavailable: int | None = None
     interval_s: float = 5.0
     dry_run: frozenset[int] = frozenset()

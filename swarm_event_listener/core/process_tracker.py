@@ -176,7 +176,7 @@ class Processes:
         self, node: Node, intent: Restart, info: ProcessInfo, *, now_s: float
     ) -> Iterator[Action]:
         policy = self._table.policy(node)
-        step = resuming.resume(intent, info, patience=policy.patience, now_s=now_s)
+        step = resuming.resume(intent, info, timeouts=policy.stop_timeouts, now_s=now_s)
         is_to_stop = step.restart is not None and step.restart.phase is Phase.READY
         if policy.only_watches and is_to_stop:  # what is down comes up all the same
             step = dropped(intent, "the listener only watches (dry run)")
@@ -191,10 +191,10 @@ class Processes:
     ) -> Iterator[Action]:
         """Follow a node into its state, and take over where supervisord would fail."""
         if _is_own_death(node, state):
-            pace = self._table.policy(node).pace
-            known = suspect_of(node.failures, pace)
-            node = failed(node, pace, now_s=now_s)
-            message = suspect_of(node.failures, pace)
+            backoff = self._table.policy(node).backoff
+            known = suspect_of(node.failures, backoff)
+            node = failed(node, backoff, now_s=now_s)
+            message = suspect_of(node.failures, backoff)
             if message not in {None, known}:
                 yield lines.suspected(node, message)
         node = moved(node, state, pid, now_s=now_s)
@@ -217,11 +217,11 @@ class Processes:
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
     ) -> Iterable[Action]:
         """Tell a restart under way what its process is doing."""
-        patience = self._table.policy(self._table.nodes[name]).patience
+        timeouts = self._table.policy(self._table.nodes[name]).stop_timeouts
         return self._table.step(
             name,
             partial(
-                lifecycle.seen, state=state, pid=pid, patience=patience, now_s=now_s
+                lifecycle.seen, state=state, pid=pid, timeouts=timeouts, now_s=now_s
             ),
         )
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.model.events import ALIVE, Action, Reported
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node import Failure, Node, suspect_of
 from swarm_event_listener.core.restart import lifecycle
@@ -25,13 +25,13 @@ def is_of_this_process(node: Node, pid: int) -> bool:
 
 
 def heard(
-    before: Node, event: Reported, pace: Pace, *, now_s: float
+    before: Node, event: Reported, backoff: BackoffPolicy, *, now_s: float
 ) -> tuple[Node, tuple[Action, ...]]:
     """Return the node with its report, and what follows for its restart."""
     node = reported(before, event, now_s=now_s)
     said: tuple[Action, ...] = ()
     if node.failures is not before.failures:
-        node, said = _suspecting(node, before.failures[:-1], pace)
+        node, said = _suspecting(node, before.failures[:-1], backoff)
     if not node.has_recovered:
         return node, said
     if node.restart is None:
@@ -41,14 +41,14 @@ def heard(
 
 
 def _suspecting(
-    node: Node, until_then: tuple[Failure, ...], pace: Pace
+    node: Node, until_then: tuple[Failure, ...], backoff: BackoffPolicy
 ) -> tuple[Node, tuple[Action, ...]]:
     """Name a message that is known to have killed only by what it left in flight."""
-    message, restart = suspect_of(node.failures, pace), node.restart
+    message, restart = suspect_of(node.failures, backoff), node.restart
     if restart is not None and restart.record.suspect is None:
         record = replace(restart.record, suspect=message)
         node = replace(node, restart=replace(restart, record=record))
-    if message in {None, suspect_of(until_then, pace)}:
+    if message in {None, suspect_of(until_then, backoff)}:
         return node, ()
     return node, (lines.suspected(node, message),)
 

@@ -118,8 +118,8 @@ class Swarm:
 
     def _due_at_s(self, node: Node) -> Iterator[float]:
         if node.restart:
-            patience = self._table.policy(node).patience
-            at_s = lifecycle.wake_at_s(node.restart, patience=patience)
+            timeouts = self._table.policy(node).stop_timeouts
+            at_s = lifecycle.wake_at_s(node.restart, timeouts=timeouts)
             if at_s is not None:
                 yield at_s
         else:
@@ -192,8 +192,8 @@ class Swarm:
         before = self._table.nodes.get(event.name)
         if before is None or not is_of_this_process(before, event.pid):
             return
-        pace = self._table.policy(before).pace
-        node, actions = heard(before, event, pace, now_s=now_s)
+        backoff = self._table.policy(before).backoff
+        node, actions = heard(before, event, backoff, now_s=now_s)
         self._table.put(node)
         self._table.evidence.came(before, node, now_s=now_s)
         self._table.reporting_groups.add(node.group)
@@ -214,9 +214,9 @@ class Swarm:
     def _tick(self, *, now_s: float) -> Iterator[Action]:
         self._ticked_at_s = now_s
         for node in self._table.pressing():
-            patience = self._table.policy(node).patience
+            timeouts = self._table.policy(node).stop_timeouts
             yield from self._table.step(
-                node.name, partial(lifecycle.elapsed, patience=patience, now_s=now_s)
+                node.name, partial(lifecycle.elapsed, timeouts=timeouts, now_s=now_s)
             )
         note_outages(self._table, now_s=now_s)
         yield from self._herald.look(now_s=now_s)

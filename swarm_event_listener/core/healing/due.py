@@ -13,7 +13,7 @@ from enum import Enum, auto
 from swarm_event_listener.core.healing.findings import findings
 from swarm_event_listener.core.healing.guards import all_heard, must_wait
 from swarm_event_listener.core.model.events import UP, ProcessState
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Found, Status, reasons
 from swarm_event_listener.core.node import Node
@@ -97,7 +97,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
         return Nothing(node)
     policy = table.policy(node)
     if node.restart is None and not policy.only_watches:
-        start = _start(node, policy.pace, on=on, now_s=now_s)
+        start = _start(node, policy.backoff, on=on, now_s=now_s)
         if start is not None:
             return start
     # A restart is seen through; only whether its newborn is silent is looked at.
@@ -117,25 +117,27 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
 # --- who owns its starts --------------------------------------------------------------
 
 
-def _start(node: Node, pace: Pace, *, on: Occasion, now_s: float) -> Begin | None:
+def _start(
+    node: Node, backoff: BackoffPolicy, *, on: Occasion, now_s: float
+) -> Begin | None:
     """Own the starts of a node that supervisord gave up, leaves down, or fails with."""
     if node.state is ProcessState.FATAL:
-        reason = f"supervisord gave it up (FATAL), {_failures(node, pace)}"
+        reason = f"supervisord gave it up (FATAL), {_failures(node, backoff)}"
         return Begin(node, Cause.FATAL, reason)
-    if on is Occasion.TICK and _is_due_again(node, pace, now_s=now_s):
-        reason = f"exit {EXIT_CONFIG}: tried again every {pace.backoff_max_s:.0f} s"
+    if on is Occasion.TICK and _is_due_again(node, backoff, now_s=now_s):
+        reason = f"exit {EXIT_CONFIG}: tried again every {backoff.backoff_max_s:.0f} s"
         return Begin(node, Cause.EXITED, reason, is_try=True)
     is_told = on is Occasion.SEEN or on is Occasion.REPORTED
-    if is_told and node.pid and _is_failing(node, pace, now_s=now_s):
-        return Begin(node, Cause.EXITED, f"died again: {_failures(node, pace)}")
+    if is_told and node.pid and _is_failing(node, backoff, now_s=now_s):
+        return Begin(node, Cause.EXITED, f"died again: {_failures(node, backoff)}")
     return None
 
 
-def _failures(node: Node, pace: Pace) -> str:
-    return f"{len(node.failures)} failures in {pace.period_s:.0f} s"
+def _failures(node: Node, backoff: BackoffPolicy) -> str:
+    return f"{len(node.failures)} failures in {backoff.period_s:.0f} s"
 
 
-def _is_due_again(node: Node, pace: Pace, *, now_s: float) -> bool:
+def _is_due_again(node: Node, backoff: BackoffPolicy, *, now_s: float) -> bool:
     """Whether a node that could not work is to be tried again.
 
     What it is given may be mended by now, or was being replaced. One that was fenced
@@ -144,16 +146,16 @@ def _is_due_again(node: Node, pace: Pace, *, now_s: float) -> bool:
     left = node.left_down
     if node.state is not ProcessState.EXITED or left is None:
         return False
-    return left.exit_code == EXIT_CONFIG and now_s >= left.at_s + pace.backoff_max_s
+    return left.exit_code == EXIT_CONFIG and now_s >= left.at_s + backoff.backoff_max_s
 
 
-def _is_failing(node: Node, pace: Pace, *, now_s: float) -> bool:
+def _is_failing(node: Node, backoff: BackoffPolicy, *, now_s: float) -> bool:
     """Whether supervisord brought a node back sooner than its back-off allows."""
     if not node.is_respawn or node.state not in UP or not node.failures:
         return False
-    if not pace.excess(node.failed_at_s, now_s=now_s):
+    if not backoff.excess(node.failed_at_s, now_s=now_s):
         return False
-    pause_s = pace.pause_s(node.failed_at_s, now_s=now_s)
+    pause_s = backoff.pause_s(node.failed_at_s, now_s=now_s)
     return now_s - node.failures[-1].at_s < pause_s
 
 

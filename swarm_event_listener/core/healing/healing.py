@@ -17,7 +17,7 @@ from swarm_event_listener.core.healing.due import (
     due,
 )
 from swarm_event_listener.core.model.events import Action, Remember
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Found, Status, reasons
 from swarm_event_listener.core.node import Node, failed, suspect_of
@@ -41,13 +41,13 @@ def heal(node: Node, table: Table, *, on: Occasion, now_s: float) -> tuple[Actio
 
 def carry_out(what: Due, table: Table, *, now_s: float) -> tuple[Action, ...]:
     """Do what is due; the table keeps what the node has come to."""
-    pace = table.policy(what.node).pace
-    node, actions = _done(what, pace, now_s=now_s)
+    backoff = table.policy(what.node).backoff
+    node, actions = _done(what, backoff, now_s=now_s)
     table.put(node)
     return actions
 
 
-def _done(what: Due, pace: Pace, *, now_s: float) -> Done:
+def _done(what: Due, backoff: BackoffPolicy, *, now_s: float) -> Done:
     node = what.node
     match what:
         case Nothing():
@@ -59,7 +59,7 @@ def _done(what: Due, pace: Pace, *, now_s: float) -> Done:
         case Abandon(restart=restart):
             return replace(node, restart=None), ended(restart.record).actions
         case Begin():
-            return _begun(what, pace, now_s=now_s)
+            return _begun(what, backoff, now_s=now_s)
         case _:
             assert_never(what)
 
@@ -70,15 +70,15 @@ def _rehearsed(node: Node, found: Found, *, now_s: float) -> tuple[Action, ...]:
     return kept, lines.begun(record, "would_restart")
 
 
-def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
+def _begun(what: Begin, backoff: BackoffPolicy, *, now_s: float) -> Done:
     """Begin a restart."""
     node, cause, found = what.node, what.cause, what.found
     record = _record(node, cause, found, what.reason, now_s=now_s)
     is_bloated = record.status == Status.MEMORY
     if cause in _FAILS_NOW:
-        node = failed(node, pace, now_s=now_s)
+        node = failed(node, backoff, now_s=now_s)
     if not what.is_try:
-        record = _by_its_past(record, node, pace, now_s=now_s)
+        record = _by_its_past(record, node, backoff, now_s=now_s)
     step = lifecycle.begin(
         record,
         takes_evidence=cause is Cause.RULE and not is_bloated and node.is_known,
@@ -88,7 +88,7 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
     said: list[Action] = [lines.begun(record, "node_restarting")]
     if is_bloated and _is_too_large_at_boot(node):
         said.insert(0, lines.below_boot_size(node, found))
-    if record.pause_s > pace.gap_s:
+    if record.pause_s > backoff.gap_s:
         said.append(published(record, "backing_off"))
     is_lone = any(violation.is_lone for violation in found)
     begun = replace(
@@ -100,18 +100,20 @@ def _begun(what: Begin, pace: Pace, *, now_s: float) -> Done:
     return begun, (*said, *step.actions)
 
 
-def _by_its_past(record: Record, node: Node, pace: Pace, *, now_s: float) -> Record:
+def _by_its_past(
+    record: Record, node: Node, backoff: BackoffPolicy, *, now_s: float
+) -> Record:
     """Return the record with what the node's failures say of its pause.
 
     Only what failed is kept down the longer the more often it did: whoever rolls has
     mended something, and waits.
     """
     if record.cause is Cause.ROLL:
-        return replace(record, pause_s=pace.gap_s)
+        return replace(record, pause_s=backoff.gap_s)
     return replace(
         record,
-        suspect=suspect_of(node.failures, pace),
-        pause_s=pace.pause_s(node.failed_at_s, now_s=now_s),
+        suspect=suspect_of(node.failures, backoff),
+        pause_s=backoff.pause_s(node.failed_at_s, now_s=now_s),
     )
 
 

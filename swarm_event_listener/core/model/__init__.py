@@ -1,1 +1,1 @@
-"""The words of the core: events, actions, records, rules, the pace of restarts."""
+"""The words of the core: events, actions, records, rules, the back-off policy."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class BackoffPolicy:
     """How long a node stays down between its exit and its next start.
 
     Source: Erlang/OTP ``supervisor`` (``intensity``, ``period``), with a back-off in

@@ -36,10 +36,10 @@ from swarm_event_listener.core.restart import starting, stopping
 from swarm_event_listener.core.restart.restart import (
     ASK_AGAIN_S,
     BY_OUR_HAND,
-    Patience,
     Phase,
     Restart,
     Step,
+    StopTimeouts,
     cut_short,
     dropped,
     ended,
@@ -82,7 +82,7 @@ def seen(
     state: ProcessState,
     pid: int | None,
     *,
-    patience: Patience,
+    timeouts: StopTimeouts,
     now_s: float,
 ) -> Step:
     """Go on with the state that the process is in now."""
@@ -91,7 +91,7 @@ def seen(
             return stopping.seen_before_stop(restart, state, pid)
         case Phase.STOPPING:
             return stopping.seen_stopping(
-                restart, state, pid, patience=patience, now_s=now_s
+                restart, state, pid, timeouts=timeouts, now_s=now_s
             )
         case Phase.DOWN | Phase.STARTING:
             return starting.seen_down(restart, state, pid, now_s=now_s)
@@ -106,9 +106,9 @@ def recovered(restart: Restart, *, pid: int, now_s: float) -> Step:
     return ended(replace(restart.record, new_pid=pid, recovered_at_s=now_s))
 
 
-def elapsed(restart: Restart, *, patience: Patience, now_s: float) -> Step:
+def elapsed(restart: Restart, *, timeouts: StopTimeouts, now_s: float) -> Step:
     """Go on with what is due by now."""
-    due_at_s = wake_at_s(restart, patience=patience)
+    due_at_s = wake_at_s(restart, timeouts=timeouts)
     if due_at_s is None or now_s < due_at_s:
         return Step(restart)
     match restart.phase:
@@ -124,7 +124,7 @@ def elapsed(restart: Restart, *, patience: Patience, now_s: float) -> Step:
             return ended(restart.record)
 
 
-def wake_at_s(restart: Restart, *, patience: Patience) -> float | None:
+def wake_at_s(restart: Restart, *, timeouts: StopTimeouts) -> float | None:
     """Give when `elapsed` has something to do; None while only events matter."""
     match restart.phase:
         case Phase.INTENDED | Phase.READY:
@@ -132,7 +132,7 @@ def wake_at_s(restart: Restart, *, patience: Patience) -> float | None:
         case Phase.EVIDENCE:
             return restart.since_s + EVIDENCE_S
         case Phase.STOPPING:
-            return stopping.stop_due_at_s(restart, patience)
+            return stopping.stop_due_at_s(restart, timeouts)
         case Phase.DOWN:
             return restart.since_s + restart.record.pause_s
         case Phase.STARTING:

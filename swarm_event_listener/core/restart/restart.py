@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class StopTimeouts:
     """How long a stopping process of a group is waited for.
 
     Attributes:

@@ -8,10 +8,10 @@ from typing import Final
 from swarm_event_listener.core.model.events import UP, ProcessInfo, ProcessState
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.restart.restart import (
-    Patience,
     Phase,
     Restart,
     Step,
+    StopTimeouts,
     dropped,
     ended,
 )
@@ -24,7 +24,7 @@ _SINCE_STARTED: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
 
 
 def resume(
-    intent: Restart, found: ProcessInfo, *, patience: Patience, now_s: float
+    intent: Restart, found: ProcessInfo, *, timeouts: StopTimeouts, now_s: float
 ) -> Step:
     """Finish what a killed listener began, from what supervisord says now.
 
@@ -45,7 +45,7 @@ def resume(
     stopped = replace(intent, record=record, phase=Phase.STOPPING, accepted=True)
     match state:
         case ProcessState.STOPPING:
-            return seen_stopping(stopped, state, pid, patience=patience, now_s=now_s)
+            return seen_stopping(stopped, state, pid, timeouts=timeouts, now_s=now_s)
         case ProcessState.STOPPED:
             return down(stopped, now_s=now_s)
         case _:

@@ -23,10 +23,10 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.restart.restart import (
     ASK_AGAIN_S,
     BY_OUR_HAND,
-    Patience,
     Phase,
     Restart,
     Step,
+    StopTimeouts,
     dropped,
     intend,
     publish,
@@ -143,7 +143,7 @@ def seen_stopping(
     state: ProcessState,
     pid: int | None,
     *,
-    patience: Patience,
+    timeouts: StopTimeouts,
     now_s: float,
 ) -> Step:
     """Follow the process until it is gone."""
@@ -153,7 +153,7 @@ def seen_stopping(
             return Step(replace(restart, accepted=True))
         case ProcessState.STOPPED | ProcessState.FATAL | ProcessState.UNKNOWN:
             waited_s = now_s - (record.stop_sent_at_s or now_s)
-            killed = record.killed or waited_s >= patience.stop_wait_s
+            killed = record.killed or waited_s >= timeouts.stop_wait_s
             gone = replace(restart, record=replace(record, killed=killed))
             return down(gone, now_s=now_s)
         case ProcessState.EXITED if restart.durable:
@@ -169,16 +169,16 @@ def seen_stopping(
             return recovering(restart, pid, now_s=now_s)
 
 
-def stop_due_at_s(restart: Restart, patience: Patience) -> float | None:
+def stop_due_at_s(restart: Restart, timeouts: StopTimeouts) -> float | None:
     """Give when a stop takes too long; None when nothing more can be done."""
     if restart.asked_at_s is not None:
         return restart.asked_at_s + ASK_AGAIN_S
     if restart.given_up:
         return None
     if restart.durable:
-        return restart.since_s + patience.stop_wait_s + UNKILLABLE_S
+        return restart.since_s + timeouts.stop_wait_s + UNKILLABLE_S
     unkillable_s = UNKILLABLE_S if restart.record.killed else 0.0
-    return restart.since_s + patience.shutdown_timeout_s + unkillable_s
+    return restart.since_s + timeouts.shutdown_timeout_s + unkillable_s
 
 
 def stop_overdue(restart: Restart, *, now_s: float) -> Step:

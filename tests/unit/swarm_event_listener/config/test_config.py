@@ -41,16 +41,16 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     """Nothing but the groups need be said."""
     settings = read(tmp_path, GROUPS)
     group = settings.groups["w"]
-    limits, pace = group.policy.limits, group.policy.pace
+    limits, backoff = group.policy.limits, group.policy.backoff
 
     assert (limits.report_timeout_s, limits.boot_ttl_s) == (60.0, 600.0)
     assert {limits.polling_ttl_s, limits.consuming_ttl_s, limits.stability_ttl_s} == {
         "node"
     }
     assert (limits.memory_limit_bytes, limits.memory_samples) == (None, 1)
-    assert (pace.gap_s, pace.max_restarts, pace.period_s) == (5.0, 5, 600.0)
-    assert pace.backoff_max_s == 300.0
-    assert group.policy.patience.shutdown_timeout_s == 60.0
+    assert (backoff.gap_s, backoff.max_restarts, backoff.period_s) == (5.0, 5, 600.0)
+    assert backoff.backoff_max_s == 300.0
+    assert group.policy.stop_timeouts.shutdown_timeout_s == 60.0
     assert (group.policy.max_unavailable, group.policy.dry_run) == (None, frozenset())
     assert (group.memory_metric, group.memory_children) == ("rss", False)
     assert (settings.state_dir, settings.metrics) == (tmp_path / "run", None)
@@ -126,8 +126,8 @@ def test_every_flag_is_read(tmp_path: Path) -> None:
     assert policy.limits.polling_ttl_s == 7.0
     assert policy.limits.stability_ttl_s == 8.0
     assert policy.limits.report_timeout_s == 20.0
-    assert policy.pace.gap_s == 1.0
-    assert policy.patience.shutdown_timeout_s == 9.0
+    assert policy.backoff.gap_s == 1.0
+    assert policy.stop_timeouts.shutdown_timeout_s == 9.0
     assert policy.dry_run == {-1, 1, 2, 3, 4}
     assert policy.only_watches
     assert settings.metrics == ("127.0.0.1", 9464)
@@ -272,7 +272,7 @@ def test_the_longest_stopwaitsecs_is_what_a_stop_may_take(tmp_path: Path) -> Non
 
     fitted = fit(read(tmp_path, GROUPS), configs)
 
-    assert fitted.groups["w"].policy.patience.stop_wait_s == 90.0
+    assert fitted.groups["w"].policy.stop_timeouts.stop_wait_s == 90.0
     assert complaints(fitted, configs) == []
 
 

@@ -19,7 +19,7 @@ from swarm_event_listener.core.healing.due import (
     due,
 )
 from swarm_event_listener.core.model.events import ProcessState, Reported
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.node import (
@@ -222,8 +222,10 @@ def test_a_node_that_dies_too_often_is_taken_over_as_soon_as_it_is_seen() -> Non
 
 def test_a_node_that_lived_longer_than_its_pause_is_not_put_off() -> None:
     """Back-off is for who comes back too soon."""
-    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
-    policy = replace(POLICY, pace=pace)
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0
+    )
+    policy = replace(POLICY, backoff=backoff)
     failures = (Failure(NOW_S - 100), Failure(NOW_S))
     back = replace(node(), is_respawn=True, failures=failures)
 

@@ -14,7 +14,7 @@ from swarm_event_listener.core.health import (
     health_of,
 )
 from swarm_event_listener.core.model.events import ProcessState, Reported
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.node import LeftDown, Node, appeared
@@ -27,7 +27,7 @@ from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
 from swarm_worker.shared.report import ForeignReport, Report, State
 
 NOW_S = 1000.0
-POLICY = Policy(limits=Limits(polling_ttl_s=5.0), pace=Pace(gap_s=5.0))
+POLICY = Policy(limits=Limits(polling_ttl_s=5.0), backoff=BackoffPolicy(gap_s=5.0))
 REPORT = Report(node=0, pid=7, state=State.RUNNING, poll_age_ms=10)
 
 

@@ -28,7 +28,7 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Word,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from tests.simulation import POLICY, World
 
@@ -87,9 +87,13 @@ class Story:
     """A world to which things happen, and what its operator last said."""
 
     def __init__(self) -> None:
-        pace = Pace(gap_s=1.0, max_restarts=4, period_s=60.0, backoff_max_s=20.0)
+        backoff = BackoffPolicy(
+            gap_s=1.0, max_restarts=4, period_s=60.0, backoff_max_s=20.0
+        )
         limits = replace(POLICY.limits, memory_limit_bytes=100)
-        self.world = World(NODES, replace(POLICY, pace=pace, limits=limits)).run(2)
+        self.world = World(NODES, replace(POLICY, backoff=backoff, limits=limits)).run(
+            2
+        )
         self.may_be_stopped: set[str] = set()
         self.must_be_stopped: set[str] = set()
 

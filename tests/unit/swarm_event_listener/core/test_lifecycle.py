@@ -35,7 +35,7 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.node import Failure, appeared, moved
@@ -46,7 +46,7 @@ from swarm_worker.shared.report import State
 from tests.simulation import POLICY, World, report
 
 N0 = "swarm:node_0"
-PATIENCE = POLICY.patience
+TIMEOUTS = POLICY.stop_timeouts
 DRY = replace(POLICY, dry_run=frozenset(Status))
 
 
@@ -186,8 +186,10 @@ def test_an_operators_stop_under_a_dead_listener_stays(seconds: float) -> None:
 
 def test_a_crash_loop_keeps_its_pace_over_a_new_listener() -> None:
     """Own deaths are remembered, not only restarts."""
-    pace = Pace(gap_s=1.0, max_restarts=3, period_s=600.0, backoff_max_s=60.0)
-    world = World(policy=replace(POLICY, pace=pace)).run(2)
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=3, period_s=600.0, backoff_max_s=60.0
+    )
+    world = World(policy=replace(POLICY, backoff=backoff)).run(2)
     for _ in range(4):
         world.die(N0)
         world.run(1)
@@ -204,8 +206,10 @@ def test_a_crash_loop_keeps_its_pace_over_a_new_listener() -> None:
 
 def test_a_suspect_is_named_over_a_new_listener() -> None:
     """What was in flight at each death is remembered, too."""
-    pace = Pace(gap_s=1.0, max_restarts=2, period_s=600.0, backoff_max_s=60.0)
-    world = World(policy=replace(POLICY, pace=pace)).run(2)
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=2, period_s=600.0, backoff_max_s=60.0
+    )
+    world = World(policy=replace(POLICY, backoff=backoff)).run(2)
     for _ in range(2):
         world.processes[N0].report = {"in_flight": ("orders/3@7",)}
         world.run(3)
@@ -222,7 +226,7 @@ def test_a_suspect_is_named_over_a_new_listener() -> None:
 def test_a_node_that_dies_with_the_same_message_is_told_at_once() -> None:
     """Before any restart of ours; once for each suspect, at the last of the deaths."""
     world = World().run(2)
-    for _ in range(POLICY.pace.max_restarts):
+    for _ in range(POLICY.backoff.max_restarts):
         assert world.said("message_suspected") == []
         world.processes[N0].report = {"in_flight": ("orders/3@7",)}
         world.run(2)
@@ -247,7 +251,7 @@ def test_a_message_that_kills_before_any_report_is_named_by_what_it_left() -> No
     """Each process tells in its first report what its predecessor had in flight."""
     world = World().run(2)
     world.born_report = LEFT
-    for _ in range(POLICY.pace.max_restarts):
+    for _ in range(POLICY.backoff.max_restarts):
         assert world.said("message_suspected") == []
         world.die(N0)
         world.run(2)
@@ -264,8 +268,10 @@ def test_a_message_that_kills_before_any_report_is_named_by_what_it_left() -> No
 
 def test_the_record_of_a_back_off_learns_what_was_left() -> None:
     """The death that it is about is known better when the next process has told."""
-    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
-    world = World(policy=replace(POLICY, pace=pace)).run(2)
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0
+    )
+    world = World(policy=replace(POLICY, backoff=backoff)).run(2)
     world.die(N0)
     world.run(2)
     world.born_report = LEFT
@@ -361,7 +367,7 @@ def test_a_hold_outlives_the_removal_of_its_group(
 def test_a_stop_that_cannot_be_followed_by_a_start_is_on_record() -> None:
     """The group is removed in the gap, supervisord ends, or the listener does."""
     for end in ("removed", "supervisor", "listener"):
-        world = World(policy=replace(POLICY, pace=Pace(gap_s=5.0))).run(2)
+        world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=5.0))).run(2)
         old = hang(world)
         world.run(3)
         assert world.processes[N0].state is ProcessState.STOPPED
@@ -382,7 +388,7 @@ def test_a_stop_that_cannot_be_followed_by_a_start_is_on_record() -> None:
 
 def test_a_restart_that_stopped_nothing_is_not_on_record() -> None:
     """FATAL, and its group removed before the pause is over."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=60.0))).run(2)
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=60.0))).run(2)
     fatal(world)
 
     world.tell(GroupRemoved(group="swarm"))
@@ -509,7 +515,7 @@ def test_a_dry_run_stops_nobody_for_an_earlier_listener() -> None:
 
 def test_a_dry_run_leaves_nobody_down_for_an_earlier_listener() -> None:
     """What an earlier listener stopped comes up."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=5.0))).run(2)
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=5.0))).run(2)
     hang(world)
     world.run(3)
     assert world.down_count() == 1
@@ -625,7 +631,7 @@ def test_a_node_that_does_not_recover_in_time_closes_its_record() -> None:
 
 def test_a_node_found_after_its_exit_was_started_by_somebody() -> None:
     """A new listener leaves an exit in the gap to supervisord, or to an operator."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=5.0))).run(2)
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=5.0))).run(2)
     hang(world)
     world.run(3)
     world.kill_listener()
@@ -754,7 +760,7 @@ def test_a_node_without_a_process_stays_one_to_start(state: ProcessState) -> Non
     """There is nothing to stop, whatever its state is called."""
     restart = in_phase(Phase.READY, record={"pid": None, "cause": Cause.FATAL})
 
-    step = lifecycle.seen(restart, state, None, patience=PATIENCE, now_s=1000.0)
+    step = lifecycle.seen(restart, state, None, timeouts=TIMEOUTS, now_s=1000.0)
 
     assert step == Step(restart)
 
@@ -765,7 +771,7 @@ def test_a_process_still_there_while_it_stops_is_waited_for() -> None:
 
     for pid in (7, None):
         step = lifecycle.seen(
-            restart, ProcessState.RUNNING, pid, patience=PATIENCE, now_s=1000.0
+            restart, ProcessState.RUNNING, pid, timeouts=TIMEOUTS, now_s=1000.0
         )
         assert step == Step(restart)
 
@@ -776,7 +782,7 @@ def test_a_successor_seen_while_it_stops_is_the_recovery() -> None:
         in_phase(Phase.STOPPING, accepted=True),
         ProcessState.RUNNING,
         8,
-        patience=PATIENCE,
+        timeouts=TIMEOUTS,
         now_s=1000.0,
     )
 
@@ -832,12 +838,12 @@ def test_what_is_started_is_left_to_start(phase: Phase) -> None:
 def test_each_step_is_due_at_its_time(phase: Phase, wake_at_s: float | None) -> None:
     """And not a moment before."""
     restart = in_phase(phase, record={"pause_s": 3.0})
-    assert lifecycle.wake_at_s(restart, patience=PATIENCE) == wake_at_s
+    assert lifecycle.wake_at_s(restart, timeouts=TIMEOUTS) == wake_at_s
     if wake_at_s is None:
         return
 
     early, due = (
-        lifecycle.elapsed(restart, patience=PATIENCE, now_s=now_s)
+        lifecycle.elapsed(restart, timeouts=TIMEOUTS, now_s=now_s)
         for now_s in (wake_at_s - 0.01, wake_at_s)
     )
 
@@ -850,11 +856,11 @@ def test_a_plain_term_is_due_by_its_own_times() -> None:
     term = in_phase(Phase.STOPPING, durable=False)
     killed = in_phase(Phase.STOPPING, durable=False, record={"killed": True})
 
-    assert lifecycle.wake_at_s(term, patience=PATIENCE) == 995.0 + 4.0
-    assert lifecycle.wake_at_s(killed, patience=PATIENCE) == 995.0 + 4.0 + 60.0
+    assert lifecycle.wake_at_s(term, timeouts=TIMEOUTS) == 995.0 + 4.0
+    assert lifecycle.wake_at_s(killed, timeouts=TIMEOUTS) == 995.0 + 4.0 + 60.0
     unanswered = replace(term, asked_at_s=997.0)
-    assert lifecycle.wake_at_s(unanswered, patience=PATIENCE) == 999.0
-    assert lifecycle.wake_at_s(replace(term, given_up=True), patience=PATIENCE) is None
+    assert lifecycle.wake_at_s(unanswered, timeouts=TIMEOUTS) == 999.0
+    assert lifecycle.wake_at_s(replace(term, given_up=True), timeouts=TIMEOUTS) is None
 
 
 @pytest.mark.parametrize(
@@ -865,7 +871,7 @@ def test_who_outlived_stopwaitsecs_was_killed(waited_s: float, *, killed: bool) 
     restart = in_phase(Phase.STOPPING, record={"stop_sent_at_s": 995.0})
 
     step = lifecycle.seen(
-        restart, ProcessState.STOPPED, 7, patience=PATIENCE, now_s=995.0 + waited_s
+        restart, ProcessState.STOPPED, 7, timeouts=TIMEOUTS, now_s=995.0 + waited_s
     )
 
     assert step.restart is not None
@@ -917,7 +923,7 @@ def test_an_intent_whose_process_is_another_is_dropped(
     found = ProcessInfo(name=N0, state=state, pid=pid, started_ago_s=100.0)
 
     step = resuming.resume(
-        in_phase(Phase.READY), found, patience=PATIENCE, now_s=1000.0
+        in_phase(Phase.READY), found, timeouts=TIMEOUTS, now_s=1000.0
     )
 
     assert step.restart is None
@@ -936,7 +942,7 @@ def test_a_stopped_process_that_started_after_the_intent_is_a_successor(
     )
 
     step = resuming.resume(
-        in_phase(Phase.READY), found, patience=PATIENCE, now_s=1000.0
+        in_phase(Phase.READY), found, timeouts=TIMEOUTS, now_s=1000.0
     )
 
     assert (step.restart is not None) is is_ours
@@ -944,7 +950,7 @@ def test_a_stopped_process_that_started_after_the_intent_is_a_successor(
 
 def test_an_intent_of_a_node_that_is_no_more_ends() -> None:
     """numprocs has shrunk while the listener was dead: the stop is on record."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=5.0))).run(2)
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=5.0))).run(2)
     hang(world)
     world.run(3)
     world.kill_listener()
@@ -1047,7 +1053,7 @@ def test_a_booting_process_is_no_place_for_a_restart_without_one() -> None:
     restart = in_phase(Phase.READY, record={"pid": None, "cause": Cause.FATAL})
 
     step = lifecycle.seen(
-        restart, ProcessState.RUNNING, 8, patience=PATIENCE, now_s=1000.0
+        restart, ProcessState.RUNNING, 8, timeouts=TIMEOUTS, now_s=1000.0
     )
 
     assert step.restart is None
@@ -1059,7 +1065,7 @@ def test_a_start_is_asked_again_two_seconds_after_the_last_time() -> None:
 
     assert again is not None
     assert again.since_s == 995.0
-    assert lifecycle.wake_at_s(again, patience=PATIENCE) == 1002.0
+    assert lifecycle.wake_at_s(again, timeouts=TIMEOUTS) == 1002.0
 
 
 def test_silence_counts_only_while_supervisord_answers() -> None:
@@ -1115,7 +1121,7 @@ def test_a_process_told_again_before_its_stop_is_still_the_one() -> None:
 
     for pid in (7, None):
         step = lifecycle.seen(
-            restart, ProcessState.RUNNING, pid, patience=PATIENCE, now_s=995.0
+            restart, ProcessState.RUNNING, pid, timeouts=TIMEOUTS, now_s=995.0
         )
         assert step == Step(restart)
 

@@ -24,7 +24,7 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.reports import reported
@@ -67,7 +67,7 @@ def test_the_evidence_has_its_time_after_a_journal_that_took_long() -> None:
     asked = stopping.journaled(in_phase(Phase.INTENDED), ok=True, now_s=1003.0)
 
     assert asked.restart is not None
-    due_at_s = lifecycle.wake_at_s(asked.restart, patience=POLICY.patience)
+    due_at_s = lifecycle.wake_at_s(asked.restart, timeouts=POLICY.stop_timeouts)
     assert due_at_s == 1003.0 + stopping.EVIDENCE_S
 
 
@@ -88,13 +88,17 @@ def test_the_pid_of_a_process_that_never_worked_is_on_record() -> None:
     started = in_phase(Phase.RECOVERING)
 
     step = lifecycle.seen(
-        started, ProcessState.RUNNING, 8, patience=POLICY.patience, now_s=1000.0
+        started, ProcessState.RUNNING, 8, timeouts=POLICY.stop_timeouts, now_s=1000.0
     )
 
     assert step.restart is not None
     assert step.restart.record.new_pid == 8
     other = lifecycle.seen(
-        step.restart, ProcessState.RUNNING, 9, patience=POLICY.patience, now_s=1000.0
+        step.restart,
+        ProcessState.RUNNING,
+        9,
+        timeouts=POLICY.stop_timeouts,
+        now_s=1000.0,
     )
     assert other.restart is None
 
@@ -120,8 +124,10 @@ def test_supervisord_is_asked_once_a_minute_while_all_is_well() -> None:
 
 def test_a_report_can_be_the_first_word_of_who_must_wait() -> None:
     """STARTING comes without a pid: the newborn is taken over when a report has it."""
-    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
-    swarm = World(policy=replace(POLICY, pace=pace)).run(2).swarm
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0
+    )
+    swarm = World(policy=replace(POLICY, backoff=backoff)).run(2).swarm
     assert swarm is not None
     heard: list[Event] = []
     for gone, newborn in ((100, 200), (200, 300)):
@@ -184,8 +190,10 @@ def test_silence_that_is_found_anew_after_a_stall_is_confirmed_anew() -> None:
 
 def test_a_newborn_under_back_off_is_stopped_when_it_is_there() -> None:
     """supervisord tells its pid with RUNNING; a report would be too late for a loop."""
-    pace = Pace(gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0)
-    swarm = World(policy=replace(POLICY, pace=pace)).run(2).swarm
+    backoff = BackoffPolicy(
+        gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0
+    )
+    swarm = World(policy=replace(POLICY, backoff=backoff)).run(2).swarm
     assert swarm is not None
     heard = [
         StateChanged(name=N0, state=state, pid=pid)
@@ -214,10 +222,10 @@ def test_who_is_still_there_is_stopped_by_the_next_listener(
     of_none = in_phase(Phase.READY, record={"pid": None})
 
     step = resuming.resume(
-        in_phase(Phase.INTENDED), found, patience=POLICY.patience, now_s=1000.0
+        in_phase(Phase.INTENDED), found, timeouts=POLICY.stop_timeouts, now_s=1000.0
     )
     unknown = resuming.resume(
-        of_none, replace(found, pid=None), patience=POLICY.patience, now_s=1000.0
+        of_none, replace(found, pid=None), timeouts=POLICY.stop_timeouts, now_s=1000.0
     )
 
     assert step.restart is not None
@@ -250,7 +258,7 @@ def test_who_was_started_while_nobody_looked_has_his_minute_from_then(
     found = ProcessInfo(name=N0, state=ProcessState.RUNNING, pid=8, started_ago_s=ago_s)
 
     step = resuming.resume(
-        in_phase(Phase.DOWN), found, patience=POLICY.patience, now_s=1000.0
+        in_phase(Phase.DOWN), found, timeouts=POLICY.stop_timeouts, now_s=1000.0
     )
 
     assert step.restart is not None
@@ -299,7 +307,7 @@ def test_listeners_that_die_young_still_heal_the_next_node() -> None:
 def test_what_a_stopped_process_left_is_not_about_an_earlier_failure(
     cause: Cause | None, known: str | None
 ) -> None:
-    """An operator or a roll stopped it, whose patience ended in a KILL."""
+    """An operator or a roll stopped it, whose time limit ended in a KILL."""
     restart = (
         None if cause is None else in_phase(Phase.RECOVERING, record={"cause": cause})
     )
@@ -381,7 +389,7 @@ def test_a_stop_taken_over_from_a_killed_listener_is_on_record() -> None:
     found = ProcessInfo(name=N0, state=ProcessState.STOPPING, pid=7)
 
     step = resuming.resume(
-        in_phase(Phase.READY), found, patience=POLICY.patience, now_s=1000.0
+        in_phase(Phase.READY), found, timeouts=POLICY.stop_timeouts, now_s=1000.0
     )
 
     assert step.restart is not None
@@ -395,11 +403,11 @@ def test_a_listener_that_ends_starts_a_stopping_node_without_a_pause() -> None:
     hurried = lifecycle.hurry(stopping_node, now_s=1000.0).restart
     assert hurried is not None
     gone = lifecycle.seen(
-        hurried, ProcessState.STOPPED, None, patience=POLICY.patience, now_s=1001.0
+        hurried, ProcessState.STOPPED, None, timeouts=POLICY.stop_timeouts, now_s=1001.0
     )
 
     assert gone.restart is not None
-    assert lifecycle.wake_at_s(gone.restart, patience=POLICY.patience) == 1001.0
+    assert lifecycle.wake_at_s(gone.restart, timeouts=POLICY.stop_timeouts) == 1001.0
 
 
 def test_a_term_that_supervisord_has_sent_is_not_sent_again() -> None:
@@ -490,7 +498,7 @@ def test_a_start_of_what_had_broken_a_rule_is_begun_once(
     for each in events:
         swarm.handle(each, now_s=1000.0)
 
-    later_s = 1000.0 + POLICY.pace.backoff_max_s
+    later_s = 1000.0 + POLICY.backoff.backoff_max_s
     swarm.handle(release, now_s=later_s)
     first = swarm.handle(Tick(), now_s=later_s)
     second = swarm.handle(Tick(), now_s=later_s + 0.1)

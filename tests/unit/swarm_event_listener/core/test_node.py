@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.node import Failure, suspect_of
 
 
@@ -24,4 +24,4 @@ def test_a_message_is_suspect_when_it_was_there_each_time(
     """The same oldest message at each of the last failures, and no gap between."""
     failures = [Failure(float(at_s), each) for at_s, each in enumerate(in_flight)]
 
-    assert suspect_of(failures, Pace(max_restarts=2)) == suspect
+    assert suspect_of(failures, BackoffPolicy(max_restarts=2)) == suspect

@@ -86,12 +86,12 @@ def test_a_node_that_is_drained_is_restarted_by_its_report() -> None:
 def test_a_node_that_failed_often_is_not_kept_down_by_a_roll() -> None:
     """Its turn is no failure; what it failed at is perhaps what was mended."""
     world = World().run(2)
-    for _ in range(POLICY.pace.max_restarts + 3):
+    for _ in range(POLICY.backoff.max_restarts + 3):
         world.processes["swarm:node_0"].report = {"consume_age_ms": 10**9}
-        world.run(int(POLICY.pace.backoff_max_s) + 30)
+        world.run(int(POLICY.backoff.backoff_max_s) + 30)
         world.processes["swarm:node_0"].report = {}
         world.run(5)
-    assert world.records[-1].pause_s > POLICY.pace.gap_s
+    assert world.records[-1].pause_s > POLICY.backoff.gap_s
     world.tell(ORDER)
 
     world.run(60)
@@ -99,7 +99,9 @@ def test_a_node_that_failed_often_is_not_kept_down_by_a_roll() -> None:
     assert world.swarm is not None
     assert world.swarm.rolls["swarm"].failure is None
     rolled = [r for r in world.records if r.cause is Cause.ROLL]
-    assert [(r.pause_s, r.suspect) for r in rolled] == [(POLICY.pace.gap_s, None)] * 4
+    assert [(r.pause_s, r.suspect) for r in rolled] == [
+        (POLICY.backoff.gap_s, None)
+    ] * 4
 
 
 def test_a_node_that_does_not_drain_halts_the_roll_and_works_on() -> None:

@@ -29,7 +29,7 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import Pace
+from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Limits, Status
 from swarm_event_listener.core.swarm import Swarm
@@ -84,7 +84,7 @@ def test_the_order_of_a_restart_is_kept() -> None:
     (record,) = world.records
     assert record.stopped_at_s is not None
     assert record.started_at_s is not None
-    assert record.started_at_s - record.stopped_at_s >= POLICY.pace.gap_s
+    assert record.started_at_s - record.stopped_at_s >= POLICY.backoff.gap_s
 
 
 def test_each_step_is_published_for_other_listeners() -> None:
@@ -308,7 +308,7 @@ def _hung() -> Report:
 
 def test_an_operators_start_in_the_gap_wins() -> None:
     """The node is up: the record is kept and nothing is started twice."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=30.0)))
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=30.0)))
     hang(world)
     world.run(5)
     assert world.processes[N0].state is ProcessState.STOPPED
@@ -375,7 +375,7 @@ def test_a_crash_loop_is_paced() -> None:
     assert len(backed_off) >= 3
     pauses_s = [record.pause_s for record in backed_off]
     assert pauses_s == sorted(pauses_s)
-    assert pauses_s[-1] == POLICY.pace.backoff_max_s
+    assert pauses_s[-1] == POLICY.backoff.backoff_max_s
     assert world.of(Publish)[0].type == "swarm.node.backing_off"
 
 
@@ -395,7 +395,9 @@ def test_a_node_in_back_off_comes_back() -> None:
 
 def test_an_operators_start_in_a_back_off_wins() -> None:
     """Whoever starts a node by hand has looked at it."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=60.0, max_restarts=1)))
+    world = World(
+        policy=replace(POLICY, backoff=BackoffPolicy(gap_s=60.0, max_restarts=1))
+    )
     world.run(2)
     for _ in range(3):
         world.die(N0)
@@ -510,7 +512,9 @@ def test_an_operator_ends_the_tries() -> None:
 
 def test_tries_are_no_failures_for_which_an_operators_start_is_put_off() -> None:
     """However often it was tried: what he starts runs."""
-    world = World(policy=replace(POLICY, pace=Pace(backoff_max_s=10.0))).run(2)
+    world = World(
+        policy=replace(POLICY, backoff=BackoffPolicy(backoff_max_s=10.0))
+    ).run(2)
     exits(world, 78)
     world.born_exit_code = 78
     world.run(200)
@@ -887,7 +891,7 @@ def test_a_node_that_is_held_in_its_restart_stays_as_it_is(
     seconds: float, *, is_new_listener: bool
 ) -> None:
     """Evidence, stop or gap: supervisord would refuse the operator's own stop then."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=30.0)))
+    world = World(policy=replace(POLICY, backoff=BackoffPolicy(gap_s=30.0)))
     old = hang(world)
     world.processes[N0].ignores_term = seconds == 1.5
     world.tell(Reported(name=N0, pid=old, report=_hung()))
@@ -964,7 +968,9 @@ def test_a_stopping_node_is_judged_by_its_silence_alone() -> None:
 
 def test_a_message_that_kills_each_time_is_named() -> None:
     """The same oldest message at each failure: the record names the suspect."""
-    world = World(policy=replace(POLICY, pace=Pace(gap_s=1.0, max_restarts=3)))
+    world = World(
+        policy=replace(POLICY, backoff=BackoffPolicy(gap_s=1.0, max_restarts=3))
+    )
     for _ in range(3):
         hang(world)
         world.run(12)
@@ -1000,7 +1006,9 @@ def test_a_removed_group_is_forgotten() -> None:
 
 def test_a_closing_listener_leaves_no_node_down() -> None:
     """What is down is started at once, what is stopping as soon as it is gone."""
-    world = World(node_count=8, policy=replace(POLICY, pace=Pace(gap_s=60.0)))
+    world = World(
+        node_count=8, policy=replace(POLICY, backoff=BackoffPolicy(gap_s=60.0))
+    )
     hang(world, 0)
     world.run(3)
     hang(world, 1)
@@ -1038,8 +1046,10 @@ def test_an_unkillable_node_does_not_hold_up_the_others() -> None:
     world = World(node_count=2).run(2)
     hang(world, 0)
     hang(world, 1)
-    stuck = replace(POLICY.patience, stop_wait_s=10**6)
-    world.policy = replace(POLICY, patience=stuck)  # supervisord never gets it killed
+    stuck = replace(POLICY.stop_timeouts, stop_wait_s=10**6)
+    world.policy = replace(
+        POLICY, stop_timeouts=stuck
+    )  # supervisord never gets it killed
     world.processes[N0].ignores_term = True
 
     world.run(80)
