@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from swarm_event_listener.config.arguments import parser, read_flags
-from swarm_event_listener.core.model.pacing import BackoffPolicy
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import StopTimeouts

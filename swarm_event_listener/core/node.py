@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     ALIVE,
     UP,
     ProcessState,
     group_of,
 )
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_worker.shared.report import JUDGED, Report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarm_event_listener.core.model.pacing import BackoffPolicy
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits, Status
 from swarm_event_listener.core.restart.restart import StopTimeouts
 

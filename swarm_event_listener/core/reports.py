@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import ALIVE, Action, Reported
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node import Failure, Node, suspect_of
 from swarm_event_listener.core.restart import lifecycle

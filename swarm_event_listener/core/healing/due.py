@@ -12,8 +12,8 @@ from enum import Enum, auto
 
 from swarm_event_listener.core.healing.findings import findings
 from swarm_event_listener.core.healing.guards import all_heard, must_wait
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import UP, ProcessState
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Found, Status, reasons
 from swarm_event_listener.core.node import Node

@@ -16,8 +16,8 @@ from swarm_event_listener.core.healing.due import (
     Wait,
     due,
 )
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import Action, Remember
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Found, Status, reasons
 from swarm_event_listener.core.node import Node, failed, suspect_of

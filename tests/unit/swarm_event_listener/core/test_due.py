@@ -18,8 +18,8 @@ from swarm_event_listener.core.healing.due import (
     Wait,
     due,
 )
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import ProcessState, Reported
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.node import (

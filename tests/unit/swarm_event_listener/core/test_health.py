@@ -13,8 +13,8 @@ from swarm_event_listener.core.health import (
     down_for_good,
     health_of,
 )
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import ProcessState, Reported
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.node import LeftDown, Node, appeared

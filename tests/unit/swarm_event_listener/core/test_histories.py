@@ -13,6 +13,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Closed,
     Closing,
@@ -28,7 +29,6 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Word,
 )
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from tests.simulation import POLICY, World
 

@@ -9,6 +9,7 @@ import pytest
 
 from swarm_event_listener.core.health import Word as HealthWord
 from swarm_event_listener.core.health import health_by_state
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Answer,
     Answered,
@@ -35,7 +36,6 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.node import Failure, appeared, moved

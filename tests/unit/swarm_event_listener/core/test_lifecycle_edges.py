@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swarm_event_listener.core import node
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Answer,
     Event,
@@ -24,7 +25,6 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Status
 from swarm_event_listener.core.reports import reported

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_event_listener.core.model.pacing import BackoffPolicy
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.node import Failure, suspect_of
 
 

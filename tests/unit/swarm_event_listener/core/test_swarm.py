@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Answer,
     Closed,
@@ -29,7 +30,6 @@ from swarm_event_listener.core.model.events import (
     Tick,
     Word,
 )
-from swarm_event_listener.core.model.pacing import BackoffPolicy
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Limits, Status
 from swarm_event_listener.core.swarm import Swarm

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_event_listener.core.model.pacing import BackoffPolicy
+from swarm_event_listener.core.model.backoff import BackoffPolicy
 
 BACKOFF = BackoffPolicy(gap_s=5.0, max_restarts=3, period_s=100.0, backoff_max_s=60.0)
 
