@@ -45,7 +45,7 @@ from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import StopTimeouts
 from swarm_event_listener.core.swarm import Swarm
-from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.storage.restored_state import restored
 from swarm_worker.shared.report import Report, State
 from swarm_worker.shared.settings import FOR_A_PERSON
 
@@ -118,7 +118,7 @@ class World:
         """Start a listener that finds what the last one left and noted at its end."""
         intents = {name: json.loads(text) for name, text in self.intents.items()}
         notes = {**json.loads(json.dumps(dataclasses.asdict(self.note))), **noted}
-        left = remembered(intents, notes, now_s=self.now_s)
+        left = restored(intents, notes, now_s=self.now_s)
         self.swarm = Swarm({"swarm": self.policy}, left)
         self.tell(Surveyed(processes=self.survey()))
 

@@ -10,16 +10,16 @@ from swarm_event_listener.core.model.events import Level, ProcessState, Say
 from swarm_event_listener.core.node_table import Table
 
 
-class Herald:
-    """Says when a group's trouble begins, and when it has ended."""
+class GroupAlerts:
+    """Logs when a group's trouble begins, and when it has ended, once each."""
 
     def __init__(self, table: Table) -> None:
         """Look at the groups of a table."""
         self._table = table
         self._said: set[tuple[str, str]] = set()
 
-    def look(self, *, now_s: float) -> Iterator[Say]:
-        """Look at each group."""
+    def check(self, *, now_s: float) -> Iterator[Say]:
+        """Return what has begun or ended in any group."""
         reporting = self._table.reporting_groups
         for group in self._table.policies:
             yield from self._say(

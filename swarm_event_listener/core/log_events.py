@@ -32,7 +32,7 @@ def rolling(rolled: Roll, event: str) -> Say:
         fields={
             "group": rolled.group,
             "waiting": len(rolled.waiting),
-            "turned": ",".join(turned.name for turned in rolled.turned),
+            "turned": ",".join(node.name for node in rolled.turned),
             "done": len(rolled.done),
             "skipped": len(rolled.skipped),
             "held": len(rolled.held),

@@ -66,7 +66,7 @@ class Table:
         self.nodes: dict[str, Node] = {}
         self.failure_count = 0
         self._groups = {group: Group(each) for group, each in policies.items()}
-        self._pressing: set[str] = set()
+        self._active: set[str] = set()
 
     def __iter__(self) -> Iterator[Node]:
         """Give the nodes of this moment: they may be put while one looks at them."""
@@ -87,7 +87,7 @@ class Table:
         group.names.add(name)
         _keep(group.running, name, is_in=runs)
         _keep(
-            self._pressing,
+            self._active,
             name,
             is_in=restart is not None or node.silent_since_s is not None,
         )
@@ -117,7 +117,7 @@ class Table:
         node = self.nodes.pop(name)
         group = self._groups[node.group]
         for names in (
-            self._pressing,
+            self._active,
             group.names,
             group.running,
             group.troubled,
@@ -136,9 +136,9 @@ class Table:
         """Give these nodes."""
         return [self.nodes[name] for name in names]
 
-    def pressing(self) -> list[Node]:
+    def active(self) -> list[Node]:
         """Give the nodes that are in a restart or found silent."""
-        return self.of(self._pressing)
+        return self.of(self._active)
 
     def alone_s(self, node: Node) -> float | None:
         """Return for how long a node has had no broker while others had; None: not."""

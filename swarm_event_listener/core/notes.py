@@ -14,7 +14,7 @@ from swarm_event_listener.core.rolls import Rolling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class RestoredState:
     """What an earlier listener of the same supervisord left behind.
 
     Attributes:

@@ -29,7 +29,7 @@ from swarm_event_listener.core.node import (
     suspect_of,
 )
 from swarm_event_listener.core.node_table import Table
-from swarm_event_listener.core.notes import Remembered
+from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart import lifecycle, resuming
 from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
 from swarm_worker.shared.settings import FOR_A_PERSON
@@ -51,7 +51,7 @@ _NOT_FOR_GOOD: Final = frozenset(
 class Processes:
     """Follows the nodes into their states."""
 
-    def __init__(self, table: Table, left: Remembered) -> None:
+    def __init__(self, table: Table, left: RestoredState) -> None:
         """Start without nodes.
 
         Args:
@@ -123,7 +123,7 @@ class Processes:
         answered_at_s = self._table.evidence.answered_at_s or 0.0
         if any(
             node.silent_since_s is not None and answered_at_s < node.silent_since_s
-            for node in self._table.pressing()
+            for node in self._table.active()
         ):
             return True
         # Exit codes are told by a survey alone.

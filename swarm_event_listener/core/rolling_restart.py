@@ -25,13 +25,13 @@ from swarm_worker.shared.report import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turned:
-    """A node whose turn it is.
+class NodeInProgress:
+    """A node that a roll is at work on: it is made quiet, restarted, awaited.
 
     Attributes:
         name: The node.
         pid: The process that is to be replaced.
-        since_s: Since when its turn is.
+        since_s: Since when.
         had_partitions: Whether it held partitions before.
         is_asked: Whether it was told to be quiet.
     """
@@ -49,16 +49,16 @@ class Roll:
 
     Attributes:
         group: The group.
-        max_unavailable: Nodes whose turn it may be at once.
-        timeout_s: What a node has from its turn's begin until it holds partitions.
-        waiting: Nodes whose turn is to come, in order.
+        max_unavailable: So many nodes may be in progress at once.
+        timeout_s: What a node has until it holds partitions again.
+        waiting: Nodes that are still to be restarted, in order.
         ordered_at_s: When it was ordered, as the order told it.
-        turned: Nodes whose turn it is.
+        turned: Nodes in progress; the journal and the log have this name.
         done: Nodes that work again.
         skipped: Nodes that were not running; they stay so.
         held: Nodes that ran and were held; they stay the processes that they were.
         failure: What went wrong; None while nothing did.
-        is_cancelled: An operator stopped it: nodes whose turn it is are finished.
+        is_cancelled: An operator stopped it: nodes in progress are finished.
     """
 
     group: str
@@ -66,7 +66,7 @@ class Roll:
     timeout_s: float
     waiting: tuple[str, ...]
     ordered_at_s: float | None = None
-    turned: tuple[Turned, ...] = ()
+    turned: tuple[NodeInProgress, ...] = ()
     done: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
@@ -100,9 +100,9 @@ class RollStep:
 
 
 def begun(order: RollOrdered, nodes: Iterable[Node]) -> Roll:
-    """Give the roll of a group's nodes; those that are held or down get no turn.
+    """Give the roll of a group's nodes; those that are held or down are left out.
 
-    A node that is being restarted gets one: it may be up again by then.
+    One that is being restarted is not: it may be up again by then.
     """
     roll = Roll(
         group=order.group,
@@ -130,7 +130,7 @@ def _left_alone(roll: Roll, name: str, node: Node | None) -> Roll:
 def advance(
     roll: Roll, nodes: Mapping[str, Node], *, free_places: int, now_s: float
 ) -> RollStep:
-    """Move each node on whose turn it is, and give the next ones theirs.
+    """Move each node in progress on, and begin with the next ones.
 
     Args:
         roll: The roll.
@@ -139,16 +139,18 @@ def advance(
         now_s: Now.
     """
     step = RollStep(roll, free_places=free_places)
-    for turned in roll.turned:
-        step = _move(step, turned, nodes.get(turned.name), now_s=now_s)
-    while _may_turn(step.roll, nodes, step.free_places):
-        step = _turn_next(step, nodes, now_s=now_s)
+    for current in roll.turned:
+        step = _move(step, current, nodes.get(current.name), now_s=now_s)
+    while _may_begin_next(step.roll, nodes, step.free_places):
+        step = _begin_next(step, nodes, now_s=now_s)
     return step
 
 
-def _may_turn(roll: Roll, nodes: Mapping[str, Node], free_places: int) -> bool:
-    """A node that is quiet for its turn is about to need a place of its own."""
-    quiet_count = sum(_is_old(turned, nodes.get(turned.name)) for turned in roll.turned)
+def _may_begin_next(roll: Roll, nodes: Mapping[str, Node], free_places: int) -> bool:
+    """A node that was made quiet is about to need a place of its own."""
+    quiet_count = sum(
+        _is_old(current, nodes.get(current.name)) for current in roll.turned
+    )
     return (
         bool(roll.waiting)
         and roll.failure is None
@@ -164,69 +166,69 @@ def _is_starting(node: Node | None) -> bool:
     return node is not None and node.state is ProcessState.STARTING and not node.is_held
 
 
-def _is_old(turned: Turned, node: Node | None) -> bool:
-    """Tell whether a node whose turn it is still is to be stopped."""
-    return node is not None and node.restart is None and node.pid == turned.pid
+def _is_old(current: NodeInProgress, node: Node | None) -> bool:
+    """Whether a node in progress is still to be stopped."""
+    return node is not None and node.restart is None and node.pid == current.pid
 
 
-def _turn_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> RollStep:
+def _begin_next(step: RollStep, nodes: Mapping[str, Node], *, now_s: float) -> RollStep:
     name, *rest = step.roll.waiting
     roll = replace(step.roll, waiting=tuple(rest))
     node = nodes.get(name)
-    if node is None or not _may_have_turn(node) or node.pid is None:
+    if node is None or not _may_be_rolled(node) or node.pid is None:
         return replace(step, roll=_left_alone(roll, name, node))
-    turned = Turned(
+    current = NodeInProgress(
         name=name,
         pid=node.pid,
         since_s=now_s,
         had_partitions=bool(node.report and node.report.assigned),
     )
-    step = replace(step, roll=replace(roll, turned=(*roll.turned, turned)))
-    return _move(step, turned, node, now_s=now_s)
+    step = replace(step, roll=replace(roll, turned=(*roll.turned, current)))
+    return _move(step, current, node, now_s=now_s)
 
 
-def _may_have_turn(node: Node) -> bool:
+def _may_be_rolled(node: Node) -> bool:
     return node.state is ProcessState.RUNNING and not node.is_held
 
 
 def _move(
-    step: RollStep, turned: Turned, node: Node | None, *, now_s: float
+    step: RollStep, current: NodeInProgress, node: Node | None, *, now_s: float
 ) -> RollStep:
     """Move one node on as far as its reports allow."""
     if node is None:
-        return _failed(step, turned, "is no longer known", is_quiet=False)
-    is_old = node.pid == turned.pid
-    why = _lacks(turned, node, free_places=step.free_places)
-    broken = _breaks(step.roll, turned, node, why, now_s=now_s)
+        return _failed(step, current, "is no longer known", is_quiet=False)
+    is_old = node.pid == current.pid
+    why = _lacks(current, node, free_places=step.free_places)
+    broken = _breaks(step.roll, current, node, why, now_s=now_s)
     if broken:
-        return _failed(step, turned, broken, is_quiet=is_old and turned.is_asked)
-    if is_old and node.is_known and not turned.is_asked:
-        return _told_to_be_quiet(step, turned)
+        return _failed(step, current, broken, is_quiet=is_old and current.is_asked)
+    if is_old and node.is_known and not current.is_asked:
+        return _told_to_be_quiet(step, current)
     if why:
         return step
     if is_old:
         return replace(
             step,
-            to_restart=(*step.to_restart, turned.name),
+            to_restart=(*step.to_restart, current.name),
             free_places=step.free_places - 1,
         )
     return replace(
         step,
-        roll=replace(_with(step.roll, turned), done=(*step.roll.done, turned.name)),
+        roll=replace(_with(step.roll, current), done=(*step.roll.done, current.name)),
     )
 
 
 def _breaks(
-    roll: Roll, turned: Turned, node: Node, lacks: str | None, *, now_s: float
+    roll: Roll, current: NodeInProgress, node: Node, lacks: str | None, *, now_s: float
 ) -> str | None:
     """Say why a roll has to stop at this node; None while it need not."""
-    if any(failure.at_s > turned.since_s for failure in node.failures):
+    if any(failure.at_s > current.since_s for failure in node.failures):
         return "failed in its turn"
-    if node.is_held and (_is_old(turned, node) or _is_down(node)):
+    if node.is_held and (_is_old(current, node) or _is_down(node)):
         return "is held"
     if _is_down(node):
         return "was stopped by somebody else"
-    if lacks and now_s - turned.since_s > roll.timeout_s:
+    if lacks and now_s - current.since_s > roll.timeout_s:
         return f"{lacks} within {roll.timeout_s:.0f} s"
     return None
 
@@ -236,30 +238,30 @@ def _is_down(node: Node) -> bool:
     return node.restart is None and node.state is ProcessState.STOPPED
 
 
-def _told_to_be_quiet(step: RollStep, turned: Turned) -> RollStep:
+def _told_to_be_quiet(step: RollStep, current: NodeInProgress) -> RollStep:
     """Send TSTP; not before the node is known, since it needs a handler for that."""
-    asked = replace(turned, is_asked=True)
-    signal = Signal(name=turned.name, pid=turned.pid, signal="TSTP")
+    asked = replace(current, is_asked=True)
+    signal = Signal(name=current.name, pid=current.pid, signal="TSTP")
     return replace(
         step,
-        roll=_with(step.roll, turned, asked),
+        roll=_with(step.roll, current, asked),
         actions=(*step.actions, signal),
     )
 
 
-def _lacks(turned: Turned, node: Node, *, free_places: int) -> str | None:
+def _lacks(current: NodeInProgress, node: Node, *, free_places: int) -> str | None:
     """Say what is still missing for a node's next step; None when nothing is."""
     reason = node.report.not_joined if node.report else ""
     out = f" ({reason})" if reason else ""
     if node.restart is not None:
         return f"was not back{out}"
-    if node.pid == turned.pid:
-        if not (turned.is_asked and _is_drained(node)):
+    if node.pid == current.pid:
+        if not (current.is_asked and _is_drained(node)):
             return "did not end its batches"
         return None if free_places > 0 else "found too many others down"
     if not node.has_recovered:
         return f"did not join again{out}" if out else "did not poll again"
-    if turned.had_partitions and not (node.report and node.report.assigned):
+    if current.had_partitions and not (node.report and node.report.assigned):
         return "got no partitions back"
     return None
 
@@ -271,16 +273,18 @@ def _is_drained(node: Node) -> bool:
     return report.state is State.QUIET and report.consume_age_ms is None
 
 
-def _with(roll: Roll, old: Turned, *new: Turned) -> Roll:
-    others = [turned for turned in roll.turned if turned is not old]
+def _with(roll: Roll, old: NodeInProgress, *new: NodeInProgress) -> Roll:
+    others = [current for current in roll.turned if current is not old]
     return replace(roll, turned=(*others, *new))
 
 
-def _failed(step: RollStep, turned: Turned, why: str, *, is_quiet: bool) -> RollStep:
+def _failed(
+    step: RollStep, current: NodeInProgress, why: str, *, is_quiet: bool
+) -> RollStep:
     """Stop the roll; a node that was only quieted goes back to work."""
-    failure = step.roll.failure or f"{turned.name} {why}"
-    roll = replace(_with(step.roll, turned), failure=failure)
+    failure = step.roll.failure or f"{current.name} {why}"
+    roll = replace(_with(step.roll, current), failure=failure)
     if not is_quiet:
         return replace(step, roll=roll)
-    back = Signal(name=turned.name, pid=turned.pid, signal="CONT")
+    back = Signal(name=current.name, pid=current.pid, signal="CONT")
     return replace(step, roll=roll, actions=(*step.actions, back))

@@ -61,7 +61,7 @@ class Rolling:
             yield lines.rolling(begun, "roll_ends" if begun.is_over else "roll_begins")
 
     def cancel(self, group: str) -> Iterator[Action]:
-        """Let no further node of a group have its turn."""
+        """Begin with no further node of a group."""
         rolled = self._rolls.get(group)
         if rolled and not rolled.is_over:
             self._rolls[group] = replace(rolled, is_cancelled=True)
@@ -77,12 +77,12 @@ class Rolling:
             self._rolls[group] = ended
             yield lines.rolling(ended, "roll_ends")
 
-    def has_turn(self, name: str) -> bool:
-        """Tell whether it is a node's turn: what it reports may move its roll on."""
+    def is_in_progress(self, name: str) -> bool:
+        """Whether a roll is at work on a node, so that a report may move it on."""
         return any(
-            turned.name == name
+            current.name == name
             for rolled in self._rolls.values()
-            for turned in rolled.turned
+            for current in rolled.turned
         )
 
     def advance(self, *, now_s: float) -> Iterator[Action]:

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import SILENCE_CONFIRMED_S
-from swarm_event_listener.core.group_alerts import Herald
+from swarm_event_listener.core.group_alerts import GroupAlerts
 from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.guards import note_outages
 from swarm_event_listener.core.healing.healing import heal
@@ -48,7 +48,7 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.core.node import Node, measured
 from swarm_event_listener.core.node_table import Table
-from swarm_event_listener.core.notes import Notes, Remembered
+from swarm_event_listener.core.notes import Notes, RestoredState
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.process_tracker import Processes
 from swarm_event_listener.core.reports import heard, is_of_this_process
@@ -61,7 +61,7 @@ class Swarm:
     """All watched nodes. Every method is a decision: nothing here waits or acts."""
 
     def __init__(
-        self, policies: Mapping[str, Policy], remembered: Remembered | None = None
+        self, policies: Mapping[str, Policy], remembered: RestoredState | None = None
     ) -> None:
         """Start without nodes; the first `Surveyed` brings them.
 
@@ -69,12 +69,12 @@ class Swarm:
             policies: One for each watched group.
             remembered: What is left of an earlier listener.
         """
-        left = remembered or Remembered()
+        left = remembered or RestoredState()
         self._table = Table(
             policies, reporting_groups=left.reporting_groups, held=left.held
         )
         self._rolling = Rolling(self._table, left.rolls)
-        self._herald = Herald(self._table)
+        self._alerts = GroupAlerts(self._table)
         self._processes = Processes(self._table, left)
         self._notes = Notes(self._table, self._rolling)
         self._ticked_at_s = 0.0
@@ -113,7 +113,7 @@ class Swarm:
 
     def wake_at_s(self) -> float | None:
         """Give when a `Tick` is due at the latest; None: whenever the next one is."""
-        due = [at_s for n in self._table.pressing() for at_s in self._due_at_s(n)]
+        due = [at_s for n in self._table.active() for at_s in self._due_at_s(n)]
         return min(due, default=None)
 
     def _due_at_s(self, node: Node) -> Iterator[float]:
@@ -199,7 +199,9 @@ class Swarm:
         self._table.reporting_groups.add(node.group)
         yield from actions
         yield from heal(node, self._table, on=Occasion.REPORTED, now_s=now_s)
-        if self._rolling.has_turn(event.name):  # it may be idle until the next step
+        if self._rolling.is_in_progress(
+            event.name
+        ):  # it may be idle until the next step
             yield from self._rolling.advance(now_s=now_s)
 
     def _measured(self, event: Measured, *, now_s: float) -> Iterator[Action]:
@@ -213,13 +215,13 @@ class Swarm:
 
     def _tick(self, *, now_s: float) -> Iterator[Action]:
         self._ticked_at_s = now_s
-        for node in self._table.pressing():
+        for node in self._table.active():
             timeouts = self._table.policy(node).stop_timeouts
             yield from self._table.step(
                 node.name, partial(lifecycle.elapsed, timeouts=timeouts, now_s=now_s)
             )
         note_outages(self._table, now_s=now_s)
-        yield from self._herald.look(now_s=now_s)
+        yield from self._alerts.check(now_s=now_s)
         waiting_longest_first = sorted(
             self._table, key=lambda node: node.waiting_since_s or now_s
         )
@@ -260,9 +262,10 @@ class Swarm:
     def _closing(self, *, now_s: float) -> Iterator[Action]:
         self._table.listener_ends = True
         for name in list(self._table.nodes):
-            yield from self._table.step(name, partial(lifecycle.hurry, now_s=now_s))
+            abort = partial(lifecycle.abort_for_shutdown, now_s=now_s)
+            yield from self._table.step(name, abort)
 
     def _closed(self) -> Iterator[Action]:
         for node in self._table:
             if node.restart:
-                yield from self._table.take(node, lifecycle.give_up(node.restart))
+                yield from self._table.take(node, lifecycle.abandon(node.restart))

@@ -30,7 +30,7 @@ from swarm_event_listener.storage.journal import (
     JournalTakenError,
     StatusFile,
 )
-from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, remembered
+from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, restored
 from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
@@ -155,7 +155,7 @@ def _run(
     identity = _first_answer(supervisor.identity)
     clock = time.monotonic
     wall = WallClock(clock)
-    left = remembered(journal.adopt(identity), journal.notes, now_s=clock())
+    left = restored(journal.adopt(identity), journal.notes, now_s=clock())
     forget_standstill(journal)
     swarm = Swarm({n: g.policy for n, g in settings.groups.items()}, left)
     logger.info(

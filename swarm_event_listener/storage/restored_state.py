@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from swarm_event_listener.core.node import Failure
-from swarm_event_listener.core.notes import Remembered
+from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 Plain = Mapping[str, Any]
 
 
-def remembered(
+def restored(
     intents: Mapping[str, Plain], notes: Plain, *, now_s: float
-) -> Remembered:
+) -> RestoredState:
     """Read what was left; what cannot be read is dropped, and nothing else with it.
 
     Args:
@@ -34,7 +34,7 @@ def remembered(
         now_s: Now: a moment that lies ahead is of another run of the machine.
     """
     unheard_since_s = _sound([notes.get(UNHEARD_SINCE)], float)
-    return Remembered(
+    return RestoredState(
         intents=tuple(_intents(intents)),
         failures={
             name: tuple(failure for failure in failures if failure.at_s <= now_s)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from swarm_event_listener.ctl.sources.state import read_history, read_status
 from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
-from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.storage.restored_state import restored
 from swarm_worker.node.crash_traces import left_in
 from swarm_worker.shared.report import BEGIN, END, ForeignReport, ReportError, decode
 from tests.golden import samples
@@ -51,7 +51,7 @@ def _opened(files: Mapping[str, str]) -> Any:
         book.save()
         book.close()
         memory = book.memory
-        left = remembered(memory.intents, memory.notes, now_s=samples.NOW_S)
+        left = restored(memory.intents, memory.notes, now_s=samples.NOW_S)
         return {
             "supervisor": memory.supervisor,
             "intents": [restart.as_intent() for restart in left.intents],

@@ -21,7 +21,7 @@ from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model import events
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.restart.restart import Phase, Restart, published
-from swarm_event_listener.core.rolling_restart import Roll, Turned
+from swarm_event_listener.core.rolling_restart import NodeInProgress, Roll
 from swarm_event_listener.ctl.arguments import COMMANDS, HelpAsked, help_text, parse
 from swarm_event_listener.outlets.metrics.exposition import exposition
 from swarm_event_listener.outlets.metrics.metrics import families
@@ -103,7 +103,7 @@ ROLL: Final = Roll(
     timeout_s=300.0,
     waiting=("w:w_02",),
     ordered_at_s=900.0,
-    turned=(Turned(name="w:w_01", pid=9, since_s=950.0, had_partitions=True),),
+    turned=(NodeInProgress(name="w:w_01", pid=9, since_s=950.0, had_partitions=True),),
     done=("w:w_00",),
     skipped=("w:w_03",),
     held=("w:w_04",),

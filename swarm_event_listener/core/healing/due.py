@@ -111,7 +111,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
     acted_on = tuple(v for v in found if v.status not in policy.dry_run)
     if not acted_on:
         return _rehearsal(node, found)
-    return _in_turn(node, acted_on, table, on=on, now_s=now_s)
+    return _restart_or_wait(node, acted_on, table, on=on, now_s=now_s)
 
 
 # --- who owns its starts --------------------------------------------------------------
@@ -170,7 +170,7 @@ def _rehearsal(node: Node, found: Found) -> Due:
     return Rehearse(replace(node, recorded=node.recorded | fresh), found)
 
 
-def _in_turn(
+def _restart_or_wait(
     node: Node, found: Found, table: Table, *, on: Occasion, now_s: float
 ) -> Due:
     """Return what is due for rules that are broken, if nothing speaks against it."""

@@ -52,16 +52,16 @@ def _reports(node: Node, timeout_s: float | None, *, now_s: float) -> bool:
 def must_wait(table: Table, node: Node, found: Found, *, now_s: float) -> bool:
     """Whether the outage guard or the governor speaks against a node's restart."""
     is_blamed = all(violation.status in KAFKA_BLAMED for violation in found)
-    if is_blamed and _is_kafkas_turn(table, node, found):
+    if is_blamed and _must_await_kafka(table, node, found):
         return True
     limit = table.policy(node).max_unavailable
     return free_places(table, node.group, limit, now_s=now_s) <= 0
 
 
-def _is_kafkas_turn(table: Table, node: Node, found: Found) -> bool:
+def _must_await_kafka(table: Table, node: Node, found: Found) -> bool:
     """Whether Kafka is to be waited for; it is not while it answers others."""
     if any(violation.is_lone for violation in found):
-        return not _has_turn(table, node)
+        return not _may_restart_lone(table, node)
     is_unsteady = all(violation.status is Status.UNSTEADY for violation in found)
     return (
         in_outage(table, node.group)
@@ -147,7 +147,7 @@ def _taken_count(table: Table, of: Group, *, now_s: float) -> int:
     )
 
 
-def _has_turn(table: Table, node: Node) -> bool:
+def _may_restart_lone(table: Table, node: Node) -> bool:
     """Whether a node that alone has no broker may be restarted for that.
 
     One at a time: each waits until the one before it has a broker again. One that has

@@ -162,7 +162,7 @@ class Closing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """The listener ends now: what is not finished is given up, aloud."""
+    """The listener ends now: it abandons what is not finished, and logs that."""
 
 
 class Word(StrEnum):
@@ -194,8 +194,8 @@ class RollOrdered:
 
     Attributes:
         group: The group.
-        max_unavailable: Nodes whose turn it may be at once.
-        timeout_s: What each node has, from its turn's begin until it works again.
+        max_unavailable: So many nodes may be in progress at once.
+        timeout_s: What each node has until it works again.
         ordered_at_s: When, which tells its roll from any other; None: not told.
     """
 
@@ -364,7 +364,7 @@ class Publish:
 
 
 class Level(IntEnum):
-    """How loud a line is; the numbers are those of ``logging``."""
+    """How grave a line is; the numbers are those of ``logging``."""
 
     INFO = 20
     WARNING = 30

@@ -141,7 +141,7 @@ def wake_at_s(restart: Restart, *, timeouts: StopTimeouts) -> float | None:
             return restart.since_s + RECOVERY_S
 
 
-def hurry(restart: Restart, *, now_s: float) -> Step:
+def abort_for_shutdown(restart: Restart, *, now_s: float) -> Step:
     """Cut a restart short because the listener ends: nothing new is stopped.
 
     What is not stopped yet is left alone; what is down is started at once; what is
@@ -176,7 +176,7 @@ def held(restart: Restart, *, is_held: bool) -> Step:
             return Step(restart)
 
 
-def give_up(restart: Restart) -> Step:
+def abandon(restart: Restart) -> Step:
     """End a restart that the listener does not live to finish.
 
     A process that has had a mere TERM is still there: the next listener judges it
@@ -223,7 +223,7 @@ def holds_place(restart: Restart, *, now_s: float) -> bool:
         return False
     match restart.phase:
         case Phase.STOPPING:
-            return not restart.given_up
+            return not restart.is_unkillable
         case Phase.DOWN:
             stopped_at_s = restart.record.stopped_at_s or restart.since_s
             return now_s - stopped_at_s < RECOVERY_S  # also when its starts fail

@@ -59,7 +59,7 @@ class Restart:
         accepted: Whether supervisord took our stop.
         asked_at_s: When a call was made whose effect is still to be seen.
         starts_again: An operator may have it otherwise: a held node stays down.
-        given_up: The process outlived KILL; its place is free for the next node.
+        is_unkillable: The process outlived KILL; its place is free for the next node.
         is_try: It may well exit as before, again and again: that is kept out of the
             history, where it would take the place of what happened once.
     """
@@ -71,7 +71,7 @@ class Restart:
     accepted: bool = False
     asked_at_s: float | None = None
     starts_again: bool = True
-    given_up: bool = False
+    is_unkillable: bool = False
     is_try: bool = False
 
     @property

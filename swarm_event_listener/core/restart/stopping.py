@@ -173,7 +173,7 @@ def stop_due_at_s(restart: Restart, timeouts: StopTimeouts) -> float | None:
     """Give when a stop takes too long; None when nothing more can be done."""
     if restart.asked_at_s is not None:
         return restart.asked_at_s + ASK_AGAIN_S
-    if restart.given_up:
+    if restart.is_unkillable:
         return None
     if restart.durable:
         return restart.since_s + timeouts.stop_wait_s + UNKILLABLE_S
@@ -195,7 +195,7 @@ def stop_overdue(restart: Restart, *, now_s: float) -> Step:
         "node_unkillable",
         stopping_for_s=round(now_s - restart.since_s, 1),
     )
-    return Step(replace(restart, given_up=True), (said,))
+    return Step(replace(restart, is_unkillable=True), (said,))
 
 
 def _signal(restart: Restart, pid: int, *, is_again: bool) -> Step:

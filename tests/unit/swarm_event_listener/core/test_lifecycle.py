@@ -798,10 +798,10 @@ def test_what_is_not_stopped_is_left_alone(phase: Phase) -> None:
     restart = in_phase(phase)
 
     for step in (
-        lifecycle.hurry(restart, now_s=1000.0),
+        lifecycle.abort_for_shutdown(restart, now_s=1000.0),
         lifecycle.held(restart, is_held=True),
         lifecycle.removed(restart),
-        lifecycle.give_up(restart),
+        lifecycle.abandon(restart),
     ):
         assert step.restart is None
         assert kinds(step) == ["Forget", "Say"]
@@ -812,12 +812,12 @@ def test_what_is_not_stopped_is_left_alone(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RECOVERING])
 def test_what_is_started_is_left_to_start(phase: Phase) -> None:
-    """A hurry changes nothing; a removal ends the record."""
+    """An abort changes nothing; a removal ends the record."""
     restart = in_phase(phase, record={"started_at_s": 940.0})
 
-    assert lifecycle.hurry(restart, now_s=999.0) == Step(restart)
+    assert lifecycle.abort_for_shutdown(restart, now_s=999.0) == Step(restart)
     assert kinds(lifecycle.removed(restart)) == ["Remember", "Say"]
-    assert kinds(lifecycle.give_up(restart)) == ["Remember", "Say"]
+    assert kinds(lifecycle.abandon(restart)) == ["Remember", "Say"]
     assert lifecycle.is_unsettled(restart) is (phase is Phase.STARTING)
     assert lifecycle.holds_place(restart, now_s=999.9)
     assert not lifecycle.holds_place(restart, now_s=1000.0)
@@ -860,7 +860,10 @@ def test_a_plain_term_is_due_by_its_own_times() -> None:
     assert lifecycle.wake_at_s(killed, timeouts=TIMEOUTS) == 995.0 + 4.0 + 60.0
     unanswered = replace(term, asked_at_s=997.0)
     assert lifecycle.wake_at_s(unanswered, timeouts=TIMEOUTS) == 999.0
-    assert lifecycle.wake_at_s(replace(term, given_up=True), timeouts=TIMEOUTS) is None
+    assert (
+        lifecycle.wake_at_s(replace(term, is_unkillable=True), timeouts=TIMEOUTS)
+        is None
+    )
 
 
 @pytest.mark.parametrize(

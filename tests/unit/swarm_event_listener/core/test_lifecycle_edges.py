@@ -400,10 +400,10 @@ def test_a_listener_that_ends_starts_a_stopping_node_without_a_pause() -> None:
     """It has a few seconds; the pause is for those who have time."""
     stopping_node = in_phase(Phase.STOPPING, record={"pause_s": 60.0})
 
-    hurried = lifecycle.hurry(stopping_node, now_s=1000.0).restart
-    assert hurried is not None
+    aborted = lifecycle.abort_for_shutdown(stopping_node, now_s=1000.0).restart
+    assert aborted is not None
     gone = lifecycle.seen(
-        hurried, ProcessState.STOPPED, None, timeouts=POLICY.stop_timeouts, now_s=1001.0
+        aborted, ProcessState.STOPPED, None, timeouts=POLICY.stop_timeouts, now_s=1001.0
     )
 
     assert gone.restart is not None

@@ -24,8 +24,13 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node import Failure, Node, appeared
 from swarm_event_listener.core.reports import reported
-from swarm_event_listener.core.rolling_restart import Roll, RollStep, Turned, advance
-from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.core.rolling_restart import (
+    NodeInProgress,
+    Roll,
+    RollStep,
+    advance,
+)
+from swarm_event_listener.storage.restored_state import restored
 from swarm_worker.shared.report import ForeignReport, State
 from tests.simulation import POLICY, World, report
 
@@ -411,7 +416,7 @@ def test_a_node_that_stays_down_in_its_turn_ends_the_roll(
         appeared("swarm:node_0", ProcessState.STOPPED, None, now_s=1000.0),
         is_held=is_held,
     )
-    turned = Turned(
+    turned = NodeInProgress(
         name=down.name, pid=7, since_s=999.0, had_partitions=True, is_asked=True
     )
     rolled = Roll(
@@ -510,7 +515,7 @@ def test_a_roll_that_cannot_be_read_back_is_refused(spoilt: dict[str, object]) -
     roll = Roll(group="swarm", max_unavailable=1, timeout_s=1.0, waiting=())
     plain = {**roll.as_json(), **spoilt}
 
-    left = remembered({}, {"rolls": [plain, roll.as_json()]}, now_s=1000.0)
+    left = restored({}, {"rolls": [plain, roll.as_json()]}, now_s=1000.0)
 
     assert left.rolls == (roll,)
 
@@ -522,7 +527,7 @@ def test_a_roll_goes_on_through_an_upgrade_and_back() -> None:
     del older["held"], older["ordered_at_s"]
     newer = {**roll.as_json(), "more": 1}
 
-    left = remembered({}, {"rolls": [older, newer]}, now_s=1000.0)
+    left = restored({}, {"rolls": [older, newer]}, now_s=1000.0)
 
     assert left.rolls == (roll, roll)
 
@@ -540,10 +545,12 @@ def idle(name: str, **fields: Any) -> Node:
 
 
 def a_roll(**fields: Any) -> Roll:
-    """Give a roll in which it is the turn of the first node since 1000."""
-    turn = Turned(name=A, pid=7, since_s=1000.0, had_partitions=True, is_asked=True)
+    """Return a roll in which the first node is in progress, since 1000."""
+    first = NodeInProgress(
+        name=A, pid=7, since_s=1000.0, had_partitions=True, is_asked=True
+    )
     fresh = Roll(group="swarm", max_unavailable=2, timeout_s=20.0, waiting=(B,))
-    return replace(fresh, turned=(turn,), **fields)
+    return replace(fresh, turned=(first,), **fields)
 
 
 def step_of(roll: Roll, *nodes: Node, free_places: int, now_s: float) -> RollStep:

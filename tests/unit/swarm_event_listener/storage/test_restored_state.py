@@ -10,8 +10,8 @@ import pytest
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.restart.restart import Phase, Restart
-from swarm_event_listener.core.rolling_restart import Roll, Turned
-from swarm_event_listener.storage.restored_state import remembered
+from swarm_event_listener.core.rolling_restart import NodeInProgress, Roll
+from swarm_event_listener.storage.restored_state import restored
 
 NODE = "w:w_00"
 RECORD = Record(
@@ -29,7 +29,7 @@ ROLL = Roll(
     max_unavailable=1,
     timeout_s=30.0,
     waiting=("w:w_01",),
-    turned=(Turned(name=NODE, pid=7, since_s=990.0, had_partitions=True),),
+    turned=(NodeInProgress(name=NODE, pid=7, since_s=990.0, had_partitions=True),),
 )
 
 
@@ -48,7 +48,7 @@ def test_a_standstill_is_of_this_run_of_the_machine(
     noted: object, since_s: float | None
 ) -> None:
     """A moment that lies ahead is of another one."""
-    left = remembered({}, {"unheard_since_s": noted}, now_s=1000.0)
+    left = restored({}, {"unheard_since_s": noted}, now_s=1000.0)
 
     assert left.unheard_since_s == since_s
 
@@ -57,7 +57,7 @@ def test_an_intent_is_read_back_as_it_was() -> None:
     """Through JSON."""
     intent = json.loads(json.dumps(RESTART.as_intent()))
 
-    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == (RESTART,)
+    assert restored({NODE: intent}, {}, now_s=1000.0).intents == (RESTART,)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_spoilt_intent_is_dropped(spoilt: dict[str, object]) -> None:
     """It cannot end the listener, now or later."""
     intent = {**RESTART.as_intent(), **spoilt}
 
-    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == ()
+    assert restored({NODE: intent}, {}, now_s=1000.0).intents == ()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_spoilt_record_is_dropped(spoilt: dict[str, object]) -> None:
     intent = RESTART.as_intent()
     intent["record"] = {**intent["record"], **spoilt}
 
-    assert remembered({NODE: intent}, {}, now_s=1000.0).intents == ()
+    assert restored({NODE: intent}, {}, now_s=1000.0).intents == ()
 
 
 @pytest.mark.parametrize("unknown", [1, [float("nan")], {"deep": None}])
@@ -113,7 +113,7 @@ def test_what_a_newer_version_adds_is_left_out(unknown: object) -> None:
     turned = [{**each, "new": unknown} for each in ROLL.as_json()["turned"]]
     roll = {**ROLL.as_json(), "turned": turned, "new": unknown}
 
-    left = remembered({NODE: intent}, {"rolls": [roll]}, now_s=1000.0)
+    left = restored({NODE: intent}, {"rolls": [roll]}, now_s=1000.0)
 
     assert left.intents == (RESTART,)
     assert left.rolls == (ROLL,)
@@ -124,7 +124,7 @@ def test_what_an_older_version_does_not_know_has_its_default() -> None:
     plain_roll = json.loads(json.dumps(ROLL.as_json()))
     del plain_roll["held"], plain_roll["ordered_at_s"]
 
-    assert remembered({}, {"rolls": [plain_roll]}, now_s=1000.0).rolls == (ROLL,)
+    assert restored({}, {"rolls": [plain_roll]}, now_s=1000.0).rolls == (ROLL,)
 
 
 def test_one_spoilt_entry_of_a_list_loses_only_itself() -> None:
@@ -133,7 +133,7 @@ def test_one_spoilt_entry_of_a_list_loses_only_itself() -> None:
     rolls = [7, {"group": "x"}, ROLL.as_json(), {**ROLL.as_json(), "timeout_s": 1e999}]
     broken = plain(reason=half, in_flight=[half])
 
-    left = remembered(
+    left = restored(
         {"w:w_01": {}, NODE: broken},
         {"held": [half, 7, NODE], "reporting_groups": [None, "w"], "rolls": rolls},
         now_s=1000.0,
@@ -154,7 +154,7 @@ def test_failures_are_read_back_and_no_others() -> None:
         }
     }
 
-    assert remembered({}, notes, now_s=1000.0).failures == {
+    assert restored({}, notes, now_s=1000.0).failures == {
         NODE: (Failure(990.0, "t/0@1"), Failure(995.0, None))
     }
 
@@ -164,7 +164,7 @@ def test_spoilt_notes_are_empty_notes(spoilt: object) -> None:
     """Whatever stands there."""
     notes = dict.fromkeys(("failures", "held", "reporting_groups", "rolls"), spoilt)
 
-    left = remembered({}, notes, now_s=1000.0)
+    left = restored({}, notes, now_s=1000.0)
 
     assert not left.held
     assert not left.reporting_groups
