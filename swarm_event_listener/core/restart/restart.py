@@ -110,11 +110,6 @@ def say(restart: Restart, level: Level, event: str, **fields: object) -> Say:
     return Say(level=level, event=event, fields={**about, **fields})
 
 
-def publish(restart: Restart, event: str) -> Publish:
-    """Tell other listeners where a restart stands."""
-    return published(restart.record, event)
-
-
 def published(record: Record, event: str) -> Publish:
     """Tell other listeners what a record says by now; all events say the same."""
     return Publish(type=f"swarm.node.{event}", payload=record.facts())

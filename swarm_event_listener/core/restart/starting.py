@@ -23,7 +23,7 @@ from swarm_event_listener.core.restart.restart import (
     dropped,
     ended,
     intend,
-    publish,
+    published,
     say,
 )
 
@@ -71,7 +71,7 @@ def start_answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
     if restart.phase is not Phase.STARTING:
         return Step(restart)  # the process was seen before the answer came
     if said.answer is Answer.DONE:
-        return Step(restart, (publish(restart, "started"),))
+        return Step(restart, (published(restart.record, "started"),))
     if said.answer is not Answer.FAULT or said.fault == FaultCode.ALREADY_STARTED:
         return Step(restart, (Survey(),))
     if said.fault in _GONE_FOR_GOOD:

@@ -29,7 +29,7 @@ from swarm_event_listener.core.restart.restart import (
     StopTimeouts,
     dropped,
     intend,
-    publish,
+    published,
     say,
 )
 from swarm_event_listener.core.restart.starting import down, recovering
@@ -71,7 +71,7 @@ def _without_journal(restart: Restart, pid: int, *, now_s: float) -> Step:
         (
             say(restart, Level.ERROR, "intent_not_durable", signal="TERM"),
             Signal(name=restart.name, pid=pid, signal="TERM"),
-            publish(restart, "stopping"),
+            published(restart.record, "stopping"),
         ),
     )
 
@@ -95,7 +95,7 @@ def stop_answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
         return Step(restart)
     if said.answer is Answer.DONE:
         again = replace(restart, accepted=True, asked_at_s=None)
-        return Step(again, (publish(restart, "stopping"),))
+        return Step(again, (published(restart.record, "stopping"),))
     if said.answer is Answer.UNREACHABLE:
         # It may have been carried out: asking again tells, since a process that is
         # stopping already answers NOT_RUNNING, and one that is gone has no pid.
