@@ -1,4 +1,4 @@
-"""What is said, once, about a group as a whole."""
+"""What is logged, once, about a group as a whole."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class GroupAlerts:
     def __init__(self, table: Table) -> None:
         """Look at the groups of a table."""
         self._table = table
-        self._said: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def check(self, *, now_s: float) -> Iterator[Say]:
         """Return what has begun or ended in any group."""
         reporting = self._table.reporting_groups
         for group in self._table.policies:
-            yield from self._say(
+            yield from self._log(
                 group,
                 lines.outage(group),
                 while_true=in_outage(self._table, group),
                 ended="outage_over",
                 is_over=True,
             )
-            yield from self._say(
+            yield from self._log(
                 group,
                 lines.never_reported(group),
                 while_true=group not in reporting
@@ -45,18 +45,18 @@ class GroupAlerts:
             for node in self._table.of(self._table.group(group).names)
         )
 
-    def _say(
+    def _log(
         self, group: str, say: Say, *, while_true: bool, ended: str, is_over: bool
     ) -> Iterator[Say]:
-        """Say it once while it is true; its end only if it is over, not just gone.
+        """Log it once while it is true; its end only if it is over, not just gone.
 
         A group that never reported and was stopped does not report now.
         """
         key = (group, say.event)
-        if while_true and key not in self._said:
-            self._said.add(key)
+        if while_true and key not in self._logged:
+            self._logged.add(key)
             yield say
-        elif not while_true and key in self._said:
-            self._said.remove(key)
+        elif not while_true and key in self._logged:
+            self._logged.remove(key)
             if is_over:
                 yield Say(level=Level.INFO, event=ended, fields={"group": group})

@@ -58,7 +58,7 @@ _GIVEN_UP: Final = frozenset({ProcessState.FATAL, ProcessState.UNKNOWN})
 
 
 def down_for_good(node: Node, policy: Policy) -> str:
-    """Tell why nobody but a person brings a node back; empty where somebody will.
+    """Return why nobody but a person brings a node back; empty where somebody will.
 
     Also while one that could not work is tried again: until it works.
     """
@@ -104,7 +104,7 @@ def _in_state(node: Node, policy: Policy) -> Health:
 
 
 def health_by_state(state: ProcessState) -> Health:
-    """Tell how a node is of which nothing is known but its process's state."""
+    """Return how a node is of which nothing is known but its process's state."""
     return _BY_STATE.get(state, Health(Word.BOOTING, "no report yet"))
 
 
@@ -136,7 +136,7 @@ def _unbroken(node: Node, table: Table) -> Health:
 
 
 def _unheard(node: Node) -> Health:
-    """Tell of a node that has not told of itself, or not in our version."""
+    """Return how a node is that has not reported, or not in our version."""
     if node.has_recovered:
         return Health(Word.HEALTHY)
     return Health(Word.BOOTING, "" if node.is_known else "no report yet")
@@ -152,7 +152,7 @@ def _keeps_from_work(node: Node, report: Report, table: Table) -> str:
 
 
 def _without_broker(node: Node, report: Report, table: Table) -> str:
-    """Tell for how long and why, and whether a restart may follow."""
+    """Return for how long and why, and whether a restart may follow."""
     if report.no_broker_ms is None:
         return ""
     since = f" for {report.no_broker_ms / 1000:.0f} s"

@@ -1,4 +1,4 @@
-"""What the core says: the lines of the log, as events with their figures."""
+"""The lines that the core logs, as events with their figures."""
 
 from __future__ import annotations
 

@@ -153,12 +153,12 @@ _DEAD: Final = frozenset({ProcessState.EXITED, ProcessState.BACKOFF})
 
 
 def appeared(name: str, state: ProcessState, pid: int | None, *, now_s: float) -> Node:
-    """Give a node that is seen for the first time."""
+    """Return a node that is seen for the first time."""
     return Node(name=name, state=state, pid=pid, seen_at_s=now_s, booting_since_s=now_s)
 
 
 def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> Node:
-    """Give the node in its new state; a new process is known for nothing yet."""
+    """Return the node in its new state; a new process is known for nothing yet."""
     is_new = state in UP and (
         node.state not in UP or (node.pid and pid and pid != node.pid)
     )
@@ -183,12 +183,12 @@ def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:
 
 
 def exited(node: Node, at_s: float, exit_code: int | None = None) -> Node:
-    """Give the node that supervisord leaves down."""
+    """Return the node that supervisord leaves down."""
     return replace(node, left_down=LeftDown(at_s, exit_code))
 
 
 def measured(node: Node, memory_bytes: int, limits: Limits) -> Node:
-    """Give the node with a reading of its memory."""
+    """Return the node with a reading of its memory."""
     limit_bytes = limits.memory_limit_bytes
     is_over = limit_bytes is not None and memory_bytes > limit_bytes
     return replace(
@@ -204,13 +204,13 @@ def _runs(node: Node) -> bool:
 
 
 def is_news(node: Node, memory_bytes: int) -> bool:
-    """Tell whether a reading changes what is known; each one over the limit counts."""
+    """Whether a reading changes what is known; each one over the limit counts."""
     is_first = _runs(node) and not node.has_fitted
     return memory_bytes != node.memory_bytes or node.over_count > 0 or is_first
 
 
 def failed(node: Node, backoff: BackoffPolicy, *, now_s: float) -> Node:
-    """Give the node with one more failure; those that no longer count are dropped."""
+    """Return the node with one more failure; those that no longer count are dropped."""
     recent = set(backoff.recent(node.failed_at_s, now_s=now_s))
     kept = tuple(failure for failure in node.failures if failure.at_s in recent)
     return replace(node, failures=(*kept, Failure(now_s, node.oldest_in_flight)))

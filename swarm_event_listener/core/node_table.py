@@ -1,7 +1,7 @@
 """The nodes of all watched groups, and their restarts' steps.
 
-It keeps count while nodes are put, so that what is asked at each report, tick and turn
-of the listener does not cost a look at every node.
+It counts while nodes are put, so that what is asked at each report, tick and turn of
+the listener does not cost a look at every node.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Table:
         self._active: set[str] = set()
 
     def __iter__(self) -> Iterator[Node]:
-        """Give the nodes of this moment: they may be put while one looks at them."""
+        """Return the nodes of this moment: they may be put while one looks at them."""
         return iter(list(self.nodes.values()))
 
     @property
@@ -113,7 +113,7 @@ class Table:
         _keep(group.shaken, node.name, is_in=is_in_doubt)
 
     def pop(self, name: str) -> Node:
-        """Forget a node; give it as it was."""
+        """Forget a node; return it as it was."""
         node = self.nodes.pop(name)
         group = self._groups[node.group]
         for names in (
@@ -129,15 +129,15 @@ class Table:
         return node
 
     def group(self, group: str) -> Group:
-        """Give which nodes of a group are what."""
+        """Return what counts in a group, and which of its nodes are what."""
         return self._groups[group]
 
     def of(self, names: AbstractSet[str]) -> list[Node]:
-        """Give these nodes."""
+        """Return these nodes."""
         return [self.nodes[name] for name in names]
 
     def active(self) -> list[Node]:
-        """Give the nodes that are in a restart or found silent."""
+        """Return the nodes that are in a restart or found silent."""
         return self.of(self._active)
 
     def alone_s(self, node: Node) -> float | None:
@@ -145,7 +145,7 @@ class Table:
         return self._groups[node.group].brokers.alone_s(node)
 
     def policy(self, node: Node) -> Policy:
-        """Give the policy of a node's group."""
+        """Return the policy of a node's group."""
         return self.policies[node.group]
 
     def step(self, name: str, advance: Callable[[Restart], Step]) -> Iterable[Action]:
@@ -156,7 +156,7 @@ class Table:
         return self.take(node, advance(node.restart))
 
     def take(self, node: Node, step: Step) -> Iterable[Action]:
-        """Keep what a restart came to; give what is to be done."""
+        """Keep what a restart came to; return what is to be done."""
         self.put(replace(node, restart=step.restart))
         return step.actions
 

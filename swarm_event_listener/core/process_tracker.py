@@ -1,4 +1,4 @@
-"""What supervisord says of the nodes' processes: each change, and whole surveys."""
+"""supervisord's view of the nodes' processes: each change, and whole surveys."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class Processes:
     def _moved(
         self, node: Node, state: ProcessState, pid: int | None, *, now_s: float
     ) -> Iterator[Action]:
-        """Follow a node into its state, and take over where supervisord would fail."""
+        """Follow a node into its state, and do what is due for it there."""
         if _is_own_death(node, state):
             backoff = self._table.policy(node).backoff
             known = suspect_of(node.failures, backoff)
@@ -216,7 +216,7 @@ class Processes:
     def _saw(
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
     ) -> Iterable[Action]:
-        """Tell a restart under way what its process is doing."""
+        """Let a restart under way go on with the state of its process."""
         timeouts = self._table.policy(self._table.nodes[name]).stop_timeouts
         return self._table.step(
             name,
@@ -233,7 +233,7 @@ def _is_late(node: Node, event: StateChanged) -> bool:
 
 
 def _is_own_death(node: Node, state: ProcessState) -> bool:
-    """Tell whether a node died by itself, not in a stop of ours, and is not counted."""
+    """Whether a node died by itself, not in a stop of ours, and is not counted."""
     if state not in {ProcessState.EXITED, ProcessState.BACKOFF} or node.state is state:
         return False
     if node.restart is None:

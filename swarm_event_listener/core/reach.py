@@ -44,7 +44,7 @@ class Brokers:
         self._without: dict[str, dict[str, tuple[float, bool]]] = {}
 
     def told(self, node: Node) -> None:
-        """Take note of what a node's last report tells of brokers."""
+        """Record what a node's last report tells of brokers."""
         now_s = node.made_at_s
         for reach in _reaches(node):
             is_without = reach.without_ms is not None

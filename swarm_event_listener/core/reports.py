@@ -54,7 +54,7 @@ def _suspecting(
 
 
 def reported(node: Node, event: Reported, *, now_s: float) -> Node:
-    """Give the node with its report; one of another version only proves life."""
+    """Return the node with its report; one of another version only proves life."""
     report = event.report
     alive = partial(
         replace,
@@ -77,13 +77,13 @@ def reported(node: Node, event: Reported, *, now_s: float) -> Node:
 
 
 def _has_brokers(report: Report) -> bool:
-    """Tell whether nothing is known to be out of reach, at work."""
+    """Whether nothing is known to be out of reach, at work."""
     is_at_work = report.state in JUDGED and not report.not_joined
     return is_at_work and report.no_broker_ms is None and report.brokers_up != 0
 
 
 def _explained(node: Node, report: Report) -> tuple[Failure, ...]:
-    """Give the failures, the last with what its process left in flight.
+    """Return the failures, the last with what its process left in flight.
 
     Only its successor's first word counts: later ones may come after a failure of that.
     """
@@ -96,7 +96,7 @@ def _explained(node: Node, report: Report) -> tuple[Failure, ...]:
 
 
 def _follows_a_failure(node: Node) -> bool:
-    """Tell whether the process before this one failed, and was not just stopped.
+    """Whether the process before this one failed, and was not just stopped.
 
     One that an operator or a roll stopped may have been KILLed with work in flight,
     which says nothing about a failure before that.
@@ -107,7 +107,7 @@ def _follows_a_failure(node: Node) -> bool:
 
 
 def _farther(reported: str | None, left: str) -> str:
-    """Give what was in flight at a death: the report knows the way into a batch."""
+    """Return what was in flight at a death: the report knows the way into a batch."""
     place, _, offset = left.rpartition("@")
     told_place, _, told_offset = (reported or "").rpartition("@")
     if reported is None or told_place != place:

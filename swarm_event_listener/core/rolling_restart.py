@@ -81,7 +81,7 @@ class Roll:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain data, for the journal and the status file.
+        """Return it as plain data, for the journal and the status file.
 
         It is read back by another version, too: a roll that is under way goes on
         through an upgrade of the listener, and back. So a new field has a default.
@@ -100,7 +100,7 @@ class RollStep:
 
 
 def begun(order: RollOrdered, nodes: Iterable[Node]) -> Roll:
-    """Give the roll of a group's nodes; those that are held or down are left out.
+    """Return the roll of a group's nodes; those that are held or down are left out.
 
     One that is being restarted is not: it may be up again by then.
     """
@@ -162,7 +162,7 @@ def _may_begin_next(roll: Roll, nodes: Mapping[str, Node], free_places: int) -> 
 
 
 def _is_starting(node: Node | None) -> bool:
-    """Tell whether a node will soon run, or fail to: until then it is waited for."""
+    """Whether a node will soon run, or fail to: until then it is waited for."""
     return node is not None and node.state is ProcessState.STARTING and not node.is_held
 
 
@@ -221,7 +221,7 @@ def _move(
 def _breaks(
     roll: Roll, current: NodeInProgress, node: Node, lacks: str | None, *, now_s: float
 ) -> str | None:
-    """Say why a roll has to stop at this node; None while it need not."""
+    """Return why a roll has to stop at this node; None while it need not."""
     if any(failure.at_s > current.since_s for failure in node.failures):
         return "failed in its turn"
     if node.is_held and (_is_old(current, node) or _is_down(node)):
@@ -234,7 +234,7 @@ def _breaks(
 
 
 def _is_down(node: Node) -> bool:
-    """Tell whether a node stays down: nobody is about to start it."""
+    """Whether a node stays down: nobody is about to start it."""
     return node.restart is None and node.state is ProcessState.STOPPED
 
 
@@ -250,7 +250,7 @@ def _told_to_be_quiet(step: RollStep, current: NodeInProgress) -> RollStep:
 
 
 def _lacks(current: NodeInProgress, node: Node, *, free_places: int) -> str | None:
-    """Say what is still missing for a node's next step; None when nothing is."""
+    """Return what is still missing for a node's next step; None when nothing is."""
     reason = node.report.not_joined if node.report else ""
     out = f" ({reason})" if reason else ""
     if node.restart is not None:

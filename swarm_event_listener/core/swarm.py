@@ -112,7 +112,7 @@ class Swarm:
         )
 
     def wake_at_s(self) -> float | None:
-        """Give when a `Tick` is due at the latest; None: whenever the next one is."""
+        """Return when a `Tick` is due at the latest; None: whenever the next one is."""
         due = [at_s for n in self._table.active() for at_s in self._due_at_s(n)]
         return min(due, default=None)
 
@@ -156,7 +156,7 @@ class Swarm:
                 yield from self._processes.surveyed(event, now_s=now_s)
             case Answered(action=action):
                 yield from self._table.step(
-                    action.name, partial(lifecycle.answered, said=event, now_s=now_s)
+                    action.name, partial(lifecycle.answered, reply=event, now_s=now_s)
                 )
             case Journaled(name=name, ok=ok):
                 yield from self._table.step(

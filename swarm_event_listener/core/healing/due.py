@@ -1,8 +1,8 @@
 """What is due for a node, and why: nothing is done here; `healing` does it.
 
 An operator's hold, the outage guard, the governor and a dry run speak against a
-restart that a rule asks for; nothing but a hold against taking over a node that dies
-too often or that supervisord gave up.
+restart that a rule asks for; nothing but a hold against managing the starts of a node
+that dies too often or that supervisord gave up.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from swarm_worker.shared.settings import EXIT_CONFIG
 class Occasion(Enum):
     """What has just happened: it says what is asked about a node."""
 
-    SEEN = auto()  # supervisord told of its process: who owns its starts?
+    SEEN = auto()  # supervisord told of its process: who manages its starts?
     REPORTED = auto()  # the same, and does it break a rule?
     MEASURED = auto()  # does it break a rule?
-    TICK = auto()  # is it its turn, if it waits, or is to be tried again?
+    TICK = auto()  # may it restart, if it waits? is it to be tried again?
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Nothing is to be done; the node may have noted something of its trouble."""
+    """Nothing is to be done, but to keep what the node has noted of its trouble."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The restart that the rules ask for has to wait, which was not said yet."""
+    """The restart that the rules ask for has to wait, which is not in the log yet."""
 
     node: Node
     found: Found
@@ -89,7 +89,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
 
     Args:
         node: The node, as the table has it.
-        table: All nodes and what else is known, to look at.
+        table: All nodes, and what counts beside them; nothing in it changes.
         on: What has just happened.
         now_s: Now.
     """
@@ -114,13 +114,13 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
     return _restart_or_wait(node, acted_on, table, on=on, now_s=now_s)
 
 
-# --- who owns its starts --------------------------------------------------------------
+# --- who manages its starts -----------------------------------------------------------
 
 
 def _start(
     node: Node, backoff: BackoffPolicy, *, on: Occasion, now_s: float
 ) -> Begin | None:
-    """Own the starts of a node that supervisord gave up, leaves down, or fails with."""
+    """Return a start that is ours, since supervisord does not, or too often."""
     if node.state is ProcessState.FATAL:
         reason = f"supervisord gave it up (FATAL), {_failures(node, backoff)}"
         return Begin(node, Cause.FATAL, reason)

@@ -71,7 +71,7 @@ def _must_await_kafka(table: Table, node: Node, found: Found) -> bool:
 
 
 def in_outage(table: Table, group: str) -> bool:
-    """Tell whether so many nodes have trouble with Kafka that it is Kafka's own."""
+    """Whether so many nodes have trouble with Kafka that it is Kafka's own."""
     of = table.group(group)
     return is_outage(len(of.troubled), len(of.running))
 

@@ -26,12 +26,12 @@ class BackoffPolicy:
     backoff_max_s: float = 300.0
 
     def excess(self, failed_at_s: Sequence[float], *, now_s: float) -> int:
-        """Give how many recent failures are beyond the normal pace, from 0."""
+        """Return how many recent failures are beyond the normal pace, from 0."""
         recent = sum(now_s - at_s < self.period_s for at_s in failed_at_s)
         return max(0, recent - self.max_restarts)
 
     def pause_s(self, failed_at_s: Sequence[float], *, now_s: float) -> float:
-        """Give how long to stay down after the last of these failures.
+        """Return how long to stay down after the last of these failures.
 
         The pause doubles with each failure beyond the normal pace. It doubles from at
         least 1 s, so that a gap of 0 does not make a hot loop of a crash loop.
@@ -46,7 +46,7 @@ class BackoffPolicy:
     def recent(
         self, failed_at_s: Sequence[float], *, now_s: float
     ) -> tuple[float, ...]:
-        """Give the failures that still count, bounded in number.
+        """Return the failures that still count, bounded in number.
 
         The pause has doubled to 18 hours by the last of them.
         """

@@ -58,7 +58,7 @@ class ProcessInfo:
 
 
 def group_of(name: str) -> str:
-    """Give the group part of ``group:process``."""
+    """Return the group part of ``group:process``."""
     return name.partition(":")[0]
 
 

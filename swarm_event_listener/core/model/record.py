@@ -91,7 +91,7 @@ class Record:
     dry_run: bool = False
 
     def as_json(self, wall: Callable[[float], str]) -> dict[str, Any]:
-        """Give the record as it is shown to people and programs.
+        """Return the record as it is shown to people and programs.
 
         Args:
             wall: Gives the ISO 8601 text of a monotonic moment.
@@ -114,7 +114,7 @@ class Record:
         return {**self.facts(*but), "in_flight": ",".join(self.in_flight)}
 
     def seconds(self) -> dict[str, float]:
-        """Give how long each step took; steps that did not end are absent."""
+        """Return how long each step took; steps that did not end are absent."""
         steps = {
             "detected_to_stop": (self.detected_at_s, self.stop_sent_at_s),
             "stop": (self.stop_sent_at_s, self.stopped_at_s),

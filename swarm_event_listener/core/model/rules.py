@@ -80,7 +80,7 @@ Found = tuple[Violation, ...]  # in rank order
 
 
 def reasons(found: Found) -> str:
-    """Give all that is wrong, in rank order."""
+    """Return all that is wrong, in rank order."""
     return "; ".join(violation.reason for violation in found)
 
 
@@ -180,7 +180,7 @@ RULES: Final[tuple[Rule, ...]] = (polling, consuming, moving, steady)
 
 
 def judge(report: Report, limits: Limits) -> tuple[Violation, ...]:
-    """Give all rules that a report breaks, in rank order.
+    """Return all rules that a report breaks, in rank order.
 
     A booting node has no polls yet and a stopping one no more: neither is judged.
     """
@@ -230,7 +230,7 @@ def ranked(found: Iterable[Violation | None]) -> tuple[Violation, ...]:
 
 
 def troubled(report: Report, limits: Limits) -> bool:
-    """Tell whether a report speaks of an outage: no broker, or a frozen group."""
+    """Whether a report speaks of an outage: no broker, or a frozen group."""
     if report.brokers_up == 0:
         return True
     return report.state in JUDGED and steady(report, limits) is not None
@@ -264,7 +264,7 @@ def is_shaken(report: Report, *, interval_s: float) -> bool:
 
 
 def is_outage(troubled_count: int, node_count: int) -> bool:
-    """Tell whether so many troubled nodes of a group are Kafka's trouble, not theirs.
+    """Whether so many troubled nodes of a group are Kafka's trouble, not theirs.
 
     Args:
         troubled_count: Those of which `troubled` is true.

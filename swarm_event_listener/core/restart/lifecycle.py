@@ -64,17 +64,17 @@ def begin(
     return Step(restart, (intend(restart),))
 
 
-def answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
+def answered(restart: Restart, reply: Answered, *, now_s: float) -> Step:
     """Go on with supervisord's answer to a call of this restart."""
-    match said.action:
+    match reply.action:
         case Start():
-            return starting.start_answered(restart, said, now_s=now_s)
+            return starting.start_answered(restart, reply, now_s=now_s)
         case Stop(pid=pid) | Signal(pid=pid) if pid != restart.record.pid:
             return Step(restart)  # of a restart before this one
         case Stop():
-            return stopping.stop_answered(restart, said, now_s=now_s)
+            return stopping.stop_answered(restart, reply, now_s=now_s)
         case Signal():
-            return stopping.signal_answered(restart, said, now_s=now_s)
+            return stopping.signal_answered(restart, reply, now_s=now_s)
 
 
 def seen(
@@ -125,7 +125,7 @@ def elapsed(restart: Restart, *, timeouts: StopTimeouts, now_s: float) -> Step:
 
 
 def wake_at_s(restart: Restart, *, timeouts: StopTimeouts) -> float | None:
-    """Give when `elapsed` has something to do; None while only events matter."""
+    """Return when `elapsed` has something to do; None while only events matter."""
     match restart.phase:
         case Phase.INTENDED | Phase.READY:
             return None
@@ -200,7 +200,7 @@ def removed(restart: Restart) -> Step:
 
 
 def is_unsettled(restart: Restart) -> bool:
-    """Tell whether a listener that ends now would leave its node down.
+    """Whether a listener that ends now would leave its node down.
 
     Or in a stop without an intent, of which the next listener knows nothing.
     """
@@ -214,7 +214,7 @@ def is_unsettled(restart: Restart) -> bool:
 
 
 def holds_place(restart: Restart, *, now_s: float) -> bool:
-    """Tell whether a node is down by our hand, so that others must wait.
+    """Whether a node is down by our hand, so that others must wait.
 
     A node that fails again and again is down by its own hand: its back-off does not
     keep the others from being healed for longer than `RECOVERY_S`.

@@ -80,7 +80,7 @@ class Restart:
         return self.record.node
 
     def as_intent(self) -> dict[str, Any]:
-        """Give the restart as plain data for the journal.
+        """Return the restart as plain data for the journal.
 
         What does not stand there has its default for the listener that reads it back.
         """
@@ -100,18 +100,18 @@ class Step:
 
 
 def intend(restart: Restart) -> Intend:
-    """Make the restart durable as it is now."""
+    """Return what makes the restart durable as it is now."""
     return Intend(name=restart.name, intent=restart.as_intent())
 
 
 def say(restart: Restart, level: Level, event: str, **fields: object) -> Say:
-    """Say something about a restart."""
+    """Return a line about a restart."""
     about = {"node": restart.name, "pid": restart.record.pid}
     return Say(level=level, event=event, fields={**about, **fields})
 
 
 def published(record: Record, event: str) -> Publish:
-    """Tell other listeners what a record says by now; all events say the same."""
+    """Return the event for other listeners, with what the record has by now."""
     return Publish(type=f"swarm.node.{event}", payload=record.facts())
 
 
@@ -139,7 +139,7 @@ def cut_short(restart: Restart, why: str) -> Step:
 
 
 def _told(record: Record) -> Say:
-    """Give the one line from which a restart can be understood."""
+    """Return the one line from which a restart can be understood."""
     has_recovered = record.recovered_at_s is not None
     return Say(
         level=Level.INFO if has_recovered else Level.WARNING,

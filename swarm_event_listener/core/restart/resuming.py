@@ -63,7 +63,7 @@ def _resume_down(intent: Restart, found: ProcessInfo, *, now_s: float) -> Step:
 
 
 def _started(intent: Restart, found: ProcessInfo, *, now_s: float) -> Record:
-    """Give the record with the start that supervisord tells of.
+    """Return the record with the start that supervisord tells of.
 
     Not with this moment: a newborn keeps the others waiting for one minute, however
     many listeners die in it. supervisord's clock may have been set: the start is
@@ -74,7 +74,7 @@ def _started(intent: Restart, found: ProcessInfo, *, now_s: float) -> Record:
 
 
 def _is_successor(intent: Restart, found: ProcessInfo, *, now_s: float) -> bool:
-    """Tell whether who is down now is not the one that the intent is about.
+    """Whether who is down now is not the one that the intent is about.
 
     Without a pid the age of the last start tells it. A rule is not broken by a process
     so young that a second of error would matter.

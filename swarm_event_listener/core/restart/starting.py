@@ -66,23 +66,23 @@ def start_overdue(restart: Restart, *, now_s: float) -> Step:
     return Step(again.restart, (Survey(), *again.actions))
 
 
-def start_answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
+def start_answered(restart: Restart, reply: Answered, *, now_s: float) -> Step:
     """Go on with supervisord's answer to a start."""
     if restart.phase is not Phase.STARTING:
         return Step(restart)  # the process was seen before the answer came
-    if said.answer is Answer.DONE:
+    if reply.answer is Answer.DONE:
         return Step(restart, (published(restart.record, "started"),))
-    if said.answer is not Answer.FAULT or said.fault == FaultCode.ALREADY_STARTED:
+    if reply.answer is not Answer.FAULT or reply.fault == FaultCode.ALREADY_STARTED:
         return Step(restart, (Survey(),))
-    if said.fault in _GONE_FOR_GOOD:
-        return cut_short(restart, f"start: fault {said.fault}")
+    if reply.fault in _GONE_FOR_GOOD:
+        return cut_short(restart, f"start: fault {reply.fault}")
     # No such file, no fork, ...: an operator must act, and until then it is tried
     # again at a bounded rate.
     pause_s = max(restart.record.pause_s, RECOVERY_S)
     record = replace(restart.record, pause_s=pause_s, started_at_s=None)
     later = replace(restart, record=record, phase=Phase.DOWN, since_s=now_s)
     said_so = say(
-        restart, Level.ERROR, "start_failed", fault=said.fault, next_try_s=pause_s
+        restart, Level.ERROR, "start_failed", fault=reply.fault, next_try_s=pause_s
     )
     return Step(later, (said_so,))
 

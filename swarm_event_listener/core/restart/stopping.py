@@ -54,7 +54,7 @@ def journaled(restart: Restart, *, ok: bool, now_s: float) -> Step:
 
 
 def ready(restart: Restart, *, now_s: float) -> Step:
-    """Tell the journal that the stop comes next."""
+    """Record in the journal that the stop comes next."""
     armed = replace(restart, phase=Phase.READY, since_s=now_s)
     return Step(armed, (intend(armed),))
 
@@ -89,39 +89,39 @@ def _stop(restart: Restart, pid: int, *, now_s: float) -> Step:
     return Step(again, (Stop(name=restart.name, pid=pid),))
 
 
-def stop_answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
+def stop_answered(restart: Restart, reply: Answered, *, now_s: float) -> Step:
     """Go on with supervisord's answer to a stop."""
     if restart.phase is not Phase.STOPPING:
         return Step(restart)
-    if said.answer is Answer.DONE:
+    if reply.answer is Answer.DONE:
         again = replace(restart, accepted=True, asked_at_s=None)
         return Step(again, (published(restart.record, "stopping"),))
-    if said.answer is Answer.UNREACHABLE:
+    if reply.answer is Answer.UNREACHABLE:
         # It may have been carried out: asking again tells, since a process that is
         # stopping already answers NOT_RUNNING, and one that is gone has no pid.
         return Step(replace(restart, asked_at_s=now_s, accepted=True))
-    if _has_gone(said):
+    if _has_gone(reply):
         if restart.accepted:
             return Step(replace(restart, asked_at_s=None), (Survey(),))
         return dropped(restart, "somebody else stopped it")
-    return dropped(restart, f"stop: {said.answer} {said.fault or ''}".rstrip())
+    return dropped(restart, f"stop: {reply.answer} {reply.fault or ''}".rstrip())
 
 
-def _has_gone(said: Answered) -> bool:
-    """Tell whether the process to stop is stopping, or is no more."""
-    not_running = said.answer is Answer.FAULT and said.fault == FaultCode.NOT_RUNNING
-    return not_running or said.answer is Answer.OTHER_PID
+def _has_gone(reply: Answered) -> bool:
+    """Whether the process to stop is stopping, or is no more."""
+    not_running = reply.answer is Answer.FAULT and reply.fault == FaultCode.NOT_RUNNING
+    return not_running or reply.answer is Answer.OTHER_PID
 
 
-def signal_answered(restart: Restart, said: Answered, *, now_s: float) -> Step:
+def signal_answered(restart: Restart, reply: Answered, *, now_s: float) -> Step:
     """Go on with supervisord's answer to a signal: TTIN, or TERM and KILL."""
-    if restart.phase is Phase.EVIDENCE and said.answer is Answer.OTHER_PID:
+    if restart.phase is Phase.EVIDENCE and reply.answer is Answer.OTHER_PID:
         return dropped(restart, "the process was replaced")
     if restart.phase is not Phase.STOPPING or restart.durable:
         return Step(restart)
-    if said.answer is Answer.UNREACHABLE:
+    if reply.answer is Answer.UNREACHABLE:
         return Step(replace(restart, asked_at_s=now_s, accepted=True))
-    if said.answer is Answer.DONE:
+    if reply.answer is Answer.DONE:
         return Step(replace(restart, asked_at_s=None, accepted=True))
     if not restart.accepted:
         return dropped(restart, "the process was replaced")
@@ -170,7 +170,7 @@ def seen_stopping(
 
 
 def stop_due_at_s(restart: Restart, timeouts: StopTimeouts) -> float | None:
-    """Give when a stop takes too long; None when nothing more can be done."""
+    """Return when a stop takes too long; None when nothing more can be done."""
     if restart.asked_at_s is not None:
         return restart.asked_at_s + ASK_AGAIN_S
     if restart.is_unkillable:
