@@ -219,7 +219,7 @@ class Assignment:
 
     def let_go_of_all(self) -> None:
         """Do as in a revoke of everything; the client is to be closed."""
-        self._let_go([(lane.topic, lane.partition) for lane in self._lanes.all()])
+        self._let_go([(lane.topic, lane.partition) for lane in self._lanes.table.all()])
         self._end()
 
     def _end(self) -> None:
@@ -238,8 +238,8 @@ class Assignment:
                 self._plan.group, ",".join(lane.name for lane in late),
                 "their batches outlived the wait; the next owner repeats them",
             )  # fmt: skip
-        self._lanes.rest()
-        offsets.store(self._client, self._lanes, group=self._plan.group)
+        self._lanes.commits.rest()
+        offsets.store(self._client, self._lanes.commits, group=self._plan.group)
         lanes = self._leave(keys)
         offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
 
@@ -253,7 +253,7 @@ class Assignment:
 
     def lose_all(self) -> None:
         """Let go of everything without a commit: it is another's by now."""
-        self._leave([(lane.topic, lane.partition) for lane in self._lanes.all()])
+        self._leave([(lane.topic, lane.partition) for lane in self._lanes.table.all()])
         self._end()
 
     def _retire(self, keys: Sequence[Key]) -> list[Lane]:
@@ -276,17 +276,19 @@ class Assignment:
 
         librdkafka's timer does not in a rebalance, and nobody polls for its answers.
         """
-        lanes = self._lanes.uncommitted(now_s=self._clock())
+        lanes = self._lanes.commits.uncommitted(now_s=self._clock())
         if not lanes:
             return True
         group = self._plan.group
-        offsets.store(self._client, self._lanes, group=group)
+        offsets.store(self._client, self._lanes.commits, group=group)
         taken = offsets.commit(self._client, lanes, group=group, wait=True)
         self._lanes.committed(taken, now_s=self._clock())
         return bool(taken)
 
     def _leave(self, keys: Sequence[Key]) -> list[Lane]:
-        lanes = [lane for key in keys if (lane := self._lanes.get(*key)) is not None]
+        lanes = [
+            lane for key in keys if (lane := self._lanes.table.get(*key)) is not None
+        ]
         # librdkafka may keep a pause over assignments: undo ours.
         if paused := [lane for lane in lanes if lane.paused]:
             self._client.resume(offsets.partitions_of(paused))
@@ -296,7 +298,7 @@ class Assignment:
         return lanes
 
     def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
-        held = len(self._lanes.all())
+        held = len(self._lanes.table.all())
         self._watch.assigned(held)
         names = [f"{at.topic}/{at.partition}" for at in partitions]
         more = len(names) - LISTED_MAX

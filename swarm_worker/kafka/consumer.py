@@ -51,6 +51,7 @@ from swarm_worker.kafka.topic_watch import TopicWatch
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.aside import Aside, Making, ends_within
 from swarm_worker.process.own_thread import OwnThread
+from swarm_worker.processing.deliveries import Deliveries
 from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Key, Lane
 from swarm_worker.processing.poison import Suspect
@@ -152,9 +153,13 @@ class GroupConsumer(OwnThread):
             clock=clock,
         )
         self._lanes = self._processing.lanes
+        self._table = self._lanes.table
+        self._turns = self._lanes.turns
+        self._back_pressure = self._lanes.back_pressure
+        self._deliveries = Deliveries(self._lanes, progress=progress, clock=clock)
         self._aside = Aside(plan.group)
         beside = self._properties_beside()
-        self._letters = DeadLetterProducer(beside, self._processing.on_delivery)
+        self._letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
         self.watch = Watch(
             plan.group,
             self._properties,
@@ -177,22 +182,22 @@ class GroupConsumer(OwnThread):
 
     @property
     def is_isolating(self) -> bool:
-        """See `Lanes`."""
+        """See `Lanes.is_isolating`."""
         return self._lanes.is_isolating(now_s=self._clock())
 
     @property
     def suspects(self) -> list[Suspect]:
-        """See `Lanes`."""
-        return self._lanes.suspects(now_s=self._clock())
+        """See `Suspects.ahead`."""
+        return self._lanes.suspects.ahead(now_s=self._clock())
 
     def quiet(self) -> None:
         """Begin no new batch; those in flight go on, membership stays. At once."""
-        self._lanes.is_held = True
+        self._table.is_held = True
 
     def resume(self) -> None:
         """Undo `quiet`; does nothing while stopping."""
         if not self._stopping.is_set():
-            self._lanes.is_held = False
+            self._table.is_held = False
             self._resumed = True
 
     def stop(self, *, leave: bool = False) -> None:
@@ -208,7 +213,7 @@ class GroupConsumer(OwnThread):
                 -2 there; tried).
         """
         self._leaves = leave
-        self._lanes.is_held = True
+        self._table.is_held = True
         self._stopping.set()
 
     # --- lives of a client ------------------------------------------------------------
@@ -351,8 +356,8 @@ class GroupConsumer(OwnThread):
             self._tend(client)
             assignment.look_for_topics()
             topics.tend()
-            if not self._lanes.wait_for_room(within_s=KEEP_ALIVE_S):
-                full = self._lanes.to_pause(now_s=self._clock(), make_room=True)
+            if not self._back_pressure.wait_for_room(within_s=KEEP_ALIVE_S):
+                full = self._back_pressure.to_pause(now_s=self._clock(), make_room=True)
                 self._pause(client, full)
             message = self._next(client, is_awaited=topics.is_asking)
             self.watch.polled()
@@ -366,7 +371,7 @@ class GroupConsumer(OwnThread):
     def _next(self, client: Consumer, *, is_awaited: bool) -> Message | None:
         """Poll. A quiet node gets nothing: it waits where a stop can wake it."""
         patience_s = self._patience_s(is_awaited=is_awaited)
-        if not self._lanes.is_held:
+        if not self._table.is_held:
             return client.poll(patience_s)
         self._stopping.wait(patience_s)
         return client.poll(0)
@@ -392,16 +397,16 @@ class GroupConsumer(OwnThread):
         grouped = by_partition(messages, has_one_topic=self._has_one_topic)
         for key, run in grouped:
             # None: revoked in a callback of the very call that gave the messages.
-            if (lane := self._lanes.get(*key)) is not None:
+            if (lane := self._table.get(*key)) is not None:
                 self._lanes.add(lane, run)
 
     def _reach_ends(self, ends: Mapping[Key, int]) -> bool:
         """Tell lanes where their logs end; whether one ends before what came of it."""
         is_odd = False
         for key, offset in ends.items():
-            if (lane := self._lanes.get(*key)) is not None:
+            if (lane := self._table.get(*key)) is not None:
                 is_odd |= offset < lane.added_offset
-                self._lanes.reach_end(lane, offset)
+                lane.end_offset = offset
         return is_odd
 
     def _tell_errors(self, messages: Iterable[Message]) -> bool:
@@ -418,18 +423,18 @@ class GroupConsumer(OwnThread):
         now_s = self._clock()
         self._resume_turns()
         self._serve_letters(now_s)
-        self._pause(client, self._lanes.to_pause(now_s=now_s))
+        self._pause(client, self._back_pressure.to_pause(now_s=now_s))
         self._resume(client)
         self._count_marks(now_s)
-        offsets.store(client, self._lanes, group=self._plan.group)
+        offsets.store(client, self._lanes.commits, group=self._plan.group)
 
     def _resume_turns(self) -> None:
         if self._resumed:
             self._resumed = False
-            self._lanes.offer_all()
+            self._turns.offer_all()
 
     def _serve_letters(self, now_s: float) -> None:
-        for lane in self._lanes.due(now_s=now_s):
+        for lane in self._turns.due(now_s=now_s):
             self._letters.send(lane)
         if self._letters.outstanding:
             self._letters.serve()
@@ -440,14 +445,14 @@ class GroupConsumer(OwnThread):
             self._processing.count_marks()
 
     def _resume(self, client: Consumer) -> None:
-        if lanes := self._lanes.to_resume():
+        if lanes := self._back_pressure.to_resume():
             client.resume(offsets.partitions_of(lanes))
-            self._lanes.resumed(lanes)
+            self._back_pressure.resume(lanes)
 
     def _pause(self, client: Consumer, lanes: Iterable[Lane]) -> None:
         if lanes := list(lanes):
             client.pause(offsets.partitions_of(lanes))
-            self._lanes.paused(lanes)
+            self._back_pressure.pause(lanes)
 
     # --- ends -------------------------------------------------------------------------
 
@@ -512,7 +517,7 @@ class GroupConsumer(OwnThread):
         if leaves and (why_not := self._leave(client)) is not None:
             group = self._plan.group
             leave_group.tell(group, why_not=why_not, consequence=_STAYS_UNSHARED)
-        close(client, self._lanes, group=self._plan.group, within_s=CLOSE_MAX_S)
+        close(client, self._table, group=self._plan.group, within_s=CLOSE_MAX_S)
 
     def _abandon(
         self, client: Consumer, assignment: Assignment, *, within_s: float
@@ -552,7 +557,7 @@ class GroupConsumer(OwnThread):
         )
         shutdown.drain(
             tend=lambda: self._tend(client),
-            leave_letters=self._processing.abandon_dead_letters,
+            leave_letters=self._deliveries.abandon,
             cancel=self._pool.cancel,
         )
         # Asked now: that the node does not come back may be told while it stops.

@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import metadata_of
+from swarm_worker.processing.commits import Commits
 from swarm_worker.processing.lane import Key, Lane
-from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ _BETWEEN_GENERATIONS: Final = frozenset(
 )
 
 
-def store(client: Consumer, lanes: Lanes, *, group: str) -> None:
+def store(client: Consumer, commits: Commits, *, group: str) -> None:
     """Store the offsets of what was done; librdkafka commits them in time."""
-    if not (moved := lanes.unstored()):
+    if not (moved := commits.take_unstored()):
         return
     try:
         client.store_offsets(offsets=[_next_of(lane) for lane in moved])

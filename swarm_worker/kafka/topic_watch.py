@@ -191,7 +191,7 @@ class TopicWatch:
     def _look_at_unshared(self, now_s: float) -> None:
         """See `unshared`; in the consumer protocol the broker shares out."""
         if self._absences and not self._watch.is_consumer_protocol:
-            held = {lane.topic for lane in self._lanes.all()}
+            held = {lane.topic for lane in self._lanes.table.all()}
             self.unshared = unshared(
                 self._absences,
                 held.union(topic for topic, _ in self._changes),
@@ -203,7 +203,7 @@ class TopicWatch:
     # --- questions and answers --------------------------------------------------------
 
     def _ask(self) -> None:
-        held = {(lane.topic, lane.partition): lane for lane in self._lanes.all()}
+        held = {(lane.topic, lane.partition): lane for lane in self._lanes.table.all()}
         is_settled = held and not (self._unread or self._held or self._changes)
         settled = self._last_ids if is_settled else {}
         question = Question(self._topics, tuple(self._unread), settled)
@@ -269,7 +269,7 @@ class TopicWatch:
         return changed
 
     def _is_ours(self, key: Key, lane: Lane) -> bool:
-        return self._lanes.get(*key) is lane
+        return self._lanes.table.get(*key) is lane
 
     def _read_commits(self, lanes: dict[Key, Lane], answer: Answer) -> None:
         for key, commit in answer.commits.items():
@@ -282,7 +282,7 @@ class TopicWatch:
     def _is_same(self, lane: Lane, topic_id: str) -> bool:
         """Whether a lane's offset is of a topic's log; of an unknown one it is."""
         if lane.topic_id is None:
-            self._lanes.learn_id(lane, topic_id)
+            lane.learn_id(topic_id)
         return lane.topic_id == topic_id
 
     def _tell_trouble(self, answer: Answer, now_s: float) -> None:
@@ -303,7 +303,7 @@ class TopicWatch:
 
     def _release(self, key: Key, lane: Lane) -> None:
         if self._held.pop(key, None):
-            self._lanes.log_known(lane)
+            self._lanes.turns.release(lane)
 
     def _release_late(self, now_s: float) -> None:
         """Hand out what has waited for an answer for long enough."""

@@ -20,8 +20,6 @@ from swarm_worker.processing.lanes import Lanes
 from swarm_worker.shared.logs import shown
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
-
     from swarm_worker.app.app import Handler, Hook
     from swarm_worker.app.batch import Batch
     from swarm_worker.processing.poison import Suspect
@@ -115,7 +113,7 @@ class Processing:
     """What becomes of one consumer's messages between poll and stored offset.
 
     Attributes:
-        lanes: Whose turn it is.
+        lanes: What waits, and what follows from how a batch ends.
     """
 
     def __init__(
@@ -171,7 +169,7 @@ class Processing:
         if death := lane.death_of(batch):
             self._failed(lane, batch, death)
             return
-        repeat = self.lanes.is_repeat(lane, batch)
+        repeat = lane.is_repeat(batch)
         trace = lane.trace_of(batch)
         self._progress.began(batch, trace=trace, retry=repeat, now_s=now_s)
         own_pid = os.getpid()
@@ -187,37 +185,6 @@ class Processing:
             failures = self.lanes.done(lane, batch, now_s=self._clock())
             if failures:
                 _log_recovery(batch, failures)
-
-    def on_delivery(self, lane: Lane, error: KafkaError | None) -> None:
-        """Record what became of a dead letter; without an error it is acknowledged."""
-        dead_letter, now_s = lane.dead_letter, self._clock()
-        if dead_letter is None:
-            return
-        at = f"{lane.name}@{dead_letter.message.offset()}"
-        if error is None:
-            self.lanes.acknowledged(lane, now_s=now_s)
-            self._progress.dead_lettered()
-            logger.warning(
-                "dead_lettered at=%s topic=%s attempts=%s error=%s",
-                at, lane.route.dead_letter, dead_letter.attempts, dead_letter.told,
-            )  # fmt: skip
-            return
-        is_news = not lane.failures.delivery_failures
-        retry_in_s = self.lanes.delivery_failed(lane, now_s=now_s)
-        if is_news:
-            logger.error(
-                "dead_letter_refused at=%s topic=%s retry_in_s=%s reason=%r",
-                at, lane.route.dead_letter, retry_in_s, error.str(),
-            )  # fmt: skip
-
-    def abandon_dead_letters(self) -> None:
-        """Wait no longer for dead letters that Kafka does not answer."""
-        for lane, dead_letter in self.lanes.abandon_dead_letters(now_s=self._clock()):
-            logger.warning(
-                "dead_letter_left at=%s@%s topic=%s consequence=%r",
-                lane.name, dead_letter.message.offset(), lane.route.dead_letter,
-                "it may be written once more",
-            )  # fmt: skip
 
     def _flush(self) -> None:
         for hook in self._before_store:

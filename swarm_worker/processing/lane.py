@@ -56,7 +56,10 @@ class Phase(Enum):
 
 
 class Lane:
-    """One assignment of one partition; guarded by the lock of its `Lanes`."""
+    """One assignment of one partition; guarded by the lock of its `LaneTable`.
+
+    What says which log it is, and where it ends, is the polling thread's alone.
+    """
 
     __slots__ = (
         "added_offset",
@@ -99,9 +102,7 @@ class Lane:
         # The log.
         self.topic_id: str | None = None  # of the log that the offsets are of, if known
         self.keeps_id = True  # Kafka takes it with the offset
-        self.awaits_log = (
-            False  # nothing is handed out before it is known which log it is
-        )
+        self.awaits_log = False  # nothing is handed out before its log is known
         self.is_anew = False  # begins a log at its first offset, wherever another ended
         # The turn.
         self.phase = Phase.IDLE
@@ -172,6 +173,15 @@ class Lane:
     def position(self) -> int:
         """Where this assignment has got to; negative while nothing came."""
         return self.next_offset if self.next_offset >= 0 else self.begin_offset
+
+    def is_repeat(self, batch: Batch) -> bool:
+        """Whether a batch that goes out was tried before."""
+        return offset_of(batch[0]) < self.failures.singly_until
+
+    def learn_id(self, topic_id: str) -> None:
+        """Note the id of the topic; what is committed is committed once more."""
+        self.topic_id = topic_id
+        self.kept_offset = -1
 
     def advance(self, last: Message, *, now_s: float) -> bool:
         """Record that all up to a message is done; whether the offset has moved.

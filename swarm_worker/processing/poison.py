@@ -10,10 +10,13 @@ to blame. It is given up like one whose handler raises: after ``max_retries``, t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from swarm_worker.reporting.trace import Trace
+
+Lock = AbstractContextManager[bool]
 
 DEATHS_BY_CHANCE: Final = 1  # a KILL by hand, a machine that went down
 # What killed the last process comes by then, or went to another node. An instance id
@@ -71,26 +74,28 @@ class Suspect:
 
 
 class Suspects:
-    """Those of one consumer that are still to come. Not thread-safe."""
+    """Those of one consumer that are still to come."""
 
-    def __init__(self, suspects: Iterable[Suspect]) -> None:
-        """Begin with those of its group."""
+    def __init__(self, suspects: Iterable[Suspect], lock: Lock) -> None:
+        """Begin with those of its group, guarded by the lock of its lanes."""
+        self._lock = lock
         self._ahead = {(s.trace.topic, s.trace.partition): s for s in suspects}
         self._until_s: float | None = None
 
     def among(self, topic: str, partition: int) -> Suspect | None:
-        """Return the one of a partition that is assigned."""
+        """Return the one of a partition that is assigned; the lock is held."""
         return self._ahead.get((topic, partition))
 
     def passed(self, suspect: Suspect) -> None:
-        """Record that it is done: it kills nobody."""
+        """Record that it is done, so kills nobody; the lock is held."""
         self._ahead.pop((suspect.trace.topic, suspect.trace.partition), None)
 
     def ahead(self, *, now_s: float) -> list[Suspect]:
         """Return those that are to come, until `AHEAD_S` after it was asked first."""
-        if self._until_s is None:
-            self._until_s = now_s + AHEAD_S
-        return list(self._ahead.values()) if now_s < self._until_s else []
+        with self._lock:
+            if self._until_s is None:
+                self._until_s = now_s + AHEAD_S
+            return list(self._ahead.values()) if now_s < self._until_s else []
 
     def are_to_come(self, *, now_s: float) -> bool:
         """Whether one that is taken for a poison message is to come."""

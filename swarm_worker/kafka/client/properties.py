@@ -62,7 +62,7 @@ def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
     for name in _COMPARED:
         if name in properties:
             properties[name] = str(properties[name]).strip().lower()
-    properties["enable.partition.eof"] = True  # `Lanes.rest` goes by it
+    properties["enable.partition.eof"] = True  # `Commits.rest` goes by it
     _check_client_id(str(properties["client.id"]))
     return properties
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.processing.lane import Lane
-    from swarm_worker.processing.lanes import Lanes
+    from swarm_worker.processing.lane_table import LaneTable
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ FOLLOW_POLLS: Final = 5  # before a close: a rebalance that has come, and some m
 _GAVE_UP: Final = "the broker does not answer; the work of the last second repeats"
 
 
-def close(client: Consumer, lanes: Lanes, *, group: str, within_s: float) -> bool:
+def close(client: Consumer, lanes: LaneTable, *, group: str, within_s: float) -> bool:
     """Commit and close; whether that was over in time.
 
     Without an answer from the broker a close takes minutes. It has a thread of its own,
@@ -43,7 +43,7 @@ def close(client: Consumer, lanes: Lanes, *, group: str, within_s: float) -> boo
 
 
 def _commit_and_close(
-    client: Consumer, lanes: Lanes, held: list[Lane], group: str
+    client: Consumer, lanes: LaneTable, held: list[Lane], group: str
 ) -> None:
     def follow() -> list[Lane]:
         client.poll(FOLLOW_S)  # dropped: nothing of it was stored

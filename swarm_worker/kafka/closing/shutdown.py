@@ -70,7 +70,7 @@ class Shutdown:
             leave_letters: Called once dead letters have had their time.
             cancel: Called once coroutine handlers have had theirs.
         """
-        while not self._lanes.wait_idle(within_s=DRAIN_EVERY_S):
+        while not self._lanes.turns.wait_idle(within_s=DRAIN_EVERY_S):
             if time.monotonic() > self._times.letters_until_s:
                 leave_letters()
             tend()
@@ -78,8 +78,8 @@ class Shutdown:
             self._watch.polled()
             if time.monotonic() > self._times.cancel_at_s:
                 cancel()
-        self._lanes.rest()
-        offsets.store(self._client, self._lanes, group=self._group)
+        self._lanes.commits.rest()
+        offsets.store(self._client, self._lanes.commits, group=self._group)
 
     def close(self, *, leaves: bool, is_member: Callable[[], bool]) -> None:
         """Commit and close; leave the group if the node does not come back.
@@ -108,7 +108,7 @@ class Shutdown:
         return leave_group.leave(
             self._client,
             is_member=is_member,
-            holds=self._lanes.all,
+            holds=self._lanes.table.all,
             within_s=self._times.leave_within_s(time.monotonic()),
         )
 
@@ -121,4 +121,6 @@ class Shutdown:
 
     def _close(self) -> bool:
         within_s = self._times.close_within_s(time.monotonic())
-        return close(self._client, self._lanes, group=self._group, within_s=within_s)
+        return close(
+            self._client, self._lanes.table, group=self._group, within_s=within_s
+        )

@@ -311,7 +311,7 @@ class Watch:
         refusals = [e for e in (error, *(at.error for at in partitions)) if e]
         self._refusal = refusals[0].str() if refusals else ""
         if any(e.code() == KafkaError.OFFSET_METADATA_TOO_LARGE for e in refusals):
-            self._lanes.keep_no_ids()
+            self._lanes.commits.keep_no_ids()
             self.troubles.begin(Kind.TOPIC_IDS, _NO_ROOM_FOR_IDS, subject="commits")
         if error is None:
             taken = offsets.taken_of(partitions)
@@ -321,7 +321,7 @@ class Watch:
 
     def on_statistics(self, text: str) -> None:
         """Take note of statistics; the client's ``stats_cb``."""
-        now_s, lanes = self._clock(), self._lanes.all()
+        now_s, lanes = self._clock(), self._lanes.table.all()
         try:
             figures = statistics.read(text, reads_uncommitted=self._reads_uncommitted)
         except ValueError as error:
@@ -346,11 +346,10 @@ class Watch:
         takes_commits = is_steady and figures.brokers_up > 0 and not figures.is_mute
         if takes_commits:
             self._commit_overdue(now_s)
-        self._tell_of_debts(now_s)
+        waiting = self._lanes.turns.awaiting_commit()
+        self._tell_of_debts(waiting, now_s)
         # Where Kafka refuses, no restart would help.
-        owing = (
-            self._lanes.awaiting_commit() if takes_commits and not self._refusal else []
-        )
+        owing = waiting if takes_commits and not self._refusal else []
         self._measure(figures, lanes, owing, now_s)
 
     def _tell_of_token(self, now_s: float) -> None:
@@ -431,17 +430,16 @@ class Watch:
         while a join is not answered is of a generation that is over by the time it is
         read, and librdkafka drops its whole assignment for that answer.
         """
-        due = [*self._lanes.late(now_s=now_s), *self._lanes.rest()]
+        commits = self._lanes.commits
+        due = [*commits.late(now_s=now_s), *commits.rest()]
         lanes = list(dict.fromkeys(due))  # one may be due for two reasons
         if self._client is not None and lanes:
-            offsets.store(self._client, self._lanes, group=self._group)
+            offsets.store(self._client, commits, group=self._group)
             offsets.commit(self._client, lanes, group=self._group, wait=False)
 
-    def _tell_of_debts(self, now_s: float) -> None:
+    def _tell_of_debts(self, waiting: Iterable[Lane], now_s: float) -> None:
         """Say that handlers wait for commits, and when that is over."""
-        ages_s = [
-            lane.uncommitted.age_s(now_s) for lane in self._lanes.awaiting_commit()
-        ]
+        ages_s = [lane.uncommitted.age_s(now_s) for lane in waiting]
         if not ages_s:
             self.troubles.end(Kind.COMMITS)
         elif max(ages_s) > OWES_LONG_S and not self.troubles.has(Kind.BROKERS):
@@ -458,7 +456,7 @@ class Watch:
         owing: Iterable[Lane],
         now_s: float,
     ) -> None:
-        progress, idle = self._progress, self._lanes.idle()
+        progress, idle = self._progress, self._lanes.turns.idle()
         done = {(lane.topic, lane.partition): lane.position for lane in lanes}
         progress.brokers_up = figures.brokers_up
         progress.lag = statistics.lag(figures, done, idle=idle)

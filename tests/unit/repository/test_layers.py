@@ -51,7 +51,7 @@ BROKEN: Final = [
     ("pure", "swarm_event_listener.core.restart.starting", "logging"),
     ("pure", "swarm_event_listener.core.model.record", "pathlib"),
     ("pure", "swarm_worker.kafka.monitoring.statistics", "threading"),
-    ("pure", "swarm_worker.processing.turns", "threading"),
+    ("pure", "swarm_worker.processing.lane", "threading"),
     ("pure", "swarm_worker.app.routing", "os"),
     ("shared-state", "swarm_worker.processing.lanes", "time"),
 ]

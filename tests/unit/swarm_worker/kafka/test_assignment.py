@@ -30,16 +30,17 @@ def test_a_client_that_is_given_up_has_no_word_on_what_the_next_one_holds() -> N
     old, new = life(), life()
     old._on_assign(NOBODY, AT)
     old.let_go_of_all()
-    assert (lanes.all(), progress.assigned) == ([], 0)
+    assert (lanes.table.all(), progress.assigned) == ([], 0)
     new._on_assign(NOBODY, AT)
-    lane = lanes.get("orders", 0)
+    lane = lanes.table.get("orders", 0)
 
     old._on_revoke(NOBODY, AT)
     old._on_lost(NOBODY, AT)
     old._on_assign(NOBODY, AT)
 
     assert lane is not None
-    assert (lanes.get("orders", 0), lane.closed, progress.assigned) == (lane, False, 1)
+    assert lanes.table.get("orders", 0) is lane
+    assert (lane.closed, progress.assigned) == (False, 1)
 
 
 def assignment(lanes: Lanes, watch: Watch) -> Assignment:

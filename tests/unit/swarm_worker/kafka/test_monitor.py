@@ -122,7 +122,7 @@ class Debtor:
         )
         self.watch.begin(self.client, is_subscribed=is_subscribed)  # type: ignore[arg-type]
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
-        (lane,) = self.lanes.all()
+        (lane,) = self.lanes.table.all()
         self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
         batch = self.lanes.take(self.submitted.pop(), now_s=self.clock.now_s)
         assert batch is not None
@@ -378,12 +378,12 @@ def test_ids_that_have_no_room_beside_offsets_are_left_out(
 ) -> None:
     """Kafka refuses a partition for it, or the whole commit; told once."""
     debtor = Debtor()
-    (lane,) = debtor.lanes.all()
+    (lane,) = debtor.lanes.table.all()
     whole = None if of_partition else KafkaError.OFFSET_METADATA_TOO_LARGE
     for _ in range(2):
         debtor.answer(whole, of_partition=of_partition)
     assert not lane.keeps_id
-    assert debtor.lanes.unstored() == [lane], "it is stored once more, without"
+    assert debtor.lanes.commits.take_unstored() == [lane], "once more, without"
     (record,) = caplog.records
     assert "offset.metadata.max.bytes" in record.getMessage()
 

@@ -67,7 +67,7 @@ class Stopping:
         lane = self.lanes.open("t", 0, ROUTE, now_s=NOW_S)
         self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
         self.batch = self.lanes.take(self.submitted.pop(), now_s=NOW_S)
-        self.lanes.is_held = True
+        self.lanes.table.is_held = True
         self.client = Client(self.lanes)
         self.cancels = self.left = 0
         self._lane = lane

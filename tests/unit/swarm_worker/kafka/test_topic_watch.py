@@ -151,7 +151,7 @@ class Fixture:
 
     def lane(self, partition: int = 0) -> Lane | None:
         """Give the lane that a partition has."""
-        return self.lanes.get("t", partition)
+        return self.lanes.table.get("t", partition)
 
     def told(self, question: Question | None = None, **fields: Any) -> None:
         """An answer comes, to the last question."""
@@ -168,7 +168,7 @@ class Fixture:
 
     def revoke(self) -> None:
         """All goes."""
-        keys = [(lane.topic, lane.partition) for lane in self.lanes.all()]
+        keys = [(lane.topic, lane.partition) for lane in self.lanes.table.all()]
         self.lanes.close(keys)
         self.topics.left(keys)
 
@@ -207,9 +207,9 @@ def test_nothing_is_handed_out_before_the_answer() -> None:
     fixture.told(ids={"t": "A"})
     lane = fixture.assign()
     assert fixture.asker.questions[-1] == Question(("t",), (KEY,))
-    fixture.lanes.reach_end(lane, 5)
-    assert fixture.lanes.rest() == []
-    assert fixture.lanes.idle() == []
+    lane.end_offset = 5
+    assert fixture.lanes.commits.rest() == []
+    assert fixture.lanes.turns.idle() == []
     fixture.lanes.add(lane, messages(5, 6))
     assert fixture.submitted == []
 
@@ -288,16 +288,16 @@ def test_a_changed_id_begins_at_the_first_offset(
         fixture.lanes.done(old, batch, now_s=fixture.now_s)
     fixture.passes(1)
     assert old.closed
-    assert fixture.lanes.unstored() == []
+    assert fixture.lanes.commits.take_unstored() == []
     assert fixture.client.sought == [(0, OFFSET_BEGINNING)]
     new = fixture.lane()
     assert new is not None
     assert (new.topic_id, new.awaits_log) == ("B", False)
 
     fixture.lanes.add(new, messages(3, 4))
-    assert fixture.lanes.rest() == [new], "it is committed where it begins"
+    assert fixture.lanes.commits.rest() == [new], "it is committed where it begins"
     assert new.next_offset == 3
-    assert fixture.lanes.unstored() == [new]
+    assert fixture.lanes.commits.take_unstored() == [new]
     (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert line.startswith("topic_made_anew group=g topic=t partitions=0 was=A is=B ")
 
@@ -308,8 +308,8 @@ def test_a_log_that_is_empty_is_committed_at_its_begin() -> None:
     fixture.settle("B", commit=Commit(5, "A"))
     new = fixture.lane()
     assert new is not None
-    fixture.lanes.reach_end(new, 0)
-    assert fixture.lanes.rest() == [new]
+    new.end_offset = 0
+    assert fixture.lanes.commits.rest() == [new]
     assert new.next_offset == 0
 
 
@@ -328,8 +328,8 @@ def test_an_offset_that_nobody_has_marked_is_believed() -> None:
     fixture = Fixture()
     lane = fixture.settle("A", commit=Commit(5, None))
     assert (lane.topic_id, lane.closed) == ("A", False)
-    fixture.lanes.reach_end(lane, 5)
-    assert fixture.lanes.rest() == [lane]
+    lane.end_offset = 5
+    assert fixture.lanes.commits.rest() == [lane]
     fixture.passes(ASK_EVERY_S)
     fixture.told(ids={"t": "B"})
     assert lane.closed
@@ -499,7 +499,7 @@ def test_a_pause_of_ours_ends_with_the_old_log() -> None:
     """librdkafka would keep it, and nobody would resume it."""
     fixture = Fixture()
     lane = fixture.settle("A")
-    fixture.lanes.paused([lane])
+    fixture.lanes.back_pressure.pause([lane])
     fixture.passes(ASK_EVERY_S)
     fixture.told(ids={"t": "B"})
     assert fixture.client.resumed == [0]

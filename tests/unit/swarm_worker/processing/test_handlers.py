@@ -70,7 +70,7 @@ class Work:
     @property
     def lane(self) -> Lane:
         """The lane of the partition."""
-        lane = self.lanes.get("t", 0)
+        lane = self.lanes.table.get("t", 0)
         assert lane is not None
         return lane
 
@@ -235,7 +235,7 @@ def test_marks_wait_for_the_flush(pool: HandlerPool) -> None:
         work.processing.count_marks()
         assert work.lane.next_offset == expected
         go.set()
-        assert work.lanes.wait_idle(within_s=HANGS_AFTER_S)
+        assert work.lanes.turns.wait_idle(within_s=HANGS_AFTER_S)
 
 
 def test_coroutines_run_on_one_loop_a_thread(pool: HandlerPool) -> None:
@@ -266,7 +266,7 @@ def test_cancelled_coroutine_moves_nothing(pool: HandlerPool) -> None:
     assert inside.wait(HANGS_AFTER_S)
     pool.cancel()
 
-    assert work.lanes.wait_idle(within_s=HANGS_AFTER_S)
+    assert work.lanes.turns.wait_idle(within_s=HANGS_AFTER_S)
     assert work.lane.next_offset == -1
 
 

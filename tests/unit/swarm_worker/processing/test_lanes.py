@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,10 +17,12 @@ from swarm_worker.processing.backpressure import (
     LANE_MESSAGES,
 )
 from swarm_worker.processing.commits import COMMIT_WITHIN_S
+from swarm_worker.processing.deliveries import Deliveries
 from swarm_worker.processing.failures import backoff_s
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.processing.uncommitted import STEP_S, UncommittedWork
+from swarm_worker.reporting.progress import Progress
 from tests.eventually import eventually
 
 NOW_S = 1000.0
@@ -46,13 +48,20 @@ class Fixture:
     def __init__(self, *, partitions: int = 1, to: Route | None = None) -> None:
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=4, submit=self.submitted.append)
+        self.back_pressure = self.lanes.back_pressure
+        self.commits, self.turns = self.lanes.commits, self.lanes.turns
+        self.progress = Progress()
+        self.deliveries = Deliveries(
+            self.lanes, progress=self.progress, clock=lambda: self.now_s
+        )
+        self.now_s = NOW_S
         self.route = to or route()
         for partition in range(partitions):
             self.lanes.open("t", partition, self.route, now_s=NOW_S)
 
     def lane(self, partition: int = 0) -> Lane:
         """The lane of a partition."""
-        lane = self.lanes.get("t", partition)
+        lane = self.lanes.table.get("t", partition)
         assert lane is not None
         return lane
 
@@ -87,9 +96,21 @@ class Fixture:
         self.lanes.done(lane, batch, now_s=now_s)
         return offsets(batch)
 
+    def deliver(self, lane: Lane, *, now_s: float) -> None:
+        """A lane's dead letter is acknowledged."""
+        self.now_s = now_s
+        self.deliveries.on_delivery(lane, None)
+
+    def fail_to_deliver(self, lane: Lane, *, now_s: float) -> float:
+        """It is not; return the seconds until the next try."""
+        self.now_s = now_s
+        self.deliveries.on_delivery(lane, KafkaError(KafkaError._FAIL))
+        return lane.retry_at_s - now_s
+
     def stored(self) -> dict[int, int]:
         """Where offsets have moved since the last question."""
-        return {lane.partition: lane.next_offset for lane in self.lanes.unstored()}
+        lanes = self.commits.take_unstored()
+        return {lane.partition: lane.next_offset for lane in lanes}
 
 
 def messages(count: int, first: int = 0, partition: int = 0) -> list[Message]:
@@ -103,6 +124,12 @@ def messages(count: int, first: int = 0, partition: int = 0) -> list[Message]:
 def offsets(batch: Sequence[Message]) -> list[int]:
     """Their offsets."""
     return [m.offset() or 0 for m in batch]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """What is logged so far, and at which offset."""
+    words = [record.getMessage().split() for record in caplog.records]
+    return [(event, at.removeprefix("at=")) for event, at, *_ in words]
 
 
 # --- turns ----------------------------------------------------------------------------
@@ -149,14 +176,14 @@ def test_nothing_is_handed_out_while_held() -> None:
     """What was submitted before is not, either; afterwards all is offered again."""
     fixture = Fixture()
     fixture.add(1)
-    fixture.lanes.is_held = True
+    fixture.lanes.table.is_held = True
     assert fixture.lanes.take(fixture.submitted.pop(), now_s=NOW_S) is None
     fixture.add(1, first=1)
     assert fixture.submitted == []
-    assert fixture.lanes.due(now_s=NOW_S) == []
+    assert fixture.turns.due(now_s=NOW_S) == []
 
-    fixture.lanes.is_held = False
-    fixture.lanes.offer_all()
+    fixture.lanes.table.is_held = False
+    fixture.turns.offer_all()
     assert fixture.succeed() == [0, 1]
 
 
@@ -186,9 +213,9 @@ def test_failure_in_a_former_assignment_changes_nothing() -> None:
     fixture.lanes.failed(old, batch, ValueError(), done_count=2, now_s=NOW_S)
 
     assert fixture.stored() == {}
-    assert fixture.lanes.due(now_s=NOW_S + 100.0) == []
+    assert fixture.turns.due(now_s=NOW_S + 100.0) == []
     assert fixture.submitted == []
-    assert fixture.lanes.wait_idle(within_s=0.0)
+    assert fixture.turns.wait_idle(within_s=0.0)
 
 
 def test_what_is_done_and_not_stored_goes_with_its_partition() -> None:
@@ -211,7 +238,7 @@ def test_messages_for_a_closed_lane_are_dropped() -> None:
     fixture.lanes.add(lane, messages(1))
 
     assert fixture.submitted == []
-    assert fixture.lanes.get("t", 0) is None
+    assert fixture.lanes.table.get("t", 0) is None
 
 
 def test_retire_drops_what_waits_and_names_what_is_out() -> None:
@@ -258,10 +285,10 @@ def test_failed_batch_comes_again_after_its_backoff() -> None:
     fixture.add(6)
     assert fixture.fail(done_count=1) == ([0, 1, 2, 3], 1.0)
     assert fixture.stored() == {0: 1}
-    fixture.lanes.due(now_s=NOW_S + 0.9)
+    fixture.turns.due(now_s=NOW_S + 0.9)
     assert fixture.submitted == []
 
-    fixture.lanes.due(now_s=NOW_S + 1.0)
+    fixture.turns.due(now_s=NOW_S + 1.0)
     assert fixture.succeed() == [1]
     assert fixture.succeed() == [2]
     assert fixture.succeed() == [3]
@@ -276,7 +303,7 @@ def test_all_marked_done_leaves_nothing_to_repeat() -> None:
     assert fixture.fail(done_count=2) == ([0, 1], None)
 
     assert fixture.stored() == {0: 2}
-    assert fixture.lanes.due(now_s=NOW_S + 100) == []
+    assert fixture.turns.due(now_s=NOW_S + 100) == []
     fixture.add(1, first=2)
     assert fixture.succeed() == [2]
 
@@ -286,38 +313,45 @@ def test_message_is_given_up_alone_and_after_its_retries() -> None:
     fixture = Fixture(to=route(max_retries=2, dead_letter="d"))
     fixture.add(4)
     assert fixture.fail() == ([0, 1, 2, 3], 1.0)
-    fixture.lanes.due(now_s=NOW_S + 1)
+    fixture.turns.due(now_s=NOW_S + 1)
     assert fixture.succeed() == [0]
     assert fixture.fail() == ([1], 2.0)
-    fixture.lanes.due(now_s=NOW_S + 2)
+    fixture.turns.due(now_s=NOW_S + 2)
     assert fixture.fail() == ([1], None)
 
-    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    (lane,) = fixture.turns.due(now_s=NOW_S)
     assert lane.dead_letter is not None
     assert (offsets([lane.dead_letter.message]), lane.dead_letter.attempts) == ([1], 3)
     assert fixture.stored() == {0: 1}, "not before the acknowledgement"
-    assert not fixture.lanes.wait_idle(within_s=0.0)
-    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    assert not fixture.turns.wait_idle(within_s=0.0)
+    fixture.deliver(lane, now_s=NOW_S)
     assert fixture.stored() == {0: 2}
     assert fixture.succeed() == [2]
 
 
-def test_a_dead_letter_that_is_not_delivered_is_kept() -> None:
+def test_a_dead_letter_that_is_not_delivered_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """It is tried again, ever later; nothing is skipped, the handler is not called."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     assert fixture.fail() == ([0], None)
     now_s = NOW_S
     for wait_s in (1.0, 2.0, 4.0):
-        (lane,) = fixture.lanes.due(now_s=now_s)
-        assert fixture.lanes.delivery_failed(lane, now_s=now_s) == wait_s
-        assert fixture.lanes.due(now_s=now_s + wait_s - 0.1) == []
+        (lane,) = fixture.turns.due(now_s=now_s)
+        assert fixture.fail_to_deliver(lane, now_s=now_s) == wait_s
+        assert fixture.turns.due(now_s=now_s + wait_s - 0.1) == []
         now_s += wait_s
     assert (fixture.submitted, fixture.stored()) == ([], {})
-    (lane,) = fixture.lanes.due(now_s=now_s)
-    fixture.lanes.acknowledged(lane, now_s=now_s)
+    (lane,) = fixture.turns.due(now_s=now_s)
+    fixture.deliver(lane, now_s=now_s)
 
     assert fixture.stored() == {0: 1}
+    assert logged(caplog) == [
+        ("dead_letter_refused", "t/0@0"),
+        ("dead_lettered", "t/0@0"),
+    ]
+    assert fixture.progress.snapshot(now_s=now_s).dead_letters == 1
 
 
 def test_a_dead_letter_is_counted_anew_after_its_acknowledgement() -> None:
@@ -326,10 +360,10 @@ def test_a_dead_letter_is_counted_anew_after_its_acknowledgement() -> None:
     fixture.add(2)
     for _ in range(2):
         fixture.fail()
-        (lane,) = fixture.lanes.due(now_s=NOW_S)
-        assert fixture.lanes.delivery_failed(lane, now_s=NOW_S) == 1.0
-        (lane,) = fixture.lanes.due(now_s=NOW_S + 1.0)
-        fixture.lanes.acknowledged(lane, now_s=NOW_S)
+        (lane,) = fixture.turns.due(now_s=NOW_S)
+        assert fixture.fail_to_deliver(lane, now_s=NOW_S) == 1.0
+        (lane,) = fixture.turns.due(now_s=NOW_S + 1.0)
+        fixture.deliver(lane, now_s=NOW_S)
 
 
 def test_no_message_is_given_up_for_another_one_of_its_batch() -> None:
@@ -345,28 +379,31 @@ def test_a_dead_letter_that_is_under_way_outlives_a_retire() -> None:
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     fixture.fail()
-    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    (lane,) = fixture.turns.due(now_s=NOW_S)
     assert fixture.lanes.retire([("t", 0)], within_s=0.0) == [lane]
-    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    fixture.deliver(lane, now_s=NOW_S)
 
     assert fixture.stored() == {0: 1}
 
 
-def test_dead_letters_are_left_only_when_nothing_else_is_under_way() -> None:
+def test_dead_letters_are_left_only_when_nothing_else_is_under_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Nothing of them is stored, and an answer that comes later changes nothing."""
     fixture = Fixture(partitions=2, to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     fixture.fail()
-    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    (lane,) = fixture.turns.due(now_s=NOW_S)
     fixture.add(1, partition=1)
     other, batch = fixture.take()
-    assert fixture.lanes.abandon_dead_letters(now_s=NOW_S) == []
+    fixture.deliveries.abandon()
+    assert (lane.phase, logged(caplog)) == (Phase.PRODUCING, [])
 
     fixture.lanes.done(other, batch, now_s=NOW_S)
-    ((left, dead_letter),) = fixture.lanes.abandon_dead_letters(now_s=NOW_S)
-    assert (left, dead_letter.message.offset()) == (lane, 0)
-    assert fixture.lanes.wait_idle(within_s=0.0)
-    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    fixture.deliveries.abandon()
+    assert logged(caplog) == [("dead_letter_left", "t/0@0")]
+    assert fixture.turns.wait_idle(within_s=0.0)
+    fixture.deliver(lane, now_s=NOW_S)
     assert fixture.stored() == {1: 1}
 
 
@@ -375,12 +412,12 @@ def test_dead_letter_of_a_lost_partition_moves_nothing() -> None:
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     fixture.fail()
-    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    (lane,) = fixture.turns.due(now_s=NOW_S)
     fixture.lanes.close([("t", 0)])
-    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    fixture.deliver(lane, now_s=NOW_S)
 
     assert fixture.stored() == {}
-    assert fixture.lanes.wait_idle(within_s=0.0)
+    assert fixture.turns.wait_idle(within_s=0.0)
 
 
 def test_a_failed_dead_letter_of_a_lost_partition_is_not_sent_again() -> None:
@@ -388,12 +425,12 @@ def test_a_failed_dead_letter_of_a_lost_partition_is_not_sent_again() -> None:
     fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
     fixture.add(1)
     fixture.fail()
-    (lane,) = fixture.lanes.due(now_s=NOW_S)
+    (lane,) = fixture.turns.due(now_s=NOW_S)
     fixture.lanes.close([("t", 0)])
-    fixture.lanes.delivery_failed(lane, now_s=NOW_S)
+    fixture.fail_to_deliver(lane, now_s=NOW_S)
 
-    assert fixture.lanes.due(now_s=NOW_S + 100.0) == []
-    assert fixture.lanes.wait_idle(within_s=0.0)
+    assert fixture.turns.due(now_s=NOW_S + 100.0) == []
+    assert fixture.turns.wait_idle(within_s=0.0)
 
 
 def test_without_a_dead_letter_topic_retries_never_end() -> None:
@@ -402,7 +439,7 @@ def test_without_a_dead_letter_topic_retries_never_end() -> None:
     fixture.add(1)
     for wait_s in (1, 2, 4, 8, 16, 30, 30):
         assert fixture.fail() == ([0], wait_s)
-        assert fixture.lanes.due(now_s=NOW_S + wait_s) == []
+        assert fixture.turns.due(now_s=NOW_S + wait_s) == []
 
 
 def test_news_is_another_message_or_another_error() -> None:
@@ -411,7 +448,7 @@ def test_news_is_another_message_or_another_error() -> None:
     fixture.add(2)
 
     def is_news(error: BaseException) -> bool:
-        fixture.lanes.due(now_s=NOW_S + 100)
+        fixture.turns.due(now_s=NOW_S + 100)
         lane, batch = fixture.take()
         verdict = fixture.lanes.failed(lane, batch, error, done_count=0, now_s=NOW_S)
         assert verdict is not None
@@ -419,7 +456,7 @@ def test_news_is_another_message_or_another_error() -> None:
 
     errors = [ValueError(), ValueError("other text"), OSError(), OSError()]
     assert [is_news(error) for error in errors] == [True, False, True, False]
-    fixture.lanes.due(now_s=NOW_S + 100)
+    fixture.turns.due(now_s=NOW_S + 100)
     fixture.succeed()
     assert is_news(OSError()), "of the next message"
 
@@ -429,9 +466,9 @@ def test_success_tells_how_often_it_had_failed() -> None:
     fixture = Fixture()
     fixture.add(1)
     fixture.fail()
-    fixture.lanes.due(now_s=NOW_S + 1)
+    fixture.turns.due(now_s=NOW_S + 1)
     lane, batch = fixture.take()
-    assert fixture.lanes.is_repeat(lane, batch)
+    assert lane.is_repeat(batch)
 
     assert fixture.lanes.done(lane, batch, now_s=NOW_S) == 1
 
@@ -445,7 +482,7 @@ def test_quick_lane_is_not_paused() -> None:
     fixture.add(LANE_MESSAGES + 100)
     fixture.take()
 
-    assert fixture.lanes.to_pause(now_s=NOW_S + 0.01) == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 0.01) == []
 
 
 def test_lane_that_was_idle_for_long_is_no_slow_one() -> None:
@@ -454,8 +491,8 @@ def test_lane_that_was_idle_for_long_is_no_slow_one() -> None:
     fixture.add(LANE_MESSAGES + 100)
     lane, _ = fixture.take(now_s=NOW_S + 60.0)
 
-    assert fixture.lanes.to_pause(now_s=NOW_S + 60.01) == []
-    assert fixture.lanes.to_pause(now_s=NOW_S + 61.0) == [lane]
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 60.01) == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 61.0) == [lane]
 
 
 def test_slow_lane_with_much_waiting_is_paused_until_it_has_room() -> None:
@@ -463,17 +500,17 @@ def test_slow_lane_with_much_waiting_is_paused_until_it_has_room() -> None:
     fixture = Fixture()
     fixture.add(LANE_MESSAGES + 100)
     lane, batch = fixture.take()
-    assert fixture.lanes.to_pause(now_s=NOW_S + 1.0) == [lane]
-    fixture.lanes.paused([lane])
-    assert fixture.lanes.to_pause(now_s=NOW_S + 1.0) == []
-    assert fixture.lanes.to_resume() == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 1.0) == [lane]
+    fixture.back_pressure.pause([lane])
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 1.0) == []
+    assert fixture.back_pressure.to_resume() == []
 
     fixture.lanes.done(lane, batch, now_s=NOW_S)
-    while not (resuming := fixture.lanes.to_resume()):
+    while not (resuming := fixture.back_pressure.to_resume()):
         fixture.succeed()
     assert lane.backlog == LANE_MESSAGES // 4
-    fixture.lanes.resumed(resuming)
-    assert fixture.lanes.to_resume() == []
+    fixture.back_pressure.resume(resuming)
+    assert fixture.back_pressure.to_resume() == []
 
 
 def test_slow_lane_with_little_waiting_is_not_paused() -> None:
@@ -482,21 +519,21 @@ def test_slow_lane_with_little_waiting_is_not_paused() -> None:
     fixture.add(10)
     fixture.take()
 
-    assert fixture.lanes.to_pause(now_s=NOW_S + 100.0) == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 100.0) == []
 
 
 def test_poll_waits_for_room_when_too_much_waits() -> None:
     """And when handlers are too slow for that, the largest lanes are paused."""
     fixture = Fixture(partitions=3)
-    assert fixture.lanes.wait_for_room(within_s=0.0)
+    assert fixture.back_pressure.wait_for_room(within_s=0.0)
     fixture.add(CAPACITY_MESSAGES)
     fixture.add(10, partition=1)
-    assert not fixture.lanes.wait_for_room(within_s=0.0)
-    full = fixture.lanes.to_pause(now_s=NOW_S, make_room=True)
+    assert not fixture.back_pressure.wait_for_room(within_s=0.0)
+    full = fixture.back_pressure.to_pause(now_s=NOW_S, make_room=True)
     assert [lane.partition for lane in full] == [0]
-    fixture.lanes.paused(full)
+    fixture.back_pressure.pause(full)
 
-    assert fixture.lanes.wait_for_room(within_s=0.0)
+    assert fixture.back_pressure.wait_for_room(within_s=0.0)
 
 
 def test_a_batch_that_goes_out_wakes_who_waits_for_room() -> None:
@@ -506,11 +543,11 @@ def test_a_batch_that_goes_out_wakes_who_waits_for_room() -> None:
     has_room: list[bool] = []
 
     def wait() -> None:
-        has_room.append(fixture.lanes.wait_for_room(within_s=HANGS_AFTER_S))
+        has_room.append(fixture.back_pressure.wait_for_room(within_s=HANGS_AFTER_S))
 
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
-    waiters = fixture.lanes._has_room._waiters  # type: ignore[attr-defined]
+    waiters = fixture.back_pressure._has_room._waiters  # type: ignore[attr-defined]
     eventually(lambda: waiters, describe="the thread waits")
     while waiting.is_alive() and fixture.submitted:
         fixture.succeed()
@@ -529,7 +566,7 @@ def test_large_messages_fill_the_room_too() -> None:
     ]
     fixture.lanes.add(fixture.lane(), large)
 
-    assert not fixture.lanes.wait_for_room(within_s=0.0)
+    assert not fixture.back_pressure.wait_for_room(within_s=0.0)
 
 
 def test_what_is_paused_or_gone_is_not_paused_or_resumed_again() -> None:
@@ -537,15 +574,15 @@ def test_what_is_paused_or_gone_is_not_paused_or_resumed_again() -> None:
     fixture = Fixture()
     fixture.add(10)
     lane = fixture.lane()
-    fixture.lanes.paused([lane])
-    fixture.lanes.paused([lane])
+    fixture.back_pressure.pause([lane])
+    fixture.back_pressure.pause([lane])
     assert lane.resume_below == 5
     fixture.lanes.close([("t", 0)])
 
-    fixture.lanes.resumed([lane])
+    fixture.back_pressure.resume([lane])
 
     assert lane.paused
-    assert fixture.lanes.to_resume() == []
+    assert fixture.back_pressure.to_resume() == []
 
 
 def test_the_largest_are_no_more_than_make_up_half() -> None:
@@ -553,9 +590,10 @@ def test_the_largest_are_no_more_than_make_up_half() -> None:
     fixture = Fixture(partitions=3)
     fixture.add(CAPACITY_MESSAGES)
     fixture.add(CAPACITY_MESSAGES, partition=1)
-    fixture.lanes.paused([fixture.lane(0)])
+    fixture.back_pressure.pause([fixture.lane(0)])
 
-    assert fixture.lanes.to_pause(now_s=NOW_S, make_room=True) == [fixture.lane(1)]
+    largest = fixture.back_pressure.to_pause(now_s=NOW_S, make_room=True)
+    assert largest == [fixture.lane(1)]
 
 
 def test_one_full_lane_makes_room_alone() -> None:
@@ -563,18 +601,19 @@ def test_one_full_lane_makes_room_alone() -> None:
     fixture = Fixture()
     fixture.add(CAPACITY_MESSAGES)
 
-    assert fixture.lanes.to_pause(now_s=NOW_S, make_room=True) == [fixture.lane()]
+    largest = fixture.back_pressure.to_pause(now_s=NOW_S, make_room=True)
+    assert largest == [fixture.lane()]
 
 
 def test_only_what_waits_for_messages_is_idle() -> None:
     """And nothing is while handing out is held."""
     fixture = Fixture(partitions=3)
     fixture.add(1)
-    fixture.lanes.paused([fixture.lane(1)])
-    assert fixture.lanes.idle() == [("t", 2)]
+    fixture.back_pressure.pause([fixture.lane(1)])
+    assert fixture.turns.idle() == [("t", 2)]
 
-    fixture.lanes.is_held = True
-    assert fixture.lanes.idle() == []
+    fixture.lanes.table.is_held = True
+    assert fixture.turns.idle() == []
 
 
 def test_a_lane_tells_where_it_is() -> None:
@@ -608,7 +647,7 @@ def test_an_acknowledgement_of_a_dead_letter_that_is_gone_moves_nothing() -> Non
     fixture = Fixture()
     lane = fixture.lane()
 
-    fixture.lanes.acknowledged(lane, now_s=NOW_S)
+    fixture.deliver(lane, now_s=NOW_S)
 
     assert lane.next_offset == -1
 
@@ -616,15 +655,15 @@ def test_an_acknowledgement_of_a_dead_letter_that_is_gone_moves_nothing() -> Non
 def test_all_lanes_are_paused_while_held() -> None:
     """Also those that come in meanwhile; all are resumed afterwards."""
     fixture = Fixture(partitions=2)
-    fixture.lanes.is_held = True
-    fixture.lanes.paused(fixture.lanes.to_pause(now_s=NOW_S))
+    fixture.lanes.table.is_held = True
+    fixture.back_pressure.pause(fixture.back_pressure.to_pause(now_s=NOW_S))
     fixture.lanes.open("t", 2, fixture.route, now_s=NOW_S)
-    assert fixture.lanes.to_pause(now_s=NOW_S) == [fixture.lane(2)]
-    assert fixture.lanes.to_resume() == []
-    assert fixture.lanes.idle() == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S) == [fixture.lane(2)]
+    assert fixture.back_pressure.to_resume() == []
+    assert fixture.turns.idle() == []
 
-    fixture.lanes.is_held = False
-    assert len(fixture.lanes.to_resume()) == 2
+    fixture.lanes.table.is_held = False
+    assert len(fixture.back_pressure.to_resume()) == 2
 
 
 # --- every history --------------------------------------------------------------------
@@ -685,18 +724,18 @@ class History:
     def wait(self, seconds: float) -> None:
         """Time goes by, back-offs end."""
         self.now_s += seconds
-        self.dead_letters += self.lanes.due(now_s=self.now_s)
+        self.dead_letters += self.fixture.turns.due(now_s=self.now_s)
 
     def answer(self, *, delivery_failed: bool) -> None:
         """A dead letter's outcome is known."""
         if self.dead_letters:
             lane = self.dead_letters.pop(0)
             if delivery_failed:
-                self.lanes.delivery_failed(lane, now_s=self.now_s)
+                self.fixture.fail_to_deliver(lane, now_s=self.now_s)
             else:
                 assert lane.dead_letter is not None
                 self._count(lane, [lane.dead_letter.message])
-                self.lanes.acknowledged(lane, now_s=self.now_s)
+                self.fixture.deliver(lane, now_s=self.now_s)
 
     def commit(self, partition: int, behind: int) -> None:
         """Kafka has taken the offset of a partition, or one that is older."""
@@ -721,28 +760,28 @@ class History:
 
     def press(self) -> None:
         """The poll thread looks after back-pressure."""
-        self.lanes.paused(self.lanes.to_pause(now_s=self.now_s, make_room=True))
-        self.lanes.resumed(self.lanes.to_resume())
+        pressure = self.lanes.back_pressure
+        pressure.pause(pressure.to_pause(now_s=self.now_s, make_room=True))
+        pressure.resume(pressure.to_resume())
 
     def hold(self, *, held: bool) -> None:
         """TSTP and CONT."""
-        self.lanes.is_held = held
-        self.lanes.offer_all()
+        self.lanes.table.is_held = held
+        self.fixture.turns.offer_all()
 
     def check(self) -> None:
         """What holds at any moment."""
         partitions = [batch.partition for _, batch in self.out]
         assert len(partitions) == len(set(partitions)), "one batch at a time"
-        for lane in self.lanes.all():
+        for lane in self.lanes.table.all():
             below = {(lane.partition, o) for o in range(max(0, lane.next_offset))}
             assert below <= self.done, "never past what is not done"
             waiting = [m for chunk in lane.chunks for m in chunk]
             assert lane.backlog == len(waiting)
             assert offsets(waiting) == sorted(offsets(waiting)), "in order"
-        unpaused = [lane for lane in self.lanes.all() if not lane.paused]
-        assert self.lanes._back_pressure._messages == sum(
-            lane.backlog for lane in unpaused
-        )
+        unpaused = [lane for lane in self.lanes.table.all() if not lane.paused]
+        held = sum(lane.backlog for lane in unpaused)
+        assert self.fixture.back_pressure._messages == held
 
     def finish(self) -> None:
         """From now on all goes well: everything that was polled gets done."""
@@ -802,9 +841,9 @@ def test_lane_that_awaits_a_commit_gets_no_batch_until_then() -> None:
     late_s = NOW_S + COMMIT_WITHIN_S + 0.1
     lane = fixture.submitted.pop()
     assert fixture.lanes.take(lane, now_s=late_s) is None
-    assert fixture.lanes.awaiting_commit() == [lane]
+    assert fixture.turns.awaiting_commit() == [lane]
     fixture.add(1, first=12)
-    fixture.lanes.offer_all()
+    fixture.turns.offer_all()
     assert fixture.submitted == [], "nobody is asked in vain"
     fixture.add(1, partition=1)
     assert fixture.succeed(now_s=late_s) == [0]
@@ -812,7 +851,7 @@ def test_lane_that_awaits_a_commit_gets_no_batch_until_then() -> None:
     fixture.lanes.committed({("t", 0): 3}, now_s=late_s)
     assert fixture.submitted == [], "of the oldest work only a part"
     fixture.lanes.committed({("t", 0): 4, ("t", 9): 7}, now_s=late_s)
-    assert fixture.lanes.awaiting_commit() == []
+    assert fixture.turns.awaiting_commit() == []
     assert fixture.succeed(now_s=late_s) == [8, 9, 10, 11]
 
 
@@ -825,13 +864,13 @@ def test_lane_that_awaits_a_commit_is_not_idle_and_holds_nobody_up() -> None:
     assert fixture.lanes.take(lane, now_s=NOW_S + 2.0) is None
 
     fixture.add(LANE_MESSAGES, first=5)
-    assert fixture.lanes.to_pause(now_s=NOW_S + 2.0) == [lane]
-    assert fixture.lanes.idle() == []
+    assert fixture.back_pressure.to_pause(now_s=NOW_S + 2.0) == [lane]
+    assert fixture.turns.idle() == []
     assert fixture.stored() == {0: 4}
     assert fixture.stored() == {}
 
     assert fixture.lanes.retire([("t", 0)], within_s=0.0) == []
-    assert fixture.lanes.awaiting_commit() == []
+    assert fixture.turns.awaiting_commit() == []
     fixture.lanes.committed({("t", 0): 4}, now_s=NOW_S + 2.0)
     assert fixture.submitted == []
 
@@ -843,12 +882,12 @@ def test_work_is_late_where_nothing_comes_after_it_too() -> None:
     fixture.succeed()
     later_s = NOW_S + COMMIT_WITHIN_S + 0.1
 
-    assert fixture.lanes.late(now_s=NOW_S + COMMIT_WITHIN_S) == []
-    assert fixture.lanes.uncommitted(now_s=NOW_S + 0.1) == [fixture.lane()]
-    assert fixture.lanes.late(now_s=later_s) == [fixture.lane()]
-    assert fixture.lanes.awaiting_commit() == []
+    assert fixture.commits.late(now_s=NOW_S + COMMIT_WITHIN_S) == []
+    assert fixture.commits.uncommitted(now_s=NOW_S + 0.1) == [fixture.lane()]
+    assert fixture.commits.late(now_s=later_s) == [fixture.lane()]
+    assert fixture.turns.awaiting_commit() == []
     fixture.lanes.committed({("t", 0): 1}, now_s=later_s)
-    assert fixture.lanes.uncommitted(now_s=later_s) == []
+    assert fixture.commits.uncommitted(now_s=later_s) == []
 
 
 def test_lane_that_is_closed_awaits_no_commit() -> None:
@@ -860,7 +899,7 @@ def test_lane_that_is_closed_awaits_no_commit() -> None:
     fixture.lanes.take(old, now_s=NOW_S + 2.0)
     fixture.lanes.open("t", 0, fixture.route, now_s=NOW_S + 2.0)
 
-    assert fixture.lanes.awaiting_commit() == []
+    assert fixture.turns.awaiting_commit() == []
     fixture.add(1, first=4)
     assert fixture.succeed(now_s=NOW_S + 2.0) == [4]
 
@@ -926,7 +965,7 @@ def test_failure_in_the_old_log_does_not_slow_down_the_new() -> None:
     fixture = Fixture()
     fixture.add(2, first=1_000)
     fixture.fail()
-    fixture.lanes.due(now_s=NOW_S + 2.0)
+    fixture.turns.due(now_s=NOW_S + 2.0)
     fixture.add(9)
 
     assert [fixture.succeed() for _ in range(3)] == [[1_000], [1_001], [0]]
@@ -961,7 +1000,7 @@ def ended(offset: int, *, first: int = 0, count: int = 0) -> Fixture:
         while fixture.submitted:
             lane, batch = fixture.take()
             fixture.lanes.done(lane, batch, now_s=NOW_S)
-    fixture.lanes.reach_end(fixture.lane(), offset)
+    fixture.lane().end_offset = offset
     return fixture
 
 
@@ -970,12 +1009,12 @@ def test_a_lane_at_rest_stands_at_the_end_of_its_log(count: int, end: int) -> No
     """Of which nothing came, or behind marks that nobody is given."""
     fixture = ended(end, count=count)
 
-    assert fixture.lanes.rest() == [fixture.lane()]
+    assert fixture.commits.rest() == [fixture.lane()]
     assert fixture.lane().next_offset == end
-    assert fixture.lanes.unstored() == [fixture.lane()]
+    assert fixture.commits.take_unstored() == [fixture.lane()]
     fixture.lanes.committed({("t", 0): end}, now_s=NOW_S)
-    assert fixture.lanes.rest() == [], "it is kept by Kafka"
-    assert fixture.lanes.late(now_s=NOW_S + 99) == [], "nothing of it repeats"
+    assert fixture.commits.rest() == [], "it is kept by Kafka"
+    assert fixture.commits.late(now_s=NOW_S + 99) == [], "nothing of it repeats"
 
 
 def test_a_log_that_was_reset_leaves_nothing_uncommitted() -> None:
@@ -983,7 +1022,7 @@ def test_a_log_that_was_reset_leaves_nothing_uncommitted() -> None:
     fixture = ended(0, first=90, count=3)
     assert fixture.lane().uncommitted.age_s(NOW_S + 9) == 9
 
-    assert fixture.lanes.rest() == [fixture.lane()]
+    assert fixture.commits.rest() == [fixture.lane()]
     assert fixture.lane().next_offset == 0
     assert fixture.lane().uncommitted.age_s(NOW_S + 9) == 0
 
@@ -992,15 +1031,15 @@ def test_a_lane_with_work_is_not_at_rest() -> None:
     """Not what waits, what is out, what failed, or what was dropped in a rebalance."""
     fixture = Fixture()
     fixture.add(3)
-    fixture.lanes.reach_end(fixture.lane(), 3)
-    assert fixture.lanes.rest() == []
+    fixture.lane().end_offset = 3
+    assert fixture.commits.rest() == []
     lane, batch = fixture.take()
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     fixture.lanes.failed(lane, batch, ValueError(), done_count=1, now_s=NOW_S)
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     fixture.lanes.retire([("t", 0)], within_s=0)
     assert lane.phase is Phase.IDLE
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     assert lane.next_offset == 1
 
 
@@ -1009,29 +1048,29 @@ def test_a_dead_letter_that_nobody_acknowledged_is_no_end(*, is_sent: bool) -> N
     """A stop and a rebalance leave it; its message is the next owner's."""
     fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
     fixture.add(1)
-    fixture.lanes.reach_end(fixture.lane(), 1)
+    fixture.lane().end_offset = 1
     fixture.fail()
     if is_sent:
-        fixture.lanes.due(now_s=NOW_S)
-        assert fixture.lanes.rest() == []
-        assert len(fixture.lanes.abandon_dead_letters(now_s=NOW_S)) == 1
+        fixture.turns.due(now_s=NOW_S)
+        assert fixture.commits.rest() == []
+        fixture.deliveries.abandon()
     else:
         fixture.lanes.retire([("t", 0)], within_s=0)
 
     assert fixture.lane().phase is Phase.IDLE
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     assert fixture.lane().next_offset == -1
 
 
 def test_a_lane_that_waits_for_a_resume_is_not_at_rest() -> None:
     """A quiet node hands nothing out: what waits is not done."""
     fixture = Fixture()
-    fixture.lanes.is_held = True
+    fixture.lanes.table.is_held = True
     fixture.add(3)
-    fixture.lanes.reach_end(fixture.lane(), 3)
+    fixture.lane().end_offset = 3
 
     assert fixture.lane().phase is Phase.IDLE
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
 
 
 def test_an_end_that_more_has_followed_is_none() -> None:
@@ -1041,7 +1080,7 @@ def test_an_end_that_more_has_followed_is_none() -> None:
     lane, batch = fixture.take()
     fixture.lanes.done(lane, batch, now_s=NOW_S)
 
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     assert lane.next_offset == 5
 
 
@@ -1050,10 +1089,10 @@ def test_a_lane_waits_until_its_log_is_known() -> None:
     fixture = Fixture(partitions=0)
     lane = fixture.lanes.open("t", 0, fixture.route, awaits_log=True, now_s=NOW_S)
     fixture.add(2)
-    fixture.lanes.offer_all()
+    fixture.turns.offer_all()
     assert fixture.submitted == []
-    fixture.lanes.log_known(lane)
-    fixture.lanes.log_known(lane)
+    fixture.turns.release(lane)
+    fixture.turns.release(lane)
     assert fixture.submitted == [lane]
 
 
@@ -1062,11 +1101,11 @@ def test_a_log_that_is_begun_anew_waits_for_the_old_ones_batch() -> None:
     fixture = Fixture(to=route(max_retries=0, dead_letter="dlq", max_messages=1))
     fixture.add(1, first=40)
     fixture.fail()
-    (old,) = fixture.lanes.due(now_s=NOW_S)
+    (old,) = fixture.turns.due(now_s=NOW_S)
     new = fixture.lanes.open("t", 0, fixture.route, anew_as="B", now_s=NOW_S)
     fixture.add(1)
     assert fixture.lanes.take(fixture.submitted.pop(0), now_s=NOW_S) is None
-    fixture.lanes.acknowledged(old, now_s=NOW_S)
+    fixture.deliver(old, now_s=NOW_S)
     assert fixture.stored() == {0: 0}, "the new log's begin, not 41"
     assert fixture.succeed() == [0]
     assert (new.topic_id, new.next_offset) == ("B", 1)
@@ -1076,12 +1115,12 @@ def test_the_begin_of_a_new_log_is_committed_until_kafka_has_it() -> None:
     """While its first batch is at work, too."""
     fixture = Fixture(partitions=0)
     lane = fixture.lanes.open("t", 0, fixture.route, anew_as="B", now_s=NOW_S)
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
     fixture.add(2, first=3)
-    assert fixture.lanes.rest() == [lane]
+    assert fixture.commits.rest() == [lane]
     assert lane.next_offset == 3
     fixture.lanes.committed({("t", 0): 3}, now_s=NOW_S)
-    assert fixture.lanes.rest() == []
+    assert fixture.commits.rest() == []
 
 
 def test_an_id_that_is_learned_at_rest_is_committed() -> None:
@@ -1089,12 +1128,12 @@ def test_an_id_that_is_learned_at_rest_is_committed() -> None:
     fixture = Fixture()
     fixture.add(1)
     fixture.succeed()
-    fixture.lanes.reach_end(fixture.lane(), 1)
+    fixture.lane().end_offset = 1
     fixture.lanes.committed({("t", 0): 1}, now_s=NOW_S)
-    assert fixture.lanes.rest() == []
-    fixture.lanes.learn_id(fixture.lane(), "A")
+    assert fixture.commits.rest() == []
+    fixture.lane().learn_id("A")
 
-    assert fixture.lanes.rest() == [fixture.lane()]
+    assert fixture.commits.rest() == [fixture.lane()]
 
 
 def test_ids_that_kafka_does_not_take_are_left_out() -> None:
@@ -1102,9 +1141,9 @@ def test_ids_that_kafka_does_not_take_are_left_out() -> None:
     fixture = Fixture(partitions=2)
     fixture.add(1)
     fixture.succeed()
-    fixture.lanes.learn_id(fixture.lane(), "A")
+    fixture.lane().learn_id("A")
     assert fixture.stored() == {0: 1}
-    fixture.lanes.keep_no_ids()
+    fixture.commits.keep_no_ids()
     assert fixture.stored() == {0: 1}
     assert not fixture.lane().keeps_id
     assert not fixture.lanes.open("t", 2, fixture.route, now_s=NOW_S).keeps_id

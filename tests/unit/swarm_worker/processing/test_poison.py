@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch
+from swarm_worker.processing.deliveries import Deliveries
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.processing.poison import (
@@ -17,6 +19,7 @@ from swarm_worker.processing.poison import (
     of_group,
     suspects_of,
 )
+from swarm_worker.reporting.progress import Progress
 from swarm_worker.reporting.trace import Trace
 from tests.unit.swarm_worker.processing.test_lanes import messages
 
@@ -44,7 +47,7 @@ class Life:
         """Get partitions, and all messages of them from an offset on."""
         for partition in partitions:
             self.lanes.open("t", partition, self.route, now_s=NOW_S)
-            lane = self.lanes.get("t", partition)
+            lane = self.lanes.table.get("t", partition)
             assert lane is not None
             self.lanes.add(lane, messages(COUNT - first, first, partition))
 
@@ -146,12 +149,12 @@ def test_two_poison_messages_do_not_set_each_other_back() -> None:
     assert (died.deaths, died.is_alone) == (3, True)
     assert (waits.deaths, waits.is_alone, waits.is_poison) == (2, True, True)
     life = Life(left)
-    assert life.lanes.suspects(now_s=NOW_S) == [died, waits]
+    assert life.lanes.suspects.ahead(now_s=NOW_S) == [died, waits]
     life.assign(0, first=6)
     lane, batch = life.take()
     life.lanes.done(lane, batch, now_s=NOW_S)
-    assert life.lanes.suspects(now_s=NOW_S) == [waits]
-    assert life.lanes.suspects(now_s=NOW_S + AHEAD_S) == []
+    assert life.lanes.suspects.ahead(now_s=NOW_S) == [waits]
+    assert life.lanes.suspects.ahead(now_s=NOW_S + AHEAD_S) == []
 
 
 def test_a_suspect_that_was_in_flight_again_is_counted_once() -> None:
@@ -199,11 +202,12 @@ def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> Non
 
     assert verdict is not None
     assert verdict.retry_in_s is None
-    (due,) = life.lanes.due(now_s=NOW_S)
+    (due,) = life.lanes.turns.due(now_s=NOW_S)
     assert due.dead_letter is not None
     assert due.dead_letter.attempts == 4
     assert "4 times in a row" in str(due.dead_letter.error)
-    life.lanes.acknowledged(due, now_s=NOW_S)
+    deliveries = Deliveries(life.lanes, progress=Progress(), clock=lambda: NOW_S)
+    deliveries.on_delivery(due, None)
     assert lane.next_offset == 7
     assert not life.lanes.is_isolating(now_s=NOW_S)
 
@@ -247,7 +251,7 @@ def test_groups_that_share_a_topic_are_told_apart() -> None:
     assert of_group([suspect], "g") == [suspect]
     assert of_group([suspect], "other") == []
     assert isinstance(suspect, Suspect)
-    assert Suspects([]).among("t", 0) is None
+    assert Suspects([], threading.Lock()).among("t", 0) is None
 
 
 def test_a_new_log_has_no_suspect_of_the_old_one() -> None:
@@ -255,7 +259,7 @@ def test_a_new_log_has_no_suspect_of_the_old_one() -> None:
     trace = Trace(group="g", topic="t", partition=0, offset=3, end=4, deaths=3)
     life = Life([trace])
     life.assign(0)
-    assert life.lanes.suspects(now_s=NOW_S)
+    assert life.lanes.suspects.ahead(now_s=NOW_S)
     lane = life.lanes.open("t", 0, ROUTE, anew_as="B", now_s=NOW_S)
     assert lane.suspect is None
-    assert life.lanes.suspects(now_s=NOW_S) == []
+    assert life.lanes.suspects.ahead(now_s=NOW_S) == []
