@@ -45,7 +45,8 @@ class Deliveries:
             self._acknowledged(lane, dead_letter)
             logger.warning(
                 "dead_lettered at=%s topic=%s attempts=%s error=%s",
-                at, lane.route.dead_letter, dead_letter.attempts, dead_letter.told,
+                at, lane.route.dead_letter, dead_letter.attempts,
+                dead_letter.error_text,
             )  # fmt: skip
             return
         is_news = not lane.failures.delivery_failures

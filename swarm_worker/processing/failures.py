@@ -29,13 +29,13 @@ class DeadLetter:
         message: The original.
         error: Why its handler failed the last time.
         attempts: How often it did.
-        told: The error as it is logged: to ask it for that may take any time.
+        error_text: The error as it is logged: to ask it for that may take any time.
     """
 
     message: Message
     error: BaseException
     attempts: int
-    told: str = ""
+    error_text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ class Processing:
             node: Node id, for the batches.
             max_messages: Most messages in a batch whose route does not say.
             pool: Runs the handlers.
-            progress: Is told.
+            progress: Counts what begins and ends.
             before_store: Called after a handler returned, before its offset
                 is stored.
             commit_within_s: See `Lanes`.
@@ -195,11 +195,16 @@ class Processing:
         if done_count and self._before_store:
             done_count = self._flushed(done_count)
         self._progress.ended(batch, done_count=done_count, failed=True)
-        told = shown(error)
+        error_text = shown(error)
         verdict = self.lanes.failed(
-            lane, batch, error, done_count=done_count, now_s=self._clock(), told=told
+            lane,
+            batch,
+            error,
+            done_count=done_count,
+            now_s=self._clock(),
+            error_text=error_text,
         )
-        _log_failure(batch, error, verdict, told)
+        _log_failure(batch, error, verdict, error_text)
 
     def _flushed(self, done_count: int) -> int:
         """Return how much of what is marked done may be stored: all, or nothing."""
@@ -212,7 +217,7 @@ class Processing:
 
 
 def _log_failure(
-    batch: Batch, error: BaseException, verdict: Verdict | None, told: str
+    batch: Batch, error: BaseException, verdict: Verdict | None, error_text: str
 ) -> None:
     if verdict is None or verdict.is_news:
         logger.error(
@@ -220,7 +225,7 @@ def _log_failure(
             batch.position,
             verdict.attempts if verdict else 1,
             verdict.retry_in_s if verdict else None,
-            told,
+            error_text,
             exc_info=error,
         )
 

@@ -198,7 +198,7 @@ class Lanes:
         *,
         done_count: int,
         now_s: float,
-        told: str = "",
+        error_text: str = "",
     ) -> Verdict | None:
         """Record that a handler raised: what is not done comes again.
 
@@ -211,7 +211,7 @@ class Lanes:
             error: What it raised.
             done_count: Messages from the front that count as done.
             now_s: Time of the failure.
-            told: What it raised, as it is logged.
+            error_text: What it raised, as it is logged.
 
         Returns:
             What becomes of the first message that is not done; None if all are.
@@ -233,7 +233,7 @@ class Lanes:
                 is_news=is_news,
             )
             if not lane.closed:
-                self._keep(lane, rest, verdict, error=error, told=told)
+                self._keep(lane, rest, verdict, error=error, error_text=error_text)
             self.turns.end(lane, now_s=now_s, retry_in_s=verdict.retry_in_s or 0.0)
             return verdict
 
@@ -244,7 +244,7 @@ class Lanes:
         verdict: Verdict,
         *,
         error: BaseException,
-        told: str,
+        error_text: str,
     ) -> None:
         """Keep what failed for its next try, or as a dead letter."""
         if verdict.retry_in_s is None:
@@ -252,7 +252,7 @@ class Lanes:
                 message=verdict.message,
                 error=error,
                 attempts=verdict.attempts,
-                told=told,
+                error_text=error_text,
             )
         else:
             lane.chunks.appendleft(rest)
