@@ -1,4 +1,4 @@
-"""Handlers at work: the threads that run them, and what follows from how they end."""
+"""The threads that run handlers, and what follows from how a handler ends."""
 
 from __future__ import annotations
 

@@ -112,12 +112,12 @@ class Lane:
         self.batch: Batch | None = None  # while RUNNING
         # Offsets.
         self.next_offset = -1  # all lower ones are done; lower after a reset of the log
-        self.uncommitted = UncommittedWork()  # of these
+        self.uncommitted = UncommittedWork()  # what of that is not committed
         self.leader_epoch: int | None = None  # of the last one done
         self.begin_offset = -1  # of the first message that came
         # After the last one that came: next_offset gets there once all is done.
         self.added_offset = -1
-        self.end_offset = -1  # the log's end, while nothing has come after it was told
+        self.end_offset = -1  # the log's end, while nothing has come after it
         self.kept_offset = -1  # the last next_offset that Kafka has committed
         # Messages that wait.
         self.chunks: deque[Sequence[Message]] = deque()
@@ -138,7 +138,7 @@ class Lane:
 
     @property
     def is_busy(self) -> bool:
-        """Something is under way whose result counts."""
+        """Whether something is under way whose result counts."""
         return self.phase in (Phase.RUNNING, Phase.PRODUCING)
 
     def is_slow(self, now_s: float) -> bool:
@@ -206,16 +206,16 @@ class Lane:
 
     @property
     def is_at_end(self) -> bool:
-        """All that its log has is done."""
+        """Whether all that its log has is done."""
         return self.end_offset >= 0 and self.next_offset == self.added_offset
 
     @property
     def is_begun_anew(self) -> bool:
-        """Kafka has not yet committed where its new log begins."""
+        """Whether Kafka has yet to commit where its new log begins."""
         return self.is_anew and self.next_offset >= 0 > self.kept_offset
 
     def rest(self) -> None:
-        """Stand at the log's end; below the last message where the log was reset."""
+        """Move to the log's end; below the last message where the log was reset."""
         if self.end_offset < self.next_offset:
             # Of a log that is no more.
             self.uncommitted, self.failures.singly_until = UncommittedWork(), -1
@@ -240,7 +240,7 @@ class Lane:
 
     @property
     def has_suspect_in_hand(self) -> bool:
-        """What is out may kill the process."""
+        """Whether the batch that is out may kill the process."""
         suspect, batch = self.suspect, self.batch
         if suspect is None or batch is None or not suspect.is_poison:
             return False

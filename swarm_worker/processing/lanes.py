@@ -261,7 +261,7 @@ class Lanes:
     # --- what is done -----------------------------------------------------------------
 
     def advance(self, lane: Lane, last: Message, *, now_s: float) -> None:
-        """All of a lane up to a message is done; the lock is held."""
+        """Record that a lane is done up to a message; the lock is held."""
         if lane.advance(last, now_s=now_s):
             self.commits.moved(lane)
             if suspect := lane.pass_suspect():

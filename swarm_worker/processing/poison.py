@@ -57,7 +57,7 @@ class Suspect:
 
     @property
     def carried_over(self) -> Trace:
-        """What the next process is to know if this one dies before it comes."""
+        """Return what the next process is to know if this one dies before it comes."""
         return replace(
             self.trace, deaths=self.deaths, is_ahead=True, was_alone=self.is_alone
         )

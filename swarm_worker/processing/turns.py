@@ -50,7 +50,7 @@ class Turns:
                 self.offer(lane)
 
     def release(self, lane: Lane) -> None:
-        """Hand out a lane's messages, as its log is known; no matter if it was so."""
+        """Hand out a lane's messages: its log is known. Twice does no harm."""
         with self._table.lock:
             lane.awaits_log = False
             self.offer(lane)
@@ -105,7 +105,7 @@ class Turns:
             self._submit(lane)
 
     def accept(self, lane: Lane) -> bool:
-        """A handler thread has come for a lane; whether there is a batch for it."""
+        """Whether a handler thread that has come for a lane gets a batch of it."""
         if lane.phase is not Phase.READY:
             return False
         lane.phase = Phase.IDLE
@@ -125,7 +125,7 @@ class Turns:
         lane.phase = Phase.AWAITING_COMMIT
 
     def go_on(self, lane: Lane) -> None:
-        """Kafka has taken the commit that a lane waited for."""
+        """Offer a lane again: Kafka has taken the commit that it waited for."""
         lane.phase = Phase.IDLE
         self.offer(lane)
 

@@ -9,7 +9,7 @@ STEP_S: Final = 0.05
 
 
 class UncommittedWork:
-    """What is done of a lane and not committed yet, as far as Kafka has told.
+    """What is done of a lane and not committed yet, as far as Kafka has answered.
 
     Kept in steps, so that many small batches cost no more than a few large ones; an
     age is too high by at most one step.
@@ -22,7 +22,7 @@ class UncommittedWork:
         self._steps: deque[tuple[float, int]] = deque()
 
     def done_up_to(self, offset: int, *, now_s: float) -> None:
-        """All below an offset is done by now."""
+        """Record that all below an offset is done by now."""
         if self._steps and self._steps[-1][1] > offset:
             self._steps.clear()  # the log was reset: nothing of before can be committed
         if self._steps and now_s - self._steps[-1][0] < STEP_S:
@@ -31,7 +31,7 @@ class UncommittedWork:
             self._steps.append((now_s, offset))
 
     def committed_up_to(self, offset: int) -> None:
-        """All below an offset is committed."""
+        """Record that all below an offset is committed."""
         while self._steps and self._steps[0][1] <= offset:
             self._steps.popleft()
 
