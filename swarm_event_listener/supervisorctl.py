@@ -10,7 +10,7 @@ for what ``environment=`` gives the listener). Relative paths are relative to th
 of supervisorctl, and so is ``%%(here)s``: a plain ``%(here)s`` is not known to
 supervisorctl in plugins' sections, where it ends with an error.
 
-The only module that imports `supervisor`.
+This module imports `supervisor`, and the doctor's `server_options`; no other does.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor.finding import Finding, Where, error
-from swarm_event_listener.doctor.ini import Ini, variables
-from swarm_event_listener.doctor.supervisord_conf import Program, Programs, flags
+from swarm_event_listener.doctor.supervisord_conf import Conf, Program, flags
 from swarm_worker.shared.kafka_timeouts import kafka_ms
 from swarm_worker.shared.settings import (
     DEFAULT_FILE,
@@ -74,13 +73,13 @@ class StateDir:
         path: The directory.
         where: What names it.
         section: ``listener`` or ``worker``: whose it is.
-        user: As whom supervisord runs the program; empty where it does not change it.
+        uid: As whom supervisord runs the program; None where it does not change it.
     """
 
     path: Path
     where: Where
     section: str
-    user: str
+    uid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +87,7 @@ class Case:
     """All that the checks look at.
 
     Attributes:
-        ini: supervisord's configuration.
-        programs: What it describes.
+        conf: supervisord's configuration.
         watches: The groups that the listener watches and that there are.
         named_groups: The groups that it is told to watch.
         toml: The listener's file.
@@ -104,8 +102,7 @@ class Case:
         boot_s: What a node takes from its start to its first poll.
     """
 
-    ini: Ini
-    programs: Programs
+    conf: Conf
     watches: tuple[Watch, ...]
     named_groups: tuple[str, ...]
     toml: Path
@@ -117,20 +114,6 @@ class Case:
     claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
     first_bytes: Mapping[str, bytes] = field(default_factory=dict)
     boot_s: float = BOOT_S
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What supervisord adds to the environment of all programs."""
-        daemon = self.ini.section("supervisord")
-        try:
-            return variables(daemon.get("environment", "")) if daemon else {}
-        except ValueError:
-            return {}  # a finding of its own
-
-    @property
-    def listeners(self) -> tuple[Program, ...]:
-        """The listeners of swarms."""
-        return tuple(pool for pool in self.programs.listeners if pool.is_listener)
 
     @property
     def node_count(self) -> int:
@@ -147,23 +130,21 @@ class Case:
 # --- from files to a case -------------------------------------------------------------
 
 
-def toml_of(program: Program, ini: Ini) -> Path:
-    """Give the ``swarm.toml`` of a program; where it would start is a guess."""
-    folder = Path(program.directory or ini.path.parent)
-    return folder / flags(program.command, ["config"]).get("config", DEFAULT_FILE)
+def toml_of(program: Program, conf: Conf) -> Path:
+    """Return the ``swarm.toml`` of a program."""
+    named = flags(program.options.command, ["config"])
+    return conf.folder_of(program) / named.get("config", DEFAULT_FILE)
 
 
-def toml_files(ini: Ini, programs: Programs) -> tuple[Path, ...]:
-    """Give all files that the programs of swarms read, the listener's first."""
-    readers = [pool for pool in programs.listeners if pool.is_listener]
-    readers += [program for program in programs.programs if program.is_node]
-    found = dict.fromkeys(toml_of(reader, ini) for reader in readers)
-    return tuple(found) or (ini.path.parent / DEFAULT_FILE,)
+def toml_files(conf: Conf) -> tuple[Path, ...]:
+    """Return all files that the programs of swarms read, the listener's first."""
+    readers = (*conf.listeners, *filter(lambda it: it.is_node, conf.programs))
+    found = dict.fromkeys(toml_of(reader, conf) for reader in readers)
+    return tuple(found) or (conf.path.parent / DEFAULT_FILE,)
 
 
 def put_together(
-    ini: Ini,
-    programs: Programs,
+    conf: Conf,
     documents: Mapping[Path, Document],
     environ: Mapping[str, str],
     *,
@@ -171,11 +152,10 @@ def put_together(
     has_metrics_extra: bool = True,
 ) -> tuple[Case, tuple[Finding, ...]]:
     """Give the case, and what was found while reading the settings."""
-    toml = toml_files(ini, programs)[0]
-    listener = next((pool for pool in programs.listeners if pool.is_listener), None)
+    toml = toml_files(conf)[0]
     reader = _Reader(environ, [])
     document = documents.get(toml, Document(toml, {}))
-    flag_settings = reader.flags(listener)
+    flag_settings = reader.flags(next(iter(conf.listeners), None))
     section = reader.section(document, "listener", LISTENER) | flag_settings
     named = tuple(section["groups"].value)
     watches = [
@@ -184,15 +164,14 @@ def put_together(
             rules=reader.section(document, "listener", RULES)
             | reader.section(document, f"listener.group.{group}", RULES, own=True)
             | {key: flag for key, flag in flag_settings.items() if key in RULES},
-            programs=programs.of(group),
-            **_worker(reader, programs.of(group), document, documents, ini),
+            programs=programs,
+            **_worker(reader, programs, document, documents, conf),
         )
         for group in named
-        if programs.of(group)
+        if (programs := conf.of_group(group))
     ]
     case = Case(
-        ini=ini,
-        programs=programs,
+        conf=conf,
         watches=tuple(watches),
         named_groups=named,
         toml=toml,
@@ -209,11 +188,11 @@ def _worker(
     programs: tuple[Program, ...],
     document: Document,
     documents: Mapping[Path, Document],
-    ini: Ini,
+    conf: Conf,
 ) -> dict[str, Any]:
-    """Give the settings of a group's nodes, from their own file if they have one."""
+    """Return the settings of a group's nodes, from their own file if they have one."""
     own = [
-        documents.get(toml_of(program, ini)) for program in programs if program.is_node
+        documents.get(toml_of(program, conf)) for program in programs if program.is_node
     ]
     used = next((found for found in own if found), document)
     return {
@@ -264,7 +243,7 @@ class _Reader:
                 False if value == "false" else value,
                 is_flag=True,
             )
-            for flag, value in flags(listener.command, list(spelled)).items()
+            for flag, value in flags(listener.options.command, list(spelled)).items()
         }
 
     def _read(

@@ -17,7 +17,6 @@ from urllib.parse import unquote
 
 from swarm_event_listener.doctor.case import Case, StateDir, toml_of
 from swarm_event_listener.doctor.finding import Finding, Where, error
-from swarm_event_listener.doctor.ini import Section
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand, unset_variables
@@ -119,9 +118,9 @@ def owner_name(uid: int) -> str:
 
 def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:
     """Give where listeners and nodes keep their state, as far as the files tell."""
-    for pool in case.listeners:
+    for pool in case.conf.listeners:
         yield from _state_dir(case, pool, "listener", environ)
-    for program in case.programs.programs:
+    for program in case.conf.programs:
         if program.is_node:
             yield from _state_dir(case, program, "worker", environ)
 
@@ -129,36 +128,21 @@ def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:
 def _state_dir(
     case: Case, program: Program, section: str, environ: Mapping[str, str]
 ) -> Iterator[StateDir]:
-    toml = toml_of(program, case.ini)
-    known = {**environ, **program.environment}
-    user = user_of(case, program.section)
-    flag = flags(program.command, ["state-dir"]).get("state-dir")
+    toml = toml_of(program, case.conf)
+    known = {**environ, **program.options.environment}
+    uid = program.uid
+    flag = flags(program.options.command, ["state-dir"]).get("state-dir")
     if flag:
-        folder = Path(program.directory or case.ini.path.parent)
+        path = case.conf.folder_of(program) / flag
         where = program.section.where
-        yield StateDir(path=folder / flag, where=where, section=section, user=user)
+        yield StateDir(path=path, where=where, section=section, uid=uid)
     elif toml in case.documents:
         default = {"listener": LISTENER, "worker": WORKER}[section]["state_dir"].default
         raw = case.documents[toml].table(section).get("state_dir", default)
         if isinstance(raw, str) and not unset_variables(raw, known):
             path = toml.parent / str(expand(raw, known, where="state_dir"))
             where = Where(toml, section)
-            yield StateDir(path=path, where=where, section=section, user=user)
-
-
-def user_of(case: Case, section: Section) -> str:
-    """Name the user as whom supervisord runs a program; empty where it does not say."""
-    supervisord = case.ini.section("supervisord")
-    common = supervisord.values.get("user", "") if supervisord else ""
-    return section.values.get("user") or common
-
-
-def uid_of(user: str) -> int | None:
-    """Give the id of a user, as supervisord reads it; None for none that is known."""
-    try:
-        return int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
-    except (KeyError, ValueError):
-        return None
+            yield StateDir(path=path, where=where, section=section, uid=uid)
 
 
 def claims_in(directory: Path, *, now_s: float) -> frozenset[str]:

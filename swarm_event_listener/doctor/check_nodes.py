@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from swarm_event_listener.doctor.case import Case, Watch, setting_line
 from swarm_event_listener.doctor.finding import Finding, error, warning
-from swarm_event_listener.doctor.supervisord_conf import Program, flags
+from swarm_event_listener.doctor.supervisord_conf import NAMES, Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
 from swarm_worker.shared.settings import (
     FOR_A_PERSON,
@@ -19,77 +19,77 @@ from swarm_worker.shared.settings import (
 CAPTURE_LEAST_BYTES: Final = 4 * FRAME_MAX_BYTES
 START_RETRIES_LEAST: Final = 100  # supervisord's pauses grow by 1 s: 80 minutes
 GRACE_S: Final = 5  # from the handlers' end to that of the process
-STOPS_GRACEFULLY: Final = frozenset({"TERM", "INT", "QUIT", "15", "2", "3"})
+STOPS_GRACEFULLY: Final = frozenset({"TERM", "INT", "QUIT"})
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
-_NAME_TEMPLATE: Final = "process_name=%(program_name)s_%(process_num)02d"
 
 Check = Callable[[Case], Iterator[Finding]]
+
+
+def each_program(case: Case) -> Iterator[Finding]:
+    """Each program has to be right by itself."""
+    for _, program in case.nodes():
+        for check in (
+            *(capture, redirected, output_events, respawn, too_few_retries),
+            *(stop_signal, numbering),
+        ):
+            yield from check(program)
 
 
 # --- reports --------------------------------------------------------------------------
 
 
-def capture(case: Case) -> Iterator[Finding]:
+def capture(program: Program) -> Iterator[Finding]:
     """Reports travel as captured output."""
-    for _, program in case.nodes():
-        line = "stdout_capture_maxbytes=64KB"
-        if program.capture_bytes <= 0:
-            yield error(
-                program.section.where,
-                "capture",
-                line=line,
-                why="stdout_capture_maxbytes is 0 (its default): no report arrives",
-            )
-        elif program.capture_bytes < CAPTURE_LEAST_BYTES:
-            yield warning(
-                program.section.where,
-                "capture",
-                line=line,
-                why=f"stdout_capture_maxbytes is {program.capture_bytes} bytes, "
-                f"a report up to {FRAME_MAX_BYTES}: supervisord drops the begin of "
-                "what does not fit",
-            )
+    captured_bytes = program.options.stdout_capture_maxbytes
+    line = "stdout_capture_maxbytes=64KB"
+    if captured_bytes <= 0:
+        yield error(
+            program.section.where,
+            "capture",
+            line=line,
+            why="stdout_capture_maxbytes is 0 (its default): no report arrives",
+        )
+    elif captured_bytes < CAPTURE_LEAST_BYTES:
+        yield warning(
+            program.section.where,
+            "capture",
+            line=line,
+            why=f"stdout_capture_maxbytes is {captured_bytes} bytes, a report up to "
+            f"{FRAME_MAX_BYTES}: supervisord drops the begin of what does not fit",
+        )
 
 
-def redirected(case: Case) -> Iterator[Finding]:
+def redirected(program: Program) -> Iterator[Finding]:
     """Reports and prints must not share a pipe."""
-    for _, program in case.nodes():
-        if program.redirect_stderr:
-            yield error(
-                program.section.where,
-                "redirect-stderr",
-                line="redirect_stderr=false",
-                why="stdout and stderr are one pipe: a print can split or forge a "
-                "report, and swarm-worker refuses to start (exit 78)",
-            )
+    if program.options.redirect_stderr:
+        yield error(
+            program.section.where,
+            "redirect-stderr",
+            line="redirect_stderr=false",
+            why="stdout and stderr are one pipe: a print can split or forge a report, "
+            "and swarm-worker refuses to start (exit 78)",
+        )
 
 
-def output_events(case: Case) -> Iterator[Finding]:
+def output_events(program: Program) -> Iterator[Finding]:
     """Captured output need not be told twice."""
-    for _, program in case.nodes():
-        if program.events_enabled:
-            yield warning(
-                program.section.where,
-                "output-events",
-                line="stdout_events_enabled=false",
-                why="each report makes a second event, PROCESS_LOG_STDOUT",
-            )
+    if program.options.stdout_events_enabled:
+        yield warning(
+            program.section.where,
+            "output-events",
+            line="stdout_events_enabled=false",
+            why="each report makes a second event, PROCESS_LOG_STDOUT",
+        )
 
 
 # --- restarts -------------------------------------------------------------------------
 
 
-def respawn(case: Case) -> Iterator[Finding]:
-    """A node that ends, however it ends, has to come back."""
-    for _, program in case.nodes():
-        yield from respawns(program, "node", FOR_A_PERSON)
-
-
-def respawns(
-    program: Program, who: str, left_down: frozenset[int]
+def respawn(
+    program: Program, who: str = "node", left_down: frozenset[int] = FOR_A_PERSON
 ) -> Iterator[Finding]:
-    """Check that supervisord brings a program back.
+    """A program that ends, however it ends, has to come back.
 
     Args:
         program: The program.
@@ -108,7 +108,8 @@ def respawns(
         )
     if program.autorestart != "unexpected":
         return
-    surplus = sorted(program.exit_codes - left_down)
+    startsecs = program.options.startsecs
+    surplus = sorted(set(program.options.exitcodes) - left_down)
     if surplus:
         listed = ",".join(map(str, surplus))
         finding = error if 0 in surplus else warning
@@ -119,31 +120,40 @@ def respawns(
             why=f"autorestart=unexpected and exitcodes has {listed}: a {who} that "
             "exits so stays down",
         )
-    elif program.start_s > 0:
+    elif startsecs > 0:
         yield warning(
             where,
             "autorestart",
             line=lines,
-            why=f"startsecs={program.start_s}: supervisord takes an exit within it for "
-            f"a failed start, whatever its code; exitcodes={codes} holds only after it",
+            why=f"startsecs={startsecs}: supervisord takes an exit within it for a "
+            f"failed start, whatever its code; exitcodes={codes} holds only after it",
         )
 
 
-def retries(case: Case) -> Iterator[Finding]:
-    """supervisord must not give up."""
-    for _, program in case.nodes():
-        yield from too_few_retries(program)
-
-
 def too_few_retries(program: Program) -> Iterator[Finding]:
-    """Check how often a program may fail to start."""
-    if program.start_s > 0 and program.start_retries < START_RETRIES_LEAST:
+    """supervisord must not give up."""
+    startretries = program.options.startretries
+    if program.options.startsecs > 0 and startretries < START_RETRIES_LEAST:
         yield warning(
             program.section.where,
             "startretries",
             line="startretries=1000",
-            why=f"after {program.start_retries} failed starts in a row, a matter of "
-            "seconds, supervisord gives it up (FATAL) and never tries again",
+            why=f"after {startretries} failed starts in a row, a matter of seconds, "
+            "supervisord gives it up (FATAL) and never tries again",
+        )
+
+
+def stop_signal(
+    program: Program,
+    what: str = "a node gracefully: batches in flight are cut off and handled again",
+) -> Iterator[Finding]:
+    """A stop has to be one that is understood; ``what`` else comes of it."""
+    if program.stop_signal not in STOPS_GRACEFULLY:
+        yield error(
+            program.section.where,
+            "stopsignal",
+            line="stopsignal=TERM",
+            why=f"{program.stop_signal} does not stop {what}",
         )
 
 
@@ -158,54 +168,34 @@ def stop_time(case: Case) -> Iterator[Finding]:
             timeouts.items(), key=lambda item: item[1]["shutdown_timeout"].value
         )
         timeout_s = settings["shutdown_timeout"].value / 1000
-        if program.stop_wait_s >= timeout_s + GRACE_S:
+        stopwaitsecs = program.options.stopwaitsecs
+        if stopwaitsecs >= timeout_s + GRACE_S:
             continue
-        finding = error if program.stop_wait_s < timeout_s else warning
+        finding = error if stopwaitsecs < timeout_s else warning
         yield finding(
             program.section.where,
             "stopwaitsecs",
             line=f"stopwaitsecs={round(timeout_s) + 2 * GRACE_S}",
-            why=f"stopwaitsecs is {program.stop_wait_s} s, {name} {timeout_s:g} s: "
+            why=f"stopwaitsecs is {stopwaitsecs} s, {name} {timeout_s:g} s: "
             "supervisord KILLs a node before its offsets are committed; "
             f"{GRACE_S} s more than shutdown_timeout at least",
-        )
-
-
-def stop_signal(case: Case) -> Iterator[Finding]:
-    """A stop has to be one that a node understands."""
-    for _, program in case.nodes():
-        yield from stops_otherwise(
-            program,
-            "a node gracefully: batches in flight are cut off and handled again",
-        )
-
-
-def stops_otherwise(program: Program, what: str) -> Iterator[Finding]:
-    """What a program does not stop, and what comes of it."""
-    if program.stop_signal not in STOPS_GRACEFULLY:
-        yield error(
-            program.section.where,
-            "stopsignal",
-            line="stopsignal=TERM",
-            why=f"{program.stop_signal} does not stop {what}",
         )
 
 
 # --- names and ids --------------------------------------------------------------------
 
 
-def numbering(case: Case) -> Iterator[Finding]:
+def numbering(program: Program) -> Iterator[Finding]:
     """Node ids count from 0."""
-    for _, program in case.nodes():
-        if program.numprocs_start != 0:
-            yield error(
-                program.section.where,
-                "numprocs-start",
-                line="numprocs_start=0",
-                why=f"node ids would be {program.numprocs_start} to "
-                f"{program.numprocs_start + program.numprocs - 1}; they are 0 to "
-                f"{program.numprocs - 1}",
-            )
+    first, count = program.numprocs_start, program.numprocs
+    if first != 0:
+        yield error(
+            program.section.where,
+            "numprocs-start",
+            line="numprocs_start=0",
+            why=f"node ids would be {first} to {first + count - 1}; they are 0 to "
+            f"{count - 1}",
+        )
 
 
 def odd_names(case: Case) -> Iterator[Finding]:
@@ -213,14 +203,14 @@ def odd_names(case: Case) -> Iterator[Finding]:
     for watch, program in case.nodes():
         odd = [
             name
-            for name in (watch.group, *program.names)
+            for name in (watch.group, *_names(program))
             if not _PLAIN_NAME.fullmatch(name)
         ]
         if odd:
             yield error(
                 program.section.where,
                 "odd-name",
-                line=_NAME_TEMPLATE,
+                line=f"process_name={NAMES}",
                 why=f"the name {odd[0]!r} has characters besides letters, digits, "
                 "_ . and -, which break events and calls",
             )
@@ -231,23 +221,22 @@ def equal_names(case: Case) -> Iterator[Finding]:
     for watch in case.watches:
         seen: set[str] = set()
         for program in watch.programs:
-            names = set(program.names)
-            if len(names) < len(program.names):
-                yield _collapse(program, f"{len(program.names)} processes of one name")
-            elif names & seen:
-                name = min(names & seen)
-                yield _collapse(program, f"another program has a process {name}, too")
+            names = _names(program)
+            if names & seen:
+                written = program.section.values.get("process_name", "%(program_name)s")
+                yield error(
+                    program.section.where,
+                    "equal-names",
+                    line=f"process_name={NAMES}",
+                    why=f"process_name={written} gives another program has a process "
+                    f"{min(names & seen)}, too: only one of each name runs in a group, "
+                    "or supervisord refuses to start",
+                )
             seen |= names
 
 
-def _collapse(program: Program, what: str) -> Finding:
-    return error(
-        program.section.where,
-        "equal-names",
-        line=_NAME_TEMPLATE,
-        why=f"process_name={program.template} gives {what}: only one of each name runs "
-        "in a group, or supervisord refuses to start",
-    )
+def _names(program: Program) -> frozenset[str]:
+    return frozenset(options.name for options in program.processes)
 
 
 def node_ids(case: Case) -> Iterator[Finding]:
@@ -255,7 +244,7 @@ def node_ids(case: Case) -> Iterator[Finding]:
     for watch in case.watches:
         for program in watch.programs:
             if program.is_node:
-                ids = [_flag(command, "node", "0") for command in program.commands]
+                ids = _flag(program, "node", "0")
                 yield from _own_ids(program, ids)
                 yield from _known_count(watch, program)
 
@@ -274,7 +263,7 @@ def _own_ids(program: Program, ids: list[str]) -> Iterator[Finding]:
 
 def _known_count(watch: Watch, program: Program) -> Iterator[Finding]:
     """A program may be all of a swarm, or one of several that are one together."""
-    told = {_flag(command, "nodes", "1") for command in program.commands}
+    told = {*_flag(program, "nodes", "1")}
     if told not in ({str(program.numprocs)}, {str(watch.node_count)}):
         yield error(
             program.section.where,
@@ -285,8 +274,10 @@ def _known_count(watch: Watch, program: Program) -> Iterator[Finding]:
         )
 
 
-def _flag(command: str, name: str, default: str) -> str:
-    return flags(command, [name]).get(name, default)
+def _flag(program: Program, name: str, default: str) -> list[str]:
+    """Return the value that each process is given."""
+    commands = [options.command for options in program.processes]
+    return [flags(command, [name]).get(name, default) for command in commands]
 
 
 # --- limits ---------------------------------------------------------------------------
@@ -308,19 +299,11 @@ def reports_in_time(case: Case) -> Iterator[Finding]:
             )
 
 
-def checks() -> Iterable[Check]:
-    """Give all checks of this module."""
-    return (
-        capture,
-        redirected,
-        output_events,
-        respawn,
-        retries,
-        stop_time,
-        stop_signal,
-        numbering,
-        odd_names,
-        equal_names,
-        node_ids,
-        reports_in_time,
-    )
+CHECKS: Final = (
+    each_program,
+    stop_time,
+    odd_names,
+    equal_names,
+    node_ids,
+    reports_in_time,
+)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor.case import Case
-from swarm_event_listener.doctor.check_disk import uid_of, user_of
 from swarm_event_listener.doctor.finding import Finding, error
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, Program
 from swarm_event_listener.supervisord.protocol import READY
@@ -60,22 +59,20 @@ def first_bytes(pool: Program, case: Case, environ: Mapping[str, str]) -> bytes 
     As its user where this process may become that. None where it cannot be started, or
     does not end: then what it wrote says nothing.
     """
-    argv = argv_of(pool.command)
+    argv = argv_of(pool.options.command)
     if argv is None:
         return None
-    uid = uid_of(user_of(case, pool.section))
     own = os.geteuid()
-    becomes = uid if own == 0 and uid not in {None, own} else None
+    becomes = pool.uid if own == 0 and pool.uid != own else None
     known = {
         **environ,
-        **case.environment,
-        **pool.environment,
+        **pool.options.environment,
         "SUPERVISOR_ENABLED": "1",
         "SUPERVISOR_SERVER_URL": _NOBODY,
-        "SUPERVISOR_PROCESS_NAME": pool.names[0] if pool.names else "",
+        "SUPERVISOR_PROCESS_NAME": pool.options.name,
         "SUPERVISOR_GROUP_NAME": pool.group,
     }
-    return _output(argv, known, pool.directory or case.ini.path.parent, becomes)
+    return _output(argv, known, case.conf.folder_of(pool), becomes)
 
 
 def _output(
@@ -141,7 +138,7 @@ def printed(told: bytes | None) -> bytes:
 
 def check(case: Case) -> Iterator[Finding]:
     """Nothing may be printed before the protocol."""
-    for pool in case.listeners:
+    for pool in case.conf.listeners:
         before = printed(case.first_bytes.get(pool.section.name))
         if before:
             shown = ascii(before[:SHOWN_MAX].decode("utf-8", "replace"))

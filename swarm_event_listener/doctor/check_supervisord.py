@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.doctor.case import Case
 from swarm_event_listener.doctor.check_nodes import (
-    Check,
-    respawns,
-    stops_otherwise,
+    respawn,
+    stop_signal,
     too_few_retries,
 )
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
-from swarm_event_listener.doctor.ini import Section, Unexpandable, variables
-from swarm_event_listener.doctor.options import misspelled
-from swarm_event_listener.doctor.supervisord_conf import (
-    boolean,
-    flags,
-    size_bytes,
-    whole,
-)
+from swarm_event_listener.doctor.supervisord_conf import flags
 from swarm_worker.shared.settings import EXIT_CONFIG
 
 EVENTS_PER_NODE: Final = 50  # memory only; the default of 10 overflows at the start
@@ -59,16 +52,16 @@ EVENTS_LINE: Final = "events=" + ",".join(name for name, _, _ in _NEEDED)
 
 def one_listener(case: Case) -> Iterator[Finding]:
     """One listener watches a group, and hears of every event."""
-    if not case.listeners:
+    if not case.conf.listeners:
         yield error(
-            Where(case.ini.path),
+            Where(case.conf.path),
             "listener",
             line="[eventlistener:swarm_event_listener]\n"
             'command=swarm-event-listener --config "%(here)s/swarm.toml"\n'
             + EVENTS_LINE,
             why="no [eventlistener:x] runs swarm-event-listener: nobody watches",
         )
-    for pool in case.listeners:
+    for pool in case.conf.listeners:
         if pool.numprocs != 1:
             yield error(
                 pool.section.where,
@@ -77,8 +70,11 @@ def one_listener(case: Case) -> Iterator[Finding]:
                 why=f"a pool of {pool.numprocs}: each event goes to one of them only, "
                 "so none knows how the nodes are",
             )
-    configs = [flags(pool.command, ["config", "state-dir"]) for pool in case.listeners]
-    for number, pool in enumerate(case.listeners):
+    configs = [
+        flags(pool.options.command, ["config", "state-dir"])
+        for pool in case.conf.listeners
+    ]
+    for number, pool in enumerate(case.conf.listeners):
         if configs[number] in configs[:number]:
             yield error(
                 pool.section.where,
@@ -91,8 +87,8 @@ def one_listener(case: Case) -> Iterator[Finding]:
 def buffer(case: Case) -> Iterator[Finding]:
     """Events must not be dropped while the listener starts or is busy."""
     least = EVENTS_PER_NODE * case.node_count
-    for pool in case.listeners:
-        size = _number(pool.section, "buffer_size", 10)
+    for pool in case.conf.listeners:
+        size = pool.buffer_size
         if size < least:
             is_hopeless = size < EVENTS_PER_START * case.node_count
             finding = error if is_hopeless else warning
@@ -107,7 +103,7 @@ def buffer(case: Case) -> Iterator[Finding]:
 
 def events(case: Case) -> Iterator[Finding]:
     """The listener has to hear of all that it decides on."""
-    for pool in case.listeners:
+    for pool in case.conf.listeners:
         words = pool.section.values.get("events", "").upper().split(",")
         heard = {word.strip() for word in words}
         missing = [need for need in _NEEDED if not _hears(heard, need[0], need[1])]
@@ -129,41 +125,34 @@ def _hears(heard: set[str], word: str, parts: frozenset[str]) -> bool:
 
 def listener_restarts(case: Case) -> Iterator[Finding]:
     """The listener itself has to come back, and to have time to finish."""
-    for pool in case.listeners:
-        yield from respawns(pool, "listener", frozenset({EXIT_CONFIG}))
+    for pool in case.conf.listeners:
+        yield from respawn(pool, "listener", frozenset({EXIT_CONFIG}))
         yield from too_few_retries(pool)
-        if pool.stop_wait_s < LISTENER_STOP_S:
+        yield from stop_signal(
+            pool,
+            "the listener in order: restarts under way are not finished, and nodes may "
+            "stay down",
+        )
+        if pool.options.stopwaitsecs < LISTENER_STOP_S:
             yield warning(
                 pool.section.where,
                 "stopwaitsecs",
                 line=f"stopwaitsecs={LISTENER_STOP_S}",
                 why=f"the listener finishes restarts under way before it ends; after "
-                f"{pool.stop_wait_s} s it would be KILLed meanwhile",
+                f"{pool.options.stopwaitsecs} s it would be KILLed meanwhile",
             )
-
-
-def listener_stop_signal(case: Case) -> Iterator[Finding]:
-    """The listener, too, ends by the signals that mean a stop, and by no other."""
-    for pool in case.listeners:
-        yield from stops_otherwise(
-            pool,
-            "the listener in order: restarts under way are not finished, and nodes may "
-            "stay down",
-        )
 
 
 def credentials(case: Case) -> Iterator[Finding]:
     """supervisord tells its children the address of its door, but not the key."""
-    section = case.ini.section("unix_http_server") or case.ini.section(
+    section = case.conf.section("unix_http_server") or case.conf.section(
         "inet_http_server"
     )
     if section is None or not section.values.get("password"):
         return
-    daemon = case.ini.section("supervisord")
-    common = daemon.values.get("environment", "") if daemon else ""
-    for pool in case.listeners:
-        names = {"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"} - pool.environment.keys()
-        missing = sorted(name for name in names if name not in common)
+    names = {"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"}
+    for pool in case.conf.listeners:
+        missing = sorted(names - pool.options.environment.keys())
         if missing:
             yield error(
                 pool.section.where,
@@ -179,14 +168,12 @@ def credentials(case: Case) -> Iterator[Finding]:
 
 def descriptors(case: Case) -> Iterator[Finding]:
     """supervisord needs descriptors for each process."""
-    section = _daemon(case)
-    everyone = (*case.programs.programs, *case.programs.listeners)
-    count = sum(program.numprocs for program in everyone)
+    count = sum(program.numprocs for program in case.conf.everyone)
+    minfds = case.conf.supervisord.minfds
     least = 6 * count + 200
-    minfds = _number(section, "minfds", 1024)
     if minfds < least:
         yield error(
-            section.where,
+            case.conf.where,
             "minfds",
             line=f"minfds={least}",
             why=f"minfds is {minfds} for {count} processes: supervisord runs out of "
@@ -196,10 +183,9 @@ def descriptors(case: Case) -> Iterator[Finding]:
 
 def log_rotation(case: Case) -> Iterator[Finding]:
     """A rotation that fails ends supervisord."""
-    section = _daemon(case)
-    if _bytes(section, "logfile_maxbytes", "50MB") > 0:
+    if case.conf.supervisord.logfile_maxbytes > 0:
         yield warning(
-            section.where,
+            case.conf.where,
             "log-rotation",
             line="logfile_maxbytes=0",
             why="supervisord rotates its own log: should that fail (a full disk, a "
@@ -210,19 +196,15 @@ def log_rotation(case: Case) -> Iterator[Finding]:
 
 def growth(case: Case) -> Iterator[Finding]:
     """A reread has to find what the one before it found."""
-    section = _daemon(case)
-    line = section.values.get("environment", "")
-    try:
-        names = variables(line)
-    except ValueError:
-        return  # supervisord says so
+    line = case.conf.sections["supervisord"].values.get("environment", "")
+    names = case.conf.supervisord.environment
     own = [name for name in names if f"%(ENV_{name})s" in line]
     for name in own:
         known = SYSTEM_PATH if name == "PATH" else "..."
         line = line.replace(f"%(ENV_{name})s", known)
     if own:
         yield warning(
-            section.where,
+            case.conf.where,
             "environment-grows",
             line=f"environment={line}",
             why=f"environment sets {' and '.join(own)} and refers to it: each reread "
@@ -233,14 +215,9 @@ def growth(case: Case) -> Iterator[Finding]:
 
 def ansi(case: Case) -> Iterator[Finding]:
     """Reports have to arrive as they were sent."""
-    section = _daemon(case)
-    try:
-        strips = boolean(section.values.get("strip_ansi", "false"))
-    except ValueError:
-        strips = False  # supervisord says so
-    if strips:
+    if case.conf.supervisord.strip_ansi:
         yield warning(
-            section.where,
+            case.conf.where,
             "strip-ansi",
             line="strip_ansi=false",
             why="strip_ansi changes captured output, reports among it",
@@ -249,9 +226,9 @@ def ansi(case: Case) -> Iterator[Finding]:
 
 def doors(case: Case) -> Iterator[Finding]:
     """The listener needs a door to supervisord."""
-    path = case.ini.path
+    path = case.conf.path
     if not (
-        case.ini.section("unix_http_server") or case.ini.section("inet_http_server")
+        case.conf.section("unix_http_server") or case.conf.section("inet_http_server")
     ):
         yield error(
             Where(path),
@@ -259,7 +236,7 @@ def doors(case: Case) -> Iterator[Finding]:
             line="[unix_http_server]\nfile=%(here)s/supervisor.sock",
             why="supervisord has no socket: the listener cannot restart anything",
         )
-    if not case.ini.section("rpcinterface:supervisor"):
+    if not case.conf.section("rpcinterface:supervisor"):
         yield error(
             Where(path),
             "no-rpc",
@@ -271,7 +248,7 @@ def doors(case: Case) -> Iterator[Finding]:
 
 def inet_door(case: Case) -> Iterator[Finding]:
     """Whoever reaches supervisord's port can run anything as its user."""
-    section = case.ini.section("inet_http_server")
+    section = case.conf.section("inet_http_server")
     if section is None:
         return
     port = section.values.get("port", "")
@@ -298,94 +275,57 @@ def inet_door(case: Case) -> Iterator[Finding]:
 
 def unix_door(case: Case) -> Iterator[Finding]:
     """Whoever may open the socket can run anything as supervisord's user."""
-    section = case.ini.section("unix_http_server")
-    if section is None:
-        return
-    mode = _octal(section.values.get("chmod", "0700"))
-    has_password = bool(section.values.get("password"))
-    if mode & 0o007:
-        finding = error if mode & 0o002 and not has_password else warning
-        yield finding(
-            section.where,
-            "socket-mode",
-            line="chmod=0700",
-            why=f"chmod={mode:04o} opens the socket to every user of the machine; "
-            "0770 and chown=user:group for a group of operators",
-        )
-    path = _text(section, "file", "")
-    if len(path) > SOCKET_PATH_MAX:
-        yield error(
-            section.where,
-            "socket-path",
-            line="file=/run/swarm/supervisor.sock",
-            why=f"the path has {len(path)} characters; a socket's has "
-            f"{SOCKET_PATH_MAX} at most",
-        )
-
-
-def spelling(case: Case) -> Iterator[Finding]:
-    """supervisord passes over an option that it does not know, without a word."""
-    for section in case.ini.sections.values():
-        for option, meant in misspelled(section.name, section.values):
-            yield warning(
-                section.where,
-                "misspelled",
-                line=f"{meant}={section.values[option]}",
-                why=f"supervisord knows no {option} and passes over it silently",
+    for server in case.conf.supervisord.server_configs:
+        if "file" not in server:
+            continue
+        where = case.conf.sections[server["section"]].where
+        mode, path = server["chmod"], server["file"]
+        if mode & 0o007:
+            is_open = mode & 0o002 and not server["password"]
+            finding = error if is_open else warning
+            yield finding(
+                where,
+                "socket-mode",
+                line="chmod=0700",
+                why=f"chmod={mode:04o} opens the socket to every user of the machine; "
+                "0770 and chown=user:group for a group of operators",
+            )
+        if len(path) > SOCKET_PATH_MAX:
+            yield error(
+                where,
+                "socket-path",
+                line="file=/run/swarm/supervisor.sock",
+                why=f"the path has {len(path)} characters; a socket's has "
+                f"{SOCKET_PATH_MAX} at most",
             )
 
 
-# --- small ----------------------------------------------------------------------------
+def spelling(case: Case) -> Iterator[Finding]:
+    """supervisord passes over an option that it does not ask for, without a word."""
+    for section in case.conf.sections.values():
+        for option, value in section.values.items():
+            known = () if option in section.known else section.known
+            for meant in get_close_matches(option, known, n=1, cutoff=0.8):
+                yield warning(
+                    section.where,
+                    "misspelled",
+                    line=f"{meant}={value}",
+                    why=f"supervisord knows no {option} and passes over it silently",
+                )
 
 
-def _daemon(case: Case) -> Section:
-    found = case.ini.section("supervisord")
-    return found or Section(name="supervisord", file=case.ini.path)
-
-
-def _text(section: Section, option: str, default: str) -> str:
-    try:
-        return section.get(option, default)
-    except Unexpandable:
-        return default  # a finding of its own, or supervisord's
-
-
-def _number(section: Section, option: str, default: int) -> int:
-    try:
-        return whole(_text(section, option, str(default)))
-    except ValueError:
-        return default
-
-
-def _bytes(section: Section, option: str, default: str) -> int:
-    try:
-        return size_bytes(_text(section, option, default))
-    except ValueError:
-        return size_bytes(default)
-
-
-def _octal(text: str) -> int:
-    try:
-        return int(text, 8)
-    except ValueError:
-        return 0o700
-
-
-def checks() -> Iterable[Check]:
-    """Give all checks of this module."""
-    return (
-        one_listener,
-        buffer,
-        events,
-        listener_restarts,
-        listener_stop_signal,
-        credentials,
-        descriptors,
-        log_rotation,
-        growth,
-        ansi,
-        doors,
-        inet_door,
-        unix_door,
-        spelling,
-    )
+CHECKS: Final = (
+    one_listener,
+    buffer,
+    events,
+    listener_restarts,
+    credentials,
+    descriptors,
+    log_rotation,
+    growth,
+    ansi,
+    doors,
+    inet_door,
+    unix_door,
+    spelling,
+)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.config.config import METRICS_EXTRA
 from swarm_event_listener.doctor.case import Case, Setting, Watch, setting_line
-from swarm_event_listener.doctor.check_nodes import Check
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.redaction import is_secret, is_secret_variable
@@ -39,7 +38,7 @@ _VARIABLE_WRITTEN: Final = re.compile(r"(\w+)\s*=\s*+(?!['\"]?%\()")
 def known_groups(case: Case) -> Iterator[Finding]:
     """The groups to watch have to exist."""
     where = Where(case.toml, "listener")
-    known = case.programs.groups
+    known = case.conf.groups
     if not case.named_groups:
         yield error(
             where,
@@ -61,7 +60,7 @@ def known_groups(case: Case) -> Iterator[Finding]:
 
 def unwatched(case: Case) -> Iterator[Finding]:
     """Nodes that nobody watches are probably forgotten."""
-    for program in case.programs.programs:
+    for program in case.conf.programs:
         if program.is_node and program.group not in case.named_groups:
             names = ", ".join(
                 f'"{name}"' for name in (*case.named_groups, program.group)
@@ -226,9 +225,9 @@ def _secrets_of(table: Mapping[str, Any]) -> list[str]:
 
 def _ini_secrets(case: Case) -> Iterator[Finding]:
     open_files = {
-        path for path in case.ini.files if case.modes.get(path, 0) & WORLD_READABLE
+        path for path in case.conf.files if case.modes.get(path, 0) & WORLD_READABLE
     }
-    for section in case.ini.sections.values():
+    for section in case.conf.sections.values():
         names = [
             name
             for name, value in section.values.items()
@@ -251,6 +250,4 @@ def _writes_a_secret(environment: str) -> bool:
     return any(map(is_secret_variable, _VARIABLE_WRITTEN.findall(environment)))
 
 
-def checks() -> Iterable[Check]:
-    """Give all checks of this module."""
-    return (known_groups, unwatched, metrics, ttls, session, units, secrets)
+CHECKS: Final = (known_groups, unwatched, metrics, ttls, session, units, secrets)

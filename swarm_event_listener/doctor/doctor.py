@@ -36,19 +36,15 @@ from swarm_event_listener.doctor.finding import (
     error,
     exit_code,
 )
-from swarm_event_listener.doctor.ini import Ini, read_ini
-from swarm_event_listener.doctor.supervisord_conf import (
-    LISTENER,
-    Programs,
-    read_programs,
-)
+from swarm_event_listener.doctor.server_options import read_conf
+from swarm_event_listener.doctor.supervisord_conf import LISTENER, Conf
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
 from swarm_worker.shared.settings import ConfigError, Document, load, unset_variables
 
 CHECKS: Final = (
-    *doctor_supervisord.checks(),
-    *doctor_nodes.checks(),
-    *doctor_swarm.checks(),
+    *doctor_supervisord.CHECKS,
+    *doctor_nodes.CHECKS,
+    *doctor_swarm.CHECKS,
     doctor_disk.check,
     doctor_start.check,
 )
@@ -59,26 +55,24 @@ def check(case: Case) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys(found for look in CHECKS for found in look(case)))
 
 
-def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+def examine(path: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     """Read supervisord's configuration and those of its swarms; give the findings.
 
     Args:
-        conf: supervisord's main file.
+        path: supervisord's main file.
         environ: Stands for the environment in which supervisord starts.
     """
-    conf = conf.absolute()
+    path = path.absolute()
     try:
-        ini = read_ini(conf, environ)
+        conf = read_conf(path, environ)
     except ConfigError as refusal:
-        return (error(Where(conf), "unreadable", why=str(refusal)),)
-    programs = read_programs(ini)
-    documents, unreadable = _documents(toml_files(ini, programs))
+        return (error(Where(path), "unreadable", why=str(refusal)),)
+    documents, unreadable = _documents(toml_files(conf))
     case, unusable = put_together(
-        ini,
-        programs,
+        conf,
         documents,
         environ,
-        modes=_modes([*ini.files, *documents]),
+        modes=_modes([*conf.files, *documents]),
         has_metrics_extra=find_spec("prometheus_client") is not None,
     )
     case = replace(
@@ -93,12 +87,12 @@ def examine(conf: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     )
     unread = {finding.where.file for finding in unreadable}
     found = (
-        *(*programs.findings, *unreadable, *unusable),
+        *(*conf.findings, *unreadable, *unusable),
         *(finding for finding in check(case) if finding.where.file not in unread),
     )
     if exit_code(found) == EXIT_ERRORS:
         return found
-    return (*found, *_refused_by_listener(ini, programs, documents, environ))
+    return (*found, *_refused_by_listener(conf, documents, environ))
 
 
 def _documents(
@@ -131,9 +125,7 @@ def _reachable_mode(path: Path) -> int:
 def _hindrances(case: Case, environ: Mapping[str, str]) -> dict[StateDir, str]:
     """Look at the state directories."""
     looked_at = {
-        place: doctor_disk.hindrance(
-            place.path, doctor_disk.uid_of(place.user), (JOURNAL, STATUS)
-        )
+        place: doctor_disk.hindrance(place.path, place.uid, (JOURNAL, STATUS))
         for place in doctor_disk.state_dirs(case, environ)
     }
     return {place: why for place, why in looked_at.items() if why}
@@ -143,29 +135,28 @@ def _first_bytes(case: Case, environ: Mapping[str, str]) -> dict[str, bytes]:
     """Start the listeners' commands, asked for their version."""
     told = {
         pool.section.name: doctor_start.first_bytes(pool, case, environ)
-        for pool in case.listeners
+        for pool in case.conf.listeners
     }
     return {name: said for name, said in told.items() if said}
 
 
 def _refused_by_listener(
-    ini: Ini,
-    programs: Programs,
+    conf: Conf,
     documents: Mapping[Path, Document],
     environ: Mapping[str, str],
 ) -> tuple[Finding, ...]:
     """Ask the listener's own reader, which may know of more than the checks."""
-    for pool in programs.listeners:
-        match = LISTENER.search(pool.command)
-        document = documents.get(toml_of(pool, ini))
-        known = {**environ, **pool.environment}
+    for pool in conf.listeners:
+        match = LISTENER.search(pool.options.command)
+        document = documents.get(toml_of(pool, conf))
+        known = {**environ, **pool.options.environment}
         if match is None or document is None:
             continue
         if unset_variables(document.table("listener"), known):
             continue  # only supervisord has them
         try:
-            argv = shlex.split(pool.command[match.end() :].lstrip("\"'"))
-            read_settings(argv, known, cwd=Path(pool.directory or ini.path.parent))
+            argv = shlex.split(pool.options.command[match.end() :].lstrip("\"'"))
+            read_settings(argv, known, cwd=conf.folder_of(pool))
         except ConfigError as refusal:
             why = f"swarm-event-listener would exit 78: {refusal}"
             return (error(pool.section.where, "refused", why=why),)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor.check_disk import hindrance, owner_name
-from swarm_event_listener.doctor.ini import read_ini
-from swarm_event_listener.doctor.supervisord_conf import LISTENER, flags, read_programs
+from swarm_event_listener.doctor.server_options import read_conf
+from swarm_event_listener.doctor.supervisord_conf import LISTENER, flags
 from swarm_event_listener.storage.atomic_files import READ_MAX_BYTES, is_there
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
 from swarm_worker.shared import settings
@@ -177,10 +177,10 @@ def _environment(
 ) -> Mapping[str, str]:
     """Return what supervisord adds to a listener's environment, as a file says it."""
     try:
-        listeners = read_programs(read_ini(conf, environ)).listeners if conf else ()
+        listeners = read_conf(conf, environ).listeners if conf else ()
     except ConfigError:
         return {}
-    return next((each.environment for each in listeners if each.group == pool), {})
+    return next((it.options.environment for it in listeners if it.group == pool), {})
 
 
 def _of_document(

@@ -30,7 +30,7 @@ BROKEN: Final = [
     (
         "listener",
         "swarm_event_listener.outlets.status",
-        "swarm_event_listener.doctor.ini",
+        "swarm_event_listener.doctor.finding",
     ),
     (
         "core",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from swarm_event_listener.doctor import check_disk as doctor_disk
 from swarm_event_listener.doctor import doctor
-from swarm_event_listener.doctor.check_disk import hindrance, lack_of, uid_of
+from swarm_event_listener.doctor.check_disk import hindrance, lack_of
 from swarm_event_listener.doctor.check_supervisord import SYSTEM_PATH
 from swarm_event_listener.doctor.doctor import examine
 from swarm_event_listener.doctor.finding import (
@@ -30,7 +30,7 @@ from swarm_event_listener.doctor.finding import (
     render,
     warning,
 )
-from swarm_event_listener.doctor.options import OPTIONS
+from swarm_event_listener.doctor.server_options import read_conf
 from tests.operators import disk
 
 SHIPPED = Path(__file__).resolve().parents[4] / "conf"
@@ -406,6 +406,12 @@ CONF_FAULTS = [
         "startretries=3",
     ),
     (
+        "no-such-number",
+        [("startretries=1000", "startretries=%(tries)s")],
+        ("error", "unreadable", "program:w"),
+        "startretries=3",
+    ),
+    (
         "no-such-name",
         [("--nodes %(numprocs)d", "--nodes %(numprocs)d %(process_count)d")],
         ("error", "unreadable", "program:w"),
@@ -415,6 +421,95 @@ CONF_FAULTS = [
         "unset",
         [("numprocs=4", "numprocs=4\ndirectory=%(ENV_APP_HOME)s")],
         ("warning", "environment-unset", "program:w"),
+        "",
+    ),
+    (
+        "unset-of-supervisord",
+        [("[supervisord]", '[supervisord]\nenvironment=A="%(ENV_KEY)s"')],
+        ("warning", "environment-unset", "supervisord"),
+        "",
+    ),
+    (
+        "unset-number",
+        [("numprocs=4", "numprocs=4\npriority=%(ENV_A)s%(ENV_B)s")],
+        ("warning", "environment-unset", "program:w"),
+        "",
+    ),
+    (
+        "unset-name",
+        [("process_name=%(program_name)s", "process_name=%(ENV_A)s")],
+        ("warning", "environment-unset", "program:w"),
+        "",
+    ),
+    (
+        "unset-include",
+        [("[supervisord]", "[include]\nfiles=%(ENV_A)s/none/*\n[supervisord]")],
+        ("warning", "environment-unset", "include"),
+        "",
+    ),
+    (
+        "no-include",
+        [("[supervisord]", "[include]\n[supervisord]")],
+        ("error", "unreadable", "include"),
+        "",
+    ),
+    (
+        "no-descriptors",
+        [("[supervisord]", "[supervisord]\nminfds=many")],
+        ("error", "unreadable", "supervisord"),
+        "minfds=1024",
+    ),
+    (
+        "no-buffer",
+        [("buffer_size=1000", "buffer_size=0")],
+        ("error", "unreadable", "eventlistener:swarm"),
+        "buffer_size=1000",
+    ),
+    (
+        "no-such-user",
+        [("numprocs=4", "numprocs=4\nuser=nobody at all")],
+        ("error", "unreadable", "program:w"),
+        "",
+    ),
+    (
+        "half-a-stop",
+        [("numprocs=4", "numprocs=4\nstopasgroup=true\nkillasgroup=false")],
+        ("error", "unreadable", "program:w"),
+        "killasgroup=True",
+    ),
+    (
+        "half-a-key",
+        [("file=%(here)s/s", "file=%(here)s/s\nusername=u")],
+        ("error", "unreadable", "unix_http_server"),
+        "",
+    ),
+    (
+        "no-such-folder",
+        [("stdout_logfile=NONE", "stdout_logfile=/none/w.log")],
+        ("error", "unreadable", "program:w"),
+        "",
+    ),
+    (
+        "plug-in-without-factory",
+        [("[supervisord]", "[rpcinterface:x]\n[supervisord]")],
+        ("error", "unreadable", "rpcinterface:x"),
+        "",
+    ),
+    (
+        "plug-in-badly-written",
+        [
+            (
+                "[supervisord]",
+                f"{RPC_LINES.replace(':supervisor]', ':x]')}\nkey=%\n[supervisord]",
+            )
+        ],
+        ("error", "unreadable", "rpcinterface:x"),
+        "",
+    ),
+    (
+        "odd-program",
+        [("[supervisord]", "[program:a b]\ncommand=cat\n[supervisord]")],
+        ("error", "odd-name", "program:a b"),
         "",
     ),
     (
@@ -642,7 +737,7 @@ def test_each_fault_of_the_swarms_file_is_found(
         (("stopwaitsecs=70", "stopwaitsecs=65"),),
         (("numprocs=4", "numprocs=4\nx-note=anything"),),
         (
-            ("file=%(here)s/s", "file=%(here)s/s\nusername=u\npassword=%(ENV_P)s"),
+            ("file=%(here)s/s", "file=%(here)s/s\nusername=u\npassword=%(ENV_PATH)s"),
             (
                 "buffer_size",
                 KEYS.replace("KEY", "%(ENV_PATH)s"),
@@ -934,8 +1029,8 @@ def test_where_a_secret_is_or_whose_is_none(open_look: Look, name: str) -> None:
     [
         ('ORDERS_KEY_PASSPHRASE="hunter2"', ["secret"]),
         ('A="1",KEY_PASSWD=hunter2', ["secret"]),
-        ('KEY_PASSPHRASE="%(ENV_KEY)s"', []),
-        ("TOKEN= %(ENV_KEY)s", []),
+        ('KEY_PASSPHRASE="%(ENV_PATH)s"', []),
+        ("TOKEN= %(ENV_PATH)s", []),
     ],
 )
 def test_a_secret_in_environment_is_found(
@@ -1002,7 +1097,7 @@ UNREADABLE = [
     "stdout_capture_maxbytes=muchKB",
     "exitcodes=78,none",
     "environment=A",
-    "process_name=100%",
+    "process_name=%(process_num)d%",
     "autorestart=sometimes",
 ]
 
@@ -1020,10 +1115,12 @@ def test_a_value_that_supervisord_refuses_is_an_error(look: Look, line: str) -> 
 
 
 OPTIONS_OF_ALL = [
-    (section, option)
-    for section in ("program:w", "eventlistener:swarm", "supervisord")
-    for option in sorted(OPTIONS[section.partition(":")[0]])
-] + [("unix_http_server", "chmod"), ("unix_http_server", "file"), ("include", "files")]
+    (section.replace("swarm_worker", "w").replace("swarm_event_listener", "swarm"), it)
+    for section, read in read_conf(
+        SHIPPED / "supervisord.conf", ENVIRON
+    ).sections.items()
+    for it in sorted(read.known)
+] + [("include", "files"), ("group:g", "programs"), ("inet_http_server", "port")]
 
 WORDS = st.sampled_from(
     ["", "%", "%%", "%(here)s", "%(ENV_NOPE)s", "%(process_num)d", "-1", "0", "1"]
@@ -1067,6 +1164,101 @@ def test_the_listeners_command_may_be_wrapped(look: Look, command: str) -> None:
     given = 'swarm-event-listener --config "%(here)s/swarm.toml"'
 
     assert look((given, command)) == ()
+
+
+def test_all_that_supervisord_refuses_is_found_at_once(look: Look) -> None:
+    """supervisord stops at the first; the rest is judged with what it would be."""
+    findings = look(
+        ("autorestart=unexpected", "autorestart=perhaps"),
+        ("startretries=1000", "startretries=many"),
+        ("events=PROCESS_STATE,", "events=PROCESS_STAT,"),
+        ("stopwaitsecs=70", "stopwaitsecs=3"),
+    )
+
+    assert {(f.check, f.why.partition(":")[0]) for f in findings} == {
+        ("unreadable", "autorestart"),
+        ("unreadable", "startretries"),
+        ("unreadable", "events"),
+        ("events", "the listener does not hear of PROCESS_STATE"),
+        (
+            "stopwaitsecs",
+            "stopwaitsecs is 3 s, [worker] shutdown_timeout of swarm.toml 60 s",
+        ),
+    }
+
+
+def test_a_file_without_supervisord_is_looked_at(look: Look) -> None:
+    """Though supervisord would not."""
+    findings = look(("[supervisord]\nlogfile_maxbytes=0\n", ""))
+
+    assert [(f.check, f.line) for f in findings] == [
+        ("unreadable", "[supervisord]"),
+        ("log-rotation", "logfile_maxbytes=0"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['environment=A="hunter2",B', 'environment=A="hunter2', "environment=hunter2%"],
+)
+@pytest.mark.parametrize("before", ["[supervisord]", "numprocs=4"])
+def test_what_is_refused_is_not_shown_where_it_may_be_a_secret(
+    look: Look, before: str, line: str
+) -> None:
+    """supervisord itself would show it."""
+    (finding,) = look((before, f"{before}\n{line}"))
+
+    assert finding.why.startswith("environment: ")
+    assert "hunter2" not in str(finding)
+
+
+def test_plugins_are_not_imported_and_may_have_events_of_their_own(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their sections are read, as supervisord reads them."""
+    (tmp_path / "loud.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = (
+        "[rpcinterface:loud]\nsupervisor.rpcinterface_factory=loud:make\n"
+        "[ctlplugin:loud]\nsupervisor.ctl_factory=loud:make\n[supervisord]"
+    )
+
+    assert (
+        look(
+            ("[supervisord]", plugins),
+            ("TICK_5", "TICK_5,LOUD"),
+            ("buffer_size", "result_handler=loud:handle\nbuffer_size"),
+        )
+        == ()
+    )
+
+
+def test_what_depends_on_where_supervisord_starts_is_not_judged(look: Look) -> None:
+    """A relative path may be there."""
+    assert (
+        look(
+            ("[supervisord]", "[supervisord]\nlogfile=none/x\ndirectory=none"),
+            ("stdout_logfile=NONE", "stdout_logfile=none/w.log"),
+        )
+        == ()
+    )
+
+
+def test_an_included_file_that_cannot_be_read_is_named(
+    look: Look, tmp_path: Path
+) -> None:
+    """supervisord passes over it silently; the rest is looked at."""
+    (tmp_path / "conf.d").mkdir()
+
+    findings = look(
+        ("[supervisord]", "[include]\nfiles=conf.*\n[supervisord]\nminfds=1")
+    )
+
+    assert [(f.check, f.where.file.name) for f in findings] == [
+        ("unreadable", "conf.d"),
+        ("minfds", "supervisord.conf"),
+    ]
+    assert findings[0].why == f"cannot read {tmp_path}/conf.d: Is a directory"
 
 
 def test_variables_that_only_supervisord_has_are_not_asked_for(look: Look) -> None:
@@ -1275,5 +1467,3 @@ def test_the_user_is_who_the_program_runs_as(
     look(("numprocs=4", "numprocs=4\nuser=0"))
 
     assert asked == [None, None, NOBODY, NOBODY, None, 0]
-    assert uid_of("no such user") is None
-    assert uid_of("\0") is None
