@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from swarm_event_listener.doctor.case import Case, StateDir, toml_of
@@ -20,6 +20,9 @@ from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand, unset_variables
+
+TEST: Final = "/usr/bin/test"
+ANSWERS_WITHIN_S: Final = 5.0
 
 _WHAT_COMES: Final[Mapping[str, str]] = {
     "listener": "the listener restarts nodes all the same, but swarm status cannot "
@@ -91,18 +94,27 @@ def _may_write(folder: Path, uid: int) -> bool:
     if os.geteuid() != 0:
         return True
     try:
-        user = pwd.getpwuid(uid)
         # The dot is found by who may enter the folder.
         asked = subprocess.run(  # noqa: S603 - a program of the system, with a path
-            ["/usr/bin/test", "-w", f"{folder}/."],
-            user=uid,
-            group=user.pw_gid,
-            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
+            [TEST, "-w", f"{folder}/."],
+            **as_user(uid),
+            timeout=ANSWERS_WITHIN_S,
             check=False,
         )
-    except (KeyError, OSError):
+    except (KeyError, OSError, subprocess.TimeoutExpired):
         return True
     return asked.returncode == 0
+
+
+def as_user(uid: int) -> dict[str, Any]:
+    """Return how `subprocess` starts a program as a user, which only root can.
+
+    Raises:
+        KeyError: There is no such user.
+    """
+    user = pwd.getpwuid(uid)
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    return {"user": uid, "group": user.pw_gid, "extra_groups": groups}
 
 
 def owner_name(uid: int) -> str:

@@ -7,7 +7,6 @@ decides.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shlex
 import signal
@@ -15,9 +14,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from swarm_event_listener.doctor.case import Case
+from swarm_event_listener.doctor.check_disk import as_user
 from swarm_event_listener.doctor.finding import Finding, error
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, Program
 from swarm_event_listener.supervisord.protocol import READY
@@ -91,7 +91,7 @@ def _output(
                 stdout=stdout,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                **_as_user(uid),
+                **({} if uid is None else as_user(uid)),
             )
         except (OSError, ValueError, subprocess.SubprocessError):
             return None  # supervisord says so
@@ -105,17 +105,6 @@ def _output(
                 process.wait()
         stdout.seek(0)
         return stdout.read(READ_MAX)
-
-
-def _as_user(uid: int | None) -> dict[str, Any]:
-    if uid is None:
-        return {}
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return {"user": uid}
-    groups = os.getgrouplist(user.pw_name, user.pw_gid)
-    return {"user": uid, "group": user.pw_gid, "extra_groups": groups}
 
 
 def _found(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:

@@ -1402,6 +1402,21 @@ def test_a_directory_may_be_anothers() -> None:
         assert "may not write to" in hindrance(folder / "to/come", other.pw_uid)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
+def test_a_file_system_that_does_not_answer_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked as another user has an end, and leaves nothing behind."""
+    mute = tmp_path / "test"
+    mute.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    mute.chmod(0o755)
+    monkeypatch.setattr(doctor_disk, "TEST", str(mute))
+    monkeypatch.setattr(doctor_disk, "ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.setattr(doctor_disk, "as_user", lambda _: {})
+
+    assert hindrance(tmp_path, NOBODY) == ""
+
+
 def test_what_the_kernel_says_of_oneself_counts_and_others_are_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
