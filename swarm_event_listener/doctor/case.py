@@ -91,10 +91,10 @@ class Case:
         watches: The groups that the listener watches and that there are.
         named_groups: The groups that it is told to watch.
         toml: The listener's file.
-        documents: All files of the swarm, by path.
-        modes: Permissions of the files read, where they could be told.
         metrics: Where the listener is told to serve metrics.
-        has_metrics_extra: Whether what writes them is installed.
+        documents: All files of the swarm, by path.
+        has_metrics_extra: Whether what writes metrics is installed.
+        open_files: Those of the files read that everybody can read.
         hindrances: Why state directories cannot be written to, those that cannot.
         claims: By state directory of nodes, the files of ids in Kafka that are owned.
         first_bytes: What the listeners' commands wrote on stdout, asked for their
@@ -107,9 +107,9 @@ class Case:
     named_groups: tuple[str, ...]
     toml: Path
     metrics: Setting
+    documents: Mapping[Path, Document]
     has_metrics_extra: bool = True
-    documents: Mapping[Path, Document] = field(default_factory=dict)
-    modes: Mapping[Path, int] = field(default_factory=dict)
+    open_files: frozenset[Path] = frozenset()
     hindrances: Mapping[StateDir, str] = field(default_factory=dict)
     claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
     first_bytes: Mapping[str, bytes] = field(default_factory=dict)
@@ -147,9 +147,6 @@ def put_together(
     conf: Conf,
     documents: Mapping[Path, Document],
     environ: Mapping[str, str],
-    *,
-    modes: Mapping[Path, int],
-    has_metrics_extra: bool = True,
 ) -> tuple[Case, tuple[Finding, ...]]:
     """Give the case, and what was found while reading the settings."""
     toml = toml_files(conf)[0]
@@ -176,9 +173,7 @@ def put_together(
         named_groups=named,
         toml=toml,
         metrics=section["metrics"],
-        has_metrics_extra=has_metrics_extra,
         documents=documents,
-        modes=modes,
     )
     return case, tuple(dict.fromkeys(reader.findings))
 

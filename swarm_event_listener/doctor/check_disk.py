@@ -1,6 +1,6 @@
 """Whether a state directory can be written to, as far as that is to be seen.
 
-`hindrance` looks, `state_dirs` and `check` decide.
+`looked_at` looks, `state_dirs` and `check` decide.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ from urllib.parse import unquote
 from swarm_event_listener.doctor.case import Case, StateDir, toml_of
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
+from swarm_event_listener.storage.journal import JOURNAL, STATUS
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, expand, unset_variables
 
@@ -126,6 +129,23 @@ def owner_name(uid: int) -> str:
 
 
 # --- those of a swarm -----------------------------------------------------------------
+
+
+def looked_at(case: Case, environ: Mapping[str, str]) -> Case:
+    """Return a case with what stands in the state directories, and speaks against."""
+    places = tuple(state_dirs(case, environ))
+    hindrances = {
+        place: hindrance(place.path, place.uid, (JOURNAL, STATUS)) for place in places
+    }
+    return replace(
+        case,
+        hindrances={place: why for place, why in hindrances.items() if why},
+        claims={
+            place: claims_in(place.path, now_s=time.monotonic())
+            for place in places
+            if place.section == "worker"
+        },
+    )
 
 
 def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:

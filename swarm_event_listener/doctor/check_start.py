@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,15 @@ def argv_of(command: str) -> list[str] | None:
     return None
 
 
+def looked_at(case: Case, environ: Mapping[str, str]) -> Case:
+    """Return a case with what each listener's command prints, asked for its version."""
+    told = {
+        pool.section.name: first_bytes(pool, case, environ)
+        for pool in case.conf.listeners
+    }
+    return replace(case, first_bytes={name: it for name, it in told.items() if it})
+
+
 def first_bytes(pool: Program, case: Case, environ: Mapping[str, str]) -> bytes | None:
     """Start a listener's command as supervisord would; give what is on its stdout.
 
@@ -84,7 +95,8 @@ def _output(
     with tempfile.TemporaryFile() as stdout:  # not a pipe: a child may keep it open
         try:
             process = subprocess.Popen(  # noqa: S603 - what supervisord runs, too
-                _found(argv, environ),
+                argv,
+                executable=shutil.which(argv[0], path=environ.get("PATH", "")),
                 cwd=directory,
                 env=environ,
                 stdin=subprocess.DEVNULL,
@@ -107,20 +119,9 @@ def _output(
         return stdout.read(READ_MAX)
 
 
-def _found(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """Look the program up where supervisord would, in what becomes its PATH."""
-    if "/" in argv[0]:
-        return list(argv)
-    folders = (Path(folder) for folder in environ.get("PATH", "").split(":"))
-    paths = (folder / argv[0] for folder in folders)
-    there = next((path for path in paths if os.access(path, os.X_OK)), argv[0])
-    return [str(there), *argv[1:]]
-
-
 def printed(told: bytes | None) -> bytes:
-    """Give what stands before the listener's answer; empty where nothing does."""
-    if told is None:
-        return b""
+    """Return what stands before the listener's answer; empty where nothing does."""
+    told = told or b""
     begun = _BEGIN.search(told)
     return told[: begun.start()] if begun else told
 

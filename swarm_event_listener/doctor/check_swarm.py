@@ -15,8 +15,6 @@ from swarm_worker.shared.redaction import is_secret, is_secret_variable
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import nearest, unset_variables
 
-WORLD_READABLE: Final = 0o004
-
 # What a node without an app takes, rounded down (docs/performance.md, 10b and 10c).
 NODE_LEAST_MB: Final[Mapping[str, int]] = {"rss": 33, "pss": 17, "uss": 17}
 
@@ -202,7 +200,7 @@ def secrets(case: Case) -> Iterator[Finding]:
     """A secret belongs to its owner, or in the environment."""
     for path, document in case.documents.items():
         for name in _secrets_of(document.table("kafka")):
-            if case.modes.get(path, 0) & WORLD_READABLE:
+            if path in case.open_files:
                 variable = re.sub(r"\W", "_", name).upper()
                 yield error(
                     Where(path, "kafka"),
@@ -224,9 +222,7 @@ def _secrets_of(table: Mapping[str, Any]) -> list[str]:
 
 
 def _ini_secrets(case: Case) -> Iterator[Finding]:
-    open_files = {
-        path for path in case.conf.files if case.modes.get(path, 0) & WORLD_READABLE
-    }
+    open_files = case.open_files.intersection(case.conf.files)
     for section in case.conf.sections.values():
         names = [
             name

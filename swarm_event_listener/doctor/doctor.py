@@ -8,8 +8,6 @@ are the listener, asked for its version, and test(1), as the user of a state dir
 from __future__ import annotations
 
 import shlex
-import stat
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,18 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from swarm_event_listener.config.config import read_settings
-from swarm_event_listener.doctor import check_disk as doctor_disk
-from swarm_event_listener.doctor import check_nodes as doctor_nodes
-from swarm_event_listener.doctor import check_start as doctor_start
-from swarm_event_listener.doctor import check_supervisord as doctor_supervisord
-from swarm_event_listener.doctor import check_swarm as doctor_swarm
-from swarm_event_listener.doctor.case import (
-    Case,
-    StateDir,
-    put_together,
-    toml_files,
-    toml_of,
+from swarm_event_listener.doctor import (
+    check_disk,
+    check_nodes,
+    check_start,
+    check_supervisord,
+    check_swarm,
 )
+from swarm_event_listener.doctor.case import Case, put_together, toml_files, toml_of
 from swarm_event_listener.doctor.finding import (
     EXIT_ERRORS,
     Finding,
@@ -38,15 +32,14 @@ from swarm_event_listener.doctor.finding import (
 )
 from swarm_event_listener.doctor.server_options import read_conf
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, Conf
-from swarm_event_listener.storage.journal import JOURNAL, STATUS
 from swarm_worker.shared.settings import ConfigError, Document, load, unset_variables
 
 CHECKS: Final = (
-    *doctor_supervisord.CHECKS,
-    *doctor_nodes.CHECKS,
-    *doctor_swarm.CHECKS,
-    doctor_disk.check,
-    doctor_start.check,
+    *check_supervisord.CHECKS,
+    *check_nodes.CHECKS,
+    *check_swarm.CHECKS,
+    check_disk.check,
+    check_start.check,
 )
 
 
@@ -68,23 +61,14 @@ def examine(path: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     except ConfigError as refusal:
         return (error(Where(path), "unreadable", why=str(refusal)),)
     documents, unreadable = _documents(toml_files(conf))
-    case, unusable = put_together(
-        conf,
-        documents,
-        environ,
-        modes=_modes([*conf.files, *documents]),
-        has_metrics_extra=find_spec("prometheus_client") is not None,
-    )
+    case, unusable = put_together(conf, documents, environ)
     case = replace(
         case,
-        hindrances=_hindrances(case, environ),
-        claims={
-            place: doctor_disk.claims_in(place.path, now_s=time.monotonic())
-            for place in doctor_disk.state_dirs(case, environ)
-            if place.section == "worker"
-        },
-        first_bytes=_first_bytes(case, environ),
+        open_files=frozenset(filter(_is_open, [*conf.files, *documents])),
+        has_metrics_extra=find_spec("prometheus_client") is not None,
     )
+    for look in (check_disk.looked_at, check_start.looked_at):
+        case = look(case, environ)
     unread = {finding.where.file for finding in unreadable}
     found = (
         *(*conf.findings, *unreadable, *unusable),
@@ -107,37 +91,15 @@ def _documents(
     return documents, tuple(findings)
 
 
-def _modes(paths: Iterable[Path]) -> dict[Path, int]:
-    """Give the permissions of files; a file that others cannot reach is not open."""
-    return {path: _reachable_mode(path) for path in paths}
-
-
-def _reachable_mode(path: Path) -> int:
+def _is_open(path: Path) -> bool:
+    """Whether everybody can read a file, by the directories above it, too."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
         folders = [folder.stat().st_mode for folder in path.absolute().parents]
+        return all(mode & 0o001 for mode in folders) and bool(
+            path.stat().st_mode & 0o004
+        )
     except OSError:
-        return 0
-    is_reachable = all(folder & 0o001 for folder in folders)
-    return mode if is_reachable else mode & ~0o007
-
-
-def _hindrances(case: Case, environ: Mapping[str, str]) -> dict[StateDir, str]:
-    """Look at the state directories."""
-    looked_at = {
-        place: doctor_disk.hindrance(place.path, place.uid, (JOURNAL, STATUS))
-        for place in doctor_disk.state_dirs(case, environ)
-    }
-    return {place: why for place, why in looked_at.items() if why}
-
-
-def _first_bytes(case: Case, environ: Mapping[str, str]) -> dict[str, bytes]:
-    """Start the listeners' commands, asked for their version."""
-    told = {
-        pool.section.name: doctor_start.first_bytes(pool, case, environ)
-        for pool in case.conf.listeners
-    }
-    return {name: said for name, said in told.items() if said}
+        return False
 
 
 def _refused_by_listener(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,26 +37,27 @@ class Where:
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing to change.
 
     Attributes:
         severity: How much it matters.
-        check: Which check found it; a short name that stays.
         where: What to change.
-        line: The line as it should read; empty where only a person can tell.
+        check: Which check found it; a short name that stays.
         why: What is there, and what comes of it.
+        line: The line as it should read; empty where only a person can tell.
     """
 
     severity: Severity
-    check: str
     where: Where
-    line: str
+    check: str
+    _: KW_ONLY
     why: str
+    line: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain data."""
+        """Return it as plain data."""
         return {
             "severity": self.severity.value,
             "check": self.check,
@@ -66,22 +68,12 @@ class Finding:
         }
 
 
-def error(where: Where, check: str, *, why: str, line: str = "") -> Finding:
-    """Give a finding that keeps supervision from working."""
-    return Finding(
-        severity=Severity.ERROR, check=check, where=where, line=line, why=why
-    )
-
-
-def warning(where: Where, check: str, *, why: str, line: str = "") -> Finding:
-    """Give a finding that will matter once something else fails."""
-    return Finding(
-        severity=Severity.WARNING, check=check, where=where, line=line, why=why
-    )
+error = partial(Finding, Severity.ERROR)
+warning = partial(Finding, Severity.WARNING)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Give 0 for none, 1 for warnings only, 2 with an error."""
+    """Return 0 for none, 1 for warnings only, 2 with an error."""
     severities = {finding.severity for finding in findings}
     if Severity.ERROR in severities:
         return EXIT_ERRORS
@@ -89,7 +81,7 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 
 def render(findings: tuple[Finding, ...]) -> str:
-    """Give the findings as text, errors first."""
+    """Return the findings as text, errors first."""
     if not findings:
         return "no findings: supervisord and the swarm are configured well"
     errors_first = sorted(findings, key=lambda f: f.severity is not Severity.ERROR)

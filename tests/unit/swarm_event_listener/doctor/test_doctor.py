@@ -930,8 +930,8 @@ def test_an_open_port_without_a_password_is_two_findings(look: Look) -> None:
 def open_look(look: Look, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Examine files that everybody can read, wherever the test's directory is."""
     monkeypatch.setattr(
-        "swarm_event_listener.doctor.doctor._reachable_mode",
-        lambda path: path.stat().st_mode,
+        "swarm_event_listener.doctor.doctor._is_open",
+        lambda path: bool(path.stat().st_mode & 0o004),
     )
 
     def open_look(*conf: tuple[str, str], **options: object) -> tuple[Finding, ...]:
