@@ -1,4 +1,4 @@
-"""What the doctor looks at: both configurations put together, and file modes."""
+"""What the checks look at: both configurations put together, and what is on disk."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Watch:
         return sum(program.numprocs for program in self.programs)
 
     def kafka_ms(self, name: str, default: int) -> int:
-        """Give a time of librdkafka; the default where it cannot be told."""
+        """Return a time of librdkafka; the default where it cannot be known."""
         return kafka_ms(self.kafka, name, default)
 
 
@@ -89,13 +89,13 @@ class Case:
     Attributes:
         conf: supervisord's configuration.
         watches: The groups that the listener watches and that there are.
-        named_groups: The groups that it is told to watch.
+        named_groups: The groups that the listener's settings name.
         toml: The listener's file.
-        metrics: Where the listener is told to serve metrics.
+        metrics: Where the listener serves metrics.
         documents: All files of the swarm, by path.
         has_metrics_extra: Whether what writes metrics is installed.
         open_files: Those of the files read that everybody can read.
-        hindrances: Why state directories cannot be written to, those that cannot.
+        write_errors: Why state directories cannot be written to, those that cannot.
         claims: By state directory of nodes, the files of ids in Kafka that are owned.
         first_bytes: What the listeners' commands wrote on stdout, asked for their
             version; by section, of those that ended.
@@ -110,7 +110,7 @@ class Case:
     documents: Mapping[Path, Document]
     has_metrics_extra: bool = True
     open_files: frozenset[Path] = frozenset()
-    hindrances: Mapping[StateDir, str] = field(default_factory=dict)
+    write_errors: Mapping[StateDir, str] = field(default_factory=dict)
     claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
     first_bytes: Mapping[str, bytes] = field(default_factory=dict)
     boot_s: float = BOOT_S
@@ -121,7 +121,7 @@ class Case:
         return sum(watch.node_count for watch in self.watches)
 
     def nodes(self) -> Iterator[tuple[Watch, Program]]:
-        """Give each program of each watched group."""
+        """Return each program of each watched group."""
         for watch in self.watches:
             for program in watch.programs:
                 yield watch, program
@@ -148,7 +148,7 @@ def put_together(
     documents: Mapping[Path, Document],
     environ: Mapping[str, str],
 ) -> tuple[Case, tuple[Finding, ...]]:
-    """Give the case, and what was found while reading the settings."""
+    """Return the case, and what was found while reading the settings."""
     toml = toml_files(conf)[0]
     reader = _Reader(environ, [])
     document = documents.get(toml, Document(toml, {}))
@@ -212,7 +212,7 @@ class _Reader:
         *,
         own: bool = False,
     ) -> dict[str, Setting]:
-        """Give a section's settings, with the defaults unless only its ``own``."""
+        """Return a section's settings, with the defaults unless only its ``own``."""
         where = Where(document.path, name)
         table = document.table(name)
         found = {}
@@ -225,7 +225,7 @@ class _Reader:
         return found
 
     def flags(self, listener: Program | None) -> dict[str, Setting]:
-        """Give the settings that are flags of the listener's command."""
+        """Return the settings that are flags of the listener's command."""
         if listener is None:
             return {}
         spelled = {key.replace("_", "-"): key for key in LISTENER}
@@ -261,7 +261,7 @@ class _Reader:
 
 
 def setting_line(name: str, setting: Setting, value: object) -> str:
-    """Give the line that sets a value where this one is set."""
+    """Return the line that sets a value where this one is set."""
     if setting.is_flag:
         return f"command=... --{name.replace('_', '-')} {value}"
     return f"{name} = {value}"

@@ -1,6 +1,6 @@
 """Whether a state directory can be written to, as far as that is to be seen.
 
-`looked_at` looks, `state_dirs` and `check` decide.
+`observed` looks, `state_dirs` and `check` decide.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _WHAT_COMES: Final[Mapping[str, str]] = {
 # --- a directory ----------------------------------------------------------------------
 
 
-def hindrance(directory: Path, uid: int | None, names: Iterable[str] = ()) -> str:
-    """Tell why files cannot be replaced in a directory; empty where none is seen.
+def write_error(directory: Path, uid: int | None, names: Iterable[str] = ()) -> str:
+    """Return why files cannot be replaced in a directory; empty where they can.
 
     A quota is not seen.
 
@@ -65,9 +65,9 @@ def hindrance(directory: Path, uid: int | None, names: Iterable[str] = ()) -> st
 
 
 def lack_of(disk: os.statvfs_result, *, is_root: bool, needed_bytes: int) -> str:
-    """Tell what a file system lacks for one more file; empty where nothing.
+    """Return what a file system lacks for one more file; empty where nothing.
 
-    Those without a fixed size say 0 of 0 blocks, or inodes.
+    Those without a fixed size have 0 of 0 blocks, or inodes.
     """
     if disk.f_flag & os.ST_RDONLY:
         return "is mounted read-only"
@@ -88,7 +88,7 @@ def _size_bytes(path: Path) -> int:
 
 
 def _may_write(folder: Path, uid: int) -> bool:
-    """Whether a user may put files there; believed to where nobody can be asked.
+    """Whether a user may put files there; True where nobody can be asked.
 
     The kernel alone knows: it is asked as that user, which only root can become.
     """
@@ -121,7 +121,7 @@ def as_user(uid: int) -> dict[str, Any]:
 
 
 def owner_name(uid: int) -> str:
-    """Name a user for people."""
+    """Return a user's name, for people."""
     try:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
@@ -131,15 +131,15 @@ def owner_name(uid: int) -> str:
 # --- those of a swarm -----------------------------------------------------------------
 
 
-def looked_at(case: Case, environ: Mapping[str, str]) -> Case:
+def observed(case: Case, environ: Mapping[str, str]) -> Case:
     """Return a case with what stands in the state directories, and speaks against."""
     places = tuple(state_dirs(case, environ))
-    hindrances = {
-        place: hindrance(place.path, place.uid, (JOURNAL, STATUS)) for place in places
+    write_errors = {
+        place: write_error(place.path, place.uid, (JOURNAL, STATUS)) for place in places
     }
     return replace(
         case,
-        hindrances={place: why for place, why in hindrances.items() if why},
+        write_errors={place: why for place, why in write_errors.items() if why},
         claims={
             place: claims_in(place.path, now_s=time.monotonic())
             for place in places
@@ -149,7 +149,7 @@ def looked_at(case: Case, environ: Mapping[str, str]) -> Case:
 
 
 def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:
-    """Give where listeners and nodes keep their state, as far as the files tell."""
+    """Return where listeners and nodes keep their state, as far as the files say."""
     for pool in case.conf.listeners:
         yield from _state_dir(case, pool, "listener", environ)
     for program in case.conf.programs:
@@ -182,8 +182,8 @@ def claims_in(directory: Path, *, now_s: float) -> frozenset[str]:
     found = set()
     for path in directory.glob(f"*{SUFFIX}"):
         with suppress(OSError):
-            told = signature(path.read_text("utf-8", "replace")[:FILE_MAX])
-            if told is not None and told.at_s <= now_s:
+            owner = signature(path.read_text("utf-8", "replace")[:FILE_MAX])
+            if owner is not None and owner.at_s <= now_s:
                 found.add(path.name)
     return frozenset(found)
 
@@ -191,7 +191,7 @@ def claims_in(directory: Path, *, now_s: float) -> frozenset[str]:
 def check(case: Case) -> Iterator[Finding]:
     """What is to be written has to have a place, and each id in Kafka one owner."""
     yield from _owned_twice(case)
-    for state_dir, why in case.hindrances.items():
+    for state_dir, why in case.write_errors.items():
         yield error(
             state_dir.where,
             "state-dir",

@@ -73,7 +73,7 @@ def redirected(program: Program) -> Iterator[Finding]:
 
 
 def output_events(program: Program) -> Iterator[Finding]:
-    """Captured output need not be told twice."""
+    """Captured output makes no second event."""
     if program.options.stdout_events_enabled:
         yield warning(
             program.section.where,
@@ -263,13 +263,13 @@ def _own_ids(program: Program, ids: list[str]) -> Iterator[Finding]:
 
 def _known_count(watch: Watch, program: Program) -> Iterator[Finding]:
     """A program may be all of a swarm, or one of several that are one together."""
-    told = {*_flag(program, "nodes", "1")}
-    if told not in ({str(program.numprocs)}, {str(watch.node_count)}):
+    counts = {*_flag(program, "nodes", "1")}
+    if counts not in ({str(program.numprocs)}, {str(watch.node_count)}):
         yield error(
             program.section.where,
             "node-count",
             line="command=swarm-worker ... --nodes %(numprocs)d",
-            why=f"its nodes are told of {', '.join(sorted(told))} nodes, but it has "
+            why=f"its nodes are told of {', '.join(sorted(counts))} nodes, but it has "
             f"{program.numprocs} processes",
         )
 

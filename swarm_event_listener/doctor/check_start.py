@@ -37,7 +37,7 @@ _NOBODY: Final = "unix:///dev/null"
 
 
 def argv_of(command: str) -> list[str] | None:
-    """Give the command with ``--version`` in the place of the listener's flags.
+    """Return the command with ``--version`` in the place of the listener's flags.
 
     None where it cannot be split, or does not run the listener.
     """
@@ -46,8 +46,8 @@ def argv_of(command: str) -> list[str] | None:
     except ValueError:
         return None
     if len(words) == 3 and words[1] == "-c":  # a shell's
-        told = LISTENER.search(words[2])
-        line = f"{words[2][: told.end()]} {VERSION_FLAG}" if told else None
+        found = LISTENER.search(words[2])
+        line = f"{words[2][: found.end()]} {VERSION_FLAG}" if found else None
         return [*words[:2], line] if line else None
     for number, word in enumerate(words):
         if LISTENER.search(word):
@@ -55,17 +55,17 @@ def argv_of(command: str) -> list[str] | None:
     return None
 
 
-def looked_at(case: Case, environ: Mapping[str, str]) -> Case:
+def observed(case: Case, environ: Mapping[str, str]) -> Case:
     """Return a case with what each listener's command prints, asked for its version."""
-    told = {
+    outputs = {
         pool.section.name: first_bytes(pool, case, environ)
         for pool in case.conf.listeners
     }
-    return replace(case, first_bytes={name: it for name, it in told.items() if it})
+    return replace(case, first_bytes={name: it for name, it in outputs.items() if it})
 
 
 def first_bytes(pool: Program, case: Case, environ: Mapping[str, str]) -> bytes | None:
-    """Start a listener's command as supervisord would; give what is on its stdout.
+    """Start a listener's command as supervisord would; return what is on its stdout.
 
     As its user where this process may become that. None where it cannot be started, or
     does not end: then what it wrote says nothing.
@@ -119,11 +119,11 @@ def _output(
         return stdout.read(READ_MAX)
 
 
-def printed(told: bytes | None) -> bytes:
+def printed(output: bytes | None) -> bytes:
     """Return what stands before the listener's answer; empty where nothing does."""
-    told = told or b""
-    begun = _BEGIN.search(told)
-    return told[: begun.start()] if begun else told
+    output = output or b""
+    begun = _BEGIN.search(output)
+    return output[: begun.start()] if begun else output
 
 
 def check(case: Case) -> Iterator[Finding]:

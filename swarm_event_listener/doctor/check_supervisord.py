@@ -1,4 +1,4 @@
-"""Checks of supervisord itself, of its listeners and of its doors."""
+"""Checks of supervisord itself, of its listeners and of its HTTP servers."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def listener_restarts(case: Case) -> Iterator[Finding]:
 
 
 def credentials(case: Case) -> Iterator[Finding]:
-    """supervisord tells its children the address of its door, but not the key."""
+    """supervisord tells its children its server's address, but not the password."""
     section = case.conf.section("unix_http_server") or case.conf.section(
         "inet_http_server"
     )
@@ -224,8 +224,8 @@ def ansi(case: Case) -> Iterator[Finding]:
         )
 
 
-def doors(case: Case) -> Iterator[Finding]:
-    """The listener needs a door to supervisord."""
+def http_servers(case: Case) -> Iterator[Finding]:
+    """The listener calls supervisord through one of its HTTP servers."""
     path = case.conf.path
     if not (
         case.conf.section("unix_http_server") or case.conf.section("inet_http_server")
@@ -246,7 +246,7 @@ def doors(case: Case) -> Iterator[Finding]:
         )
 
 
-def inet_door(case: Case) -> Iterator[Finding]:
+def inet_server(case: Case) -> Iterator[Finding]:
     """Whoever reaches supervisord's port can run anything as its user."""
     section = case.conf.section("inet_http_server")
     if section is None:
@@ -273,7 +273,7 @@ def inet_door(case: Case) -> Iterator[Finding]:
         )
 
 
-def unix_door(case: Case) -> Iterator[Finding]:
+def unix_server(case: Case) -> Iterator[Finding]:
     """Whoever may open the socket can run anything as supervisord's user."""
     for server in case.conf.supervisord.server_configs:
         if "file" not in server:
@@ -301,7 +301,7 @@ def unix_door(case: Case) -> Iterator[Finding]:
 
 
 def spelling(case: Case) -> Iterator[Finding]:
-    """supervisord passes over an option that it does not ask for, without a word."""
+    """supervisord ignores silently what it does not look for."""
     for section in case.conf.sections.values():
         for option, value in section.values.items():
             known = () if option in section.known else section.known
@@ -324,8 +324,8 @@ CHECKS: Final = (
     log_rotation,
     growth,
     ansi,
-    doors,
-    inet_door,
-    unix_door,
+    http_servers,
+    inet_server,
+    unix_server,
     spelling,
 )

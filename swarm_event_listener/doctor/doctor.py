@@ -1,6 +1,6 @@
 """Finds what is wrong with a swarm's configuration before it matters.
 
-`check` decides; `examine` reads the files. What is found is told with the line to
+`check` decides; `examine` reads the files. A finding has the line to
 change. supervisord is not asked: the files are what counts at its next start. Started
 are the listener, asked for its version, and test(1), as the user of a state directory.
 """
@@ -44,12 +44,12 @@ CHECKS: Final = (
 
 
 def check(case: Case) -> tuple[Finding, ...]:
-    """Give all that the checks find, each once."""
+    """Return all that the checks find, each once."""
     return tuple(dict.fromkeys(found for look in CHECKS for found in look(case)))
 
 
 def examine(path: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Read supervisord's configuration and those of its swarms; give the findings.
+    """Read supervisord's configuration and those of its swarms; return the findings.
 
     Args:
         path: supervisord's main file.
@@ -67,7 +67,7 @@ def examine(path: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
         open_files=frozenset(filter(_is_open, [*conf.files, *documents])),
         has_metrics_extra=find_spec("prometheus_client") is not None,
     )
-    for look in (check_disk.looked_at, check_start.looked_at):
+    for look in (check_disk.observed, check_start.observed):
         case = look(case, environ)
     unread = {finding.where.file for finding in unreadable}
     found = (

@@ -186,7 +186,7 @@ class _Parser(supervisors.UnhosedConfigParser):
         return option.endswith(_PATHS) and not Path(str(self.value)).is_absolute()
 
     def read(self, filenames: Any, **how: Any) -> Any:  # noqa: ANN401 - as it is there
-        """Read an included file; supervisor passes over one that cannot be read."""
+        """Read an included file; supervisor ignores silently what it cannot read."""
         path, self.last = Path(filenames), None
         self.files.append(path)
         try:

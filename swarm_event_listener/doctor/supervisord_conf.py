@@ -91,7 +91,7 @@ class Program:
 
     @property
     def is_pool(self) -> bool:
-        """Whether it is told of events."""
+        """Whether it is a pool of event listeners."""
         return self.section.name.startswith("eventlistener:")
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_event_listener.doctor.check_disk import hindrance, owner_name
+from swarm_event_listener.doctor.check_disk import owner_name, write_error
 from swarm_event_listener.doctor.server_options import read_conf
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, flags
 from swarm_event_listener.storage.atomic_files import READ_MAX_BYTES, is_there
@@ -258,7 +258,7 @@ def _write_error(directory: Path) -> str:
         uid = (directory / STATUS).stat().st_uid
     except OSError:
         uid = None
-    return hindrance(directory, uid, (JOURNAL, STATUS))
+    return write_error(directory, uid, (JOURNAL, STATUS))
 
 
 def read_history(directory: Path) -> tuple[Plain, ...]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from swarm_event_listener.doctor import check_disk as doctor_disk
 from swarm_event_listener.doctor import doctor
-from swarm_event_listener.doctor.check_disk import hindrance, lack_of
+from swarm_event_listener.doctor.check_disk import lack_of, write_error
 from swarm_event_listener.doctor.check_supervisord import SYSTEM_PATH
 from swarm_event_listener.doctor.doctor import examine
 from swarm_event_listener.doctor.finding import (
@@ -1392,14 +1392,14 @@ def test_a_directory_may_be_anothers() -> None:
             path.chmod(0o777)
 
         for path in (folder, shut, shut / "free"):
-            why = hindrance(path, other.pw_uid)
+            why = write_error(path, other.pw_uid)
             assert why == f"user {other.pw_name} may not write to {path}"
-            assert hindrance(path, 0) == ""
-            assert hindrance(path, None) == ""
-        assert hindrance(folder, os.geteuid()) == ""
-        assert hindrance(free, other.pw_uid) == ""
-        assert hindrance(free / "to/come", other.pw_uid) == ""
-        assert "may not write to" in hindrance(folder / "to/come", other.pw_uid)
+            assert write_error(path, 0) == ""
+            assert write_error(path, None) == ""
+        assert write_error(folder, os.geteuid()) == ""
+        assert write_error(free, other.pw_uid) == ""
+        assert write_error(free / "to/come", other.pw_uid) == ""
+        assert "may not write to" in write_error(folder / "to/come", other.pw_uid)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
@@ -1414,7 +1414,7 @@ def test_a_file_system_that_does_not_answer_is_believed(
     monkeypatch.setattr(doctor_disk, "ANSWERS_WITHIN_S", 0.1)
     monkeypatch.setattr(doctor_disk, "as_user", lambda _: {})
 
-    assert hindrance(tmp_path, NOBODY) == ""
+    assert write_error(tmp_path, NOBODY) == ""
 
 
 def test_what_the_kernel_says_of_oneself_counts_and_others_are_believed(
@@ -1425,8 +1425,8 @@ def test_what_the_kernel_says_of_oneself_counts_and_others_are_believed(
     monkeypatch.setattr(os, "geteuid", lambda: own)
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
 
-    assert hindrance(tmp_path, own) == f"uid {own} may not write to {tmp_path}"
-    assert hindrance(tmp_path, other) == ""
+    assert write_error(tmp_path, own) == f"uid {own} may not write to {tmp_path}"
+    assert write_error(tmp_path, other) == ""
 
 
 @pytest.mark.parametrize("field", ["f_bavail", "f_favail"])
@@ -1476,7 +1476,7 @@ def test_the_user_is_who_the_program_runs_as(
         asked.append(uid)
         return ""
 
-    monkeypatch.setattr(doctor_disk, "hindrance", note)
+    monkeypatch.setattr(doctor_disk, "write_error", note)
     look()
     look(("[supervisord]", "[supervisord]\nuser=nobody"))
     look(("numprocs=4", "numprocs=4\nuser=0"))
