@@ -332,6 +332,9 @@ def _judge_members(parser: _Parser, group: str, sections: list[str]) -> None:
 def _conf(options: _Options, parser: _Parser) -> Conf:
     root: Any = options.configroot
     groups = {group.name: group for group in options.process_group_configs}
+    # supervisord judges it later, when it becomes that user.
+    user = parser.saneget("supervisord", "user", None)
+    uid = None if user is None else datatypes.name_to_uid(user)
     sections = {
         name: Section(
             name=name,
@@ -349,7 +352,7 @@ def _conf(options: _Options, parser: _Parser) -> Conf:
             numprocs_start=int(parser.saneget(name, "numprocs_start", 0)),
             autorestart=_AUTORESTART[processes[0].autorestart],
             stop_signal=_signal_name(processes[0].stopsignal),
-            uid=_uid(processes[0].uid, root.supervisord.user),
+            uid=uid if processes[0].uid is None else processes[0].uid,
             buffer_size=getattr(groups[group], "buffer_size", 0),
         )
         for name in sections
@@ -370,13 +373,3 @@ def _conf(options: _Options, parser: _Parser) -> Conf:
 def _signal_name(number: int) -> str:
     names = {signal.value: signal.name.removeprefix("SIG") for signal in Signals}
     return names.get(number, str(number))
-
-
-def _uid(own: int | None, common: str | None) -> int | None:
-    """Return as whom a program runs; None where no file tells, or nobody is known."""
-    if own is not None or common is None:
-        return own
-    try:
-        return int(datatypes.name_to_uid(common))
-    except ValueError:
-        return None

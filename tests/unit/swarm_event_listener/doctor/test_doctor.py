@@ -472,6 +472,12 @@ CONF_FAULTS = [
         "",
     ),
     (
+        "no-such-user-of-all",
+        [("[supervisord]", "[supervisord]\nuser=nobody at all")],
+        ("error", "unreadable", "supervisord"),
+        "",
+    ),
+    (
         "half-a-stop",
         [("numprocs=4", "numprocs=4\nstopasgroup=true\nkillasgroup=false")],
         ("error", "unreadable", "program:w"),
@@ -1210,6 +1216,25 @@ def test_what_is_refused_is_not_shown_where_it_may_be_a_secret(
 
     assert finding.why.startswith("environment: ")
     assert "hunter2" not in str(finding)
+
+
+def test_a_password_without_a_user_is_refused_and_needed(look: Look) -> None:
+    """The rest is judged as if both were there."""
+    findings = look(("file=%(here)s/s", "file=%(here)s/s\npassword=p"))
+
+    assert shown(findings) == [
+        ("error", "unreadable", "unix_http_server"),
+        ("error", "credentials", "eventlistener:swarm"),
+    ]
+
+
+def test_what_nothing_stands_in_for_is_the_only_finding(look: Look) -> None:
+    """Whatever supervisord refuses once more, it is said, and the doctor ends."""
+    twins = "[group:g]\nprograms=w\n[fcgi-program:w]\nsocket=tcp://a:1\n[supervisord]"
+
+    (finding,) = look(("[supervisord]", twins))
+
+    assert "name w is ambiguous" in finding.why
 
 
 def test_plugins_are_not_imported_and_may_have_events_of_their_own(
