@@ -61,15 +61,15 @@ class Swarm:
     """All watched nodes. Every method is a decision: nothing here waits or acts."""
 
     def __init__(
-        self, policies: Mapping[str, Policy], remembered: RestoredState | None = None
+        self, policies: Mapping[str, Policy], restored: RestoredState | None = None
     ) -> None:
         """Start without nodes; the first `Surveyed` brings them.
 
         Args:
             policies: One for each watched group.
-            remembered: What is left of an earlier listener.
+            restored: What is left of an earlier listener.
         """
-        left = remembered or RestoredState()
+        left = restored or RestoredState()
         self._table = Table(
             policies, reporting_groups=left.reporting_groups, held=left.held
         )

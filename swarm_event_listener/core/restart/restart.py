@@ -12,6 +12,7 @@ from swarm_event_listener.core.model.events import (
     Forget,
     Intend,
     Level,
+    ProcessState,
     Publish,
     Remember,
     Say,
@@ -119,6 +120,11 @@ def dropped(restart: Restart, why: str) -> Step:
     """Nothing was stopped: no restart took place, so no record is kept."""
     said = say(restart, Level.INFO, "restart_dropped", why=why)
     return Step(None, (Forget(name=restart.name), said))
+
+
+def replaced(restart: Restart, state: ProcessState, pid: int | None) -> Step:
+    """Drop a restart whose process is not the one to stop any more."""
+    return dropped(restart, f"the process is {state} as {pid or 'no process'}")
 
 
 def ended(record: Record) -> Step:

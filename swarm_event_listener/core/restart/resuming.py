@@ -12,8 +12,8 @@ from swarm_event_listener.core.restart.restart import (
     Restart,
     Step,
     StopTimeouts,
-    dropped,
     ended,
+    replaced,
 )
 from swarm_event_listener.core.restart.starting import down, seen_down
 from swarm_event_listener.core.restart.stopping import ready, seen_stopping
@@ -39,7 +39,7 @@ def resume(
     if state in UP and pid is not None and pid == intent.record.pid:
         return ready(intent, now_s=now_s)
     if intent.phase is not Phase.READY or _is_successor(intent, found, now_s=now_s):
-        return dropped(intent, f"the process is {state} as {pid or 'no process'}")
+        return replaced(intent, state, pid)
     sent_at_s = intent.record.stop_sent_at_s or now_s
     record = replace(intent.record, stop_sent_at_s=sent_at_s)
     stopped = replace(intent, record=record, phase=Phase.STOPPING, accepted=True)
@@ -49,7 +49,7 @@ def resume(
         case ProcessState.STOPPED:
             return down(stopped, now_s=now_s)
         case _:
-            return dropped(intent, f"the process is {state} as {pid or 'no process'}")
+            return replaced(intent, state, pid)
 
 
 def _resume_down(intent: Restart, found: ProcessInfo, *, now_s: float) -> Step:

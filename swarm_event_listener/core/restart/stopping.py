@@ -30,6 +30,7 @@ from swarm_event_listener.core.restart.restart import (
     dropped,
     intend,
     published,
+    replaced,
     say,
 )
 from swarm_event_listener.core.restart.starting import down, recovering
@@ -135,7 +136,7 @@ def seen_before_stop(restart: Restart, state: ProcessState, pid: int | None) -> 
         return Step(restart)
     if state in UP and pid in {to_stop, None} and to_stop is not None:
         return Step(restart)
-    return dropped(restart, f"the process is {state} as {pid or 'no process'}")
+    return replaced(restart, state, pid)
 
 
 def seen_stopping(
