@@ -50,8 +50,8 @@ EVENTS_LINE: Final = "events=" + ",".join(name for name, _, _ in _NEEDED)
 # --- the listener ---------------------------------------------------------------------
 
 
-def one_listener(case: Case) -> Iterator[Finding]:
-    """One listener watches a group, and hears of every event."""
+def a_listener(case: Case) -> Iterator[Finding]:
+    """Somebody has to watch."""
     if not case.conf.listeners:
         yield error(
             Where(case.conf.path),
@@ -61,6 +61,10 @@ def one_listener(case: Case) -> Iterator[Finding]:
             + EVENTS_LINE,
             why="no [eventlistener:x] runs swarm-event-listener: nobody watches",
         )
+
+
+def single_process(case: Case) -> Iterator[Finding]:
+    """A listener has to hear of every event."""
     for pool in case.conf.listeners:
         if pool.numprocs != 1:
             yield error(
@@ -70,18 +74,21 @@ def one_listener(case: Case) -> Iterator[Finding]:
                 why=f"a pool of {pool.numprocs}: each event goes to one of them only, "
                 "so none knows how the nodes are",
             )
-    configs = [
-        flags(pool.options.command, ["config", "state-dir"])
-        for pool in case.conf.listeners
-    ]
-    for number, pool in enumerate(case.conf.listeners):
-        if configs[number] in configs[:number]:
+
+
+def own_journal(case: Case) -> Iterator[Finding]:
+    """Two listeners cannot share one."""
+    seen = []
+    for pool in case.conf.listeners:
+        files = flags(pool.options.command, ["config", "state-dir"])
+        if files in seen:
             yield error(
                 pool.section.where,
                 "listener",
                 why="another listener has the same configuration: it holds the "
                 "journal, and this one exits 78; remove one of the two",
             )
+        seen.append(files)
 
 
 def buffer(case: Case) -> Iterator[Finding]:
@@ -315,7 +322,9 @@ def spelling(case: Case) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
-    one_listener,
+    a_listener,
+    single_process,
+    own_journal,
     buffer,
     events,
     listener_restarts,
