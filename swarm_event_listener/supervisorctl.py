@@ -16,61 +16,38 @@ This module imports `supervisor`, and the doctor's `server_options`; no other do
 from __future__ import annotations
 
 import os
-import select
-import shutil
-import socket
 import stat
-import sys
 import time
-import xmlrpc.client
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
-from xml.parsers.expat import ExpatError
 
-import psutil
 from supervisor.supervisorctl import ControllerPluginBase
 
-from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.ctl.arguments import (
-    COMMANDS,
-    ArgumentsError,
-    HelpAsked,
-    help_text,
-    parse,
-)
-from swarm_event_listener.ctl.commands import run
-from swarm_event_listener.ctl.session import CallRefused, Exit, Session, Sources
-from swarm_event_listener.ctl.signals import catches
+from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked
+from swarm_event_listener.ctl.commands import COMMANDS, help_text, parse, run
+from swarm_event_listener.ctl.session import Exit, Session
+from swarm_event_listener.ctl.sources.caught_signals import catches
+from swarm_event_listener.ctl.sources.place import Place, place_of
+from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import (
-    Place,
-    Running,
     StateError,
-    place_of,
     read_history,
     read_status,
     who_may,
 )
-from swarm_event_listener.ctl.view.table import Process
+from swarm_event_listener.ctl.sources.supervisord import (
+    CallRefused,
+    Supervisord,
+    impatient,
+)
+from swarm_event_listener.ctl.view.screen import Screen
 from swarm_event_listener.doctor import doctor
 from swarm_event_listener.doctor.finding import Finding
-from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 KEYS: Final = ("config", "state_dir", "supervisord")
 HERE: Final = "%(here)s"
-ANSWERS_WITHIN_S: Final = 10.0
-LOG_TAIL_BYTES: Final = 64 * 1024
-CLEAR: Final = "\x1b[H\x1b[2J"
-
-# The words of supervisorctl for supervisord's faults.
-_FAULTS: Final = {
-    6: "supervisord is shutting down",
-    10: "no such process",
-    20: "no file",
-    70: "not running",
-}
 
 
 def make_ctl(controller: Any, **keys: str) -> SwarmPlugin:  # noqa: ANN401 - untyped
@@ -96,7 +73,7 @@ class SwarmPlugin(ControllerPluginBase):
         is_check = arg.split()[:1] == ["status"]
         failed = Exit.UNKNOWN if is_check else Exit.FAILED
         try:
-            with _impatient():
+            with impatient():
                 status = self._run(arg)
         except HelpAsked as asked:
             self.ctl.output(str(asked))
@@ -137,14 +114,14 @@ class SwarmPlugin(ControllerPluginBase):
     def _session(self) -> Session:
         conf = self._conf()
         environ = dict(os.environ)
-        proxy = _Proxy(self.ctl)
+        supervisord = Supervisord(self.ctl)
 
         @cache  # once for a whole command
         def place() -> Place:
             return place_of(
                 conf,
                 environ,
-                proxy.running(),
+                supervisord.running(),
                 config=self._keys.get("config"),
                 state_dir=self._keys.get("state_dir"),
             )
@@ -157,7 +134,7 @@ class SwarmPlugin(ControllerPluginBase):
             examine=partial(_examine, conf, environ),
             clock=time.monotonic,
         )
-        return Session(proxy, _Screen(self.ctl), sources)
+        return Session(supervisord, Screen(self.ctl), sources)
 
     def _who_may(self) -> str:
         """Tell who may open supervisord's socket, that has refused us."""
@@ -183,17 +160,6 @@ class SwarmPlugin(ControllerPluginBase):
             self.ctl.exitstatus = int(status)
 
 
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Let no call wait for ever, as supervisorctl's own do for a hung supervisord."""
-    before_s = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(ANSWERS_WITHIN_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before_s)
-
-
 def _examine(
     conf: Path | None, environ: Mapping[str, str], given: str | None
 ) -> tuple[Finding, ...]:
@@ -201,90 +167,6 @@ def _examine(
     if path is None:
         raise StateError("name supervisord's configuration: swarm doctor FILE")
     return doctor.examine(path, environ)
-
-
-class _Screen:
-    """supervisorctl's own output."""
-
-    def __init__(self, controller: Any) -> None:  # noqa: ANN401 - untyped
-        self._ctl = controller
-
-    @property
-    def width(self) -> int:
-        return shutil.get_terminal_size((80, 24)).columns if self.is_terminal else 80
-
-    @property
-    def height(self) -> int:
-        return shutil.get_terminal_size((80, 24)).lines - 1  # one for the cursor
-
-    @property
-    def is_terminal(self) -> bool:
-        return bool(sys.stdout.isatty())
-
-    def say(self, text: str) -> None:
-        self._ctl.output(text)
-
-    def redraw(self, text: str) -> None:
-        self._ctl.output(CLEAR + text)
-
-    def wait(self, seconds: float) -> None:
-        select.select([], [], [], seconds)
-
-
-class _Proxy:
-    """supervisord through supervisorctl's own connection."""
-
-    def __init__(self, controller: Any) -> None:  # noqa: ANN401 - untyped
-        self._ctl = controller
-
-    def processes(self) -> tuple[Process, ...]:
-        return tuple(_process(info) for info in self._call("getAllProcessInfo"))
-
-    def running(self) -> Running:
-        """Return what it tells of its configuration; nothing where it cannot."""
-        folder = None
-        try:
-            configs = self._call("getAllConfigInfo")
-            with suppress(psutil.Error, OSError):
-                folder = Path(psutil.Process(self._call("getPID")).cwd())
-        except (CallRefused, ExpatError, xmlrpc.client.ProtocolError):
-            return Running()  # it shuts down, or a command has what XML forbids
-        return Running(configs=configs, folder=folder)
-
-    def signal(self, name: str, signal_name: str) -> None:
-        self._call("signalProcess", name, signal_name)
-
-    def stop(self, name: str) -> None:
-        self._call("stopProcess", name, False)  # noqa: FBT003 - its wait
-
-    def send(self, command: RemoteCommand) -> None:
-        self._call("sendRemoteCommEvent", command.type, command.data)
-
-    def log_tail(self, name: str) -> str:
-        try:
-            return str(self._call("readProcessStderrLog", name, -LOG_TAIL_BYTES, 0))
-        except (CallRefused, xmlrpc.client.ProtocolError):
-            return ""  # there is none, or none that supervisord can pass on
-
-    def _call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - per method
-        try:
-            return getattr(self._ctl.get_supervisor(), method)(*params)
-        except xmlrpc.client.Fault as fault:
-            said = _FAULTS.get(fault.faultCode, fault.faultString)
-            raise CallRefused(str(params[0]) if params else "", said) from None
-        except socket.gaierror as error:
-            raise OSError(str(error)) from None
-
-
-def _process(info: Mapping[str, Any]) -> Process:
-    pid = int(info["pid"]) or None
-    return Process(
-        name=f"{info['group']}:{info['name']}",
-        state=ProcessState(info["statename"]),
-        pid=pid,
-        uptime_s=None if pid is None else max(0.0, info["now"] - info["start"]),
-        stderr_log=str(info.get("stderr_logfile") or ""),
-    )
 
 
 # --- supervisorctl's shell ------------------------------------------------------------

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from swarm_event_listener.core.model.events import ProcessState
-from swarm_event_listener.ctl.arguments import parse
-from swarm_event_listener.ctl.commands import run
-from swarm_event_listener.ctl.session import CallRefused, Exit, Session, Sources
-from swarm_event_listener.ctl.sources.state import ListenerStatus, Place, StateError
-from swarm_event_listener.ctl.view.table import Process
+from swarm_event_listener.ctl.commands import parse, run
+from swarm_event_listener.ctl.session import Exit, Session
+from swarm_event_listener.ctl.sources.place import Place
+from swarm_event_listener.ctl.sources.sources import Sources
+from swarm_event_listener.ctl.sources.state import ListenerStatus, StateError
+from swarm_event_listener.ctl.sources.supervisord import (
+    CallRefused,
+    Process,
+    Supervisord,
+)
+from swarm_event_listener.ctl.view.screen import Screen
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 from tests.clock import FakeClock
@@ -114,7 +120,7 @@ FULL = "the file system of /run is full (0 KB left)"
 
 
 @dataclass
-class World:
+class World(Supervisord, Screen):
     """supervisord, listener and operator in one; time passes only while waiting."""
 
     processes_now: list[Process] = field(

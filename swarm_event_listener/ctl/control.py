@@ -1,8 +1,9 @@
-"""The commands that tell nodes and listener: quiet, resume, hold, release, retire."""
+"""The commands that order: quiet, resume, hold, release, retire."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState, Word
@@ -10,15 +11,14 @@ from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
     LATER,
-    STOPPED_WITHIN_S,
-    CallRefused,
     Exit,
     Session,
 )
 from swarm_event_listener.ctl.sources.state import ListenerStatus
-from swarm_event_listener.ctl.view.table import Process
+from swarm_event_listener.ctl.sources.supervisord import CallRefused, Process
 from swarm_event_listener.supervisord.operator_commands import encode
 
+STOPPED_WITHIN_S: Final = 3600.0  # supervisord KILLs long before that
 _GONE: Final = frozenset(
     {
         ProcessState.STOPPED,
@@ -43,50 +43,47 @@ def _signal_all(
     session: Session, arguments: argparse.Namespace, signal_name: str, done: str
 ) -> Exit:
     """Signal the processes that have reported: others may not know the signal."""
-    status, _ = session.listener.status()
-    chosen = session.chosen(arguments.names, status)
+    snapshot = session.look()
+    chosen = snapshot.choose(arguments.names)
     outcomes = [
-        (process.name, signals.send(session, process, status, signal_name) or done)
+        (
+            process.name,
+            signals.send(session, process, snapshot.status, signal_name) or done,
+        )
         for process in chosen.processes
     ]
-    return session.tell(arguments, outcomes, chosen.complaints, done)
+    return _report(session, arguments, outcomes, chosen.complaints, done)
 
 
 def hold(session: Session, arguments: argparse.Namespace) -> Exit:
     """Take nodes out of the rules."""
-    return _order(session, arguments, Word.HOLD)
+    return _order(session, arguments, Word.HOLD, "held")
 
 
 def release(session: Session, arguments: argparse.Namespace) -> Exit:
     """Put nodes under the rules again."""
-    return _order(session, arguments, Word.RELEASE)
+    return _order(session, arguments, Word.RELEASE, "released")
 
 
-def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
-    """Tell the listener, and wait until it says so itself."""
-    status, stale = session.listener.reachable()
-    chosen = session.chosen(arguments.names, status)
+def _order(
+    session: Session, arguments: argparse.Namespace, word: Word, done: str
+) -> Exit:
+    """Give the listener an order, and wait until it confirms that."""
+    snapshot = session.look()
+    _, stale = snapshot.taking_orders()
+    chosen = snapshot.choose(arguments.names)
     names = [process.name for process in chosen.processes]
     if names:
         session.supervisord.send(encode(word, names))
-    if stale is not None:
-        return _unconfirmed(session, arguments, names, [*chosen.complaints, stale.text])
-    is_held = word is Word.HOLD
-    missing = set(names)
-    for _ in session.looks(CONFIRMED_WITHIN_S):
-        now = session.listener.status()[0]
-        nodes = now.nodes if now else {}
-        missing = {
-            name
-            for name in missing
-            if bool(nodes.get(name, {}).get("held")) is not is_held
-        }
-        if not missing:
-            break
-    done = "held" if is_held else "released"
+    if stale is not None:  # it has the order, and cannot write that it does
+        told = "ERROR (the listener is told, but cannot confirm it; see its log)"
+        complaints = [*chosen.complaints, stale.text]
+        return _report(
+            session, arguments, [(name, told) for name in names], complaints, done
+        )
+    missing = _unconfirmed(session, names, is_held=word is Word.HOLD)
+    down = _staying_down(session, word)
     failed = f"ERROR (not confirmed within {CONFIRMED_WITHIN_S:g} s; {LATER})"
-    stays_down = _GONE if is_held else _GONE - {ProcessState.FATAL}  # that is a rule's
-    down = {p.name for p in session.supervisord.processes() if p.state in stays_down}
     stays = f"{done}; it is down, and stays so until supervisorctl start"
     outcomes = [
         (
@@ -95,28 +92,39 @@ def _order(session: Session, arguments: argparse.Namespace, word: Word) -> Exit:
         )
         for name in names
     ]
-    return session.tell(arguments, outcomes, chosen.complaints, done)
+    return _report(session, arguments, outcomes, chosen.complaints, done)
 
 
-def _unconfirmed(
-    session: Session,
-    arguments: argparse.Namespace,
-    names: list[str],
-    complaints: list[str],
-) -> Exit:
-    """Say that the listener got the order but cannot confirm it."""
-    unconfirmed = "ERROR (the listener is told, but cannot confirm it; see its log)"
-    return session.tell(
-        arguments, [(name, unconfirmed) for name in names], complaints, "held"
-    )
+def _unconfirmed(session: Session, names: Sequence[str], *, is_held: bool) -> set[str]:
+    """Wait until the listener confirms; return the nodes that it did not speak of."""
+    missing = set(names)
+    for _ in session.looks(CONFIRMED_WITHIN_S):
+        status = session.status()
+        nodes = status.nodes if status else {}
+        missing = {
+            name
+            for name in missing
+            if bool(nodes.get(name, {}).get("held")) is not is_held
+        }
+        if not missing:
+            break
+    return missing
+
+
+def _staying_down(session: Session, word: Word) -> set[str]:
+    """Return what is down, and stays so after the order."""
+    # A release gives a FATAL one another try.
+    states = _GONE if word is Word.HOLD else _GONE - {ProcessState.FATAL}
+    return {p.name for p in session.supervisord.processes() if p.state in states}
 
 
 def retire(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let nodes leave their Kafka groups for good, then stop them."""
-    status, _ = session.listener.status()
-    chosen = session.chosen(arguments.names, status)
+    snapshot = session.look()
+    chosen = snapshot.choose(arguments.names)
     outcomes = {
-        process.name: _retire(session, process, status) for process in chosen.processes
+        process.name: _retire(session, process, snapshot.status)
+        for process in chosen.processes
     }
     stopping = {name for name, refusal in outcomes.items() if refusal is None}
     stopped = _stopped(session, stopping)
@@ -126,7 +134,7 @@ def retire(session: Session, arguments: argparse.Namespace) -> Exit:
         (name, refusal or (done if name in stopped else failed))
         for name, refusal in outcomes.items()
     ]
-    return session.tell(arguments, texts, chosen.complaints, done)
+    return _report(session, arguments, texts, chosen.complaints, done)
 
 
 def _retire(
@@ -143,7 +151,7 @@ def _retire(
 
 
 def _stopped(session: Session, names: set[str]) -> set[str]:
-    """Wait until processes are gone; give those that are."""
+    """Wait until processes are gone; return those that are."""
     gone: set[str] = set()
     for _ in session.looks(STOPPED_WITHIN_S) if names else ():
         gone = {
@@ -154,3 +162,21 @@ def _stopped(session: Session, names: set[str]) -> set[str]:
         if gone == names:
             break
     return gone
+
+
+def _report(
+    session: Session,
+    arguments: argparse.Namespace,
+    outcomes: Sequence[tuple[str, str]],
+    complaints: Sequence[str],
+    done: str,
+) -> Exit:
+    """Print what became of each node; return whether all is done."""
+    if arguments.json:
+        plain = {"nodes": dict(outcomes), "warnings": list(complaints)}
+        session.screen.say_json(plain)
+    else:
+        texts = (f"{name}: {text}" for name, text in outcomes)
+        session.screen.say_lines([*complaints, *texts])
+    is_done = all(text.startswith(done) for _, text in outcomes)
+    return Exit.OK if is_done and not complaints else Exit.FAILED

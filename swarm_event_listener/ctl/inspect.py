@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
-from swarm_event_listener.ctl.known.names import choose
-from swarm_event_listener.ctl.session import (
-    DUMPED_WITHIN_S,
-    REDRAW_EVERY_S,
-    SETTLED_WITHIN_S,
-    Exit,
-    Session,
-)
+from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well
+from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
+from swarm_event_listener.ctl.known.snapshot import Snapshot
+from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
 from swarm_event_listener.ctl.sources import stacks
 from swarm_event_listener.ctl.sources.node_log import NodeLog
-from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
+from swarm_event_listener.ctl.sources.state import Plain, StateError
 from swarm_event_listener.ctl.view import roll_view, story, table
-from swarm_event_listener.ctl.view.table import Process, Row
 from swarm_event_listener.doctor import finding
 
+REDRAW_EVERY_S: Final = 2.0
+DUMPED_WITHIN_S: Final = 5.0
 LAST_WORDS: Final = 8  # lines of the log of a node that is down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What a status shows.
+
+    Attributes:
+        rows: The nodes.
+        rolls: The rolls of their groups that are under way.
+        warnings: Why something may be otherwise, or is left out.
+        is_unknown: Whether that leaves the state of the swarm unknown.
+    """
+
+    rows: tuple[Row, ...]
+    rolls: list[Plain]
+    warnings: list[str]
+    is_unknown: bool
 
 
 def status(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show how the nodes are."""
-    shown, notes, bad = _look(session, arguments.names)
-    rolls = _rolls(session, shown)
+    shown = _look(session, arguments.names)
     if arguments.json:
-        rows = [table.as_json(row) for row in shown]
-        session.json({"nodes": rows, "rolls": rolls, "warnings": notes})
+        nodes = [row.as_json() for row in shown.rows]
+        plain = {"nodes": nodes, "rolls": shown.rolls, "warnings": shown.warnings}
+        session.screen.say_json(plain)
     else:
-        session.say([*notes, *_how_far(session, rolls)])
-        _show(session, shown)
-    if bad or table.is_unknown(shown):
+        session.screen.say_lines([*shown.warnings, *_how_far(session, shown.rolls)])
+        if shown.rows:
+            session.screen.say(table.render(shown.rows, width=session.screen.width))
+    if shown.is_unknown:
         return Exit.UNKNOWN
-    return Exit.OK if table.is_well(shown) else Exit.NOT_HEALTHY
+    return Exit.OK if is_well(shown.rows) else Exit.NOT_HEALTHY
 
 
 def top(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -47,10 +63,10 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
     if arguments.json or not session.screen.is_terminal:
         return status(session, arguments)
     while True:
-        shown, notes, _ = _look(session, arguments.names)
+        shown = _look(session, arguments.names)
         at = f"{datetime.now().astimezone():%H:%M:%S}, Ctrl-C ends it"
-        above = [at, *notes, *_how_far(session, _rolls(session, shown))]
-        session.screen.redraw(_fitting(session, shown, above))
+        above = [at, *shown.warnings, *_how_far(session, shown.rolls)]
+        session.screen.redraw(_fitting(session, shown.rows, above))
         try:
             session.screen.wait(REDRAW_EVERY_S)
         except KeyboardInterrupt:
@@ -58,7 +74,7 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
 
 
 def _fitting(session: Session, shown: Sequence[Row], above: Sequence[str]) -> str:
-    """Give as much as the screen holds; where that is less, what is wrong first."""
+    """Return as much as the screen holds; where that is less, what is wrong first."""
     width, height = session.screen.width, session.screen.height
     lines = [*above, *table.render(shown, width=width).splitlines()]
     if len(lines) <= height:
@@ -70,56 +86,27 @@ def _fitting(session: Session, shown: Sequence[Row], above: Sequence[str]) -> st
     return "\n".join([*lines[: height - 1], more])
 
 
-def _look(
-    session: Session, names: Sequence[str]
-) -> tuple[tuple[Row, ...], list[str], bool]:
-    """Give the rows that names stand for, what to say first, whether one is bad."""
-    status, notes, everyone = _settled(session)
-    chosen = choose(names, everyone, session.listener.watched(status))
-    stale = None if status is None else session.listener.stale(status, everyone)
-    shown, more = session.rows(chosen.processes)
-    notes += [f"warning: {stale.text}"] if stale else []
-    is_bad = bool(chosen.complaints or stale)
-    return shown, [*chosen.complaints, *notes, *more], is_bad
-
-
-def _settled(
-    session: Session,
-) -> tuple[ListenerStatus | None, list[str], tuple[Process, ...]]:
-    """Look until supervisord and the listener tell of the same processes.
-
-    What is being restarted would look as if an operator had stopped it, until the
-    listener's next word.
-    """
-    status, notes = session.listener.status()
-    everyone = session.supervisord.processes()
-    for _ in session.looks(SETTLED_WITHIN_S):
-        if status is None or status.is_stale or not _differ(status, everyone):
-            break
-        status, notes = session.listener.status()
-        everyone = session.supervisord.processes()
-    return status, notes, everyone
-
-
-def _differ(status: ListenerStatus, everyone: tuple[Process, ...]) -> bool:
-    return any(
-        table.has_changed(process, status.nodes[process.name])
-        for process in everyone
-        if process.name in status.nodes
+def _look(session: Session, names: Sequence[str]) -> _Shown:
+    """Return what names stand for, once supervisord and the listener agree."""
+    snapshot = _settled(session)
+    chosen, stale = snapshot.choose(names), snapshot.stale
+    rows, unread = session.rows(snapshot, chosen.processes)
+    doubts = [f"warning: {stale.text}"] if stale else []
+    return _Shown(
+        rows=rows,
+        rolls=snapshot.rolls({row.node.partition(":")[0] for row in rows}),
+        warnings=[*chosen.complaints, *snapshot.warnings, *doubts, *unread],
+        is_unknown=bool(chosen.complaints or stale) or is_unknown(rows),
     )
 
 
-def _rolls(session: Session, shown: Sequence[Row]) -> list[Plain]:
-    """Give the rolls of the groups that are shown, as far as they are under way."""
-    status, _ = session.listener.status()
-    if status is None or status.is_stale:
-        return []
-    groups = {row.node.partition(":")[0] for row in shown}
-    return [
-        roll
-        for group, roll in status.rolls.items()
-        if group in groups and not roll["is_over"]
-    ]
+def _settled(session: Session) -> Snapshot:
+    snapshot = session.look()
+    for _ in session.looks(SETTLED_WITHIN_S):
+        if snapshot.is_settled:
+            break
+        snapshot = session.look()
+    return snapshot
 
 
 def _how_far(session: Session, rolls: Sequence[Plain]) -> list[str]:
@@ -127,64 +114,48 @@ def _how_far(session: Session, rolls: Sequence[Plain]) -> list[str]:
     return [f"{r['group']}: {roll_view.how_far(r, now_s=now_s)}" for r in rolls]
 
 
-def _show(session: Session, shown: Sequence[Row]) -> None:
-    if shown:
-        session.screen.say(table.render(shown, width=session.screen.width))
-
-
 def why(session: Session, arguments: argparse.Namespace) -> Exit:
-    """Tell the last restarts of a node."""
-    process = session.one(arguments.names)
-    place = session.sources.place()
-    records = [
-        record
-        for record in session.sources.history(place.directory)
-        if record.get("node") == process.name
-    ][-arguments.last :]
-    (row,) = session.rows([process])[0]
-    log = (
-        NodeLog(process, session.supervisord.log_tail).tail()
-        if process.stderr_log
-        else ""
-    )
-    last_dump = next(reversed(stacks.dumps(log)), None)
-    last_words = log.splitlines()[-LAST_WORDS:] if process.pid is None else []
+    """Show the last restarts of a node."""
+    snapshot = session.look()
+    process = snapshot.one(*arguments.names)
+    records = of_nodes(session.history(), {process.name})[-arguments.last :]
+    (row,), _ = session.rows(snapshot, [process])
+    log = NodeLog(process, session.supervisord.log_tail)
+    text = log.tail() if process.stderr_log else ""
+    last_dump = next(reversed(stacks.dumps(text)), None)
+    last_words = text.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
-        plain = {"node": table.as_json(row), "restarts": records, "stacks": last_dump}
-        session.json(
-            {**plain, "last_words": last_words, "warnings": session.listener.missing()}
+        session.screen.say_json(
+            {
+                "node": row.as_json(),
+                "restarts": records,
+                "stacks": last_dump,
+                "last_words": last_words,
+                "warnings": missing(snapshot.status),
+            }
         )
         return Exit.OK
-    session.say(session.listener.missing())
-    told = story.why(
-        process.name,
-        row,
-        records,
-        stacks=last_dump,
-        last_words=last_words,
-        width=session.screen.width,
+    session.screen.say_lines(missing(snapshot.status))
+    width = session.screen.width
+    session.screen.say(
+        story.why(row, records, stacks=last_dump, last_words=last_words, width=width)
     )
-    session.screen.say(told)
     return Exit.OK
 
 
 def history(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show all restarts on record."""
-    records = story.recent(
-        session.sources.history(session.sources.place().directory),
-        now=datetime.now(UTC),
-        back=arguments.since,
-    )
+    now = datetime.now(UTC)
+    records = recent(session.history(), now=now, back=arguments.since)
     complaints: Sequence[str] = ()
     if arguments.names:
-        chosen = session.chosen(arguments.names, session.listener.status()[0])
+        chosen = session.look().choose(arguments.names)
         complaints = chosen.complaints
-        names = {process.name for process in chosen.processes}
-        records = tuple(r for r in records if r.get("node") in names)
+        records = of_nodes(records, {process.name for process in chosen.processes})
     if arguments.json:
-        session.json(list(records))
+        session.screen.say_json(list(records))
     else:
-        session.say([*session.listener.missing(), *complaints])
+        session.screen.say_lines([*missing(session.status()), *complaints])
         session.screen.say(story.history(records, width=session.screen.width))
     return Exit.FAILED if complaints else Exit.OK
 
@@ -193,7 +164,7 @@ def doctor(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show what is wrong with the configuration."""
     findings = session.sources.examine(arguments.file)
     if arguments.json:
-        session.json([finding.as_json() for finding in findings])
+        session.screen.say_json([finding.as_json() for finding in findings])
     else:
         session.screen.say(finding.render(findings))
     return Exit(finding.exit_code(findings))
@@ -201,8 +172,9 @@ def doctor(session: Session, arguments: argparse.Namespace) -> Exit:
 
 def dump(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let a node write the stacks of its threads, and show them."""
-    process = session.one(arguments.names)
-    refusal = signals.refusal(session, process, session.listener.status()[0], "TTIN")
+    snapshot = session.look()
+    process = snapshot.one(*arguments.names)
+    refusal = signals.refusal(session, process, snapshot.status, "TTIN")
     if refusal:
         raise StateError(f"{process.name}: ERROR ({refusal})")
     if not process.stderr_log:
@@ -212,21 +184,23 @@ def dump(session: Session, arguments: argparse.Namespace) -> Exit:
     log = NodeLog(process, session.supervisord.log_tail)
     mark = log.mark()
     session.supervisord.signal(process.name, "TTIN")
-    stacks = _dumped(session, log, mark)
-    if stacks is None:
+    dumped = _dumped(session, log, mark)
+    if dumped is None:
         raise StateError(
             f"{process.name}: ERROR (no stacks in {process.stderr_log} within "
             f"{DUMPED_WITHIN_S:g} s: the process may be stopped, or swapped out)"
         )
     if arguments.json:
-        session.json({"node": process.name, "pid": process.pid, "stacks": stacks})
+        session.screen.say_json(
+            {"node": process.name, "pid": process.pid, "stacks": dumped}
+        )
     else:
-        session.screen.say(stacks)
+        session.screen.say(dumped)
     return Exit.OK
 
 
 def _dumped(session: Session, log: NodeLog, mark: int | str) -> str | None:
-    """Wait for stacks that have grown no further for one look."""
+    """Return the stacks once they grow no further; None where none came in time."""
     last: str | None = None
     for _ in session.looks(DUMPED_WITHIN_S):
         found = stacks.dumps(log.since(mark))

@@ -40,14 +40,12 @@ class _Followed:
         is_it: Tells it from another roll of the group.
         within_s: When the listener tells of it at the latest.
         missing: What to say when it does not.
-        verbose: Whether its progress is shown.
     """
 
     group: str
     is_it: Callable[[Plain], bool]
     within_s: float
     missing: str
-    verbose: bool
 
 
 def roll(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -60,13 +58,17 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
         raise StateError(
             f"{group}: ERROR (no group that the listener watches: {watched})"
         )
-    begin = _begun_cancel if is_cancel else _begun
-    followed = begin(session, group, arguments, status)
-    ended = _follow(session, followed, is_cancelled=is_cancel)
-    if arguments.json:
-        session.json(ended)
+    if is_cancel:
+        followed = _begun_cancel(session, group, status)
     else:
-        session.say(roll_view.ended(ended, width=session.screen.width))
+        followed = _begun(session, group, arguments, status)
+    ended = _follow(
+        session, followed, is_cancelled=is_cancel, verbose=not arguments.json
+    )
+    if arguments.json:
+        session.screen.say_json(ended)
+    else:
+        session.screen.say_lines(roll_view.ended(ended, width=session.screen.width))
     is_complete = is_cancel or not ended["held"]
     if is_complete and ended["is_cancelled"] is is_cancel and not ended["failure"]:
         return Exit.OK
@@ -76,12 +78,12 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
 
 
 def _asked(session: Session, group: str, *, is_cancel: bool) -> ListenerStatus:
-    """Give what the listener says now; it is told to cancel even if it cannot answer.
+    """Return what the listener says; it gets a cancel even if it cannot confirm it.
 
     Raises:
-        StateError: There is none to be told anything, or none that could answer.
+        StateError: There is no listener that takes orders, or none that confirms them.
     """
-    status, stale = session.listener.reachable()
+    status, stale = session.look().taking_orders()
     if stale is None:
         return status
     if not is_cancel:
@@ -125,7 +127,6 @@ def _begun(
         is_it=is_ours,
         within_s=CONFIRMED_WITHIN_S,
         missing=f"the listener has not begun it; {LATER}",
-        verbose=not arguments.json,
     )
 
 
@@ -143,9 +144,7 @@ def _refuse_a_second(session: Session, other: Plain | None) -> None:
         )
 
 
-def _begun_cancel(
-    session: Session, group: str, arguments: argparse.Namespace, status: ListenerStatus
-) -> _Followed:
+def _begun_cancel(session: Session, group: str, status: ListenerStatus) -> _Followed:
     """End the roll that is under way, also one that has begun since ``status``."""
     before = status.rolls.get(group)
     session.supervisord.send(encode_roll_cancel(group))
@@ -154,14 +153,15 @@ def _begun_cancel(
         is_it=lambda now: not now["is_over"] or now != before,
         within_s=SETTLED_WITHIN_S,
         missing="no roll is under way",
-        verbose=not arguments.json,
     )
 
 
 def _show_ill(session: Session, group: str) -> None:
     """Show how the nodes of a group are that are not healthy after their roll."""
-    nodes = [p for p in session.supervisord.processes() if p.group == group]
-    ill = [row for row in session.rows(nodes)[0] if row.health != Word.HEALTHY]
+    snapshot = session.look()
+    nodes = [process for process in snapshot.processes if process.group == group]
+    rows, _ = session.rows(snapshot, nodes)
+    ill = [row for row in rows if row.health != Word.HEALTHY]
     if ill:
         session.screen.say(table.render(ill, width=session.screen.width))
 
@@ -175,7 +175,7 @@ def _check_can_be_quiet(session: Session, group: str, status: ListenerStatus) ->
     for process in session.supervisord.processes():
         is_known = bool(status.nodes.get(process.name, {}).get("known"))
         if process.group != group or process.pid is None or not is_known:
-            continue  # not to be told, or not before it has reported
+            continue  # gets no signal, or none before it has reported
         if session.sources.catches(process.pid, "TSTP") is False:
             raise StateError(
                 f"{process.name}: ERROR (its process has no handler for SIGTSTP: a "
@@ -183,13 +183,16 @@ def _check_can_be_quiet(session: Session, group: str, status: ListenerStatus) ->
             )
 
 
-def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Plain:
+def _follow(
+    session: Session, followed: _Followed, *, is_cancelled: bool, verbose: bool
+) -> Plain:
     """Show a roll's progress until it is over; Ctrl-C lets it end early.
 
     Args:
         session: The operator's.
         followed: The roll.
-        is_cancelled: By this operator: the listener's own word comes later.
+        is_cancelled: By this operator: the listener says so only later.
+        verbose: Whether the progress is printed.
 
     Raises:
         StateError: The listener tells of no such roll, or nothing any more.
@@ -199,8 +202,8 @@ def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Pla
     begun_by_s = session.sources.clock() + followed.within_s
     while True:
         now = _look(session, followed, was_there=last is not None)
-        if now is not None and followed.verbose and now != last:
-            session.say(roll_view.progress(last, now))
+        if now is not None and verbose and now != last:
+            session.screen.say_lines(roll_view.progress(last, now))
         if now is not None and now["is_over"]:
             return now
         if now is None and session.sources.clock() > begun_by_s:
@@ -216,7 +219,7 @@ def _follow(session: Session, followed: _Followed, *, is_cancelled: bool) -> Pla
 
 
 def _look(session: Session, followed: _Followed, *, was_there: bool) -> Plain | None:
-    """Give the roll as the listener tells of it; None while it does not yet.
+    """Return the roll as the listener tells of it; None while it does not yet.
 
     Raises:
         StateError: It tells of it no more, or of nothing.
@@ -234,21 +237,21 @@ def _look(session: Session, followed: _Followed, *, was_there: bool) -> Plain | 
 
 
 def _heard(session: Session, group: str) -> ListenerStatus:
-    """Give what the listener says now.
+    """Return what the listener says now.
 
     Raises:
         StateError: It says nothing any more.
     """
-    status, _ = session.listener.status()
-    if status is None or status.is_stale:
-        stale = None if status is None else session.listener.stale(status)
-        if stale is not None and stale.takes_orders:
-            raise StateError(f"{group}: ERROR (it goes on, unseen. {stale.text})")
-        raise StateError(
-            f"{group}: ERROR (the listener tells nothing any more: see its log; the "
-            "next one goes on with the roll)"
-        )
-    return status
+    status = session.status()
+    if status is not None and not status.is_stale:
+        return status
+    stale = session.look().stale
+    if stale is not None and stale.takes_orders:
+        raise StateError(f"{group}: ERROR (it goes on, unseen. {stale.text})")
+    raise StateError(
+        f"{group}: ERROR (the listener tells nothing any more: see its log; the "
+        "next one goes on with the roll)"
+    )
 
 
 def _cancel(session: Session, group: str) -> None:

@@ -22,7 +22,8 @@ from swarm_event_listener.core.model import events
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.restart.restart import Phase, Restart, published
 from swarm_event_listener.core.rolling_restart import NodeInProgress, Roll
-from swarm_event_listener.ctl.arguments import COMMANDS, HelpAsked, help_text, parse
+from swarm_event_listener.ctl.arguments import HelpAsked
+from swarm_event_listener.ctl.commands import COMMANDS, help_text, parse
 from swarm_event_listener.outlets.metrics.exposition import exposition
 from swarm_event_listener.outlets.metrics.metrics import families
 from swarm_event_listener.outlets.metrics.totals import Totals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from swarm_event_listener.ctl.view.table import Process
+from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_worker.shared.settings import nearest
 
 EVERYTHING = "all"

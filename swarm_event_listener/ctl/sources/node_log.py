@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from swarm_event_listener.ctl.view.table import Process
+from swarm_event_listener.ctl.sources.supervisord import Process
 
 TAIL_BYTES: Final = 256 * 1024
 _OVERLAP: Final = 500  # characters that tell where one tail goes on in the next

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.sources.state import Plain
-from swarm_event_listener.ctl.view.table import duration
+from swarm_event_listener.ctl.view.text import own_name, wrapped
 
 NAMED_MAX: Final = 3  # nodes whose turn it is, in one line
 
@@ -29,7 +29,7 @@ _HINTS: Final = {
 
 
 def how_far(roll: Plain, *, now_s: float) -> str:
-    """Tell of a roll that is not over: what is done, whose turn it is, for how long."""
+    """Return how far a roll is: what is done, whose turn it is, for how long."""
     done_count, all_count = len(roll["done"]), len(_rolled(roll))
     parts = [f"{done_count} of {all_count} done", _turns(roll, now_s=now_s)]
     if roll["is_cancelled"]:
@@ -40,24 +40,24 @@ def how_far(roll: Plain, *, now_s: float) -> str:
 
 
 def _rolled(roll: Plain) -> list[str]:
-    """Give the nodes that have, had or will have their turn."""
+    """Return the nodes that have, had or will have their turn."""
     turned = [turned["name"] for turned in roll["turned"]]
     return [*roll["done"], *turned, *roll["waiting"]]
 
 
 def _turns(roll: Plain, *, now_s: float) -> str:
     turns = [
-        f"{_own_name(turned['name'])} ({duration(max(0.0, now_s - turned['since_s']))})"
+        f"{own_name(turned['name'])} ({duration(max(0.0, now_s - turned['since_s']))})"
         for turned in roll["turned"]
     ]
     if not turns:
-        return f"next is {_own_name(roll['waiting'][0])}"
+        return f"next is {own_name(roll['waiting'][0])}"
     more = [f"{len(turns) - NAMED_MAX} more"] if len(turns) > NAMED_MAX else []
     return f"turn of {', '.join([*turns[:NAMED_MAX], *more])}"
 
 
 def progress(before: Plain | None, now: Plain) -> list[str]:
-    """Give a line for each node that moved on, and at first how many there are."""
+    """Return a line for each node that moved on, and at first how many there are."""
     lines = []
     if before is None:
         lines.append(f"rolling {len(_rolled(now))} nodes of {now['group']}")
@@ -75,13 +75,13 @@ def progress(before: Plain | None, now: Plain) -> list[str]:
 
 
 def ended(roll: Plain, *, width: int) -> list[str]:
-    """Give how it ended; where that is not as it was meant, node by node."""
+    """Return how it ended; where that is not as it was meant, node by node."""
     shown = {key: roll[key] for key in _ENDED if roll[key]}
     counts = ", ".join(f"{len(names)} {_ENDED[key]}" for key, names in shown.items())
     head = f"{roll['group']}: {_outcome(roll)}; {counts or 'none restarted'}"
     is_as_meant = not (roll["failure"] or roll["is_cancelled"])
     return [head] + [
-        _listed(f"{_ENDED[key]}: {_names(names)}{_HINTS.get(key, '')}", width)
+        wrapped(f"{_ENDED[key]}: {_names(names)}{_HINTS.get(key, '')}", width)
         for key, names in shown.items()
         if key in _HINTS or not is_as_meant
     ]
@@ -95,15 +95,6 @@ def _outcome(roll: Plain) -> str:
     return "roll incomplete" if roll["held"] else "roll done"
 
 
-def _listed(text: str, width: int) -> str:
-    lines = textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(lines)
-
-
 def _names(names: Sequence[str]) -> str:
-    """Give names of one group, the group left out."""
-    return ", ".join(map(_own_name, names))
-
-
-def _own_name(name: str) -> str:
-    return name.partition(":")[2]
+    """Return names of one group without the group."""
+    return ", ".join(map(own_name, names))

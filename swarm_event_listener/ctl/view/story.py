@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from swarm_event_listener.core.model.record import Cause, headline
+from swarm_event_listener.ctl.known.durations import duration
+from swarm_event_listener.ctl.known.node_rows import Row
+from swarm_event_listener.ctl.known.records import moment_of
 from swarm_event_listener.ctl.sources.state import Plain
-from swarm_event_listener.ctl.view.table import Row, duration, table
-from swarm_worker.shared.parsers import duration_ms
-
-STORIES: Final = 3  # of the last restarts, unless more are asked for
-
-
-def since(text: str) -> timedelta:
-    """Read how far to look back, such as ``1h``.
-
-    Raises:
-        ValueError: It is no such text.
-    """
-    # A number alone is one of milliseconds in a file: hardly meant here.
-    with suppress(ValueError, OverflowError):
-        if not text.strip().isdecimal():
-            return timedelta(milliseconds=duration_ms(text))
-    raise ValueError(f"expected a duration such as 90s, 30m, 1h or 2d, got {text!r}")
-
-
-def recent(
-    records: Iterable[Plain], *, now: datetime, back: timedelta | None
-) -> tuple[Plain, ...]:
-    """Give the records that are not older than ``back``; all without one."""
-    if back is None:
-        return tuple(records)
-    return tuple(
-        record
-        for record in records
-        if (moment := _moment(record.get("detected_at"))) and now - moment <= back
-    )
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.astimezone()
+from swarm_event_listener.ctl.view.text import columns, wrapped
 
 
 def _local(text: object) -> str:
-    """Give a moment as people of this machine read it."""
-    moment = _moment(text)
+    """Return a moment as people of this machine read it."""
+    moment = moment_of(text)
     return str(text) if moment is None else f"{moment.astimezone():%m-%d %H:%M:%S}"
 
 
@@ -60,15 +24,15 @@ def _local(text: object) -> str:
 
 
 def history(records: Sequence[Plain], *, width: int) -> str:
-    """Give the records as text, oldest first, two lines each."""
+    """Return the records as text, oldest first, two lines each."""
     if not records:
         return "no restarts on record"
-    lines = table([_cells(record) for record in records])
+    lines = columns([_cells(record) for record in records])
     return "\n".join(
         [
             lines[0],
             *(
-                f"{line}\n{_wrapped(str(record.get('reason', '')), width)}"
+                f"{line}\n{wrapped(str(record.get('reason', '')), width)}"
                 for line, record in zip(lines[1:], records, strict=True)
             ),
         ]
@@ -89,7 +53,7 @@ def _cells(record: Plain) -> dict[str, str]:
 
 
 def outcome(record: Plain) -> str:
-    """Give how a restart ended, in a word or two."""
+    """Return how a restart ended, in a word or two."""
     if record.get("dry_run"):
         return "dry run"
     ended = "recovered" if record.get("recovered_at") else "not recovered"
@@ -98,35 +62,27 @@ def outcome(record: Plain) -> str:
     return f"KILLed, {ended}" if record.get("killed") else ended
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(
-        textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-    )
-
-
 # --- a story --------------------------------------------------------------------------
 
 
 def why(
-    node: str,
-    row: Row | None,
+    row: Row,
     records: Sequence[Plain],
     *,
     stacks: str | None,
     last_words: Sequence[str] = (),
     width: int,
 ) -> str:
-    """Tell the last restarts of a node as a story, the last one last.
+    """Return the last restarts of a node as a story, the last one last.
 
     Args:
-        node: ``group:process``.
-        row: How it is now; None when it is not known.
+        row: How it is now.
         records: Its records, oldest first.
         stacks: What it last wrote of its threads; None where nothing was found.
         last_words: The end of the log of a node that is down.
         width: Columns of the terminal.
     """
-    parts = [_now(node, row, width)]
+    parts = [_now(row, width)]
     parts += [_story(record, width) for record in records]
     if not records:
         parts.append("no restarts on record")
@@ -138,29 +94,27 @@ def why(
     return "\n\n".join(parts)
 
 
-def _now(node: str, row: Row | None, width: int) -> str:
-    if row is None:
-        return f"{node}: unknown"
+def _now(row: Row, width: int) -> str:
     pid = "" if row.pid is None else f", pid {row.pid}, up {duration(row.uptime_s)}"
-    head = f"{node}: {row.state}, {row.health}{pid}"
-    return f"{head}\n{_wrapped(row.why, width)}" if row.why else head
+    head = f"{row.node}: {row.state}, {row.health}{pid}"
+    return f"{head}\n{wrapped(row.why, width)}" if row.why else head
 
 
 def _story(record: Plain, width: int) -> str:
     lines = [f"{_local(record.get('detected_at'))}  {headline(record)}"]
     if record.get("reason") and record.get("cause") != Cause.ROLL:
-        lines.append(_wrapped(str(record["reason"]), width))
+        lines.append(wrapped(str(record["reason"]), width))
     if record.get("in_flight"):
-        lines.append(_wrapped("in flight: " + ", ".join(record["in_flight"]), width))
+        lines.append(wrapped("in flight: " + ", ".join(record["in_flight"]), width))
     if record.get("suspect"):
         said = f"suspect: {record['suspect']} was in flight each time it failed"
-        lines.append(_wrapped(said, width))
+        lines.append(wrapped(said, width))
     if record.get("rss_mb") is not None:
         lines.append(f"  memory: {record['rss_mb']} MB")
     if record.get("dry_run"):
         lines.append("  dry run: it would have been restarted, and was left alone")
     else:
-        lines += [_wrapped(step, width) for step in _steps(record)]
+        lines += [wrapped(step, width) for step in _steps(record)]
     return "\n".join(lines)
 
 

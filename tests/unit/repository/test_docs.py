@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from swarm_event_listener.ctl.arguments import COMMANDS
+from swarm_event_listener.ctl.commands import COMMANDS
 from swarm_worker.config.config import check_reserved
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER, load
 

@@ -42,6 +42,11 @@ BROKEN: Final = [
         "swarm_event_listener.core.restart.stopping",
         "swarm_event_listener.core.node",
     ),
+    (
+        "ctl",
+        "swarm_event_listener.ctl.known.node_rows",
+        "swarm_event_listener.ctl.view.table",
+    ),
     ("shared", "swarm_event_listener.listener.main", "swarm_worker.app"),
     ("shared", "swarm_worker.shared.logs", "swarm_worker.processing.lanes"),
     ("shared", "swarm_worker.shared.settings", "confluent_kafka"),
@@ -97,6 +102,7 @@ def test_an_import_against_a_contract_breaks_it(
         ("node", "swarm_worker"),
         ("listener", "swarm_event_listener"),
         ("core", "swarm_event_listener/core"),
+        ("ctl", "swarm_event_listener/ctl"),
     ],
 )
 def test_a_new_room_has_to_find_its_place(

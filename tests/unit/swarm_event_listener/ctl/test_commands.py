@@ -13,20 +13,14 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.model.events import Ordered, RollOrdered
-from swarm_event_listener.ctl.arguments import (
-    COMMANDS,
-    ArgumentsError,
-    HelpAsked,
-    parse,
-)
+from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked
+from swarm_event_listener.ctl.commands import COMMANDS, parse
 from swarm_event_listener.ctl.session import LATER, Exit
-from swarm_event_listener.ctl.signals import catches
+from swarm_event_listener.ctl.sources.caught_signals import catches
 from swarm_event_listener.ctl.sources.node_log import NodeLog
+from swarm_event_listener.ctl.sources.place import Place, Running, place_of
 from swarm_event_listener.ctl.sources.state import (
-    Place,
-    Running,
     StateError,
-    place_of,
     read_history,
     read_status,
 )
@@ -931,7 +925,7 @@ def test_every_command_has_help_and_takes_json(command: str) -> None:
     with pytest.raises(HelpAsked, match=f"usage: swarm {command}") as caught:
         parse(f"{command} -h")
     lines = str(caught.value).splitlines()
-    assert COMMANDS[command].partition("  ")[2] in lines  # its usage stands above
+    assert COMMANDS[command].text in lines  # its usage stands above
     assert any("--json" in line for line in lines)
 
 

@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.model.rules import LONE
+from swarm_event_listener.ctl.arguments import since
+from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.known.names import choose
+from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well, rows
+from swarm_event_listener.ctl.known.records import recent
 from swarm_event_listener.ctl.sources.stacks import dumps
 from swarm_event_listener.ctl.sources.state import ListenerStatus
-from swarm_event_listener.ctl.view.story import history, recent, since, why
-from swarm_event_listener.ctl.view.table import (
-    Row,
-    duration,
-    is_unknown,
-    is_well,
-    render,
-    rows,
-)
+from swarm_event_listener.ctl.view.story import history, why
+from swarm_event_listener.ctl.view.table import render
 from tests.operators import listener_status, node_status, process, record
 
 # --- rows -----------------------------------------------------------------------------
@@ -269,7 +266,7 @@ def test_durations_are_short(seconds: float | None, text: str) -> None:
 def test_a_story_tells_rule_figures_steps_and_end() -> None:
     """What was wrong, what was in flight, how long each step took, how it ended."""
     (row,) = shown(node_status())
-    text = why("w:w_00", row, [record()], stacks="Thread 0x1\n  File x", width=80)
+    text = why(row, [record()], stacks="Thread 0x1\n  File x", width=80)
 
     assert text.startswith("w:w_00: RUNNING, healthy, pid 7, up 1m15\n\n")
     for words in (
@@ -318,12 +315,16 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
 )
 def test_each_kind_of_restart_has_its_words(fields: dict[str, Any], words: str) -> None:
     """Also those that did not end well, or that a later version knows."""
-    assert words in why("w:w_00", None, [record(**fields)], stacks=None, width=80)
+    (row,) = shown(node_status())
+
+    assert words in why(row, [record(**fields)], stacks=None, width=80)
 
 
 def test_a_node_without_restarts_says_so() -> None:
     """And how it is."""
-    assert "no restarts on record" in why("w:w_00", None, [], stacks=None, width=80)
+    (row,) = shown(node_status())
+
+    assert "no restarts on record" in why(row, [], stacks=None, width=80)
 
 
 def test_the_history_is_a_table_with_reasons() -> None:

@@ -1,0 +1,181 @@
+"""One row for each node: what supervisord, the listener and its records say of it.
+
+`status`, `top`, `why` and ``--json`` all draw from these rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from swarm_event_listener.core.health import Word, health_by_state
+from swarm_event_listener.ctl.known.durations import duration
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
+from swarm_event_listener.ctl.sources.supervisord import Process
+
+SILENT_S: Final = 30.0  # where the listener has no rule for silence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One node, as an operator sees it. None is unknown or not there.
+
+    Attributes:
+        node: ``group:process``.
+        state: supervisord's state.
+        health: One of `health.Word`.
+        why: What is wrong; empty where the health says all.
+        held: Whether an operator took it out of the rules.
+        poll_age_ms, consume_age_ms: As reported; of a node that has not reported for
+            half of ``node_report_timeout`` as they are now, if nothing has happened
+            since.
+        partitions: Those held; None also for a loop of the user's own.
+        restarts: Restarts on record.
+        last_status: The status of the last one; None where no rule was its cause.
+        last_cause: Its cause: rule, exited, fatal or roll.
+    """
+
+    node: str
+    state: str
+    health: str
+    why: str
+    held: bool
+    pid: int | None
+    uptime_s: float | None
+    poll_age_ms: int | None = None
+    consume_age_ms: int | None = None
+    in_flight: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    partitions: int | None = None
+    lag: int | None = None
+    messages_per_s: float | None = None
+    restarts: int | None = None
+    last_status: int | None = None
+    last_cause: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as plain data."""
+        return dataclasses.asdict(self)
+
+
+def rows(
+    processes: Iterable[Process],
+    status: ListenerStatus | None,
+    history: Sequence[Plain] | None,
+) -> tuple[Row, ...]:
+    """Return a row for each process, sorted by name.
+
+    Args:
+        processes: Those of the swarm, as supervisord tells of them.
+        status: That of the listener; None where it is not known.
+        history: Records of restarts; None where they are not known.
+    """
+    nodes = None if status is None or status.is_stale else status.nodes
+    return tuple(
+        _row(process, nodes, history)
+        for process in sorted(processes, key=lambda process: process.name)
+    )
+
+
+def _row(
+    process: Process,
+    nodes: Mapping[str, Plain] | None,
+    history: Sequence[Plain] | None,
+) -> Row:
+    node = None if nodes is None else nodes.get(process.name)
+    health, why = _health(process, node, is_heard=nodes is not None)
+    about = _of_this_process(process, node)
+    report: Plain = about.get("report") or {}
+    records = _restarts_of(process, history)
+    return Row(
+        node=process.name,
+        state=process.state.value,
+        health=health,
+        why=why,
+        held=bool(node and node.get("held")),
+        pid=process.pid,
+        uptime_s=process.uptime_s,
+        poll_age_ms=_age_now_ms(about, report.get("poll_age_ms")),
+        consume_age_ms=_age_now_ms(about, report.get("consume_age_ms")),
+        in_flight=tuple(report.get("in_flight", ())),
+        memory_bytes=about.get("memory_bytes"),
+        memory_limit_bytes=about.get("memory_limit_bytes"),
+        partitions=_partitions(report),
+        lag=report.get("lag"),
+        messages_per_s=about.get("messages_per_s"),
+        restarts=None if records is None else len(records),
+        last_status=records[-1].get("status") if records else None,
+        last_cause=records[-1].get("cause") if records else None,
+    )
+
+
+def _of_this_process(process: Process, node: Plain | None) -> Plain:
+    """Return what the listener says of a node, if that is about this process."""
+    if node is None or process.pid is None or node.get("pid") != process.pid:
+        return {}
+    return node
+
+
+def _restarts_of(
+    process: Process, history: Sequence[Plain] | None
+) -> list[Plain] | None:
+    if history is None:
+        return None
+    mine = [record for record in history if record.get("node") == process.name]
+    return [record for record in mine if not record.get("dry_run")]
+
+
+def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
+    """Return an age as it is now: a silent node would look busy otherwise.
+
+    Reports come three times in ``node_report_timeout`` at least.
+    """
+    report_age_s = about.get("report_age_s") or 0.0
+    timeout_s = about.get("report_timeout_s") or 2 * SILENT_S
+    if reported_ms is None or report_age_s <= timeout_s / 2:
+        return reported_ms
+    return reported_ms + round(report_age_s * 1000)
+
+
+def _partitions(report: Plain) -> int | None:
+    """Return how many it has; a loop of the user's own reports nothing of Kafka."""
+    assigned: int | None = report.get("assigned")
+    return assigned if assigned or report.get("brokers_up") is not None else None
+
+
+def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[str, str]:
+    """Return word and reason; supervisord is the first to know of a change."""
+    if node is None:
+        return Word.UNKNOWN.value, "the listener does not tell of it" * is_heard
+    if has_changed(process, node) and not node.get("restart"):
+        health = health_by_state(process.state)
+        return health.word.value, health.why
+    why = "; ".join(text for text in (node.get("why"), _next_try(node)) if text)
+    return str(node.get("health", Word.UNKNOWN)), why
+
+
+def _next_try(node: Plain) -> str:
+    """Return when a node that backs off is started again."""
+    restart: Plain = node.get("restart") or {}
+    pause_s, age_s = restart.get("pause_s"), restart.get("phase_age_s")
+    if node.get("health") != Word.BACKING_OFF or pause_s is None or age_s is None:
+        return ""
+    return f"started again in {duration(max(0.0, pause_s - age_s))}"
+
+
+def has_changed(process: Process, node: Plain) -> bool:
+    """Whether supervisord has another state or process than the listener wrote."""
+    return (node.get("state"), node.get("pid")) != (process.state, process.pid)
+
+
+def is_well(shown: Sequence[Row]) -> bool:
+    """Whether all nodes are healthy; without nodes nothing is well."""
+    return bool(shown) and all(row.health == Word.HEALTHY for row in shown)
+
+
+def is_unknown(shown: Sequence[Row]) -> bool:
+    """Whether the health of some node is unknown, or there is no node."""
+    return not shown or any(row.health == Word.UNKNOWN for row in shown)

@@ -1,0 +1,32 @@
+"""All that the commands read but supervisord itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarm_event_listener.ctl.sources.place import Place
+from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
+from swarm_event_listener.doctor.finding import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What is read, each by its reader.
+
+    Attributes:
+        place: Where the listener works; raises StateError where it is not found.
+        status: What the listener last wrote to its directory.
+        history: The records of restarts in that directory.
+        catches: Whether a process has a handler for a signal; None where unknown.
+        examine: What the doctor finds in a file, or in the one of supervisorctl.
+        clock: CLOCK_MONOTONIC, seconds.
+    """
+
+    place: Callable[[], Place]
+    status: Callable[[Path], ListenerStatus]
+    history: Callable[[Path], tuple[Plain, ...]]
+    catches: Callable[[int, str], bool | None]
+    examine: Callable[[str | None], tuple[Finding, ...]]
+    clock: Callable[[], float]
