@@ -13,7 +13,7 @@ CHANNEL = "SWARM_LISTENER_STDOUT"
 
 
 def main() -> int:
-    """Run the listener; give its exit code."""
+    """Run the listener; return its exit code."""
     # By default they would end it; `start` says that they are ignored.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR2})
     # By default it stops a process; `supervisorctl signal TTIN all` means the nodes.

@@ -40,7 +40,7 @@ from swarm_event_listener.ctl.sources.state import (
 from swarm_event_listener.ctl.sources.supervisord import (
     CallRefused,
     Supervisord,
-    impatient,
+    bounded_calls,
 )
 from swarm_event_listener.ctl.view.screen import Screen
 from swarm_event_listener.doctor import doctor
@@ -73,7 +73,7 @@ class SwarmPlugin(ControllerPluginBase):
         is_check = arg.split()[:1] == ["status"]
         failed = Exit.UNKNOWN if is_check else Exit.FAILED
         try:
-            with impatient():
+            with bounded_calls():
                 status = self._run(arg)
         except HelpAsked as asked:
             self.ctl.output(str(asked))
@@ -137,7 +137,7 @@ class SwarmPlugin(ControllerPluginBase):
         return Session(supervisord, Screen(self.ctl), sources)
 
     def _who_may(self) -> str:
-        """Tell who may open supervisord's socket, that has refused us."""
+        """Return who may open supervisord's socket, which has refused us."""
         path = str(self.ctl.options.serverurl).removeprefix("unix://")
         may = who_may(Path(path), stat.S_IWGRP)
         return f"Error: no permission to open {path}: {may}"

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def both() -> str:
-    """Give both files, each under a line that names it, a comment in its language."""
+    """Return both files, each under a line that names it, a comment in its language."""
     parts = []
     for wanted, name in FILES.items():
         comment = ";" if wanted == "supervisord" else "#"
@@ -62,7 +62,7 @@ def both() -> str:
 
 
 def text(wanted: str, *, programs: Path | None = None) -> str:
-    """Give one of `FILES`, set to find the programs of an installation.
+    """Return one of `FILES`, set to find the programs of an installation.
 
     Args:
         wanted: A key of `FILES`.
@@ -74,7 +74,7 @@ def text(wanted: str, *, programs: Path | None = None) -> str:
 
 
 def conf_directory() -> Path:
-    """Give the directory of the shipped configuration.
+    """Return the directory of the shipped configuration.
 
     It is part of the package when installed, and ``conf/`` of the checkout otherwise,
     an editable installation included.

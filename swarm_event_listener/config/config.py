@@ -136,7 +136,7 @@ def file_of(argv: Sequence[str], *, cwd: Path) -> Path:
 
 
 def _document(given: str | None, cwd: Path) -> Document:
-    """Give the file; without ``--config`` there need not be one, flags can do."""
+    """Return the file; without ``--config`` there need not be one: flags can do."""
     path = cwd / (given or DEFAULT_FILE)
     if given is None and not path.exists():
         return Document(path, {})
@@ -151,7 +151,7 @@ def _layers(
     flags: Mapping[str, Any],
     section: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Give the rule keys of one group, each from the first layer that has it."""
+    """Return the rule keys of one group, each from the first layer that has it."""
     own = document.section(f"listener.group.{group}", RULES, environ)
     layers = (section, own, flags)
     values = {key: schema.default for key, schema in RULES.items()}

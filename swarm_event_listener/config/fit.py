@@ -13,7 +13,7 @@ from swarm_worker.shared.settings import ConfigError, nearest
 def fit(
     settings: ListenerSettings, configs: Sequence[ProcessConfig]
 ) -> ListenerSettings:
-    """Give the settings with what supervisord's own configuration adds to them.
+    """Return the settings with what supervisord's own configuration adds to them.
 
     Raises:
         ConfigError: A group is unknown, or supervisord would KILL too early.
@@ -51,7 +51,7 @@ def _fit_group(
 def complaints(
     settings: ListenerSettings, configs: Sequence[ProcessConfig]
 ) -> list[str]:
-    """Give what an operator must change although supervision can begin."""
+    """Return what an operator must change, although supervision can begin."""
     return [
         complaint
         for name in settings.groups

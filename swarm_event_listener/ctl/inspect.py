@@ -91,11 +91,11 @@ def _look(session: Session, names: Sequence[str]) -> _Shown:
     snapshot = _settled(session)
     chosen, stale = snapshot.choose(names), snapshot.stale
     rows, unread = session.rows(snapshot, chosen.processes)
-    doubts = [f"warning: {stale.text}"] if stale else []
+    outdated = [f"warning: {stale.text}"] if stale else []
     return _Shown(
         rows=rows,
         rolls=snapshot.rolls({row.node.partition(":")[0] for row in rows}),
-        warnings=[*chosen.complaints, *snapshot.warnings, *doubts, *unread],
+        warnings=[*chosen.complaints, *snapshot.warnings, *outdated, *unread],
         is_unknown=bool(chosen.complaints or stale) or is_unknown(rows),
     )
 

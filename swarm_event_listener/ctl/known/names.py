@@ -28,7 +28,7 @@ class Chosen:
 def choose(
     names: Sequence[str], processes: Iterable[Process], watched: Collection[str]
 ) -> Chosen:
-    """Give the nodes that names stand for; all watched ones without names.
+    """Return the nodes that names stand for; all watched ones without names.
 
     Args:
         names: ``group:name``, ``group:*``, ``group``, ``name`` or ``all``.
@@ -49,7 +49,7 @@ def choose(
 
 
 def _stands_for(name: str, process: Process) -> bool:
-    """Tell whether it does; a node may also be named as the table of status has it."""
+    """Whether it does; a node may also be named as the table of status has it."""
     group, _, rest = name.partition(":")
     own_name = process.name.partition(":")[2]
     return (process.group == group and rest in {"", "*", own_name}) or name == own_name
@@ -58,7 +58,7 @@ def _stands_for(name: str, process: Process) -> bool:
 def _refusal(
     name: str, everyone: tuple[Process, ...], nodes: tuple[Process, ...]
 ) -> str | None:
-    """Tell why nothing is done about a name; None when it is clear what it means."""
+    """Return why a name stands for no nodes; None where it does."""
     meant = [node for node in nodes if _stands_for(name, node)]
     if len({node.group for node in meant}) > 1:
         return f"of several groups; name one, such as {meant[0].name}"

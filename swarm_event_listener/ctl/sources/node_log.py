@@ -16,25 +16,25 @@ class NodeLog:
     """The log of one node."""
 
     def __init__(self, process: Process, remote_tail: Callable[[str], str]) -> None:
-        """Take a process and what reads its log where the file cannot be."""
+        """Read the log of a process; without a readable file, by ``remote_tail``."""
         self._name = process.name
         self._path = Path(process.stderr_log)
         self._remote_tail = remote_tail
 
     def tail(self) -> str:
-        """Give the end of the log; empty where it cannot be read at all."""
+        """Return the end of the log; empty where it cannot be read at all."""
         size = self._size()
         if size is None:
             return self._remote_tail(self._name)
         return self._read(max(0, size - TAIL_BYTES))
 
     def mark(self) -> int | str:
-        """Give a mark of where the log ends now."""
+        """Return a mark of where the log ends now."""
         size = self._size()
         return self._remote_tail(self._name) if size is None else size
 
     def since(self, mark: int | str) -> str:
-        """Give what came after a mark; all of a file that was begun anew."""
+        """Return what came after a mark; all of a file that was begun anew."""
         if isinstance(mark, int):
             return self._read(mark if (self._size() or 0) >= mark else 0)
         now = self._remote_tail(self._name)
@@ -43,7 +43,7 @@ class NodeLog:
         return now.rpartition(mark[-_OVERLAP:])[2]
 
     def _size(self) -> int | None:
-        """Give the size of the file; None where it cannot be read."""
+        """Return the size of the file; None where it cannot be read."""
         try:
             with self._path.open("rb") as file:
                 return file.seek(0, 2)

@@ -14,7 +14,7 @@ _HEADER: Final = re.compile(
 
 
 def dumps(text: str) -> tuple[str, ...]:
-    """Give each dump of all threads, oldest first.
+    """Return each dump of all threads, oldest first.
 
     A dump ends with a line of another kind, or where a thread comes again.
     """

@@ -31,7 +31,7 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process as supervisord tells of it.
+    """One process as supervisord describes it.
 
     Attributes:
         name: ``group:process``.
@@ -54,10 +54,10 @@ class Process:
 
 
 class CallRefused(Exception):  # noqa: N818 - says more than "error"
-    """supervisord answered that it will not."""
+    """supervisord refused a call."""
 
     def __init__(self, about: str, why: str) -> None:
-        """Take what it was asked about, empty if nothing, and what it said."""
+        """Name what it was asked about, empty if nothing, and its answer."""
         super().__init__(f"{about}: ERROR ({why})" if about else f"ERROR ({why})")
         self.why = why
 
@@ -128,8 +128,8 @@ def _process(info: Mapping[str, Any]) -> Process:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Let no call wait for ever, as supervisorctl's own do for a hung supervisord."""
+def bounded_calls() -> Iterator[None]:
+    """Bound each call: those of supervisorctl wait for ever for a hung supervisord."""
     before_s = socket.getdefaulttimeout()
     socket.setdefaulttimeout(ANSWERS_WITHIN_S)
     try:
