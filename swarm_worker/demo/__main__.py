@@ -9,9 +9,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from swarm_worker.demo.run import Show, as_text
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.show import Show, as_text
-from swarm_worker.demo.stage import stage
+from swarm_worker.demo.swarm import stage
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import Producer
 
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
-from swarm_worker.demo.stage import mock_broker
+from swarm_worker.demo.swarm import mock_broker
 from tests.eventually import eventually
 from tests.process.swarms import free_port
 from tests.supervisord import LEASHED, ROOT, is_alive, signal_if_alive

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from swarm_worker.demo.faults import FAULTS, Fault
 from swarm_worker.demo.ledger import Ledger
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.stage import PARTITIONS, Stage
+from swarm_worker.demo.swarm import PARTITIONS, Stage
 
 NODES: Final = 4  # numprocs of conf/demo/supervisord.conf
 PER_SECOND: Final = 100

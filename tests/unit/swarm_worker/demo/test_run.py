@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from swarm_worker.demo.faults import FAULTS, Fault
+from swarm_worker.demo.run import CLEAR_UP_S, NODES, Show, as_text
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.show import CLEAR_UP_S, NODES, Show, as_text
-from swarm_worker.demo.stage import Stage, mock_broker
+from swarm_worker.demo.swarm import Stage, mock_broker
 
 HANGS = FAULTS[0]
 
@@ -73,7 +73,7 @@ class ScriptedSwarm:
 @pytest.fixture
 def swarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedSwarm]:
     """A swarm on a broker, looked at more often than a real one."""
-    monkeypatch.setattr("swarm_worker.demo.show.LOOK_S", 0.01)
+    monkeypatch.setattr("swarm_worker.demo.run.LOOK_S", 0.01)
     with mock_broker("t") as bootstrap:
         yield ScriptedSwarm(tmp_path, bootstrap)
 
