@@ -9,32 +9,32 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from swarm_worker.demo.run import Show, as_text
+from swarm_worker.demo.run import Run, as_text
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.swarm import stage
+from swarm_worker.demo.swarm import demo_swarm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 if each fault was found and got over and nothing was lost."""
+    """Run the demo; return 0 if each fault was found and got over, and nothing lost."""
     flags = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     screen = Screen(sys.stderr if flags.json else sys.stdout, is_plain=flags.json)
     try:
-        with stage(flags.bootstrap) as the_stage:
-            show = Show(the_stage, screen, seconds=flags.seconds)
-            with screen.following(the_stage.status):
-                show.run()
-            summary = show.summary()
+        with demo_swarm(flags.bootstrap) as swarm:
+            run = Run(swarm, screen, seconds=flags.seconds)
+            with screen.following(swarm.status):
+                run.run()
+            summary = run.summary()
             if not summary["ok"]:
-                sys.stderr.write(the_stage.logs())
+                sys.stderr.write(swarm.logs())
         told = json.dumps(summary, indent=2) if flags.json else as_text(summary)
         sys.stdout.write(f"{told}\n")
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("swarm-demo: interrupted; everything is cleared up\n")
         return 130
-    except BrokenPipeError:  # the audience has left, as in `swarm-demo | head`
+    except BrokenPipeError:  # nobody reads on, as in `swarm-demo | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0 if summary["ok"] else 1

@@ -12,12 +12,12 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What one node does (`swarm_worker.demo.app`), and how that is to be called."""
+    """What one node does (`swarm_worker.demo.app`), and which status that leads to."""
 
     name: str
     node: int
     status: int
-    story: str  # for the audience, after "Node N"
+    story: str  # what is printed of it, after "Node N"
 
 
 FAULTS: Final = (

@@ -1,4 +1,4 @@
-"""The show: one fault after the other, what becomes of each, and the figures."""
+"""One run of the demo: a fault after the other, what becomes of each, the figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from swarm_worker.demo.faults import FAULTS, Fault
 from swarm_worker.demo.ledger import Ledger
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.swarm import PARTITIONS, Stage
+from swarm_worker.demo.swarm import PARTITIONS, DemoSwarm
 
 NODES: Final = 4  # numprocs of conf/demo/supervisord.conf
 PER_SECOND: Final = 100
@@ -26,8 +26,8 @@ ALL_WELL: Final = "OK: each fault was found and got over, and nothing was lost."
 
 
 @dataclass(slots=True)
-class Act:
-    """What became of a fault; seconds are those since the node began with it."""
+class Outcome:
+    """What became of a fault; seconds are counted from its beginning."""
 
     node: int
     fault: str
@@ -38,28 +38,28 @@ class Act:
     consumed_again_after_s: float | None = None
 
 
-class Show:
-    """One show in progress."""
+class Run:
+    """One run in progress."""
 
-    def __init__(self, stage: Stage, screen: Screen, *, seconds: float) -> None:
-        self._stage = stage
+    def __init__(self, swarm: DemoSwarm, screen: Screen, *, seconds: float) -> None:
+        self._swarm = swarm
         self._say = screen.say
         self._show = screen.show
         self._begun_at_s = time.monotonic()
         self._give_up_at_s = self._begun_at_s + seconds - CLEAR_UP_S
-        self._acts: list[Act] = []
+        self._outcomes: list[Outcome] = []
         self._missing = dict.fromkeys(FAULTS, "its turn did not come")  # for a success
-        self._ledger = Ledger(stage.folder / "processed")
-        broker = {"bootstrap.servers": stage.bootstrap, "log_level": 0}
+        self._ledger = Ledger(swarm.folder / "processed")
+        broker = {"bootstrap.servers": swarm.bootstrap, "log_level": 0}
         self._producer = Producer(broker)
         self._is_producing = True
         self._sent_count = 0
 
     def run(self) -> None:
-        """Play to the end, or until the time is up."""
+        """Go through all faults, or until the time is up."""
         self._say(
             f"A producer sends {PER_SECOND} messages a second to "
-            f"{self._stage.bootstrap}; supervisord starts {NODES} nodes."
+            f"{self._swarm.bootstrap}; supervisord starts {NODES} nodes."
         )
         try:
             self._wait_for(self._all_consume)
@@ -76,32 +76,34 @@ class Show:
 
     def _go_through(self, fault: Fault) -> None:
         """Have a node misbehave, and follow it until its next process consumes."""
-        order = self._stage.folder / f"{fault.node}.{fault.name}"
+        order = self._swarm.folder / f"{fault.node}.{fault.name}"
         order.touch()
         self._wait_for(lambda: not order.exists())
         began_at_s, pid = time.monotonic(), self._ledger.pids[fault.node]
-        act = Act(fault.node, fault.name, pid)
-        self._acts.append(act)
+        outcome = Outcome(fault.node, fault.name, pid)
+        self._outcomes.append(outcome)
         self._missing[fault] = "was not found"
         self._say(f"Node {fault.node} {fault.story}.")
 
         def is_back() -> bool:
             return self._ledger.pids[fault.node] != pid
 
-        self._wait_for(lambda: pid in self._stage.records() or is_back())
-        if record := self._stage.records().get(pid):
-            act.status, act.reason = record["status"], record["reason"]
-            act.found_after_s = round(time.monotonic() - began_at_s, 3)
+        self._wait_for(lambda: pid in self._swarm.records() or is_back())
+        if record := self._swarm.records().get(pid):
+            outcome.status, outcome.reason = record["status"], record["reason"]
+            outcome.found_after_s = round(time.monotonic() - began_at_s, 3)
             self._missing[fault] = "did not consume again"
-            what = f"status {act.status}, {act.reason}"
+            what = f"status {outcome.status}, {outcome.reason}"
             self._say(f"Found: {what}. The listener restarts it.")
 
         self._wait_for(is_back)
-        took_s = act.consumed_again_after_s = round(time.monotonic() - began_at_s, 3)
-        if act.status == fault.status:
+        took_s = outcome.consumed_again_after_s = round(
+            time.monotonic() - began_at_s, 3
+        )
+        if outcome.status == fault.status:
             del self._missing[fault]
         elif record:
-            self._missing[fault] = f"status {act.status}, expected {fault.status}"
+            self._missing[fault] = f"status {outcome.status}, expected {fault.status}"
         again = f"{took_s:.1f} s after it went wrong"
         self._say(f"Node {fault.node} consumes again, {again}.")
 
@@ -110,7 +112,7 @@ class Show:
         while not is_so():
             if time.monotonic() > self._give_up_at_s:
                 raise TimeoutError
-            self._stage.check()
+            self._swarm.check()
             self._produce()
             self._ledger.read()
             sums = self._ledger.sums()
@@ -122,7 +124,7 @@ class Show:
         due_count = (time.monotonic() - self._begun_at_s) * PER_SECOND
         while self._is_producing and self._sent_count < due_count:
             self._producer.produce(
-                self._stage.topic,
+                self._swarm.topic,
                 str(self._sent_count),
                 partition=self._sent_count % PARTITIONS,
                 on_delivery=self._delivered,
@@ -141,19 +143,22 @@ class Show:
 
     def summary(self) -> dict[str, Any]:
         """Return what it came to, as ``--json`` tells it."""
-        mine = {act.pid for act in self._acts}
-        others = [r for pid, r in self._stage.records().items() if pid not in mine]
+        mine = {outcome.pid for outcome in self._outcomes}
+        others = [r for pid, r in self._swarm.records().items() if pid not in mine]
         for other in others:
             self._say(f"Also restarted: {other['node']}, {other['reason']}.")
         took_s = round(time.monotonic() - self._begun_at_s, 3)
         figures = {**self._ledger.sums(), "seconds": took_s}
-        return summary_of(figures, self._acts, self._missing, len(others))
+        return summary_of(figures, self._outcomes, self._missing, len(others))
 
 
 def summary_of(
-    figures: dict[str, Any], acts: list[Act], missing: dict[Fault, str], others: int
+    figures: dict[str, Any],
+    outcomes: list[Outcome],
+    missing: dict[Fault, str],
+    others: int,
 ) -> dict[str, Any]:
-    """Return what a show came to; ``missing`` says what did not come about."""
+    """Return what a run came to; ``missing`` says what did not happen."""
     complaints = [] if figures["processed"] else ["no message was processed"]
     if figures["lost"]:
         complaints.append(f"{figures['lost']} messages are not processed")
@@ -162,7 +167,7 @@ def summary_of(
     return {
         "ok": not complaints,
         **figures,
-        "faults": [asdict(act) for act in acts],
+        "faults": [asdict(outcome) for outcome in outcomes],
         "other_restarts": others,
         "complaints": complaints,
     }
@@ -179,7 +184,7 @@ def as_text(summary: dict[str, Any]) -> str:
         "{node:>4}  {fault:<8} {status:>5}  {found_after_s:>9.1f} s  "
         "{consumed_again_after_s:>18.1f} s"
     )
-    over = [act for act in summary["faults"] if None not in act.values()]
-    rows = [head.format_map(summary), *(row.format_map(act) for act in over)]
+    over = [outcome for outcome in summary["faults"] if None not in outcome.values()]
+    rows = [head.format_map(summary), *(row.format_map(outcome) for outcome in over)]
     failures = [f"FAILED: {complaint}" for complaint in summary["complaints"]]
     return "\n".join([*rows, "", *(failures or [ALL_WELL])])

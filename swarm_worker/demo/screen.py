@@ -1,4 +1,4 @@
-"""Where the audience looks: sentences, and below them the operator's own table."""
+"""What the demo prints: sentences, and below them the operator's own table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Screen:
             over.set()  # a last answer may come later; Python waits for it at its end
 
     def say(self, text: str) -> None:
-        """Tell one sentence, with the seconds since the start before it."""
+        """Print one sentence, with the seconds since the start before it."""
         line = f"{time.monotonic() - self._begun_at_s:6.1f} s  {text}"
         lines = [line]
         if self._is_live:
@@ -48,7 +48,7 @@ class Screen:
         self._write(lines, self._drawn)
 
     def show(self, foot: str) -> None:
-        """Show how things stand; may be called more often than it shows."""
+        """Show how things stand; may be called more often than it prints."""
         if self._is_live:
             title = "$ supervisorctl swarm status"
             self._write([], ["", title, *self._table, "", foot])

@@ -1,4 +1,4 @@
-"""What the demo plays on: a broker, a folder, and supervisord under its keeper."""
+"""The swarm of the demo: a broker, a folder, and supervisord under its keeper."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LOG_TAIL_CHARS: Final = 2_000
 
 
 @contextmanager
-def stage(kafka: str | None) -> Iterator[Stage]:
-    """Set the stage, on a real Kafka if there is one; clear it at the end."""
+def demo_swarm(kafka: str | None) -> Iterator[DemoSwarm]:
+    """Run a swarm, on a real Kafka if one is given; clear everything up at the end."""
     topic = f"swarm-demo-{uuid.uuid4().hex[:8]}"
     broker = kafka_topic(kafka, topic) if kafka else mock_broker(topic)
     session_ms = KAFKA_SESSION_TIMEOUT_MS if kafka else MOCK_SESSION_TIMEOUT_MS
@@ -44,7 +44,7 @@ def stage(kafka: str | None) -> Iterator[Stage]:
         broker as bootstrap,
         TemporaryDirectory(prefix="swarm-demo-", dir=parent) as folder,
     ):
-        swarm = Stage(Path(folder), bootstrap, topic, session_ms)
+        swarm = DemoSwarm(Path(folder), bootstrap, topic, session_ms)
         try:
             yield swarm
         finally:
@@ -80,7 +80,7 @@ def kafka_topic(bootstrap: str, topic: str) -> Iterator[str]:
         admin.delete_topics([topic])[topic].exception(KAFKA_WAIT_S)
 
 
-class Stage:
+class DemoSwarm:
     """A running swarm, in a folder that holds all that the demo writes."""
 
     def __init__(self, folder: Path, broker: str, topic: str, session_ms: int) -> None:

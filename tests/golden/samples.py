@@ -32,7 +32,7 @@ from swarm_event_listener.storage.journal import COPY, JOURNAL, Journal, StatusF
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
 from swarm_worker.demo.faults import FAULTS
 from swarm_worker.demo.ledger import Ledger
-from swarm_worker.demo.run import Act, summary_of
+from swarm_worker.demo.run import Outcome, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, encode
@@ -247,7 +247,7 @@ def _append(path: Path, text: str) -> None:
 def demo() -> dict[str, Any]:
     """Return what ``swarm-demo --json`` gives of a fault got over, and of another."""
     told = [
-        Act(fault.node, fault.name, pid=7, status=fault.status, reason="ttl: 9.0 s")
+        Outcome(fault.node, fault.name, pid=7, status=fault.status, reason="ttl: 9.0 s")
         for fault in FAULTS[:2]
     ]
     told[0].found_after_s, told[0].consumed_again_after_s = 5.0, 9.0

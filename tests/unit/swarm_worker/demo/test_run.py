@@ -1,4 +1,4 @@
-"""The course of the show, and what it comes to, with a swarm that plays its part."""
+"""A run of the demo, and what it comes to, with a scripted swarm."""
 
 import io
 import json
@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from swarm_worker.demo.faults import FAULTS, Fault
-from swarm_worker.demo.run import CLEAR_UP_S, NODES, Show, as_text
+from swarm_worker.demo.run import CLEAR_UP_S, NODES, Run, as_text
 from swarm_worker.demo.screen import Screen
-from swarm_worker.demo.swarm import Stage, mock_broker
+from swarm_worker.demo.swarm import DemoSwarm, mock_broker
 
 HANGS = FAULTS[0]
 
@@ -79,11 +79,11 @@ def swarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedS
 
 
 def play(swarm: ScriptedSwarm, *, seconds: float = 60.0) -> tuple[dict[str, Any], str]:
-    """Return the summary of a show, and what was said."""
+    """Return the summary of a run, and what was said."""
     out = io.StringIO()
-    show = Show(cast("Stage", swarm), Screen(out), seconds=CLEAR_UP_S + seconds)
-    show.run()
-    return show.summary(), out.getvalue()
+    run = Run(cast("DemoSwarm", swarm), Screen(out), seconds=CLEAR_UP_S + seconds)
+    run.run()
+    return run.summary(), out.getvalue()
 
 
 def test_four_faults_found_and_got_over_and_nothing_lost_is_a_success(
@@ -93,7 +93,7 @@ def test_four_faults_found_and_got_over_and_nothing_lost_is_a_success(
     summary, said = play(swarm)
 
     assert summary["ok"], summary["complaints"]
-    assert [act["status"] for act in summary["faults"]] == [2, 3, 1, -1]
+    assert [outcome["status"] for outcome in summary["faults"]] == [2, 3, 1, -1]
     assert summary["lost"] == 0 < summary["produced"] <= summary["processed"]
     told = json.loads(json.dumps(summary))
     assert told.keys() == {
@@ -103,8 +103,8 @@ def test_four_faults_found_and_got_over_and_nothing_lost_is_a_success(
     assert told["faults"][3].items() >= {
         *(("node", 0), ("fault", "silent"), ("status", -1), ("reason", "why")),
     }
-    for act in summary["faults"]:
-        assert 0 <= act["found_after_s"] <= act["consumed_again_after_s"]
+    for outcome in summary["faults"]:
+        assert 0 <= outcome["found_after_s"] <= outcome["consumed_again_after_s"]
     assert said.count("Found: status") == len(FAULTS)
     assert said.index("Node 2 hangs") < said.index("Node 2 consumes again")
     assert said.index("Node 2 consumes again") < said.index("Node 1 leaks")
@@ -116,7 +116,7 @@ def test_four_faults_found_and_got_over_and_nothing_lost_is_a_success(
 def test_a_wrong_status_and_a_fault_that_is_not_found_are_no_success(
     swarm: ScriptedSwarm, status: int | None, complaint: str
 ) -> None:
-    """The node comes back and the show goes on; it is told all the same."""
+    """The node comes back and the run goes on; it is told all the same."""
     swarm.statuses = {"hangs": status}
 
     summary, said = play(swarm)
@@ -176,13 +176,13 @@ def test_a_restart_that_nobody_asked_for_is_shown(swarm: ScriptedSwarm) -> None:
 
 def test_the_figures_fit_80_columns_and_tell_seconds_from_the_fault_on() -> None:
     """Found after 3 s, consumed again after 9."""
-    act = {"node": 2, "fault": "hangs", "pid": 7, "status": 2, "reason": "why"}
+    outcome = {"node": 2, "fault": "hangs", "pid": 7, "status": 2, "reason": "why"}
     summary = {
         **dict.fromkeys(("produced", "processed", "lost", "duplicates"), 99_999),
         "seconds": 59.9,
         "faults": [
-            act | {"found_after_s": 3.04, "consumed_again_after_s": 9.0},
-            act | {"node": 1, "found_after_s": 3.0, "consumed_again_after_s": None},
+            outcome | {"found_after_s": 3.04, "consumed_again_after_s": 9.0},
+            outcome | {"node": 1, "found_after_s": 3.0, "consumed_again_after_s": None},
         ],
         "complaints": [],
     }

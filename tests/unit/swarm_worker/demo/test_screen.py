@@ -1,4 +1,4 @@
-"""What the audience of the demo sees."""
+"""What the demo prints."""
 
 import io
 import re
