@@ -9,8 +9,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from swarm_worker.demo.run import Run, as_text
+from swarm_worker.demo.run import Run
 from swarm_worker.demo.screen import Screen
+from swarm_worker.demo.summary import as_text
 from swarm_worker.demo.swarm import demo_swarm
 
 

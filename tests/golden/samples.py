@@ -32,7 +32,7 @@ from swarm_event_listener.storage.journal import COPY, JOURNAL, Journal, StatusF
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
 from swarm_worker.demo.faults import FAULTS
 from swarm_worker.demo.ledger import Ledger
-from swarm_worker.demo.run import Outcome, summary_of
+from swarm_worker.demo.summary import Outcome, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, encode

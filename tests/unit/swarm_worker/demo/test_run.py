@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from swarm_worker.demo.faults import FAULTS, Fault
-from swarm_worker.demo.run import CLEAR_UP_S, NODES, Run, as_text
+from swarm_worker.demo.run import CLEAR_UP_S, NODES, Run
 from swarm_worker.demo.screen import Screen
+from swarm_worker.demo.summary import as_text
 from swarm_worker.demo.swarm import DemoSwarm, mock_broker
 
 HANGS = FAULTS[0]
