@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,6 +75,20 @@ def read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
     if arguments["dry_run"]:
         flags["dry_run"] = STATUSES
     return flags
+
+
+def given(words: Sequence[str], names: Collection[str]) -> dict[str, str]:
+    """Return the values of ``--name value`` and ``--name=value``, by name.
+
+    Whatever else the words are: a parser would refuse those of a later version, and
+    those that are wrong.
+    """
+    values = {}
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in names:
+            values[name] = value if equals else after
+    return values
 
 
 def _read_flag(key: str, schema: Key, value: str, cwd: Path) -> Any:  # noqa: ANN401

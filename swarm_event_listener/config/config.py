@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from swarm_event_listener.config.arguments import parser, read_flags
+from swarm_event_listener.config.arguments import given, parser, read_flags
 from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
@@ -127,18 +127,13 @@ def _liveness_interval_s(document: Document, environ: Mapping[str, str]) -> floa
 
 def file_of(argv: Sequence[str], *, cwd: Path) -> Path:
     """Return the file that the flags name, whatever else they say; never raises."""
-    given = DEFAULT_FILE
-    for flag, after in zip(argv, [*argv[1:], DEFAULT_FILE], strict=False):
-        name, equals, value = flag.partition("=")
-        if name == "--config":
-            given = value if equals else after
-    return cwd / given
+    return cwd / (given(argv, {"config"}).get("config") or DEFAULT_FILE)
 
 
-def _document(given: str | None, cwd: Path) -> Document:
+def _document(name: str | None, cwd: Path) -> Document:
     """Return the file; without ``--config`` there need not be one: flags can do."""
-    path = cwd / (given or DEFAULT_FILE)
-    if given is None and not path.exists():
+    path = cwd / (name or DEFAULT_FILE)
+    if name is None and not path.exists():
         return Document(path, {})
     return load(path)
 

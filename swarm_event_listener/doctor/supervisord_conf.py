@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from swarm_event_listener.config.arguments import given
 from swarm_event_listener.doctor.finding import Finding, Where
 
 WORKER: Final = re.compile(r"(?:^|[/\s\"'])swarm[-_]worker(?=$|[\s\"'])")
@@ -170,11 +171,4 @@ def flags(command: str, names: Sequence[str]) -> dict[str, str]:
         return {}
     if len(words) == 3 and words[1] == "-c":  # a shell's
         return flags(words[2], names)
-    return dict(_flags(words, names))
-
-
-def _flags(words: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in names:
-            yield name, value if equals else after
+    return given(words, names)
