@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from swarm_event_listener.core.health import Word
@@ -113,21 +114,26 @@ def _begun(
         ordered_at_s=ordered_at_s,
     )
     session.supervisord.send(encode_roll(order))
-
-    def is_ours(now: Plain) -> bool:
-        if "ordered_at_s" not in now:
-            raise StateError(f"{group}: ERROR ({_OTHER_CODE})")
-        is_ours = bool(now["ordered_at_s"] == ordered_at_s)
-        if not is_ours:  # it began before the listener had our order
-            _refuse_a_second(session, now)
-        return is_ours
-
     return _Followed(
         group=group,
-        is_it=is_ours,
+        is_it=partial(_is_ours, session, ordered_at_s),
         within_s=CONFIRMED_WITHIN_S,
         missing=f"the listener has not begun it; {LATER}",
     )
+
+
+def _is_ours(session: Session, ordered_at_s: float, now: Plain) -> bool:
+    """Whether a roll is the one that was ordered at that moment.
+
+    Raises:
+        StateError: Another one is under way, or the listener does not tell.
+    """
+    if "ordered_at_s" not in now:
+        raise StateError(f"{now['group']}: ERROR ({_OTHER_CODE})")
+    is_ours = bool(now["ordered_at_s"] == ordered_at_s)
+    if not is_ours:  # it may have begun before the listener had our order
+        _refuse_a_second(session, now)
+    return is_ours
 
 
 def _refuse_a_second(session: Session, other: Plain | None) -> None:
