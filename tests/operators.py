@@ -28,7 +28,7 @@ from tests.clock import FakeClock
 def process(
     name: str = "w:w_00", state: str = "RUNNING", pid: int | None = 7
 ) -> Process:
-    """Give a process as supervisord tells of it."""
+    """Return a process as supervisord tells of it."""
     return Process(
         name=name,
         state=ProcessState(state),
@@ -38,7 +38,7 @@ def process(
 
 
 def node_status(**fields: Any) -> dict[str, Any]:
-    """Give a node as the listener tells of it: healthy, but for what is given."""
+    """Return a node as the listener tells of it: healthy, but for what is given."""
     return {
         "node": "w:w_00",
         "state": "RUNNING",
@@ -65,7 +65,7 @@ def node_status(**fields: Any) -> dict[str, Any]:
 def listener_status(
     *nodes: dict[str, Any], age_s: float | None = 1.0
 ) -> ListenerStatus:
-    """Give what the listener said."""
+    """Return what the listener said."""
     return ListenerStatus(
         age_s=age_s,
         listener_pid=1,
@@ -75,7 +75,7 @@ def listener_status(
 
 
 def disk(**fields: int) -> os.statvfs_result:
-    """Give what is told of a file system: half full, but for what is given."""
+    """Return what is told of a file system: half full, but for what is given."""
     facts = {
         "f_bsize": 4096,
         "f_frsize": 4096,
@@ -93,7 +93,7 @@ def disk(**fields: int) -> os.statvfs_result:
 
 
 def record(**fields: Any) -> dict[str, Any]:
-    """Give a record of a restart, but for what is given."""
+    """Return a record of a restart, but for what is given."""
     return {
         "node": "w:w_00",
         "pid": 7,
@@ -152,7 +152,7 @@ class World(Supervisord, Screen):
     # --- supervisord ---
 
     def processes(self) -> tuple[Process, ...]:
-        """Give all processes."""
+        """Return all processes."""
         return tuple(self.processes_now)
 
     def signal(self, name: str, signal_name: str) -> None:
@@ -171,7 +171,7 @@ class World(Supervisord, Screen):
         self.done.append(("send", command.type, command.data))
 
     def log_tail(self, _name: str) -> str:
-        """Give the log."""
+        """Return the log."""
         return self.log
 
     def becomes(self, name: str, state: str) -> None:
@@ -204,7 +204,7 @@ class World(Supervisord, Screen):
     # --- the files ---
 
     def status(self, _directory: Path) -> ListenerStatus:
-        """Give what the listener said."""
+        """Return what the listener said."""
         return ListenerStatus(
             age_s=self.age_s,
             listener_pid=1,
@@ -215,7 +215,7 @@ class World(Supervisord, Screen):
         )
 
     def history(self, _directory: Path) -> tuple[dict[str, Any], ...]:
-        """Give the records."""
+        """Return the records."""
         if isinstance(self.records, StateError):
             raise self.records
         return self.records

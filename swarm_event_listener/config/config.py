@@ -95,9 +95,7 @@ def read_settings(
     flags = read_flags(arguments, cwd)
     section = document.section("listener", LISTENER, environ)
     names = flags.get("groups") or section.get("groups") or ()
-    if not names and not document.table("listener"):
-        raise PassingError(f"[listener] groups is missing in {document.path}: {_NONE}")
-    _check_groups(names, section.get("group", {}))
+    _check_groups(names, document, section.get("group", {}))
     interval_s = _liveness_interval_s(document, environ)
     chosen = {**section, **flags}
     settings = ListenerSettings(
@@ -152,12 +150,7 @@ def _layers(
     values = {key: schema.default for key, schema in RULES.items()}
     for layer in layers:
         values.update((key, layer[key]) for key in RULES if key in layer)
-    for key in ("consuming_ttl", "polling_ttl", "stability_ttl", "boot_ttl"):
-        if values[key] == 0:
-            raise ConfigError(
-                f"{key} of group {group!r}: expected more than 0 ms, got 0; "
-                "false turns the rule off"
-            )
+    _check_ttls(group, values)
     return values
 
 
@@ -207,7 +200,11 @@ def _ttl(value: int | Literal["node"] | None) -> float | Literal["node"] | None:
 # --- checks ---------------------------------------------------------------------------
 
 
-def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
+def _check_groups(
+    names: Sequence[str], document: Document, tables: Iterable[str]
+) -> None:
+    if not names and not document.table("listener"):
+        raise PassingError(f"[listener] groups is missing in {document.path}: {_NONE}")
     if not names:
         raise ConfigError(_NONE)
     for name in tables:
@@ -215,6 +212,15 @@ def _check_groups(names: Sequence[str], tables: Iterable[str]) -> None:
             raise ConfigError(
                 f"[listener.group.{name}]: {name!r} is not in [listener] groups "
                 f"({', '.join(names)}){nearest(name, names)}"
+            )
+
+
+def _check_ttls(group: str, values: Mapping[str, Any]) -> None:
+    for key in ("consuming_ttl", "polling_ttl", "stability_ttl", "boot_ttl"):
+        if values[key] == 0:
+            raise ConfigError(
+                f"{key} of group {group!r}: expected more than 0 ms, got 0; "
+                "false turns the rule off"
             )
 
 

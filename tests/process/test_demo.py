@@ -52,7 +52,7 @@ def start(temporary: Path, *flags: str) -> subprocess.Popen[str]:
 
 
 def processes_of(temporary: Path) -> list[str]:
-    """Give the command lines of all processes that have this TMPDIR."""
+    """Return the command lines of all processes that have this TMPDIR."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -67,7 +67,7 @@ def swarmctl(swarm: Swarm, *words: str) -> Answer:
 
 
 def environ() -> dict[str, str]:
-    """Give an environment in which the plugin is found."""
+    """Return an environment in which the plugin is found."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
 
 
@@ -93,7 +93,7 @@ def swarm(obedient: Swarm) -> Swarm:
 
 
 def healths(swarm: Swarm) -> dict[str, str]:
-    """Give the health of each node."""
+    """Return the health of each node."""
     nodes = swarmctl(swarm, "status", "--json").plain["nodes"]
     return {node["node"]: node["health"] for node in nodes}
 

@@ -24,13 +24,13 @@ GROUPS = '[listener]\ngroups = ["w"]\n'
 
 
 def read(folder: Path, text: str, *argv: str, **environ: str) -> ListenerSettings:
-    """Give the settings for a file and flags; the file is the one in the cwd."""
+    """Return the settings for a file and flags; the file is the one in the cwd."""
     (folder / "swarm.toml").write_text(text, encoding="utf-8")
     return read_settings(argv, environ, cwd=folder)
 
 
 def refusal(folder: Path, text: str, *argv: str) -> str:
-    """Give the message with which the settings are refused."""
+    """Return the message with which the settings are refused."""
     with pytest.raises(ConfigError) as caught:
         read(folder, text, *argv)
     assert "\n" not in str(caught.value)
@@ -251,7 +251,7 @@ def test_every_rule_key_of_the_file_has_an_effect(tmp_path: Path) -> None:
 
 
 def process_config(**changes: object) -> ProcessConfig:
-    """Give the configuration of one process."""
+    """Return the configuration of one process."""
     facts: dict[str, object] = {
         "group": "w",
         "name": "w:w_00",

@@ -410,7 +410,7 @@ def test_orders_need_a_listener() -> None:
 
 
 def roll(**fields: Any) -> dict[str, Any]:
-    """Give a roll as the listener tells of it, ordered at the world's beginning."""
+    """Return a roll as the listener tells of it, ordered at the world's beginning."""
     begun = {
         "group": "w",
         "ordered_at_s": 1000.0,

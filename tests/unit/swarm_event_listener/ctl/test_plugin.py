@@ -34,7 +34,7 @@ class Controller:
         self.lines.append(text)
 
     def upcheck(self) -> bool:
-        """Tell whether supervisord answers; say if not."""
+        """Return whether supervisord answers; say if not."""
         if not self.is_up:
             self.exitstatus = 7
             self.output("unix:///x no such file")
@@ -49,7 +49,7 @@ class Controller:
 
 
 def plugin(**keys: str) -> tuple[SwarmPlugin, Controller]:
-    """Give the plugin and its supervisorctl."""
+    """Return the plugin and its supervisorctl."""
     controller = Controller()
     return make_ctl(controller, **keys), controller
 

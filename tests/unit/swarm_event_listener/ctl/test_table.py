@@ -134,7 +134,7 @@ def test_nothing_is_not_well() -> None:
 
 
 def shown(*nodes: dict[str, Any]) -> tuple[Row, ...]:
-    """Give rows of several nodes."""
+    """Return rows of several nodes."""
     processes = [process(node["node"], node["state"], node["pid"]) for node in nodes]
     return rows(processes, listener_status(*nodes), [record()])
 
