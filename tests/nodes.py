@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from swarm_worker.shared.report import BEGIN, END, Report, State, decode
+from swarm_event_listener.supervisord.node_reports import decode
+from swarm_worker.shared.report import BEGIN, END, Report, State
 from tests.eventually import eventually
 
 ROOT: Final = Path(__file__).resolve().parent.parent

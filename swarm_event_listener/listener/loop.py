@@ -47,6 +47,8 @@ from swarm_event_listener.supervisord import deafness
 from swarm_event_listener.supervisord.log_throttle import Rarely
 from swarm_event_listener.supervisord.memory import Gauge
 from swarm_event_listener.supervisord.memory_sampler import Scales
+from swarm_event_listener.supervisord.node_reports import ReportError
+from swarm_event_listener.supervisord.node_reports import decode as decode_report
 from swarm_event_listener.supervisord.operator_commands import OrderError
 from swarm_event_listener.supervisord.operator_commands import decode as decode_order
 from swarm_event_listener.supervisord.process_exits import Exits
@@ -61,8 +63,6 @@ from swarm_event_listener.supervisord.protocol import (
     Serials,
 )
 from swarm_event_listener.supervisord.rpc import TIMEOUT_S
-from swarm_worker.shared.report import ReportError
-from swarm_worker.shared.report import decode as decode_report
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any, Final
 
 VERSION: Final = 1
@@ -29,17 +27,13 @@ FRAME_MIN_BYTES: Final = 256
 FRAME_MAX_BYTES: Final = 1024
 NOT_JOINED_MAX: Final = 240  # characters
 NO_BROKER_MAX: Final = 120  # characters
-KAFKA_GROUPS_MAX: Final = 16
 LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
+ITEMS_MAX: Final = {**dict.fromkeys(LISTS, LIST_ITEMS_MAX), "kafka_groups": 16}
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
 
 BEGIN: Final = "<!--XSUPERVISOR:BEGIN-->"
 END: Final = "<!--XSUPERVISOR:END-->"
-
-
-class ReportError(ValueError):
-    """A payload is no report; the message says what was expected and what came."""
 
 
 class State(StrEnum):
@@ -174,9 +168,8 @@ def encode(report: Report) -> bytes:
     people is cut, and is plain ASCII, so that it takes no more room.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
-    for name in LISTS:
-        fields[name] = list(fields[name])[:LIST_ITEMS_MAX]
-    fields["kafka_groups"] = list(report.kafka_groups)[:KAFKA_GROUPS_MAX]
+    for name, most in ITEMS_MAX.items():
+        fields[name] = list(fields[name])[:most]
     fields["not_joined"] = _plain(report.not_joined)[:NOT_JOINED_MAX]
     fields["no_broker"] = _plain(report.no_broker)[:NO_BROKER_MAX]
     frame = _frame(fields)
@@ -213,113 +206,3 @@ def _shorten(fields: dict[str, Any]) -> bool:
     else:
         del fields[longest]
     return True
-
-
-def decode(payload: str) -> Report | ForeignReport:
-    """Read the payload of a communication event.
-
-    Unknown fields are ignored; what stands before the last BEGIN token is too, since a
-    token in a program's own output opens the capture early.
-
-    Raises:
-        ReportError: The payload is no report; nothing else is raised, whatever comes.
-    """
-    text = payload.rpartition(BEGIN)[2]
-    if len(text) > FRAME_MAX_BYTES:
-        raise ReportError(
-            f"expected a report of at most {FRAME_MAX_BYTES} bytes, "
-            f"got {len(text)}: {_cut(text)}"
-        )
-    try:
-        fields = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ReportError(
-            f"expected a JSON object ({error}), got {_cut(text)}"
-        ) from None
-    if not isinstance(fields, dict) or not _is_count(fields.get("swarm")):
-        raise ReportError(f"expected an object with 'swarm': 1, got {_cut(text)}")
-    if fields["swarm"] != VERSION:
-        return ForeignReport(fields["swarm"])
-    try:
-        return Report(**dict(_read_fields(fields)))
-    except ValueError as error:
-        raise ReportError(f"{error} in {_cut(text)}") from None
-
-
-def _read_fields(fields: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(Report):
-        if field.name in fields:
-            try:
-                read = _OWN_READERS.get(field.name) or _READERS[str(field.type)]
-                yield field.name, read(fields[field.name])
-            except ValueError as error:
-                raise ValueError(f"{field.name}: {error}") from None
-        elif field.default is dataclasses.MISSING:
-            raise ValueError(f"{field.name}: missing")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _cut(text: str) -> str:
-    """Quote a text for a message, cut and with its control characters escaped."""
-    return ascii(text if len(text) <= 80 else text[:79] + "…")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _count(value: object) -> int:
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        value = int(value)
-    if not _is_count(value):
-        raise ValueError(f"expected a whole number from 0, got {_cut(repr(value))}")
-    assert isinstance(value, int)  # noqa: S101 - narrows for mypy what _is_count knows
-    return value
-
-
-def _maybe_count(value: object) -> int | None:
-    return None if value is None else _count(value)
-
-
-def _texts(value: object, *, items_max: int = LIST_ITEMS_MAX) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"expected a list of texts, got {_cut(repr(value))}")
-    return tuple(value[:items_max])
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {_cut(repr(value))}")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"expected true or false, got {_cut(repr(value))}")
-    return value
-
-
-def _state(value: object) -> State:
-    try:
-        return State(value)  # type: ignore[arg-type]  # any object may be asked for
-    except ValueError:
-        raise ValueError(
-            f"expected a state of {', '.join(State)}, got {_cut(repr(value))}"
-        ) from None
-
-
-# One reader per type that a field of `Report` may have, keyed by its annotation.
-_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "int": _count,
-    "int | None": _maybe_count,
-    "str": _text,
-    "tuple[str, ...]": _texts,
-    "State": _state,
-    "bool": _flag,
-}
-_OWN_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "kafka_groups": partial(_texts, items_max=KAFKA_GROUPS_MAX),
-}

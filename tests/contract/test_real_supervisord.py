@@ -13,13 +13,14 @@ from swarm_event_listener.core.model.events import (
     ProcessState,
     StateChanged,
 )
+from swarm_event_listener.supervisord.node_reports import decode
 from swarm_event_listener.supervisord.protocol import Communication, RemoteCommand
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
     SupervisorUnreachable,
 )
-from swarm_worker.shared.report import Report, State, decode
+from swarm_worker.shared.report import Report, State
 from tests.awaits import await_state
 from tests.contract.daemons import recorded
 from tests.eventually import eventually

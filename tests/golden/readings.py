@@ -17,8 +17,9 @@ from typing import Any, Final
 from swarm_event_listener.ctl.sources.state import read_history, read_status
 from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
 from swarm_event_listener.storage.restored_state import restored
+from swarm_event_listener.supervisord.node_reports import ReportError, decode
 from swarm_worker.node.crash_traces import left_in
-from swarm_worker.shared.report import BEGIN, END, ForeignReport, ReportError, decode
+from swarm_worker.shared.report import BEGIN, END, ForeignReport
 from tests.golden import samples
 
 

@@ -51,6 +51,7 @@ BROKEN: Final = [
     ("shared", "swarm_worker.shared.logs", "swarm_worker.processing.lanes"),
     ("shared", "swarm_worker.shared.settings", "confluent_kafka"),
     ("apart", "swarm_worker.demo.app", "swarm_event_listener.core.health"),
+    ("apart", "swarm_worker.shared.report", "msgspec"),
     ("supervisor", "swarm_event_listener.ctl.session", "supervisor.xmlrpc"),
     ("pure", "swarm_event_listener.core.healing.guards", "time"),
     ("pure", "swarm_event_listener.core.restart.starting", "logging"),

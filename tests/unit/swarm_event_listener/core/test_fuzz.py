@@ -10,6 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from swarm_event_listener.supervisord.node_reports import ReportError
+from swarm_event_listener.supervisord.node_reports import decode as decode_report
 from swarm_event_listener.supervisord.operator_commands import OrderError
 from swarm_event_listener.supervisord.operator_commands import decode as decode_order
 from swarm_event_listener.supervisord.protocol import (
@@ -21,8 +23,7 @@ from swarm_event_listener.supervisord.protocol import (
     ProtocolError,
     RemoteCommand,
 )
-from swarm_worker.shared.report import BEGIN, END, Report, ReportError, State, encode
-from swarm_worker.shared.report import decode as decode_report
+from swarm_worker.shared.report import BEGIN, END, Report, State, encode
 
 _REPORT: Final = (
     encode(Report(node=1, pid=7, state=State.RUNNING, in_flight=("a/0@1",)))

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarm_event_listener.supervisord.node_reports import decode
 from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel, ChannelGone
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.reporter import Reporter
 from swarm_worker.reporting.schedule import Crossings, Limits, Schedule
-from swarm_worker.shared.report import BEGIN, END, Report, State, decode
+from swarm_worker.shared.report import BEGIN, END, Report, State
 from tests.clock import FakeClock
 from tests.eventually import eventually
 

@@ -1,0 +1,92 @@
+"""A node's report, out of what supervisord hands on: the text between the tokens.
+
+The format is in `swarm_worker.shared.report`. A node reads none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Final
+
+import msgspec
+
+from swarm_worker.shared.report import (
+    BEGIN,
+    FRAME_MAX_BYTES,
+    ITEMS_MAX,
+    VERSION,
+    ForeignReport,
+    Report,
+)
+
+COUNT_END: Final = 2**63
+_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Report))
+
+
+class ReportError(ValueError):
+    """A payload is no report; the message says what was expected and what came."""
+
+
+def decode(payload: str) -> Report | ForeignReport:
+    """Read the payload of a communication event.
+
+    Unknown fields are ignored; what stands before the last BEGIN token is too, since a
+    token in a program's own output opens the capture early.
+
+    Raises:
+        ReportError: The payload is no report; nothing else is raised, whatever comes.
+    """
+    text = payload.rpartition(BEGIN)[2]
+    if len(text) > FRAME_MAX_BYTES:
+        raise ReportError(
+            f"expected a report of at most {FRAME_MAX_BYTES} bytes, "
+            f"got {len(text)}: {_cut(text)}"
+        )
+    try:
+        # Not msgspec's own JSON: it refuses half a character, which a topic may hold.
+        fields = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(
+            f"expected a JSON object ({error}), got {_cut(text)}"
+        ) from None
+    if not isinstance(fields, dict) or not _is_count(fields.get("swarm")):
+        raise ReportError(f"expected an object with 'swarm': 1, got {_cut(text)}")
+    if fields["swarm"] != VERSION:
+        return ForeignReport(fields["swarm"])
+    try:
+        return _read(fields)
+    except ValueError as error:
+        why = _cut(str(error))[1:-1]  # it may quote what came
+        raise ReportError(f"{why} in {_cut(text)}") from None
+
+
+def _read(fields: dict[str, Any]) -> Report:
+    for name, most in ITEMS_MAX.items():
+        if isinstance(fields.get(name), list):
+            del fields[name][most:]
+    report = msgspec.convert(fields, Report)
+    for name in _FIELDS:
+        value = getattr(report, name)
+        if isinstance(value, int) and not 0 <= value < COUNT_END:
+            raise ValueError(f"{name}: expected a whole number from 0, got {value}")
+    return report
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < COUNT_END
+
+
+def _number(text: str) -> float:
+    """Return a float, as the whole number that other writers may mean by it."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _cut(text: str) -> str:
+    """Quote a text for a message, cut and with its control characters escaped."""
+    return ascii(text if len(text) <= 80 else text[:79] + "…")
