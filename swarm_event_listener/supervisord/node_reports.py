@@ -44,7 +44,7 @@ def decode(payload: str) -> Report | ForeignReport:
             f"got {len(text)}: {_cut(text)}"
         )
     try:
-        # Not msgspec's own JSON: it refuses half a character, which a topic may hold.
+        # Not msgspec's own JSON: it refuses half of a character, as a text may have.
         fields = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ReportError(

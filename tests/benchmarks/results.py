@@ -26,7 +26,7 @@ MARKDOWN: Final = "results.md"
 
 def measured_on() -> dict[str, str]:
     """Say where it was measured, and with which versions."""
-    packages = ("confluent-kafka", "supervisor", "psutil")
+    packages = ("confluent-kafka", "supervisor", "psutil", "msgspec")
     return {
         "cpu": _cpu_model(),
         "cores": str(os.cpu_count()),
