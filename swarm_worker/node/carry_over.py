@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from swarm_worker.node.crash_traces import left_in
 from swarm_worker.processing.poison import Suspect, suspects_of
-from swarm_worker.reporting.progress import LISTED_MAX
+from swarm_worker.shared.report import LIST_ITEMS_MAX
 
 if TYPE_CHECKING:
     from swarm_worker.node.crash_traces import Traces
@@ -28,7 +28,7 @@ class CarryOver:
         self.suspects = suspects_of(self._left)
         self.died_in_flight = tuple(
             trace.position for trace in self._left if not trace.is_ahead
-        )[:LISTED_MAX]
+        )[:LIST_ITEMS_MAX]
         self._traces: Traces | None = None
         self._kept: tuple[Suspect, ...] = ()
 

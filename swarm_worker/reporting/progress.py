@@ -10,16 +10,18 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from swarm_worker.shared.report import GroupReach, mark_of
+from swarm_worker.shared.report import (
+    LIST_ITEMS_MAX,
+    MAX_POLL_INTERVAL_MS,
+    GroupReach,
+    mark_of,
+)
 
 if TYPE_CHECKING:
     from swarm_worker.app.batch import Batch
     from swarm_worker.reporting.trace import Trace
-
-LISTED_MAX: Final = 3
-MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +195,10 @@ class Progress:
             not_joined=next((c.not_joined for c in consumers if c.not_joined), ""),
             poll_age_ms=_age_ms((c.polled_at_s for c in consumers), now_s),
             consume_age_ms=_age_ms((began_s for began_s, _ in in_flight), now_s),
-            in_flight=tuple(batch.position for _, batch in in_flight[:LISTED_MAX]),
+            in_flight=tuple(batch.position for _, batch in in_flight[:LIST_ITEMS_MAX]),
             unsteady_ms=_age_ms((c.unsteady_since_s for c in consumers), now_s),
             stalled_ms=_age_ms((since_s for since_s, _ in stalled), now_s),
-            stalled=tuple([*(name for _, name in stalled), *blocked][:LISTED_MAX]),
+            stalled=tuple([*(name for _, name in stalled), *blocked][:LIST_ITEMS_MAX]),
             assigned=sum(consumer.assigned for consumer in consumers),
             lag=_sum(consumer.lag for consumer in consumers),
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
