@@ -10,6 +10,7 @@ node that is down by our hand would look like one that he has stopped.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -114,11 +115,7 @@ class Journal:
         Those of another supervisord, or of the machine before it was started again, are
         void: their processes and their clock are gone.
         """
-        mine = {
-            "pid": identity.pid,
-            "started_ticks": identity.started_ticks,
-            "boot_id": identity.boot_id,
-        }
+        mine = dataclasses.asdict(identity)
         if self._supervisor != mine:
             if self._intents:
                 logger.info("intents_void nodes=%s", ",".join(sorted(self._intents)))
