@@ -303,9 +303,8 @@ def metrics() -> dict[str, Any]:
     """Return each line of ``/metrics`` without its value."""
     world = _world()
     assert world.swarm is not None
-    text = exposition(
-        families(world.swarm, Counters(), Totals(), now_s=world.now_s, is_well=True)
-    ).decode()
+    shown = families(world.swarm, Counters(), Totals(), now_s=world.now_s, is_well=True)
+    text = b"".join(exposition(shown)).decode()
     bare = {
         line if line.startswith("#") else line.rpartition(" ")[0]
         for line in text.splitlines()

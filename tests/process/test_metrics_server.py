@@ -39,7 +39,7 @@ class Endpoint:
         """Hand over a snapshot of now."""
         self.server.show(
             Snapshot(
-                metrics=lambda: BODY,
+                metrics=lambda: [BODY],
                 trouble=trouble,
                 down=down,
                 made_at_s=self.clock.now_s,

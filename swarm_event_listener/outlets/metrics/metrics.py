@@ -30,6 +30,7 @@ class Look:
 
     Attributes:
         node: What the core knows.
+        labels: Of all its samples.
         health: How it is.
         limit_bytes: Its memory limit; None without one.
         totals: The sums of all nodes.
@@ -37,6 +38,7 @@ class Look:
     """
 
     node: Node
+    labels: Labels
     health: Health
     limit_bytes: int | None
     totals: Totals
@@ -46,12 +48,6 @@ class Look:
     def report(self) -> Report | None:
         """The report of its process; None without one: a former one's is past."""
         return None if self.node.pid is None else self.node.report
-
-    @property
-    def labels(self) -> Labels:
-        """The labels of its samples."""
-        group, _, name = self.node.name.partition(":")
-        return (("group", group), ("node", name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,21 +269,24 @@ def families(
         _look(swarm, node, totals, now_s=now_s)
         for _, node in sorted(swarm.nodes.items())
     ]
+    labels = [look.labels for look in looks]
     for metric in NODE_METRICS:
-        read = ((look.labels, metric.read(look)) for look in looks)
         yield Family(
             name=PREFIX + metric.name,
             kind=metric.kind,
             help=metric.help,
-            samples=[(labels, value) for labels, value in read if value is not None],
+            labels=labels,
+            values=[metric.read(look) for look in looks],
         )
     yield from _listener(counters, is_well=is_well)
 
 
 def _look(swarm: Swarm, node: Node, totals: Totals, *, now_s: float) -> Look:
     policy = swarm.policies[node.group]
+    group, _, name = node.name.partition(":")
     return Look(
         node=node,
+        labels=(("group", group), ("node", name)),
         health=swarm.health(node, now_s=now_s),
         limit_bytes=policy.limits.memory_limit_bytes,
         totals=totals,
@@ -301,11 +300,11 @@ def _listener(counters: Counters, *, is_well: bool) -> Iterator[Family]:
             name=f"{PREFIX}listener_{counted.name}_total",
             kind="counter",
             help=counted.metadata["meaning"],
-            samples=[((), getattr(counters, counted.name))],
+            values=[getattr(counters, counted.name)],
         )
     yield Family(
         name=f"{PREFIX}listener_healthy",
         kind="gauge",
         help="1 while the listener hears events and supervisord answers it, else 0.",
-        samples=[((), int(is_well))],
+        values=[int(is_well)],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
 from swarm_event_listener.config.config import METRICS_EXTRA
@@ -21,7 +21,7 @@ from swarm_worker.shared.report import Report
 
 logger = logging.getLogger(__name__)
 
-Write = Callable[[Iterable[Family]], bytes]
+Write = Callable[[Iterable[Family]], Sequence[bytes]]
 
 
 def writer() -> Write | None:

@@ -14,7 +14,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,14 +36,15 @@ class Snapshot:
     """What is served until the next one comes.
 
     Attributes:
-        metrics: Gives the text of a scrape; None without the extra ``[metrics]``.
+        metrics: Returns the text of a scrape in pieces; None without the extra
+            ``[metrics]``.
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
         down: A line for each node that is down for good.
         data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
-    metrics: Callable[[], bytes] | None
+    metrics: Callable[[], Sequence[bytes]] | None
     trouble: str
     made_at_s: float
     down: str = ""
@@ -280,7 +281,7 @@ def _metrics(snapshot: Snapshot) -> bytes:
         why = f"prometheus-client is not installed: {METRICS_EXTRA}\n"
         return _response("503 Service Unavailable", why.encode())
     return _response(
-        "200 OK", snapshot.metrics(), headers={"Content-Type": CONTENT_TYPE}
+        "200 OK", b"".join(snapshot.metrics()), headers={"Content-Type": CONTENT_TYPE}
     )
 
 

@@ -87,9 +87,10 @@ def scraped(text: bytes) -> dict[str, Samples]:
 
 def text_of(swarm: Swarm, totals: Totals | None = None) -> bytes:
     """Give the text of a scrape."""
-    return exposition(
-        families(swarm, Counters(), totals or Totals(), now_s=NOW_S + 1, is_well=True)
+    shown = families(
+        swarm, Counters(), totals or Totals(), now_s=NOW_S + 1, is_well=True
     )
+    return b"".join(exposition(shown))
 
 
 def test_a_node_is_seen_as_it_is() -> None:
@@ -137,6 +138,17 @@ def test_all_reasons_are_there_before_anything_happened() -> None:
     assert seen["kafka_swarm_node_silent_dry_runs_total"]["w", "w_01"] == 0
 
 
+def test_what_is_taken_for_a_scrape_is_little() -> None:
+    """Nodes share their labels among all metrics; no piece of the text is large."""
+    swarm = swarm_of_two()
+    shown = list(families(swarm, Counters(), Totals(), now_s=NOW_S, is_well=True))
+    of_nodes = [family for family in shown if "_node_" in family.name]
+    labels = {id(own) for family in of_nodes for own, _ in family.samples}
+
+    assert len(labels) == len(swarm.nodes)
+    assert all(piece.count(b"# HELP") <= 1 for piece in exposition(shown))
+
+
 def test_names_and_help_follow_the_conventions() -> None:
     """Counters end with _total, and nothing else; each has its help."""
     for family in families(
@@ -154,8 +166,9 @@ def test_names_and_help_follow_the_conventions() -> None:
 def test_names_that_are_odd_are_escaped() -> None:
     r"""A label may hold any text; ``\``, ``"`` and line ends are written as escapes."""
     odd = 'a"b\\c\nd\\n é'
-    text = exposition(
-        [Family(name="x", kind="gauge", help="a\\b\nc", samples=[((("l", odd),), 1.5)])]
+    labels = (("l", odd),)
+    (text,) = exposition(
+        [Family(name="x", kind="gauge", help="a\\b\nc", labels=[labels], values=[1.5])]
     )
 
     (family,) = text_string_to_metric_families(text.decode())
@@ -180,7 +193,7 @@ def test_only_reports_that_the_core_takes_are_counted() -> None:
     outlet.show(swarm, Counters(bad_reports=4), now_s=NOW_S, trouble="deaf")
 
     assert server.shown.metrics is not None
-    seen = scraped(server.shown.metrics())
+    seen = scraped(b"".join(server.shown.metrics()))
     assert seen["kafka_swarm_node_messages_total"]["w", "w_00"] == 10
     assert seen["kafka_swarm_node_restarts_total"]["w", "w_00"] == 1
     assert seen["kafka_swarm_node_consuming_restarts_total"]["w", "w_00"] == 1
@@ -193,9 +206,9 @@ def test_a_scrape_is_written_when_one_asks_and_once() -> None:
     """In the server's thread: the loop takes what there is, and goes on."""
     written: list[int] = []
 
-    def write(shown: Iterable[Family]) -> bytes:
+    def write(shown: Iterable[Family]) -> list[bytes]:
         written.append(len(tuple(shown)))
-        return b"text"
+        return [b"te", b"xt"]
 
     server = Server(("", 0))
     outlet = MetricsOutlet(server, Page([], wall=str), write)
@@ -203,7 +216,7 @@ def test_a_scrape_is_written_when_one_asks_and_once() -> None:
 
     assert written == []
     assert server.shown.metrics is not None
-    assert [server.shown.metrics(), server.shown.metrics()] == [b"text", b"text"]
+    assert [server.shown.metrics(), server.shown.metrics()] == 2 * [[b"te", b"xt"]]
     assert written == [len(known_names())]
 
 
