@@ -1,4 +1,4 @@
-"""Serves the last snapshot over HTTP from a thread of its own.
+"""Serves the last snapshot over HTTP from a thread of its own, by asyncio.
 
 The loop hands over what is known and goes on; no lock is held, and nothing that a
 client does is waited for. Connections are few and short-lived: where all are taken, the
@@ -8,15 +8,16 @@ nobody out, and costs a bounded amount of memory.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
 
 from swarm_event_listener.config.config import METRICS_EXTRA
 
@@ -25,10 +26,13 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text
 CONNECTIONS_MAX: Final = 32
 REQUEST_MAX_BYTES: Final = 8_192
+PIECE_BYTES: Final = 65_536  # of an answer; what a client does not read is buffered
 CONNECTION_MAX_S: Final = 5.0
 STALE_S: Final = 15.0  # a snapshot is made every 2 s, while the loop turns
 BIND_AGAIN_S: Final = 5.0
-TURN_S: Final = 1.0
+TROUBLE_EVERY_S: Final = 5.0
+
+Pieces = Sequence[bytes]  # of a text: 400 nodes have 1 MB, in one piece it would stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +40,18 @@ class Snapshot:
     """What is served until the next one comes.
 
     Attributes:
-        metrics: Returns the text of a scrape in pieces; None without the extra
-            ``[metrics]``.
+        metrics: Returns the text of a scrape; None without the extra ``[metrics]``.
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
         down: A line for each node that is down for good.
         data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
-    metrics: Callable[[], Sequence[bytes]] | None
+    metrics: Callable[[], Pieces] | None
     trouble: str
     made_at_s: float
     down: str = ""
     data: bytes = b""
-
-
-@dataclass(slots=True)
-class _Connection:
-    socket: socket.socket
-    until_s: float
-    request: bytearray = field(default_factory=bytearray)
-    answer: memoryview | None = None
 
 
 class MetricsServer:
@@ -81,19 +76,20 @@ class MetricsServer:
         self.watched_at_s = -math.inf  # when the page last asked for its data
         self._clock = clock
         self._snapshot: Snapshot | None = None  # replaced as a whole, never changed
-        self._connections: dict[int, _Connection] = {}  # by descriptor, oldest first
-        self._selector = selectors.DefaultSelector()
-        self._listening: socket.socket | None = None
-        self._bind_at_s = 0.0
-        self._is_said = False
-        self._stopping = False
+        self._open: list[asyncio.StreamWriter] = []  # oldest first
+        self._address: tuple[str, int] | None = None
         self._bound = threading.Event()
+        self._silent_until_s = -math.inf
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._thread = threading.Thread(
             target=self._run, name="swarm-metrics", daemon=True
         )
 
     def start(self) -> None:
-        """Start the thread; a port in use is said there, and tried again."""
+        """Start the thread; a port in use is logged there, and tried again."""
+        self._loop = self._runner.get_loop()
+        self._loop.set_exception_handler(self._log_trouble)
+        self._serving = self._loop.create_task(self._serve())
         self._thread.start()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -101,141 +97,85 @@ class MetricsServer:
         self._snapshot = snapshot
 
     def stop(self) -> None:
-        """End the thread; waits for one turn."""
-        self._stopping = True
+        """End the thread."""
+        self._loop.call_soon_threadsafe(self._serving.cancel)
         self._thread.join()
 
     def address(self, *, within_s: float) -> tuple[str, int] | None:
-        """Give where it listens, None if it does not within this time."""
-        if not self._bound.wait(within_s) or self._listening is None:
-            return None
-        host, port = self._listening.getsockname()[:2]
-        return host, port
+        """Return where it listens, None if it does not within this time."""
+        self._bound.wait(within_s)
+        return self._address
 
     # --- the thread -------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopping:
-            try:
-                self._turn()
-            except OSError as error:  # no descriptors left, for one
-                logger.warning("metrics_trouble why=%r", str(error))
-                self._close_all()
-        self._close_all()
+        with self._runner, suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._serving)
 
-    def _turn(self) -> None:
-        now_s = self._clock()
-        if self._listening is None and now_s >= self._bind_at_s:
-            self._bind_at_s = now_s + BIND_AGAIN_S
-            self._bind()
-        for key, _ in self._selector.select(TURN_S):
-            connection = self._connections.get(key.fd)
-            if connection is None:
-                self._accept()
-            else:
-                self._serve(key.fd, connection)
-        self._drop_overdue()
-
-    def _bind(self) -> None:
-        host, port = self._wanted
-        listening = None
-        try:
-            family, *_, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            listening = socket.socket(family, socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(CONNECTIONS_MAX)
-        except OSError as error:
-            if listening is not None:
-                listening.close()
-            self._say_unbound(error)
-            return
-        listening.settimeout(0)
-        self._listening = listening
-        self._selector.register(listening, selectors.EVENT_READ)
-        self._bound.set()
-        logger.info("metrics_served address=%s:%d", *listening.getsockname()[:2])
-
-    def _say_unbound(self, error: OSError) -> None:
-        if not self._is_said:
-            logger.error(
-                "metrics_not_served address=%s:%d why=%r do=%r",
-                *self._wanted,
-                str(error),
-                "free the port or change metrics; tried again, nodes are supervised",
+    async def _serve(self) -> None:
+        with await self._listen() as listening:
+            server = await asyncio.start_server(
+                self._answer_one,
+                sock=listening,
+                limit=REQUEST_MAX_BYTES,
+                backlog=CONNECTIONS_MAX,
             )
-        self._is_said = True
+            self._address = listening.getsockname()[:2]
+            self._bound.set()
+            logger.info("metrics_served address=%s:%d", *self._address)
+            await server.serve_forever()
 
-    def _accept(self) -> None:
-        if self._listening is None:
+    async def _listen(self) -> socket.socket:
+        is_logged = False
+        while True:
+            try:
+                return _listening(self._wanted)
+            except OSError as error:
+                if not is_logged:
+                    self._log_unbound(error)
+            is_logged = True
+            await asyncio.sleep(BIND_AGAIN_S)
+
+    def _log_trouble(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Log what asyncio goes on after: no descriptors left, for one."""
+        if loop.time() < self._silent_until_s:  # it tells of that 32 times a second
             return
+        self._silent_until_s = loop.time() + TROUBLE_EVERY_S
+        why = context.get("exception", context["message"])
+        logger.warning("metrics_trouble why=%r", str(why))
+
+    def _log_unbound(self, error: OSError) -> None:
+        logger.error(
+            "metrics_not_served address=%s:%d why=%r do=%r",
+            *self._wanted,
+            str(error),
+            "free the port or change metrics; tried again, nodes are supervised",
+        )
+
+    async def _answer_one(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._open.append(writer)
+        if len(self._open) > CONNECTIONS_MAX:
+            self._open.pop(0).transport.abort()
+        writer.transport.set_write_buffer_limits(high=0)  # drained once all is sent
         try:
-            client, _ = self._listening.accept()
-        except (BlockingIOError, ConnectionError):
-            return  # gone again
-        client.settimeout(0)
-        if len(self._connections) >= CONNECTIONS_MAX:
-            self._close(next(iter(self._connections)))
-        until_s = self._clock() + CONNECTION_MAX_S
-        self._connections[client.fileno()] = _Connection(client, until_s)
-        self._selector.register(client, selectors.EVENT_READ)
+            async with asyncio.timeout(CONNECTION_MAX_S):
+                request = await reader.readuntil(b"\r\n\r\n")
+                for piece in self._answer(request):
+                    for at in range(0, len(piece), PIECE_BYTES):
+                        writer.write(piece[at : at + PIECE_BYTES])
+                        await writer.drain()
+        except (EOFError, OSError, asyncio.LimitOverrunError):
+            pass  # the client is gone, too slow, or no HTTP client
+        finally:
+            writer.transport.abort()
+            if writer in self._open:
+                self._open.remove(writer)
 
-    def _serve(self, descriptor: int, connection: _Connection) -> None:
-        try:
-            if connection.answer is None:
-                is_over = self._read(descriptor, connection)
-            else:
-                is_over = self._write(connection, connection.answer)
-        except BlockingIOError:
-            return
-        except OSError:
-            is_over = True
-        if is_over:
-            self._close(descriptor)
-
-    def _read(self, descriptor: int, connection: _Connection) -> bool:
-        """Read on; tell whether the connection is over."""
-        data = connection.socket.recv(REQUEST_MAX_BYTES)
-        connection.request += data
-        if b"\r\n\r\n" in connection.request:
-            answer = self._answer(bytes(connection.request))
-            connection.answer = memoryview(answer)
-            self._selector.modify(descriptor, selectors.EVENT_WRITE)
-            return self._write(connection, connection.answer)
-        return not data or len(connection.request) > REQUEST_MAX_BYTES
-
-    def _write(self, connection: _Connection, answer: memoryview) -> bool:
-        sent_bytes = connection.socket.send(answer)
-        connection.answer = answer[sent_bytes:]
-        if connection.answer:
-            return False
-        connection.socket.shutdown(socket.SHUT_WR)
-        return True
-
-    def _drop_overdue(self) -> None:
-        now_s = self._clock()
-        for descriptor, connection in list(self._connections.items()):
-            if now_s >= connection.until_s:
-                self._close(descriptor)
-
-    def _close(self, descriptor: int) -> None:
-        connection = self._connections.pop(descriptor)
-        self._selector.unregister(descriptor)
-        connection.socket.close()
-
-    def _close_all(self) -> None:
-        for descriptor in list(self._connections):
-            self._close(descriptor)
-        if self._listening is not None and self._stopping:
-            self._selector.unregister(self._listening)
-            self._listening.close()
-            self._selector.close()
-
-    # --- answers ----------------------------------------------------------------------
-
-    def _answer(self, request: bytes) -> bytes:
+    def _answer(self, request: bytes) -> Pieces:
         snapshot = self._snapshot
         is_stale = snapshot is None or self._clock() - snapshot.made_at_s > STALE_S
         if b"/data.json" in request:
@@ -243,8 +183,26 @@ class MetricsServer:
         return answer(request, None if is_stale else snapshot, page=self._page)
 
 
-def answer(request: bytes, snapshot: Snapshot | None, *, page: bytes) -> bytes:
-    """Give the whole response.
+def _listening(address: tuple[str, int]) -> socket.socket:
+    family, *_, local = socket.getaddrinfo(
+        *address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(local)
+        listening.listen(CONNECTIONS_MAX)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+# --- answers --------------------------------------------------------------------------
+
+
+def answer(request: bytes, snapshot: Snapshot | None, *, page: bytes) -> Pieces:
+    """Return the whole response, its head first.
 
     Args:
         request: All up to the empty line.
@@ -255,12 +213,10 @@ def answer(request: bytes, snapshot: Snapshot | None, *, page: bytes) -> bytes:
     if method not in {"GET", "HEAD"}:
         return _response("405 Method Not Allowed", headers={"Allow": "GET, HEAD"})
     found = _html(page) if path == "/" else _found(path, snapshot)
-    if method == "HEAD":
-        return found[: found.index(b"\r\n\r\n") + 4]
-    return found
+    return found[:1] if method == "HEAD" else found
 
 
-def _found(path: str, snapshot: Snapshot | None) -> bytes:
+def _found(path: str, snapshot: Snapshot | None) -> Pieces:
     if path not in {"/metrics", "/healthz", "/data.json"}:
         return _response("404 Not Found", b"there is /, /metrics and /healthz\n")
     if snapshot is None:
@@ -276,23 +232,23 @@ def _found(path: str, snapshot: Snapshot | None) -> bytes:
     return _response("204 No Content")
 
 
-def _metrics(snapshot: Snapshot) -> bytes:
+def _metrics(snapshot: Snapshot) -> Pieces:
     if snapshot.metrics is None:
         why = f"prometheus-client is not installed: {METRICS_EXTRA}\n"
         return _response("503 Service Unavailable", why.encode())
     return _response(
-        "200 OK", b"".join(snapshot.metrics()), headers={"Content-Type": CONTENT_TYPE}
+        "200 OK", *snapshot.metrics(), headers={"Content-Type": CONTENT_TYPE}
     )
 
 
-def _data(data: bytes) -> bytes:
+def _data(data: bytes) -> Pieces:
     if not data:  # made from now on
         return _response("202 Accepted", b"in a moment\n")
     return _response("200 OK", data, headers={"Content-Type": "application/json"})
 
 
-def _html(page: bytes) -> bytes:
-    """Give the page; whatever came to be in it, it can reach nobody but us."""
+def _html(page: bytes) -> Pieces:
+    """Return the page; whatever came to be in it, it can reach nobody but us."""
     policy = (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
         "img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -305,7 +261,7 @@ def _html(page: bytes) -> bytes:
 
 
 def _method_and_path(request: bytes) -> tuple[str, str]:
-    """Give both of the request line; empty texts for what is none."""
+    """Return both of the request line; empty texts for what is none."""
     line = request.partition(b"\r\n")[0].decode("latin-1")
     words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -314,12 +270,12 @@ def _method_and_path(request: bytes) -> tuple[str, str]:
 
 
 def _response(
-    status: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
-) -> bytes:
+    status: str, *body: bytes, headers: Mapping[str, str] | None = None
+) -> Pieces:
     fields = {"Content-Type": "text/plain; charset=utf-8", **(headers or {})}
     fields |= {"Connection": "close", "Cache-Control": "no-store"}
     fields["X-Content-Type-Options"] = "nosniff"
     if not status.startswith("204"):
-        fields["Content-Length"] = str(len(body))
+        fields["Content-Length"] = str(sum(map(len, body)))
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
+    return [f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1"), *body]

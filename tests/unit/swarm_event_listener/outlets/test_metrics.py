@@ -233,10 +233,10 @@ def test_without_its_library_it_is_said_and_the_rest_is_served(
     (line,) = caplog.messages
     assert "metrics_not_written" in line
     assert "kafka-consumer-swarm[metrics]" in line
-    asked = answer(b"GET /metrics HTTP/1.1\r\n\r\n", server.shown, page=b"")
+    asked = b"".join(answer(b"GET /metrics HTTP/1.1\r\n\r\n", server.shown, page=b""))
     assert asked.startswith(b"HTTP/1.1 503")
     assert b"kafka-consumer-swarm[metrics]" in asked
-    well = answer(b"GET /healthz HTTP/1.1\r\n\r\n", server.shown, page=b"")
+    (well,) = answer(b"GET /healthz HTTP/1.1\r\n\r\n", server.shown, page=b"")
     assert well.startswith(b"HTTP/1.1 204")
 
 
