@@ -44,9 +44,9 @@ from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.status import Counters
 from swarm_event_listener.outlets.systemd import HEARD_MAX_S, Watchdog
 from swarm_event_listener.supervisord import deafness
-from swarm_event_listener.supervisord.log_throttle import Rarely
-from swarm_event_listener.supervisord.memory import Gauge
-from swarm_event_listener.supervisord.memory_sampler import Scales
+from swarm_event_listener.supervisord.log_throttle import LogThrottle
+from swarm_event_listener.supervisord.memory import MemoryReader
+from swarm_event_listener.supervisord.memory_sampler import MemorySampler
 from swarm_event_listener.supervisord.node_reports import ReportError
 from swarm_event_listener.supervisord.node_reports import decode as decode_report
 from swarm_event_listener.supervisord.operator_commands import OrderError
@@ -92,7 +92,7 @@ class Listener:
         swarm: Swarm,
         actions: Actions,
         *,
-        gauges: Mapping[str, Gauge],
+        memory_readers: Mapping[str, MemoryReader],
         outlets: Outlets,
         stdin: int,
         stdout: int,
@@ -106,7 +106,7 @@ class Listener:
         Args:
             swarm: The core.
             actions: What carries out its decisions.
-            gauges: One for each watched group.
+            memory_readers: One for each watched group.
             outlets: Where others see how the swarm is.
             stdin: Descriptor of supervisord's events.
             stdout: Descriptor for the answers; nothing else may be written there.
@@ -119,7 +119,7 @@ class Listener:
         self._watchdog = watchdog
         self._swarm = swarm
         self._actions = actions
-        self._gauges = gauges
+        self._memory_readers = memory_readers
         self._outlets = outlets
         self._stdin, self._stdout, self._wake = stdin, stdout, wake
         self._clock = clock
@@ -128,8 +128,8 @@ class Listener:
         self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
         self._counters = Counters()
         self._serials = Serials()
-        self._rarely = Rarely()
-        self._scales = Scales(gauges, self._rarely)
+        self._throttle = LogThrottle()
+        self._memory_sampler = MemorySampler(memory_readers, self._throttle)
         self._exits = Exits()
         self._looked_at_s = self._heard_at_s = clock()
         self._tick_at_s = self._status_at_s = self._looked_at_s
@@ -231,7 +231,9 @@ class Listener:
                 self._seek_survey(now_s)
             else:
                 self._look()
-            for measured in self._scales.measure(self._swarm.nodes, now_s=now_s):
+            for measured in self._memory_sampler.measure(
+                self._swarm.nodes, now_s=now_s
+            ):
                 self._handle(measured)
         elif wake_at_s is None or now_s < wake_at_s:
             return
@@ -354,14 +356,14 @@ class Listener:
                 pass  # a beat, or nothing to us
 
     def _take_report(self, said: Communication) -> None:
-        if group_of(said.name) not in self._gauges:
+        if group_of(said.name) not in self._memory_readers:
             return
         logger.debug("report node=%s pid=%s text=%r", said.name, said.pid, said.text)
         try:
             report = decode_report(said.text)
         except ReportError as error:
             self._counters.bad_reports += 1
-            self._rarely.say(
+            self._throttle.warn(
                 "report_rejected", said.name, said.pid, str(error), now_s=self._now()
             )
             return
@@ -404,7 +406,7 @@ class Listener:
         due_at_s = self._survey_due_at_s
         if due_at_s is None or now_s < due_at_s or self._serials.last is None:
             return
-        self._rarely.say(
+        self._throttle.warn(
             "survey_unmarked",
             "all",
             os.getpid(),

@@ -31,7 +31,7 @@ from swarm_event_listener.storage.journal import (
     StatusFile,
 )
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, restored
-from swarm_event_listener.supervisord.memory import Gauge
+from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
@@ -169,7 +169,7 @@ def _run(
     listener = Listener(
         swarm,
         actions,
-        gauges=_gauges(settings),
+        memory_readers=_memory_readers(settings),
         outlets=Outlets(
             StatusFile(settings.state_dir),
             wall=wall,
@@ -222,9 +222,9 @@ def _first_answer(ask: Callable[[], T]) -> T:
     return ask()
 
 
-def _gauges(settings: ListenerSettings) -> dict[str, Gauge]:
+def _memory_readers(settings: ListenerSettings) -> dict[str, MemoryReader]:
     return {
-        name: Gauge(
+        name: MemoryReader(
             group.memory_metric,
             with_children=group.memory_children,
             limit_bytes=group.policy.limits.memory_limit_bytes,

@@ -1,4 +1,4 @@
-"""Lines that are said rarely: one a minute for each node, whatever happens to it."""
+"""Warnings about a node: each kind once a minute, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ logger = logging.getLogger(__name__)
 EVERY_S: Final = 60.0  # a line for each node, not one for each report
 
 
-class Rarely:
-    """Remembers what was said when."""
+class LogThrottle:
+    """Remembers what was logged when."""
 
     def __init__(self) -> None:
-        self._said_at_s: dict[str, float] = {}
+        self._logged_at_s: dict[str, float] = {}
 
-    def say(self, event: str, name: str, pid: int, why: str, *, now_s: float) -> None:
-        """Log a warning about a node, unless the same was said lately."""
+    def warn(self, event: str, name: str, pid: int, why: str, *, now_s: float) -> None:
+        """Log a warning about a node, unless the same one was logged lately."""
         key = f"{event} {name}"
-        if now_s - self._said_at_s.get(key, -math.inf) < EVERY_S:
+        if now_s - self._logged_at_s.get(key, -math.inf) < EVERY_S:
             return
-        self._said_at_s[key] = now_s
+        self._logged_at_s[key] = now_s
         logger.warning("%s node=%s pid=%d why=%r", event, name, pid, why)

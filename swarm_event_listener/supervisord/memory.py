@@ -25,7 +25,7 @@ class MemoryUnreadableError(Exception):
     """The process is there, but its memory may not be read; says what to change."""
 
 
-class Gauge:
+class MemoryReader:
     """Reads the memory of a group's processes, each as cheaply as can be.
 
     rss, which counts shared pages in full, is never less than pss (by their share) and

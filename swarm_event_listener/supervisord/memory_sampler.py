@@ -1,4 +1,4 @@
-"""The memory of all nodes, read with the gauge of their group."""
+"""The memory of all nodes, each read by the memory reader of its group."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from functools import cache
 
 from swarm_event_listener.core.model.events import Measured
 from swarm_event_listener.core.node import Node, is_news
-from swarm_event_listener.supervisord.log_throttle import Rarely
+from swarm_event_listener.supervisord.log_throttle import LogThrottle
 from swarm_event_listener.supervisord.memory import (
     Children,
-    Gauge,
+    MemoryReader,
     MemoryUnreadableError,
     children_of_all,
 )
 
 
-class Scales:
-    """Weighs all nodes, one after another."""
+class MemorySampler:
+    """Reads the memory of all nodes, one after another."""
 
-    def __init__(self, gauges: Mapping[str, Gauge], rarely: Rarely) -> None:
-        """Take a gauge for each group, and what says that one cannot read."""
-        self._gauges = gauges
-        self._rarely = rarely
+    def __init__(
+        self, readers: Mapping[str, MemoryReader], throttle: LogThrottle
+    ) -> None:
+        """Take a reader for each group, and what logs that one cannot read."""
+        self._readers = readers
+        self._throttle = throttle
 
     def measure(self, nodes: Mapping[str, Node], *, now_s: float) -> Iterator[Measured]:
-        """Give the readings that say something new; the nodes may change meanwhile."""
-        weighed = list(nodes.values())
-        pids = {node.pid for node in weighed}
-        for gauge in self._gauges.values():
-            gauge.forget_all_but(pids)
+        """Yield the readings that are news; the nodes may change meanwhile."""
+        sampled = list(nodes.values())
+        pids = {node.pid for node in sampled}
+        for reader in self._readers.values():
+            reader.forget_all_but(pids)
         children = cache(children_of_all)  # once for all nodes, if one needs it
-        for node in weighed:
+        for node in sampled:
             if node.pid is None:
                 continue
             memory_bytes = self._read(node, node.pid, children, now_s=now_s)
@@ -42,9 +44,9 @@ class Scales:
         self, node: Node, pid: int, children: Callable[[], Children], *, now_s: float
     ) -> int | None:
         try:
-            return self._gauges[node.group].read(pid, now_s=now_s, children=children)
+            return self._readers[node.group].read(pid, now_s=now_s, children=children)
         except MemoryUnreadableError as error:
-            self._rarely.say(
+            self._throttle.warn(
                 "memory_unreadable", node.name, pid, str(error), now_s=now_s
             )
             return None

@@ -39,7 +39,7 @@ from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.listener.main import forget_standstill
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.storage.journal import Journal, StatusFile
-from swarm_event_listener.supervisord.memory import Gauge
+from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
 from swarm_worker.shared.report import BEGIN, END, Report, State, encode
@@ -135,7 +135,9 @@ class Bench:
                 self.journal,
                 wall=lambda moment_s: f"at {moment_s:.0f}",
             ),
-            gauges={"w": Gauge("rss", with_children=False, limit_bytes=None)},
+            memory_readers={
+                "w": MemoryReader("rss", with_children=False, limit_bytes=None)
+            },
             outlets=Outlets(
                 StatusFile(folder), wall=lambda moment_s: f"at {moment_s:.0f}"
             ),

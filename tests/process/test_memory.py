@@ -14,11 +14,11 @@ import pytest
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import appeared
 from swarm_event_listener.supervisord import memory, memory_sampler
-from swarm_event_listener.supervisord.log_throttle import Rarely
+from swarm_event_listener.supervisord.log_throttle import LogThrottle
 from swarm_event_listener.supervisord.memory import (
     COSTLY_EVERY_S,
     Children,
-    Gauge,
+    MemoryReader,
     MemoryUnreadableError,
     Metric,
     bytes_of,
@@ -59,8 +59,8 @@ def read(
     pid: int, metric: Metric = "rss", *, with_children: bool = False
 ) -> int | None:
     """Read the memory of a process that is beyond its limit."""
-    gauge = Gauge(metric, with_children=with_children, limit_bytes=0)
-    return gauge.read(pid, now_s=1000.0, children=children_of_all)
+    reader = MemoryReader(metric, with_children=with_children, limit_bytes=0)
+    return reader.read(pid, now_s=1000.0, children=children_of_all)
 
 
 @pytest.mark.parametrize("process", [_HOLDS_64_MB], indirect=True)
@@ -114,8 +114,8 @@ def test_what_is_dead_has_no_memory(
     process: subprocess.Popen[bytes], metric: Metric
 ) -> None:
     """A zombie holds nothing, and a process that is gone cannot be read: both None."""
-    gauge = Gauge(metric, with_children=True, limit_bytes=0)
-    assert gauge.read(process.pid, now_s=1000.0, children=children_of_all)
+    reader = MemoryReader(metric, with_children=True, limit_bytes=0)
+    assert reader.read(process.pid, now_s=1000.0, children=children_of_all)
     known = psutil.Process(process.pid)
     process.kill()
     eventually(
@@ -128,7 +128,7 @@ def test_what_is_dead_has_no_memory(
     process.wait()
     assert read(process.pid, metric) is None
     assert bytes_of(known, metric) is None
-    assert gauge.read(process.pid, now_s=2000.0, children=children_of_all) is None
+    assert reader.read(process.pid, now_s=2000.0, children=children_of_all) is None
 
 
 def _raises(error: BaseException) -> Callable[[object], int]:
@@ -155,7 +155,7 @@ def test_what_may_not_be_read_says_what_to_change(
         read(os.getpid(), "pss")
 
 
-# --- the gauge ------------------------------------------------------------------------
+# --- the reader -----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -176,37 +176,37 @@ def test_the_costly_reading_is_saved_while_rss_is_within_the_limit(
 ) -> None:
     """Pss is never more than rss: within the limit the cheap reading will do."""
     del readings["pss"]
-    gauge = Gauge("pss", with_children=False, limit_bytes=100)
+    reader = MemoryReader("pss", with_children=False, limit_bytes=100)
 
-    assert gauge.read(os.getpid(), now_s=1000.0, children=never) == 100
+    assert reader.read(os.getpid(), now_s=1000.0, children=never) == 100
 
 
 def test_the_costly_reading_decides_beyond_it_and_is_taken_rarely(
     readings: dict[str, int],
 ) -> None:
     """Between two costly readings there is none: a cheap one would be too high."""
-    gauge = Gauge("pss", with_children=False, limit_bytes=99)
+    reader = MemoryReader("pss", with_children=False, limit_bytes=99)
     own, other = os.getpid(), os.getppid()
 
     def read_at(pid: int, now_s: float) -> int | None:
-        return gauge.read(pid, now_s=now_s, children=never)
+        return reader.read(pid, now_s=now_s, children=never)
 
     assert read_at(own, 1000.0) == 60
     assert read_at(own, 1000.0 + COSTLY_EVERY_S - 0.1) is None
     assert read_at(other, 1000.0) == 60
     readings["pss"] = 99
     assert read_at(own, 1000.0 + COSTLY_EVERY_S) == 99
-    gauge.forget_all_but({other})
+    reader.forget_all_but({other})
     assert read_at(own, 1000.0 + COSTLY_EVERY_S) == 99
 
 
 def test_rss_is_read_each_time(readings: dict[str, int]) -> None:
     """The cheap metric needs no saving, with a limit or without."""
-    gauge = Gauge("rss", with_children=False, limit_bytes=1)
+    reader = MemoryReader("rss", with_children=False, limit_bytes=1)
 
-    assert gauge.read(os.getpid(), now_s=1000.0, children=never) == 100
+    assert reader.read(os.getpid(), now_s=1000.0, children=never) == 100
     readings["rss"] = 120
-    assert gauge.read(os.getpid(), now_s=1000.0, children=never) == 120
+    assert reader.read(os.getpid(), now_s=1000.0, children=never) == 120
 
 
 # --- all nodes ------------------------------------------------------------------------
@@ -224,15 +224,15 @@ def test_all_nodes_of_a_tick_share_one_look_at_the_processes(
         return children_of_all()
 
     monkeypatch.setattr(memory_sampler, "children_of_all", look)
-    gauge = Gauge("rss", with_children=with_children, limit_bytes=None)
-    scales = memory_sampler.Scales({"w": gauge}, Rarely())
+    reader = MemoryReader("rss", with_children=with_children, limit_bytes=None)
+    sampler = memory_sampler.MemorySampler({"w": reader}, LogThrottle())
     nodes = {
         name: appeared(name, ProcessState.RUNNING, pid, now_s=0.0)
         for name, pid in (("w:a", os.getpid()), ("w:b", os.getppid()))
     }
 
     for now_s in (1000.0, 1001.0):
-        measured = [*scales.measure(nodes, now_s=now_s)]
+        measured = [*sampler.measure(nodes, now_s=now_s)]
 
         assert [each.name for each in measured] == ["w:a", "w:b"]
     assert len(looked) == looks
