@@ -48,13 +48,13 @@ MARK: Final = "swarm.mark"
 
 
 class WallClock:
-    """Gives the wall-clock text of a monotonic moment, for people."""
+    """The wall-clock text of a monotonic moment, for people."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
 
     def __call__(self, moment_s: float) -> str:
-        """Give ISO 8601 in UTC."""
+        """Return ISO 8601 in UTC."""
         ago = timedelta(seconds=self._clock() - moment_s)
         return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
 
@@ -80,7 +80,7 @@ class Actions:
     def carry_out(  # noqa: C901 - one verb for each action
         self, action: Action
     ) -> Event | None:
-        """Carry out an action; give what became of it, where the core wants to know."""
+        """Carry out an action; return what became of it, if the core wants that."""
         match action:
             case Survey():
                 self._begin_survey()
@@ -117,7 +117,7 @@ class Actions:
         self._answer()
 
     def is_ignored(self, name: str) -> bool:
-        """Tell whether supervisord says that it sends this process no events."""
+        """Whether supervisord says that it sends this process no events."""
         try:
             log = self._supervisor.log_end(LOG_END_BYTES)
         except (SupervisorFault, SupervisorUnreachable):
@@ -125,7 +125,7 @@ class Actions:
         return is_ignored(log, name=name, pid=os.getpid())
 
     def surveyed(self, mark: str) -> Surveyed | None:
-        """Give the survey that a mark belongs to, once; None for any other mark."""
+        """Return the survey that a mark belongs to, once; None for any other mark."""
         if self._survey is None or self._survey[0] != mark:
             return None
         surveyed = self._survey[1]
@@ -186,7 +186,7 @@ class Actions:
         self._send(action.type, json.dumps(dict(action.payload)))
 
     def _send(self, event_type: str, data: str) -> bool:
-        """Send an event; tell whether supervisord answered at all."""
+        """Send an event; return whether supervisord answered at all."""
         try:
             self._supervisor.send_event(event_type, data)
         except SupervisorFault as fault:
@@ -238,7 +238,7 @@ class Actions:
 
 
 def needs_supervisor(action: Action) -> bool:
-    """Tell whether an action waits for supervisord."""
+    """Whether an action waits for supervisord."""
     return isinstance(action, Survey | Signal | Stop | Start | Publish)
 
 

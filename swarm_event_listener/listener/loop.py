@@ -138,7 +138,7 @@ class Listener:
         self._survey_due_at_s: float | None = None
 
     def run(self) -> int:
-        """Work until supervisord or the listener ends; give the exit code.
+        """Work until supervisord or the listener ends; return the exit code.
 
         Raises:
             ProtocolError: The events cannot be read.
@@ -253,7 +253,7 @@ class Listener:
         self._outlets.show(self._swarm, self._counters, now_s=now_s, trouble=trouble)
 
     def _trouble(self, now_s: float) -> str:
-        """Tell why the listener does not see events or control nodes, if so."""
+        """Return why the listener is deaf or has no control; empty while it is well."""
         if now_s - self._heard_at_s > HEARD_MAX_S:
             return f"no event from supervisord for {now_s - self._heard_at_s:.0f} s"
         return "" if self._actions.is_reachable else "supervisord gives no answer"

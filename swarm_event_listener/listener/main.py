@@ -59,7 +59,7 @@ LOOK_EVERY_S: Final = 0.25
 
 
 def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> int:
-    """Run the listener; give its exit code.
+    """Run the listener; return its exit code.
 
     Args:
         argv: The arguments without the program's name.
@@ -234,7 +234,7 @@ def _memory_readers(settings: ListenerSettings) -> dict[str, MemoryReader]:
 
 
 def _wake_on_signals() -> int:
-    """Give a descriptor that becomes readable with TERM, INT or QUIT."""
+    """Return a descriptor that becomes readable with TERM, INT or QUIT."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 

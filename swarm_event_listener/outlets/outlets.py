@@ -38,12 +38,12 @@ class Outlets:
         self._metrics = metrics
 
     def reported(self, swarm: Swarm, event: Reported) -> None:
-        """Take note of a report that the core has heard."""
+        """Record a report that the core has heard."""
         if self._metrics is not None:
             self._metrics.reported(swarm, event)
 
     def restarted(self, record: Record) -> None:
-        """Take note of a restart that has ended."""
+        """Record a restart that has ended."""
         if self._metrics is not None:
             self._metrics.restarted(record)
 

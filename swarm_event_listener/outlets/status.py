@@ -42,7 +42,7 @@ class Counters:
 def head_of(
     swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
 ) -> dict[str, Any]:
-    """Give the status without its nodes.
+    """Return the status without its nodes.
 
     Args:
         swarm: The core.
@@ -65,7 +65,7 @@ def head_of(
 
 
 def nodes_of(swarm: Swarm, *, now_s: float) -> Iterator[dict[str, Any]]:
-    """Give the status of each node, by name; one at a time, there may be hundreds."""
+    """Return the status of each node, by name; one at a time, there may be hundreds."""
     nodes = swarm.nodes
     for name in sorted(nodes):
         yield _node(swarm, nodes[name], now_s=now_s)

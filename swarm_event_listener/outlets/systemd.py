@@ -34,14 +34,14 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Notifier | None:
-        """Give the notifier, None outside of systemd."""
+        """Return the notifier, None outside of systemd."""
         address = environ.get("NOTIFY_SOCKET", "")
         if not address.startswith(("/", "@")):
             return None
         return cls(address)
 
     def send(self, *assignments: str) -> bool:
-        """Send ``NAME=value`` lines at once; tell whether systemd took them."""
+        """Send ``NAME=value`` lines at once; return whether systemd took them."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.sendto(
@@ -108,7 +108,7 @@ class Watchdog:
 
 
 def watchdog_from(notifier: Notifier, environ: Mapping[str, str]) -> Watchdog:
-    """Give the watchdog that the unit asks for in WATCHDOG_USEC."""
+    """Return the watchdog that the unit asks for in WATCHDOG_USEC."""
     text = environ.get("WATCHDOG_USEC", "")
     timeout_s = int(text) / 1e6 if text.isdecimal() and int(text) else None
     if timeout_s is not None and timeout_s < LEAST_S:

@@ -15,7 +15,7 @@ HANGS: Final = "supervisord hangs, or TICK_5 is not among the events= of this li
 
 
 def is_ignored(log: str, *, name: str, pid: int) -> bool:
-    """Tell whether supervisord says that it sends a process no events any more.
+    """Whether supervisord says that it sends a process no events any more.
 
     Args:
         log: The end of supervisord's log.
@@ -27,7 +27,7 @@ def is_ignored(log: str, *, name: str, pid: int) -> bool:
 
 
 def cause(*, has_heard: bool, answers: bool, ignored: bool) -> str:
-    """Give the likeliest reason, and what else it may be.
+    """Return the likeliest reason, and what else it may be.
 
     Args:
         has_heard: An event has come in this life.

@@ -92,7 +92,7 @@ def children_of_all() -> Children:
 
 
 def descendants(pid: int, children: Children) -> Iterator[psutil.Process]:
-    """Give the children of a process and theirs, as far as they are its own."""
+    """Return the children of a process and theirs, as far as they are its own."""
     waiting, seen = [pid], {pid}  # a number that came round may close a circle
     while waiting:
         for child in children.get(waiting.pop(), ()):

@@ -37,17 +37,17 @@ class OrderError(ValueError):
 
 
 def encode(word: Word, names: Sequence[str]) -> RemoteCommand:
-    """Give the event that holds or releases nodes."""
+    """Return the event that holds or releases nodes."""
     return RemoteCommand(PREFIX + word, json.dumps(list(names)))
 
 
 def encode_roll(order: RollOrdered) -> RemoteCommand:
-    """Give the event that begins a rolling restart."""
+    """Return the event that begins a rolling restart."""
     return RemoteCommand(ROLL, json.dumps(dataclasses.asdict(order)))
 
 
 def encode_roll_cancel(group: str) -> RemoteCommand:
-    """Give the event that ends a rolling restart after the present node."""
+    """Return the event that ends a rolling restart after the present node."""
     return RemoteCommand(ROLL_CANCEL, json.dumps([group]))
 
 

@@ -37,7 +37,7 @@ class Exits:
             return
 
     def take(self, ready: Container[int]) -> bool:
-        """Await those no longer that have ended; tell whether there were any."""
+        """Await those no longer that have ended; return whether there were any."""
         ended = [descriptor for descriptor in self._pids if descriptor in ready]
         for descriptor in ended:
             del self._pids[descriptor]

@@ -96,7 +96,7 @@ class Envelope:
 
 
 def lost_between(last: int | None, pool_serial: int) -> int:
-    """Tell how many events were lost before ``pool_serial``.
+    """Return how many events were lost before ``pool_serial``.
 
     Args:
         last: The pool serial seen before; None at the start, when nothing is missed.
@@ -128,7 +128,7 @@ class Serials:
         self._before_jump: int | None = None
 
     def lost(self, pool_serial: int) -> int | None:
-        """Take an event's number; give how many were lost before it.
+        """Take an event's number; return how many were lost before it.
 
         None for an event that is repeated.
         """
@@ -176,7 +176,7 @@ class EventStream:
         self._missing = 0  # characters of the payload still to come
 
     def feed(self, data: bytes) -> list[Envelope]:
-        """Take what was read; give the events that are complete with it.
+        """Take what was read; return the events that are complete with it.
 
         Raises:
             ProtocolError: The header is malformed or too long, or the bytes no UTF-8.
@@ -286,7 +286,7 @@ def parse_event(event_name: str, payload: str) -> Heard:
 
 
 def full_name(group: str, process: str) -> str | None:
-    """Give ``group:process``; None where RPC would take that for something else.
+    """Return ``group:process``; None where RPC would take that for something else.
 
     Source: supervisor/options.py, split_namespec: the first colon ends the group, and
     an empty process or ``*`` means all of them.

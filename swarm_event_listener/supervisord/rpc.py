@@ -150,12 +150,12 @@ class Supervisor:
     # --- what is --------------------------------------------------------------------
 
     def processes(self) -> tuple[ProcessInfo, ...]:
-        """Give all processes. Costs supervisord 0.3 ms each: ask rarely."""
+        """Return all processes. Costs supervisord 0.3 ms each: ask rarely."""
         answer = self._call("supervisor.getAllProcessInfo")
         return tuple(_read_each(answer, _process_info, what="process"))
 
     def process(self, name: str) -> ProcessInfo:
-        """Give one process.
+        """Return one process.
 
         Raises:
             SupervisorFault: BAD_NAME: there is none of that name.
@@ -166,12 +166,12 @@ class Supervisor:
         raise SupervisorUnreachable(f"no process in the answer for {name!r}")
 
     def configs(self) -> tuple[ProcessConfig, ...]:
-        """Give the configuration of all processes, listeners among them."""
+        """Return the configuration of all processes, listeners among them."""
         answer = self._call("supervisor.getAllConfigInfo")
         return tuple(_read_each(answer, _process_config, what="config"))
 
     def log_end(self, size_bytes: int) -> str:
-        """Give the end of supervisord's own log.
+        """Return the end of supervisord's own log.
 
         Raises:
             SupervisorFault: It has none that it can read.
@@ -179,7 +179,7 @@ class Supervisor:
         return str(self._call("supervisor.readLog", -size_bytes, 0))
 
     def identity(self) -> SupervisorIdentity:
-        """Tell which supervisord answers."""
+        """Return which supervisord answers."""
         pid = self._call("supervisor.getPID")
         if not isinstance(pid, int):
             raise SupervisorUnreachable(f"expected a pid, got {pid!r}")
@@ -277,7 +277,7 @@ def _process_info(item: Mapping[str, Any]) -> ProcessInfo:
 
 
 def _ago_s(item: Mapping[str, Any], moment: str) -> int | None:
-    """Give the age of a start or an end; None before the first."""
+    """Return the age of a start or an end; None before the first."""
     return int(item["now"]) - int(item[moment]) if item.get(moment) else None
 
 
@@ -298,7 +298,7 @@ def _process_config(item: Mapping[str, Any]) -> ProcessConfig:
 
 
 def started_ticks(pid: int) -> int | None:
-    """Give a process's start in clock ticks since boot; None when it cannot be told.
+    """Return a process's start in clock ticks since boot; None when it cannot be told.
 
     With the pid this names a process for as long as the machine runs.
     """
@@ -311,7 +311,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """Give the id of the machine's run; empty when it cannot be told."""
+    """Return the id of the machine's run; empty when it cannot be told."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:

@@ -256,7 +256,7 @@ NODE_METRICS: Final = (
 def families(
     swarm: Swarm, counters: Counters, totals: Totals, *, now_s: float, is_well: bool
 ) -> Iterator[Family]:
-    """Give all metrics.
+    """Return all metrics.
 
     Args:
         swarm: The core.

@@ -25,7 +25,7 @@ Write = Callable[[Iterable[Family]], Sequence[bytes]]
 
 
 def writer() -> Write | None:
-    """Give what writes a scrape; None without the extra: the rest works without it."""
+    """Return what writes a scrape; None without the extra, which only that needs."""
     try:
         from swarm_event_listener.outlets.metrics.exposition import exposition  # noqa: PLC0415
     except ImportError as error:
@@ -39,7 +39,7 @@ def writer() -> Write | None:
 
 
 def _down(swarm: Swarm) -> str:
-    """Give a line for each node that is down for good."""
+    """Return a line for each node that is down for good."""
     told = (
         (name, down_for_good(node, swarm.policies[node.group]))
         for name, node in sorted(swarm.nodes.items())

@@ -18,7 +18,7 @@ WATCHED_S: Final = 60.0  # data is made while somebody looks
 
 
 def html() -> bytes:
-    """Give the page."""
+    """Return the page."""
     return Path(__file__).with_name("page.html").read_bytes()
 
 
@@ -39,15 +39,15 @@ class Page:
         self._wall = wall
 
     def restarted(self, record: Record) -> None:
-        """Take in a restart that has ended."""
+        """Record a restart that has ended."""
         self._restarts.append(_with_headline(record.as_json(self._wall)))
 
     def look(self, swarm: Swarm, *, now_s: float) -> None:
-        """Take in how the nodes are."""
+        """Record how the nodes are."""
         self._trends.look(swarm.nodes, now_s=now_s)
 
     def data(self, swarm: Swarm, *, now_s: float, trouble: str) -> bytes:
-        """Give all that is shown, as JSON."""
+        """Return all that is shown, as JSON."""
         shown = {
             "at": self._wall(now_s),
             "trouble": trouble,

@@ -57,7 +57,7 @@ class NodeTotals:
 
 
 def reason_of(record: Record) -> str:
-    """Give why a node was restarted, one of `REASONS`."""
+    """Return why a node was restarted, one of `REASONS`."""
     if record.cause is Cause.RULE and record.status is not None:
         return Status(record.status).name.lower()
     return record.cause.value
@@ -77,16 +77,16 @@ class Totals:
         self.dry_runs: Counter[tuple[str, str]] = Counter()
 
     def of(self, name: str) -> Mapping[str, int]:
-        """Give the sums of a node; without one that never reported they are 0."""
+        """Return the sums of a node; without one that never reported they are 0."""
         node = self._nodes.get(name)
         return Counter() if node is None else node.counts
 
     def reported(self, name: str, pid: int, report: Report) -> None:
-        """Take in a report that is of the node's present process."""
+        """Add a report of the node's present process."""
         self._nodes[name].add(pid, report)
 
     def restarted(self, record: Record) -> None:
-        """Take in the record of a restart, or of one that a dry run left out."""
+        """Count a restart, or one that a dry run left out."""
         counted = self.dry_runs if record.dry_run else self.restarts
         counted[record.node, reason_of(record)] += 1
 

@@ -23,7 +23,7 @@ class Trends:
         self._due_at_s = -math.inf
 
     def look(self, nodes: Mapping[str, Node], *, now_s: float) -> None:
-        """Take a point of each node, if it is time."""
+        """Record a point of each node, if it is time."""
         if now_s < self._due_at_s:
             return
         self._due_at_s = now_s + EVERY_S
@@ -37,7 +37,7 @@ class Trends:
         return points
 
     def of(self, name: str) -> dict[str, list[float | None]]:
-        """Give the series of a node, oldest point first; None where there is none."""
+        """Return the series of a node, oldest point first; None where there is none."""
         points = self._points.get(name, {})
         return {
             series: [None if math.isnan(value) else round(value, 1) for value in values]
