@@ -21,7 +21,7 @@ from swarm_event_listener.outlets.metrics.server import (
 from tests.clock import FakeClock
 from tests.eventually import eventually
 
-BODY = b"kafka_swarm_up 1\n" * 100_000  # more than a socket's buffer
+BODY = b"kafka_swarm_up 1\n" * 100_000
 
 
 class Endpoint:
