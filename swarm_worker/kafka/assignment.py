@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
     from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.subscribed_topics import SubscribedTopics
     from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
@@ -63,8 +64,7 @@ class Assignment:
         watch: Watch,
         topic_watch: TopicWatch,
         clock: Callable[[], float],
-        former: frozenset[str] | None,
-        on_accepted: Callable[[], None],
+        subscribed: SubscribedTopics,
     ) -> None:
         """Hold nothing yet; see `join`."""
         self.has_joined = False
@@ -78,8 +78,7 @@ class Assignment:
         self._topic_watch = topic_watch
         self._troubles = watch.troubles
         self._clock = clock
-        self._former = former
-        self._on_accepted = on_accepted
+        self._subscribed = subscribed
         self._routes = {topic: route for route in plan.routes for topic in route.topics}
         # Beyond what an operator gives handlers at a stop nothing is waited for.
         self._revoke_wait_s = min(
@@ -91,10 +90,11 @@ class Assignment:
 
     # --- to hold ----------------------------------------------------------------------
 
-    def join(self, stopping: threading.Event) -> bool:
-        """Subscribe, or assign directly; tell whether there is something to poll.
+    def join(self, stopping: threading.Event) -> None:
+        """Subscribe, or assign directly.
 
-        A direct assignment waits, polling, until its topics exist.
+        A direct assignment waits, polling, until its topics exist, or the client is of
+        no use any more, or the node stops.
 
         Raises:
             FatalError: Partitions that no topic has are assigned directly.
@@ -106,13 +106,13 @@ class Assignment:
                 on_revoke=self._on_revoke,
                 on_lost=self._on_lost,
             )
-            return True
-        missing = {topic for topic, _ in self._plan.assignments}
+            return
+        missing, watch = {topic for topic, _ in self._plan.assignments}, self._watch
         while missing and not (
-            stopping.is_set() or self._watch.failure or self._watch.is_cut_off
+            stopping.is_set() or watch.failure or watch.brokers.are_forgotten
         ):
             self._client.poll(0)
-            self._watch.polled()
+            watch.polled()
             missing -= {topic for topic in sorted(missing) if self._is_there(topic)}
             if missing:
                 stopping.wait(LOOK_EVERY_S)
@@ -120,10 +120,9 @@ class Assignment:
             wanted = [TopicPartition(t, p) for t, p in self._plan.assignments]
             self._client.assign(wanted)
             self._on_assign(self._client, wanted)
-        return not missing
 
     def _is_there(self, topic: str) -> bool:
-        """Tell whether a topic has what is assigned of it.
+        """Whether a topic has what is assigned of it.
 
         Raises:
             FatalError: It exists, and does not.
@@ -163,10 +162,11 @@ class Assignment:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
+        self._watch.commits.rebalancing()
         self.has_joined = True
         foreign = {at.topic for at in partitions if at.topic not in self._routes}
-        if foreign or not self._is_as_before:
-            self._refuse(foreign)
+        if changed := foreign | self._subscribed.changed:
+            self._refuse(changed)
             return
         now_s = self._clock()
         self._topic_watch.opened(
@@ -178,30 +178,19 @@ class Assignment:
             for at in partitions
         )
         if self._plan.topics:
-            self._on_accepted()
+            self._subscribed.accepted()
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
-        self._watch.rejoined()
-        if partitions:
-            self._watch.accepted()
+        self._watch.member.assigned(is_empty=not partitions)
         self._tell("assigned", partitions)
 
-    @property
-    def _is_as_before(self) -> bool:
-        """Whether the topics are those by which the group knows this member."""
-        return self._former is None or self._former == {*self._plan.topics}
-
-    def _refuse(self, foreign: Iterable[str]) -> None:
+    def _refuse(self, changed: Iterable[str]) -> None:
         """Take no partition of an assignment that was made for other topics.
 
-        In the classic protocol a static member is given back what it held, and nobody
-        asks what it subscribes to by now. What is raised here would end the thread.
+        What is raised here would end the thread.
         """
         self.is_outdated = True
-        changed = set(foreign)
-        if self._former is not None:
-            changed |= self._former ^ {*self._plan.topics}
         logger.warning(
             "assignment_outdated group=%s topics=%s consequence=%r",
             self._plan.group, ",".join(sorted(changed)),
@@ -214,12 +203,13 @@ class Assignment:
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
+        self._watch.commits.rebalancing()
         self._let_go([(at.topic, at.partition) for at in partitions])
         self._tell("revoked", partitions)
 
     def let_go_of_all(self) -> None:
         """Do as in a revoke of everything; the client is to be closed."""
-        self._let_go([(lane.topic, lane.partition) for lane in self._lanes.table.all()])
+        self._let_go([lane.key for lane in self._lanes.table.all()])
         self._end()
 
     def _end(self) -> None:
@@ -228,7 +218,7 @@ class Assignment:
         By then the next client may hold the same partitions.
         """
         self._is_over = True
-        self._watch.assigned(0)
+        self._watch.progress.assigned = 0
 
     def _let_go(self, keys: Sequence[Key]) -> None:
         """Wait for what is under way of partitions, commit, and hold them no longer."""
@@ -240,24 +230,25 @@ class Assignment:
             )  # fmt: skip
         self._lanes.commits.rest()
         offsets.store(self._client, self._lanes.commits, group=self._plan.group)
-        lanes = self._leave(keys)
+        lanes = self._drop(keys)
         offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
+        self._watch.commits.rebalancing()
         self.has_joined = False
-        self._leave([(at.topic, at.partition) for at in partitions])
-        self._watch.lost()
+        self._drop([(at.topic, at.partition) for at in partitions])
+        self._watch.member.lost_session()
         self._tell("lost", partitions)
 
     def lose_all(self) -> None:
         """Let go of everything without a commit: it is another's by now."""
-        self._leave([(lane.topic, lane.partition) for lane in self._lanes.table.all()])
+        self._drop([lane.key for lane in self._lanes.table.all()])
         self._end()
 
     def _retire(self, keys: Sequence[Key]) -> list[Lane]:
-        """Wait for what is under way of partitions; give what was not over in time."""
+        """Wait for what is under way of partitions; return what is not over in time."""
         give_up_at_s = time.monotonic() + self._revoke_wait_s
         commit_at_s = time.monotonic() + COMMIT_EVERY_S
         while True:
@@ -285,7 +276,8 @@ class Assignment:
         self._lanes.committed(taken, now_s=self._clock())
         return bool(taken)
 
-    def _leave(self, keys: Sequence[Key]) -> list[Lane]:
+    def _drop(self, keys: Sequence[Key]) -> list[Lane]:
+        """Hold partitions no longer; return their lanes, which are closed."""
         lanes = [
             lane for key in keys if (lane := self._lanes.table.get(*key)) is not None
         ]
@@ -294,12 +286,12 @@ class Assignment:
             self._client.resume(offsets.partitions_of(paused))
         self._lanes.close(keys)
         self._topic_watch.left(keys)
-        self._watch.left(lanes)
+        self._watch.partitions.left(lanes)
         return lanes
 
     def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
         held = len(self._lanes.table.all())
-        self._watch.assigned(held)
+        self._watch.progress.assigned = held
         names = [f"{at.topic}/{at.partition}" for at in partitions]
         more = len(names) - LISTED_MAX
         logger.info(

@@ -138,10 +138,9 @@ class TopicWatch:
             if absence.covers(now_s)
         }
         for lane in lanes:
-            key = lane.topic, lane.partition
-            self._changes.pop(key, None)
-            self._unread[key] = lane
-            self._held[key] = lane, now_s
+            self._changes.pop(lane.key, None)
+            self._unread[lane.key] = lane
+            self._held[lane.key] = lane, now_s
         self._ask_at_s = self._look_at_s = now_s
 
     def left(self, keys: Iterable[Key]) -> None:
@@ -179,7 +178,7 @@ class TopicWatch:
 
     def _look_at_unanswered(self) -> None:
         """Ask soon about what the client is told nothing of; see `outdated`."""
-        stalls = self._watch.stalls
+        stalls = self._watch.partitions.stalls
         if not stalls.unanswered.keys() <= self._unanswered:
             self.hurry()
         self._unanswered = set(stalls.unanswered)
@@ -203,7 +202,7 @@ class TopicWatch:
     # --- questions and answers --------------------------------------------------------
 
     def _ask(self) -> None:
-        held = {(lane.topic, lane.partition): lane for lane in self._lanes.table.all()}
+        held = {lane.key: lane for lane in self._lanes.table.all()}
         is_settled = held and not (self._unread or self._held or self._changes)
         settled = self._last_ids if is_settled else {}
         question = Question(self._topics, tuple(self._unread), settled)
@@ -247,7 +246,7 @@ class TopicWatch:
                 there_s = since.there_s if since else self._there_s[topic]
                 self._absences[topic] = Absence(there_s, now_s)
             self._there_s[topic] = self._asked_at_s
-        there = self._watch.stalls.there
+        there = self._watch.partitions.stalls.there
         there.difference_update(answer.missing, answer.refused)
         there.update(answer.ids, answer.without_id)
 
@@ -331,7 +330,7 @@ class TopicWatch:
         )  # fmt: skip
         if paused := [lane for lane in lanes if lane.paused]:
             self._client.resume(offsets.partitions_of(paused))
-        keys = [(lane.topic, lane.partition) for lane in lanes]
+        keys = [lane.key for lane in lanes]
         self._lanes.close(keys)
         for key, lane in zip(keys, lanes, strict=True):
             self._held.pop(key, None)
@@ -346,7 +345,8 @@ class TopicWatch:
                 del self._changes[key]
                 topic_id, route = change.topic_id, change.route
                 lane = self._lanes.open(*key, route, anew_as=topic_id, now_s=now_s)
-                self._watch.left([lane])  # what was wrong with it, was with the old log
+                # What was wrong with it, was with the old log.
+                self._watch.partitions.left([lane])
 
     def _goes_to_begin(self, key: Key, *, is_late: bool) -> bool:
         at = TopicPartition(*key, OFFSET_BEGINNING)

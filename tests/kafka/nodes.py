@@ -4,17 +4,18 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.app.routing import plan
 from swarm_worker.config.config import WorkerSettings
+from swarm_worker.kafka.client.poll_loop import PollLoop
 from swarm_worker.kafka.consumer import GroupConsumer
 from swarm_worker.kafka.errors import FatalError
 from swarm_worker.kafka.monitoring.monitor import Watch
@@ -137,6 +138,21 @@ class Node:
             describe=f"node {self.settings.node} holds {count} partitions",
         )
         return self
+
+
+def on_poll_thread(call: Callable[[Consumer], None]) -> None:
+    """Call with the client of the one node that polls, on its thread; wait for that."""
+    tend, called = PollLoop.tend, threading.Event()
+
+    def call_once(loop: PollLoop) -> None:
+        patch.undo()
+        call(loop._client)
+        tend(loop)
+        called.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PollLoop, "tend", call_once)
+        assert called.wait(20.0), "the node polls"
 
 
 class Gate:

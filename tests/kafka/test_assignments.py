@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka import consumer
+from swarm_worker.kafka.client import making
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -19,6 +19,7 @@ from tests.kafka.nodes import (
     Node,
     Seen,
     lines_of,
+    on_poll_thread,
     produce,
     settings,
     unique,
@@ -137,17 +138,10 @@ def test_log_that_begins_anew_is_committed_from_its_begin(
             third.wait(20.0)
 
     told = settings(kafka.bootstrap, kafka=PROTOCOLS[protocol])
-    with Node(app, told) as node:
+    with Node(app, told):
         produce(kafka.bootstrap, name, 20)
         await_committed(kafka, name, name, {0: 20})
-        watch = node.consumers[0].watch
-
-        def reset() -> None:  # on the poll thread
-            watch.polled = polled  # type: ignore[method-assign]
-            assert watch._client is not None
-            watch._client.seek(TopicPartition(name, 0, 0))
-
-        polled, watch.polled = watch.polled, reset  # type: ignore[method-assign]
+        on_poll_thread(lambda client: client.seek(TopicPartition(name, 0, 0)))
         await_committed(kafka, name, name, {0: 3}, within_s=5.0)
         third.set()
         await_committed(kafka, name, name, {0: 20})
@@ -253,7 +247,7 @@ def test_quiet_node_blocks_in_no_poll(
             patiences.append(timeout)
             return super().poll(timeout)
 
-    monkeypatch.setattr(consumer, "Consumer", Noting)
+    monkeypatch.setattr(making, "Consumer", Noting)
     name = kafka.create_topic(unique("quiet-poll"), 1)
     app, seen = App(group=name), Seen()
     app.topic(name)(seen)
@@ -306,7 +300,7 @@ def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None
         assert snapshot.messages == 20
         assert (snapshot.poll_age_ms or 0) < 1_000
 
-        node.consumers[0]._hand_over = lambda _: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        node.watch.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1, first=20)
         polls = node.consumers[1].watch.polls
         eventually(

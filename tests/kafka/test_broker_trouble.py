@@ -164,7 +164,7 @@ def test_crash_of_the_poll_thread_shows(kafka: KafkaBroker) -> None:
 
     with Node(app, settings(kafka.bootstrap)) as node:
         node.await_assigned(1)
-        node.consumers[0]._hand_over = lambda _: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        node.watch.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1)
         eventually(
             lambda: (node.snapshot.poll_age_ms or 0) > 1_000, describe="polls age"

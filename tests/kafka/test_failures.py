@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka import consumer, dead_letters
+from swarm_worker.kafka import dead_letters
+from swarm_worker.kafka.client import making
 from swarm_worker.processing import failures
 from tests.awaits import await_committed
 from tests.eventually import eventually
@@ -223,7 +224,7 @@ def test_a_client_that_cannot_be_made_anew_is_tried_again(
             raise KafkaException(no_token)
         return Consumer(*args, **more)
 
-    monkeypatch.setattr(consumer, "Consumer", make)
+    monkeypatch.setattr(making, "Consumer", make)
     produce(kafka.bootstrap, name, 10)
     with Node(app, settings(kafka.bootstrap)) as node:
         eventually(lambda: log("kafka_trouble ", name), describe="it says so")

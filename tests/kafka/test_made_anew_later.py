@@ -18,7 +18,7 @@ import pytest
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka import topic_ids
-from swarm_worker.kafka.monitoring import monitor
+from swarm_worker.kafka.monitoring import partitions as of_partitions
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -131,7 +131,7 @@ def test_partition_of_which_nothing_is_told_is_named(
 ) -> None:
     """Whatever the reason: here one that another client would mend."""
     monkeypatch.setattr(topic_ids, "OUTDATED_S", inf)
-    monkeypatch.setattr(monitor, "UNTOLD_S", 1.0)
+    monkeypatch.setattr(of_partitions, "UNTOLD_S", 1.0)
     log = lines_of(caplog)
     app, seen = App(group="named"), Epochs()
     app.topic("named")(seen)
@@ -157,7 +157,7 @@ def test_topic_that_is_gone_is_no_stall(old_kafka: KafkaBroker) -> None:
     with Node(app, settings(old_kafka.bootstrap)) as node:
         await_committed(old_kafka, "gone", "gone", {0: OLD})
         old_kafka.delete_topic("gone")
-        stalls = node.watch.stalls
+        stalls = node.watch.partitions.stalls
         eventually(
             lambda: "gone" not in stalls.there, within_s=30.0, describe="it is known"
         )

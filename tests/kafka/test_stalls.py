@@ -7,7 +7,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.partitions import Partitions
 from swarm_worker.reporting.progress import Snapshot
 from tests.awaits import await_committed
 from tests.eventually import eventually
@@ -18,6 +18,7 @@ from tests.kafka.nodes import (
     Node,
     Seen,
     lines_of,
+    on_poll_thread,
     produce,
     settings,
     unique,
@@ -33,16 +34,8 @@ def test_partition_that_stands_still_is_named(kafka: KafkaBroker) -> None:
         node.await_assigned(2)
         produce(kafka.bootstrap, name, 5)
         seen.await_count(5)
-        consumer = node.consumers[0]
         # Paused behind our back, on the thread that may: as a bug would.
-        tend = consumer._tend
-
-        def lose(client: Any) -> None:
-            client.pause([TopicPartition(name, 0)])
-            consumer._tend = tend  # type: ignore[method-assign]
-
-        consumer._tend = lose  # type: ignore[method-assign]
-        eventually(lambda: consumer._tend == tend, describe="the pause is in force")
+        on_poll_thread(lambda client: client.pause([TopicPartition(name, 0)]))
         produce(kafka.bootstrap, name, 500, first=5)
         for first in (0, 1):
             produce(kafka.bootstrap, name, 1, partition=1, first=first)
@@ -106,14 +99,14 @@ def leave_gaps(kafka: KafkaBroker, topic: str) -> Producer:
 def snapshots(node: Node, *, count: int) -> list[Snapshot]:
     """Give the progress after each of the next statistics."""
     told: list[Snapshot] = []
-    measure = Watch._measure
+    note = Partitions.update
 
-    def tell(watch: Watch, *arguments: Any) -> None:
-        measure(watch, *arguments)
+    def tell(partitions: Partitions, *arguments: Any, **named: Any) -> None:
+        note(partitions, *arguments, **named)
         told.append(node.snapshot)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Watch, "_measure", tell)
+        patch.setattr(Partitions, "update", tell)
         eventually(
             lambda: len(told) >= count, describe=f"statistics came {count} times"
         )

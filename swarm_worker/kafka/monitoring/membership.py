@@ -8,13 +8,20 @@ from typing import Final
 TELL_AFTER_S: Final = 60.0
 TELL_EVERY_S: Final = 600.0
 
+# How long after a lost session Kafka may still answer to what was sent in its name. A
+# request waits for a broker to come back, then for its answer: seconds.
+ECHO_S: Final = 10.0
+
 UNTOLD: Final = "no assignment has come yet"
 
 
 class Membership:
-    """Where one client stands: let in as soon as it was told what is its own.
+    """Where one client stands: in the group once it was told what is its own.
 
     Nothing counts, too: a group of more nodes than partitions has members without.
+
+    Attributes:
+        is_in: Whether it is a member.
     """
 
     def __init__(self, *, now_s: float) -> None:
@@ -22,20 +29,51 @@ class Membership:
         self.is_in = False
         self._out_since_s = now_s
         self._tell_at_s = now_s + TELL_AFTER_S
+        self._lost_session = False
+        self._rejoined_at_s: float | None = None
 
-    def let_in(self) -> None:
-        """An assignment has come."""
+    def renewed(self, *, now_s: float) -> None:
+        """Record that another client begins, which has lost no session."""
+        self._lost_session, self._rejoined_at_s = False, None
+        self.left_group(now_s=now_s)
+
+    def assigned(self, *, now_s: float) -> None:
+        """Record that an assignment has come."""
+        if self._lost_session and self._rejoined_at_s is None:
+            self._rejoined_at_s = now_s
+        self.joined_group()
+
+    def joined_group(self) -> None:
+        """Record that the client is a member."""
         self.is_in = True
 
-    def put_out(self, *, now_s: float) -> None:
-        """The session is over, or a join was refused."""
+    def lost_session(self, *, now_s: float) -> None:
+        """Record that the session is over: partitions were taken without a revoke."""
+        self._lost_session, self._rejoined_at_s = True, None
+        self.left_group(now_s=now_s)
+
+    def left_group(self, *, now_s: float) -> None:
+        """Record that the client is no member; it does not matter if that was so."""
         if self.is_in:
             self.is_in = False
             self._out_since_s = now_s
             self._tell_at_s = now_s + TELL_AFTER_S
 
+    def fenced_itself(self, *, now_s: float) -> bool:
+        """Whether a fencing now is an echo of a session of ours that is over.
+
+        A client that joins anew after its session gets another member id under the same
+        instance id. A commit of the old one that waited for the broker and arrives only
+        then is refused as fenced, and librdkafka takes that for fatal. Seen where a
+        broker was away for about as long as the session.
+        """
+        if not self._lost_session:
+            return False
+        rejoined_at_s = self._rejoined_at_s
+        return rejoined_at_s is None or now_s - rejoined_at_s < ECHO_S
+
     def to_tell_s(self, *, now_s: float) -> float | None:
-        """Give for how long it has stood outside, when it is time to say so again."""
+        """Return how long the client has been no member, when that is to be logged."""
         if self.is_in or now_s < self._tell_at_s:
             return None
         self._tell_at_s = now_s + TELL_EVERY_S

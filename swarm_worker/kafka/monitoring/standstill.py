@@ -87,7 +87,7 @@ class Stalls:
         figures: Figures,
         movable: Iterable[Key],
         *,
-        owing: Iterable[Key] = (),
+        uncommitted: Iterable[Key] = (),
         breaks: bool = False,
         now_s: float,
     ) -> Mapping[str, float]:
@@ -101,7 +101,7 @@ class Stalls:
             figures: The statistics.
             movable: Partitions that wait for nothing but messages: not paused, not in
                 back-off, nothing at a handler.
-            owing: Those that wait for a commit, though Kafka seems to take them.
+            uncommitted: Those that wait for a commit, though Kafka seems to take them.
             breaks: Connections break over what comes, so a leader that seems to be
                 away is there.
             now_s: When they came.
@@ -126,7 +126,7 @@ class Stalls:
                 away.add(key)
                 since_s += passed_s
             seen[key] = (partition.fetched_offset, now_s if moved else since_s)
-        for key in owing:
+        for key in uncommitted:
             _, since_s = self._seen.get(key, (None, now_s))
             seen[key] = (None, since_s)
         stalled = {

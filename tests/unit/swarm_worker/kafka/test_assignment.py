@@ -11,6 +11,7 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.assignment import Assignment
 from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.subscribed_topics import SubscribedTopics
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
 
@@ -72,7 +73,8 @@ def assignment(lanes: Lanes, watch: Watch) -> Assignment:
         lanes=lanes,
         watch=watch,
         clock=lambda: 1.0,
-        former=None,
-        on_accepted=lambda: None,
+        subscribed=SubscribedTopics(
+            plan.topics, before=None, keep=None, outlives_member=False
+        ),
         **told,
     )

@@ -25,11 +25,11 @@ def test_one_that_stays_outside_is_told_now_and_then() -> None:
 
 
 def test_one_that_is_in_is_not_told() -> None:
-    """And the time begins anew when it is put out, not with each refusal."""
+    """And the time begins anew when it has left, not with each refusal."""
     membership = Membership(now_s=0.0)
-    membership.let_in()
+    membership.joined_group()
     assert told_at(membership, until_s=2_900) == []
 
     for now_s in (1_000.0, 1_030.0, 1_059.0):
-        membership.put_out(now_s=now_s)
+        membership.left_group(now_s=now_s)
     assert told_at(membership, until_s=1_100) == [(1_000.0 + TELL_AFTER_S, 60.0)]

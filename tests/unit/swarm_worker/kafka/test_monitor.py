@@ -7,21 +7,22 @@ import logging
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError
 
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.errors import Kind
-from swarm_worker.kafka.monitoring.membership import TELL_AFTER_S, TELL_EVERY_S, UNTOLD
-from swarm_worker.kafka.monitoring.monitor import (
-    BROKERS_SETTLED_S,
+from swarm_worker.kafka.monitoring.brokers import BROKERS_SETTLED_S, NOWHERE_S
+from swarm_worker.kafka.monitoring.commit_answers import UNCOMMITTED_LONG_S
+from swarm_worker.kafka.monitoring.membership import (
     ECHO_S,
-    NOWHERE_S,
-    OWES_LONG_S,
-    UNTOLD_S,
-    Watch,
+    TELL_AFTER_S,
+    TELL_EVERY_S,
+    UNTOLD,
 )
+from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.partitions import UNTOLD_S
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -42,35 +43,35 @@ def make_watch(clock: FakeClock) -> Watch:
 def test_fencing_of_a_steady_member_is_another_process() -> None:
     """A member that holds its session and is fenced has a rival: no fight with it."""
     watch = make_watch(FakeClock())
-    watch.rejoined()
+    watch.member.assigned(is_empty=True)
 
-    assert not watch.fenced_itself
+    assert not watch.member.fenced_itself()
 
 
 def test_fencing_after_a_lost_session_is_its_echo_for_a_while() -> None:
     """However long the broker was away; once joined again, for some seconds only."""
     clock = FakeClock()
     watch = make_watch(clock)
-    watch.rejoined()
-    watch.lost()
+    watch.member.assigned(is_empty=True)
+    watch.member.lost_session()
     clock.advance(600)
 
-    assert watch.fenced_itself
-    watch.rejoined()
+    assert watch.member.fenced_itself()
+    watch.member.assigned(is_empty=True)
     clock.advance(ECHO_S - 0.1)
-    watch.rejoined()  # a rebalance does not begin it anew
-    assert watch.fenced_itself
+    watch.member.assigned(is_empty=True)  # a rebalance does not begin it anew
+    assert watch.member.fenced_itself()
     clock.advance(0.2)
-    assert not watch.fenced_itself
+    assert not watch.member.fenced_itself()
 
 
 def test_new_client_has_lost_no_session() -> None:
     """So two processes with one id do not fence each other for ever."""
     watch = make_watch(FakeClock())
-    watch.lost()
-    watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+    watch.member.lost_session()
+    watch.begin(is_subscribed=True)
 
-    assert not watch.fenced_itself
+    assert not watch.member.fenced_itself()
 
 
 def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
@@ -78,37 +79,19 @@ def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
     clock = FakeClock()
     watch = make_watch(clock)
     for _ in range(9):
-        watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+        watch.begin(is_subscribed=True)
         clock.advance(0.1)
-        watch.refused()
+        watch.member.id_refused()
         clock.advance(4.9)
 
-    assert watch._progress.no_broker_since_s is None
-    assert watch._progress.heard_at_s == clock.now_s - 4.9
-
-
-class Client:
-    """Keeps the offsets that it is told to store and to commit."""
-
-    def __init__(self) -> None:
-        self.stored: list[int] = []
-        self.asked: list[int] = []
-
-    def store_offsets(self, *, offsets: list[TopicPartition]) -> None:
-        """Keep them."""
-        self.stored += [at.offset for at in offsets]
-
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
-        """Keep them; the thread that polls must not wait for the answer."""
-        assert asynchronous
-        self.asked += [at.offset for at in offsets]
+    assert watch.progress.no_broker_since_s is None
+    assert watch.progress.heard_at_s == clock.now_s - 4.9
 
 
 class Debtor:
     """A group with one partition whose work is done and not committed."""
 
     def __init__(self, *, is_subscribed: bool = True) -> None:
-        self.client = Client()
         self.clock = FakeClock()
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=1, submit=self.submitted.append)
@@ -120,7 +103,7 @@ class Debtor:
             lanes=self.lanes,
             clock=self.clock,
         )
-        self.watch.begin(self.client, is_subscribed=is_subscribed)  # type: ignore[arg-type]
+        self.watch.begin(is_subscribed=is_subscribed)
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
         (lane,) = self.lanes.table.all()
         self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
@@ -133,7 +116,7 @@ class Debtor:
     def answer(self, error: int | None, *, of_partition: int | None = None) -> None:
         """A commit of what is done is answered."""
         at = Answer("t", 0, 1, of_partition)
-        self.watch.on_commit(None if error is None else KafkaError(error), [at])  # type: ignore[list-item]
+        self.watch.commits.on_commit(None if error is None else KafkaError(error), [at])  # type: ignore[list-item]
 
     def tell(self, **changed: Any) -> tuple[str, ...]:
         """Statistics come half a second later; give what stands still."""
@@ -143,6 +126,11 @@ class Debtor:
         self.watch.on_statistics(json.dumps({"cgrp": group, "brokers": {"b": broker}}))
         snapshot = self.progress.snapshot(now_s=self.clock.now_s)
         return snapshot.stalled if snapshot.stalled_ms is not None else ()
+
+    def due(self) -> list[str]:
+        """Return the partitions that are to be committed now."""
+        due = self.watch.commits.due(now_s=self.clock.now_s)
+        return [lane.name for lane in due]
 
 
 class Answer:
@@ -178,7 +166,7 @@ def test_refused_commits_are_told_of_once_and_are_no_stall(
     """Kafka says no, so no restart would help; a line at the begin and at the end."""
     caplog.set_level(logging.INFO)
     debtor = Debtor()
-    for _ in range(int(2 * OWES_LONG_S) + 4):
+    for _ in range(int(2 * UNCOMMITTED_LONG_S) + 4):
         debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
         assert debtor.tell() == ()
     debtor.answer(None)
@@ -219,29 +207,42 @@ def test_reason_is_that_of_the_last_commit(caplog: pytest.LogCaptureFixture) -> 
     """One that was refused before another was taken is none."""
     debtor = Debtor()
     debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    debtor.watch.on_commit(None, [])
-    debtor.clock.advance(OWES_LONG_S)
+    debtor.watch.commits.on_commit(None, [])
+    debtor.clock.advance(UNCOMMITTED_LONG_S)
     debtor.tell()
 
     (line,) = [record.getMessage() for record in caplog.records]
     assert "Kafka takes no commits (no answer)" in line
 
 
-def test_what_the_timer_does_not_commit_is_committed_in_a_steady_group() -> None:
-    """Such as offsets that went back; stored before that, lest a close undoes it.
+def test_what_the_timer_does_not_commit_is_due_in_a_steady_group() -> None:
+    """Once after each statistics, such as offsets that went back, until it is taken.
 
     In a rebalance it would be of a generation that is over, and cost the assignment.
     """
     debtor = Debtor()
     for told in NOT_NOW:
         debtor.tell(**told)
-    assert debtor.client.asked == []
+        assert debtor.due() == []
 
-    debtor.tell()
-    assert debtor.client.stored == debtor.client.asked == [1]
+    for _ in range(2):
+        debtor.tell()
+        assert [debtor.due(), debtor.due()] == [["t/0"], []]
     debtor.answer(None)
     debtor.tell()
-    assert debtor.client.asked == [1]
+    assert debtor.due() == []
+
+
+def test_a_rebalance_after_the_statistics_leaves_nothing_due() -> None:
+    """They may come in one poll: what was told of the group holds no more."""
+    debtor = Debtor()
+    debtor.tell()
+    debtor.watch.commits.rebalancing()
+    assert debtor.due() == []
+
+    debtor.tell()
+    debtor.watch.begin(is_subscribed=True)  # another client
+    assert debtor.due() == []
 
 
 def test_without_a_group_there_is_no_rebalance_to_wait_for() -> None:
@@ -249,7 +250,7 @@ def test_without_a_group_there_is_no_rebalance_to_wait_for() -> None:
     debtor = Debtor(is_subscribed=False)
     debtor.tell(join_state="init")
 
-    assert debtor.client.asked == [1]
+    assert debtor.due() == ["t/0"]
 
 
 def test_statistics_that_cannot_be_read_are_told_once(
@@ -294,7 +295,7 @@ class Member:
             lanes=Lanes(node=0, max_messages=1, submit=lambda _: None),
             clock=self.clock,
         )
-        self.watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
+        self.watch.begin(is_subscribed=True)
 
     def tell(self, *, broker: str = "UP", coordinator: str = "up") -> str:
         """Statistics come; give what keeps the member out, empty when it is in."""
@@ -320,11 +321,11 @@ def test_member_is_out_until_an_assignment_has_come() -> None:
     """An empty one, too; again when the session is lost, or a join is refused."""
     member = Member()
     assert member.tell_for(20.0) == f"group billing: {UNTOLD}"
-    member.watch.rejoined()
+    member.watch.member.assigned(is_empty=True)
     assert member.tell() == ""
-    member.watch.lost()
+    member.watch.member.lost_session()
     assert UNTOLD in member.tell()
-    member.watch.rejoined()
+    member.watch.member.assigned(is_empty=True)
     member.watch.on_error(REFUSED)
     assert "Inconsistent" in member.tell_for(20.0)
     assert "partition.assignment.strategy in common" in member.tell()
@@ -469,13 +470,13 @@ def test_a_client_without_any_address_for_long_is_cut_off() -> None:
         seen.clock.now_s += 5
         seen.watch.on_statistics('{"brokers": {}}')
         seen.tell("DOWN")
-    assert not seen.watch.is_cut_off
+    assert not seen.watch.brokers.are_forgotten
 
     for _ in range(3):
-        assert not seen.watch.is_cut_off
+        assert not seen.watch.brokers.are_forgotten
         seen.clock.now_s += NOWHERE_S / 2
         seen.watch.on_statistics('{"brokers": {}}')
-    assert seen.watch.is_cut_off
+    assert seen.watch.brokers.are_forgotten
 
 
 def test_why_there_is_no_broker_is_logged_when_it_lasts(
@@ -508,8 +509,8 @@ class Reader:
             lanes=self.lanes,
             clock=self.clock,
         )
-        self.watch.begin(None, is_subscribed=True)  # type: ignore[arg-type]
-        self.watch.stalls.there.add("t")
+        self.watch.begin(is_subscribed=True)
+        self.watch.partitions.stalls.there.add("t")
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
 
     def tell(self, end: int, *, after_s: float = 5.0) -> tuple[str, ...]:

@@ -367,12 +367,12 @@ def test_member_without_partitions_stays_in_init_under_kip_848() -> None:
 def test_partition_that_waits_for_a_commit_for_no_reason_stands_still() -> None:
     """Since it was first seen to, whatever is fetched meanwhile, until it goes on."""
     stalls = Stalls()
-    assert stalls.update(figures(), [], owing=[KEY], now_s=10.0) == {}
-    assert stalls.update(figures(next_offset=12), [], owing=[KEY], now_s=15.0) == {
-        "t/0": 10.0
-    }
+    assert stalls.update(figures(), [], uncommitted=[KEY], now_s=10.0) == {}
+    assert stalls.update(
+        figures(next_offset=12), [], uncommitted=[KEY], now_s=15.0
+    ) == {"t/0": 10.0}
     assert stalls.update(figures(), [], now_s=20.0) == {}
-    assert stalls.update(figures(), [], owing=[KEY], now_s=25.0) == {}
+    assert stalls.update(figures(), [], uncommitted=[KEY], now_s=25.0) == {}
 
 
 def test_a_partition_of_a_broker_that_owes_an_answer_is_not_stalled() -> None:

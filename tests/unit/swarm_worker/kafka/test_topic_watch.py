@@ -412,7 +412,7 @@ def test_one_that_librdkafka_has_given_up_is_assigned_anew_at_once() -> None:
 def nothing_comes(fixture: Fixture, seconds: float, *, since_s: float) -> None:
     """Time passes, and statistics tell that nothing is told of partition 0."""
     fixture.now_s += seconds
-    stalls = fixture.watch.stalls
+    stalls = fixture.watch.partitions.stalls
     stalls.unanswered, stalls.updated_at_s = {KEY: since_s}, fixture.now_s
     fixture.topics.tend()
 
@@ -470,14 +470,14 @@ def test_it_knows_which_topics_there_are() -> None:
     """What is refused may be there or not."""
     fixture = Fixture()
     fixture.told(ids={"t": "A"})
-    assert fixture.watch.stalls.there == {"t"}
+    assert fixture.watch.partitions.stalls.there == {"t"}
     for away in ({"missing": ["t"]}, {"refused": {"t": "not allowed"}}):
         fixture.passes(ASK_EVERY_S)
         fixture.told(**away)
-        assert fixture.watch.stalls.there == set()
+        assert fixture.watch.partitions.stalls.there == set()
         fixture.passes(ASK_EVERY_S)
         fixture.told(refused={"t": "no ids"}, without_id=["t"])
-        assert fixture.watch.stalls.there == {"t"}
+        assert fixture.watch.partitions.stalls.there == {"t"}
 
 
 @pytest.mark.parametrize("let_go", ["left", "assigned"])

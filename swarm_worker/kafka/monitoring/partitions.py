@@ -1,0 +1,125 @@
+"""The partitions that are held: their lag, and what stands still of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError
+
+from swarm_worker.kafka.errors import Kind, Troubles, no_offset
+from swarm_worker.kafka.monitoring import statistics
+from swarm_worker.kafka.monitoring.standstill import Stalls
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from swarm_worker.processing.lane import Key, Lane
+    from swarm_worker.processing.lanes import Lanes
+    from swarm_worker.reporting.progress import ConsumerProgress
+
+# Of a partition that is asked for, and of which nothing is told for so long, the log
+# speaks.
+UNTOLD_S: Final = 30.0
+
+
+class Partitions:
+    """How what a group's client holds is doing; shown in the report, and logged.
+
+    Attributes:
+        stalls: What stands still, and of what nothing is told.
+    """
+
+    def __init__(
+        self, lanes: Lanes, progress: ConsumerProgress, troubles: Troubles
+    ) -> None:
+        """Know nothing yet."""
+        self.stalls = Stalls()
+        self._lanes = lanes
+        self._progress = progress
+        self._troubles = troubles
+
+    def left(self, lanes: Iterable[Lane]) -> None:
+        """Partitions are no longer held: what was wrong with them is not ours."""
+        names = {lane.name for lane in lanes}
+        self._troubles.end(Kind.OFFSET, having=names.__contains__)
+        self._progress.blocked = self._troubles.subjects(Kind.OFFSET)
+
+    def has_no_offset(self, message: Message, error: KafkaError) -> None:
+        """Record that a partition has no offset to begin with; nothing of it is read.
+
+        Args:
+            message: What came in a message's place; names the partition.
+            error: The error.
+        """
+        topic, partition = message.topic() or "", message.partition() or 0
+        offset = message.offset()
+        text = no_offset(error, topic=topic, partition=partition, offset=offset)
+        name = f"{topic}/{partition}"
+        self._troubles.begin(Kind.OFFSET, text, subject=name, level=logging.ERROR)
+        self._progress.blocked = self._troubles.subjects(Kind.OFFSET)
+
+    def lacks_topic(self, message: Message, error: KafkaError) -> None:
+        """Record that a topic is not there, or not for us.
+
+        Args:
+            message: What came in a message's place; names the topic.
+            error: The error.
+        """
+        topic, partition = message.topic() or "", message.partition() or 0
+        text = f"{topic}: {error.str()}; waiting for it"
+        self._troubles.begin(Kind.TOPIC, text, subject=topic)
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self.stalls.refused.add((topic, partition))
+
+    def update(
+        self,
+        figures: statistics.Figures,
+        *,
+        uncommitted: Iterable[Lane],
+        are_breaking_off: bool,
+        now_s: float,
+    ) -> None:
+        """Note what statistics tell.
+
+        Args:
+            figures: The statistics.
+            uncommitted: Lanes that wait for a commit, though Kafka seems to take them.
+            are_breaking_off: See `Brokers`.
+            now_s: When they came.
+        """
+        progress, idle = self._progress, self._lanes.turns.idle()
+        done = {lane.key: lane.position for lane in self._lanes.table.all()}
+        progress.lag = statistics.lag(figures, done, idle=idle)
+        blocked = set(progress.blocked)
+        progress.stalled_since_s = self.stalls.update(
+            figures,
+            [key for key in idle if f"{key[0]}/{key[1]}" not in blocked],
+            uncommitted=[lane.key for lane in uncommitted],
+            breaks=are_breaking_off,
+            now_s=now_s,
+        )
+        self._tell_of_unanswered(now_s)
+        self._end_topics(figures, done)
+
+    def _end_topics(self, figures: statistics.Figures, held: Collection[Key]) -> None:
+        """End what was told of topics of which all that is held is told of again."""
+        lacking = {key[0] for key in held if not figures.tells_of(key)}
+        told = {topic for topic, _ in held} - lacking
+        self._troubles.end(Kind.TOPIC, having=told.__contains__)
+
+    def _tell_of_unanswered(self, now_s: float) -> None:
+        """Log that nothing comes of partitions, and why that is not told."""
+        unanswered = self.stalls.unanswered
+        late = [key for key, at_s in unanswered.items() if now_s - at_s > UNTOLD_S]
+        if not unanswered:
+            self._troubles.end(Kind.FETCH)
+        elif late:
+            names = ",".join(f"{topic}/{partition}" for topic, partition in late[:3])
+            self._troubles.begin(
+                Kind.FETCH,
+                f"the leaders of {len(late)} partitions ({names}) refuse for "
+                f"{UNTOLD_S:.0f} s what they are asked for, and librdkafka does not "
+                'say why; [kafka] debug = "fetch,topic" does',
+            )
