@@ -49,8 +49,8 @@ class Assignment:
     """The partitions that one client holds.
 
     Attributes:
-        has_joined: The group has told what is ours, be it nothing.
-        is_outdated: It was told of topics that are not this node's (any more).
+        has_joined: The group has given an assignment, be it empty.
+        is_outdated: The group goes by topics that are not this node's (any more).
     """
 
     def __init__(

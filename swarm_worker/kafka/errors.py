@@ -1,6 +1,6 @@
-"""What goes wrong with Kafka, each told once when it begins and once when it is over.
+"""What goes wrong with Kafka: logged once as it begins, and once as it is over.
 
-librdkafka tells of every attempt, ten times a second; a log wants the changes.
+librdkafka reports every attempt, ten times a second; a log wants the changes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _JOIN_REMEDIES: Final = {
 
 
 def kind_of(error: KafkaError) -> Kind:
-    """Tell what an error is about.
+    """Return what an error is about.
 
     librdkafka delivers a fatal error as ``_FATAL`` with the real one in its text only.
     """
@@ -125,7 +125,7 @@ def no_offset(
 
 
 def advice(kind: Kind, error: KafkaError, *, connection: str = "") -> str:
-    """Give an error's text and what an operator can do, where there is something.
+    """Return an error's text and what an operator can do, where there is something.
 
     Args:
         kind: What it is about.
@@ -144,18 +144,18 @@ def advice(kind: Kind, error: KafkaError, *, connection: str = "") -> str:
 
 
 def breaks_connection(error: KafkaError) -> bool:
-    """Tell whether a response could not be taken, such as one that is too large."""
+    """Whether a response could not be taken, such as one that is too large."""
     is_bad: bool = error.code() == KafkaError._BAD_MSG  # noqa: SLF001 - a code
     return is_bad
 
 
 def is_fenced(error: KafkaError) -> bool:
-    """Tell whether a fatal error says that another has our instance id."""
+    """Whether a fatal error says that another has our instance id."""
     return KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
 
 
 def fatal_reason(error: KafkaError, *, instance_id: str | None) -> str:
-    """Give why a client is of no use any more, and what to do if that is known."""
+    """Return why a client is of no use any more, and what to do if that is known."""
     if not is_fenced(error) or instance_id is None:
         return error.str()
     return (
@@ -166,7 +166,7 @@ def fatal_reason(error: KafkaError, *, instance_id: str | None) -> str:
 
 
 def text_of(error: Exception) -> str:
-    """Give what an exception of the client says, without its wrapping."""
+    """Return what an exception of the client says, without its wrapping."""
     cause = error.args[0] if error.args else error
     return cause.str() if isinstance(cause, KafkaError) else str(error)
 
@@ -191,7 +191,7 @@ class Troubles:
     def begin(
         self, kind: Kind, text: str, *, subject: str = "", level: int = logging.WARNING
     ) -> None:
-        """Take note of a trouble; logged unless it is known, and no worse than it was.
+        """Record a trouble; logged unless it is known, and no worse than it was.
 
         Texts of the same trouble differ in times and ports: they do not count.
         """
@@ -205,7 +205,7 @@ class Troubles:
             )  # fmt: skip
 
     def end(self, *kinds: Kind, having: Callable[[str], bool] | None = None) -> None:
-        """Take note that troubles of some kinds are over; logged if they were there.
+        """Record that troubles of some kinds are over; logged if they were there.
 
         Args:
             *kinds: Which kinds.
@@ -220,16 +220,16 @@ class Troubles:
                 )  # fmt: skip
 
     def has(self, *kinds: Kind) -> bool:
-        """Tell whether there is a trouble of one of some kinds."""
+        """Whether there is a trouble of one of some kinds."""
         return any(trouble.kind in kinds for trouble in self._told)
 
     def text(self, *kinds: Kind) -> str:
-        """Give the text of the first of some kinds that there is; empty without."""
+        """Return the text of the first of some kinds that there is; empty without."""
         told = {trouble.kind: text for trouble, (_, text) in self._told.items()}
         return next((told[kind] for kind in kinds if kind in told), "")
 
     def subjects(self, kind: Kind) -> tuple[str, ...]:
-        """Give the subjects of a kind of trouble, in the order of their beginning."""
+        """Return the subjects of a kind of trouble, in the order of their beginning."""
         return tuple(t.subject for t in self._told if t.kind is kind)
 
 
@@ -240,7 +240,7 @@ class LibraryLog(logging.Filter):
     _TOLD: Final = ("FAIL", "ERROR", "REQTMOUT", "FATAL", "PARTCNT", "TERMINATE")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be logged."""
+        """Whether a record is to be logged."""
         return not record.getMessage().startswith(self._TOLD)
 
 

@@ -1,4 +1,4 @@
-"""Offsets between lanes and Kafka: stored, committed, told apart.
+"""Offsets between lanes and Kafka: stored, and committed.
 
 All of it on the thread that polls the client.
 """
@@ -69,7 +69,7 @@ def commit(
         wait: Block until the coordinator has answered.
         patience_s: How long to try again while the group rebalances.
         follow: Called before each such try: takes part in the rebalance for a while,
-            and gives the lanes that are left.
+            and returns the lanes that are left.
 
     Returns:
         What Kafka has taken; nothing where it refused, or was not waited for.
@@ -92,7 +92,7 @@ def commit(
 
 
 def taken_of(answer: Iterable[TopicPartition]) -> Mapping[Key, int]:
-    """Give the offsets that the answer to a commit says are committed."""
+    """Return the offsets that the answer to a commit says are committed."""
     return {
         (at.topic, at.partition): at.offset
         for at in answer
@@ -101,7 +101,7 @@ def taken_of(answer: Iterable[TopicPartition]) -> Mapping[Key, int]:
 
 
 def partitions_of(lanes: Iterable[Lane]) -> list[TopicPartition]:
-    """Give what the client calls those lanes."""
+    """Return what the client calls those lanes."""
     return [TopicPartition(lane.topic, lane.partition) for lane in lanes]
 
 

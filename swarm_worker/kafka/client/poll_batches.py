@@ -1,4 +1,4 @@
-"""What one drain of the client gives: by partition, and how much to ask for (pure)."""
+"""What comes with one poll: by partition, and how much to ask for (pure)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def by_partition(
 
 
 def split(messages: list[Message]) -> tuple[list[Message], dict[Key, int]]:
-    """Give the messages of a drain without its errors, and the ends that it tells of.
+    """Return the messages of a drain without its errors, and the ends of logs in it.
 
     Of an end all that was before it has been given, by this drain or former ones. One
     that more of its partition has followed is none any more.
@@ -58,6 +58,6 @@ def split(messages: list[Message]) -> tuple[list[Message], dict[Key, int]]:
 
 
 def next_drain(messages: list[Message]) -> int:
-    """Give the most messages of the next drain, as large as the last of this one."""
+    """Return the most messages of the next drain, as large as the last of this one."""
     size_bytes = max(1, len(messages[-1]))
     return max(1, min(DRAIN_MESSAGES, DRAIN_BYTES // size_bytes))

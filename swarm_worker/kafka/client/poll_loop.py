@@ -188,11 +188,11 @@ class PollLoop:
     # --- what came --------------------------------------------------------------------
 
     def _hand_over(self, messages: list[Message]) -> bool:
-        """Give messages to their lanes; whether a topic may have been made anew."""
+        """Add messages to their lanes; whether a topic may have been made anew."""
         ends: Mapping[Key, int] = {}
         is_odd = False
         if any(map(Message.error, messages)):
-            is_odd = self._tell_errors(messages)
+            is_odd = self._report_errors(messages)
             messages, ends = split(messages)
         if messages:
             self._add(messages)
@@ -207,7 +207,7 @@ class PollLoop:
                 self._lanes.add(lane, run)
 
     def _reach_ends(self, ends: Mapping[Key, int]) -> bool:
-        """Tell lanes where their logs end; whether one ends before what came of it."""
+        """Record where logs end; whether one ends before what came of it."""
         is_odd = False
         for key, offset in ends.items():
             if (lane := self._lanes.table.get(*key)) is not None:
@@ -215,8 +215,8 @@ class PollLoop:
                 lane.end_offset = offset
         return is_odd
 
-    def _tell_errors(self, messages: Iterable[Message]) -> bool:
-        """Tell of errors; whether one is of a topic or an offset that is not there."""
+    def _report_errors(self, messages: Iterable[Message]) -> bool:
+        """Report errors; whether one is of a topic or an offset that is not there."""
         kinds = set()
         for message in messages:
             if (error := message.error()) is not None:

@@ -1,4 +1,4 @@
-"""Making the Kafka client of a group, with its complaints as configuration errors."""
+"""The properties of a group's clients, and what speaks against them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _FILES: Final = (".location", "dlopen")
 
 
 def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
-    """Give the properties of a group's consumer, with what the app's hooks add.
+    """Return the properties of a group's consumer, with what the app's hooks add.
 
     Raises:
         ConfigError: A hook sets what the node itself sets, or ``client.id`` is one that
@@ -87,7 +87,7 @@ def _check_client_id(told: str) -> None:
 
 
 def commit_early(properties: dict[str, Any]) -> float:
-    """Set a group's commits well within their interval; give that, in seconds.
+    """Set a group's commits well within their interval; return that, in seconds.
 
     It is a second at least: what the guarantee promises.
     """
@@ -133,7 +133,7 @@ def make_consumer(properties: Mapping[str, Any]) -> Consumer:
 
 
 def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
-    """Make a client; give what stands against it as an error of the configuration.
+    """Make a client; what speaks against it is raised as an error of the configuration.
 
     Raises:
         PassingError: No token came, a file cannot be read, or there are no resources.
@@ -149,7 +149,7 @@ def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
 
 
 def is_passing(error: Exception) -> bool:
-    """Tell whether a client that cannot be made now may be made later.
+    """Whether a client that cannot be made now may be made later.
 
     librdkafka has one code for all that it judges by the properties alone, and for the
     files that these name.

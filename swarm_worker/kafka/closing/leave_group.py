@@ -53,7 +53,7 @@ def leave(
     holds: Callable[[], object],
     within_s: float,
 ) -> str | None:
-    """Leave, in the classic protocol; give why that was not possible, or None.
+    """Leave, in the classic protocol; return why that was not possible, or None.
 
     Blocks, polling. `close` must follow: right after `unsubscribe` it would keep the
     request back (tried on librdkafka 2.16).
@@ -79,7 +79,7 @@ def leave(
 def give_up_id(
     properties: Mapping[str, Any], topics: Sequence[str], *, within_s: float
 ) -> str | None:
-    """Leave for a closed member of the consumer protocol; give why not, or None.
+    """Leave for a closed member of the consumer protocol; return why not, or None.
 
     There librdkafka closes a static member with epoch -2, "back soon", whatever one
     does. A classic member with the same id takes its place, and can leave, unless
@@ -110,7 +110,7 @@ def tell(group: str, *, why_not: str | None, consequence: str = _NOT_LEFT) -> No
 
 
 def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:
-    """Give what a call gives that is told when to end, even if it does not.
+    """Return what a call returns, which is told when to end; also if it does not end.
 
     The commit of a revoke waits for a broker that is frozen, as does a close.
     """
@@ -171,7 +171,7 @@ def _classic(properties: Mapping[str, Any]) -> dict[str, Any]:
 def _poll_until(
     client: Consumer, is_so: Callable[[], bool], until_s: float
 ) -> str | None:
-    """Poll until something is so; give why it did not come about, or None."""
+    """Poll until something is so; return why it did not come about, or None."""
     while not is_so():
         if time.monotonic() > until_s:
             return _LATE

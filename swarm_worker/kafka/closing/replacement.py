@@ -95,7 +95,7 @@ class Replacement:
         )  # fmt: skip
 
     def _renew(self, *, leaves: bool) -> None:
-        """Give up a client that is a member of its group: in order, as in a revoke.
+        """Close a client that is a member of its group: in order, as in a revoke.
 
         Args:
             leaves: Have the group rebalance: a static member that closes does not.
@@ -106,7 +106,7 @@ class Replacement:
         close(self._client, self._lanes.table, group=self._group, within_s=CLOSE_MAX_S)
 
     def _abandon(self, *, within_s: float) -> None:
-        """Give up a client whose session is over: its partitions are others'."""
+        """Close a client whose session is over: its partitions are others'."""
         self._assignment.lose_all()
         # Left behind where no broker answers: this thread is to go on.
         ends_within(within_s, self._client.close, name="swarm-close")

@@ -33,13 +33,13 @@ class Steadiness:
         self._since_s: float | None = None
 
     def is_steady(self, figures: Figures) -> bool:
-        """Tell whether the group is not in a rebalance."""
+        """Whether the group is not in a rebalance."""
         return figures.join_state in self._normal
 
     def update(
         self, figures: Figures, *, lacks_topic: bool, is_refused: bool, now_s: float
     ) -> float | None:
-        """Take in statistics; give since when the group is frozen, None if it is not.
+        """Note statistics; return since when the group is frozen, None if it is not.
 
         Args:
             figures: The statistics.
@@ -64,7 +64,7 @@ class Steadiness:
 class Stalls:
     """Partitions that do not move, though nothing here holds them up.
 
-    They have data, or their leader tells nothing of them to a client that asks.
+    They have data, or their leader answers nothing to a client that asks.
 
     Attributes:
         there: Topics that are known to exist: nothing is told of another one, and
@@ -91,7 +91,7 @@ class Stalls:
         breaks: bool = False,
         now_s: float,
     ) -> Mapping[str, float]:
-        """Take in statistics; give since when each such partition stands still.
+        """Note statistics; return since when each such partition stands still.
 
         One that is idle or at a transactional or compacted gap is none: its next offset
         to fetch is at the end. While its leader is away its clock stands, since no

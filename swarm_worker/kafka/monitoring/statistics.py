@@ -1,4 +1,4 @@
-"""What librdkafka's statistics tell: lag, brokers, the state of the group.
+"""What librdkafka's statistics say: lag, brokers, the state of the group.
 
 Source: librdkafka's STATISTICS.md. Decisions only; who calls says what time it is.
 """
@@ -57,10 +57,10 @@ class PartitionFigures:
 
     @property
     def lacks_answer(self) -> bool:
-        """It is asked for, and the last answer was a refusal.
+        """Its leader was asked for it, and refused with its last answer.
 
-        librdkafka forgets a partition's end with such an answer. Each other one tells
-        it, be there messages or not.
+        librdkafka forgets a partition's end with such an answer. Each other one has it,
+        be there messages or not.
         """
         return self.is_asked_for and self.end_offset is None
 
@@ -90,7 +90,7 @@ class Figures:
     partitions: Mapping[Key, PartitionFigures]
 
     def tells_of(self, key: Key) -> bool:
-        """Whether the leader of a partition has told of it when it was asked last."""
+        """Whether the leader of a partition has answered when it was asked last."""
         partition = self.partitions.get(key)
         return partition is not None and partition.end_offset is not None
 
@@ -170,7 +170,7 @@ def _offset(value: int | None) -> int | None:
 def lag(
     figures: Figures, done: Mapping[Key, int], *, idle: Collection[Key]
 ) -> int | None:
-    """Give the messages behind the ends of partitions; None when nothing is known.
+    """Return the messages behind the ends of partitions; None when nothing is known.
 
     Args:
         figures: The statistics.
