@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from swarm_worker import App, Batch
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 
 TOPIC: Final = os.environ["SWARM_DEMO_TOPIC"]
 NODE: Final = int(os.environ["SUPERVISOR_PROCESS_NAME"].rpartition("_")[2])
@@ -56,7 +56,7 @@ def wait_for_ever() -> NoReturn:
 
 def wedge_the_poll_loop() -> None:
     """Have the thread that polls wait for ever; no code of an app runs on it."""
-    setattr(Watch, "polled", lambda _: wait_for_ever())  # noqa: B010 - not typed so
+    setattr(Monitor, "polled", lambda _: wait_for_ever())  # noqa: B010 - not typed so
 
 
 def leak() -> None:

@@ -23,7 +23,7 @@ from swarm_worker.process import exit_codes as exits
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
-    from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.subscribed_topics import SubscribedTopics
     from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Key, Lane
@@ -61,7 +61,7 @@ class Assignment:
         settings: WorkerSettings,
         lanes: Lanes,
         letters: DeadLetterProducer,
-        watch: Watch,
+        monitor: Monitor,
         topic_watch: TopicWatch,
         clock: Callable[[], float],
         subscribed: SubscribedTopics,
@@ -74,9 +74,9 @@ class Assignment:
         self._plan = plan
         self._lanes = lanes
         self._letters = letters
-        self._watch = watch
+        self._monitor = monitor
         self._topic_watch = topic_watch
-        self._troubles = watch.troubles
+        self._troubles = monitor.troubles
         self._clock = clock
         self._subscribed = subscribed
         self._routes = {topic: route for route in plan.routes for topic in route.topics}
@@ -86,7 +86,7 @@ class Assignment:
             REVOKE_SHARE * settings.max_poll_interval_ms / 1000,
         )
         self._topics_at_s = clock()
-        self._looks_for_topics = watch.is_consumer_protocol and bool(plan.topics)
+        self._looks_for_topics = monitor.is_consumer_protocol and bool(plan.topics)
 
     # --- to hold ----------------------------------------------------------------------
 
@@ -107,12 +107,12 @@ class Assignment:
                 on_lost=self._on_lost,
             )
             return
-        missing, watch = {topic for topic, _ in self._plan.assignments}, self._watch
+        missing, monitor = {topic for topic, _ in self._plan.assignments}, self._monitor
         while missing and not (
-            stopping.is_set() or watch.failure or watch.brokers.are_forgotten
+            stopping.is_set() or monitor.failure or monitor.brokers.are_forgotten
         ):
             self._client.poll(0)
-            watch.polled()
+            monitor.polled()
             missing -= {topic for topic in sorted(missing) if self._is_there(topic)}
             if missing:
                 stopping.wait(LOOK_EVERY_S)
@@ -162,7 +162,7 @@ class Assignment:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
-        self._watch.commits.rebalancing()
+        self._monitor.commits.rebalancing()
         self.has_joined = True
         foreign = {at.topic for at in partitions if at.topic not in self._routes}
         if changed := foreign | self._subscribed.changed:
@@ -182,8 +182,8 @@ class Assignment:
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
-        self._watch.member.assigned(is_empty=not partitions)
-        self._tell("assigned", partitions)
+        self._monitor.member.assigned(is_empty=not partitions)
+        self._log("assigned", partitions)
 
     def _refuse(self, changed: Iterable[str]) -> None:
         """Take no partition of an assignment that was made for other topics.
@@ -203,9 +203,9 @@ class Assignment:
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
-        self._watch.commits.rebalancing()
+        self._monitor.commits.rebalancing()
         self._let_go([(at.topic, at.partition) for at in partitions])
-        self._tell("revoked", partitions)
+        self._log("revoked", partitions)
 
     def let_go_of_all(self) -> None:
         """Do as in a revoke of everything; the client is to be closed."""
@@ -218,7 +218,7 @@ class Assignment:
         By then the next client may hold the same partitions.
         """
         self._is_over = True
-        self._watch.progress.assigned = 0
+        self._monitor.progress.assigned = 0
 
     def _let_go(self, keys: Sequence[Key]) -> None:
         """Wait for what is under way of partitions, commit, and hold them no longer."""
@@ -236,11 +236,11 @@ class Assignment:
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
             return
-        self._watch.commits.rebalancing()
+        self._monitor.commits.rebalancing()
         self.has_joined = False
         self._drop([(at.topic, at.partition) for at in partitions])
-        self._watch.member.lost_session()
-        self._tell("lost", partitions)
+        self._monitor.member.lost_session()
+        self._log("lost", partitions)
 
     def lose_all(self) -> None:
         """Let go of everything without a commit: it is another's by now."""
@@ -286,12 +286,12 @@ class Assignment:
             self._client.resume(offsets.partitions_of(paused))
         self._lanes.close(keys)
         self._topic_watch.left(keys)
-        self._watch.partitions.left(lanes)
+        self._monitor.partitions.left(lanes)
         return lanes
 
-    def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
+    def _log(self, what: str, partitions: Sequence[TopicPartition]) -> None:
         held = len(self._lanes.table.all())
-        self._watch.progress.assigned = held
+        self._monitor.progress.assigned = held
         names = [f"{at.topic}/{at.partition}" for at in partitions]
         more = len(names) - LISTED_MAX
         logger.info(

@@ -32,7 +32,7 @@ from swarm_worker.kafka.errors import (
     is_fenced,
     kind_of,
 )
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.subscribed_topics import SubscribedTopics
 from swarm_worker.kafka.topic_asker import TopicAsker
 from swarm_worker.kafka.topic_watch import TopicWatch
@@ -110,7 +110,7 @@ class GroupConsumer(OwnThread):
         # The app's callback is called by the consumer alone.
         beside = {**self._properties, **({"oauth_cb": token.latest} if token else {})}
         self._letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
-        self.watch = Watch(
+        self.monitor = Monitor(
             plan.group,
             self._properties,
             progress=progress.add_consumer(plan.group),
@@ -119,14 +119,14 @@ class GroupConsumer(OwnThread):
             token=token,
         )
         self._maker = ClientMaker(
-            plan.group, self._properties, watch=self.watch, token=token
+            plan.group, self._properties, monitor=self.monitor, token=token
         )
         is_static = self._instance_id is not None and bool(plan.topics)
         self._subscribed = SubscribedTopics(
             plan.topics,
             before=subscribed_before,
             keep=on_subscribed,
-            outlives_member=is_static and not self.watch.is_consumer_protocol,
+            outlives_member=is_static and not self.monitor.is_consumer_protocol,
         )
         self._asker = TopicAsker(beside, plan.group, memory)
         self._first_known: dict[str, str] = {}
@@ -199,7 +199,7 @@ class GroupConsumer(OwnThread):
         client = self._maker.make(self._stopping)
         if client is None:
             return True
-        self.watch.begin(is_subscribed=bool(self._plan.topics))
+        self.monitor.begin(is_subscribed=bool(self._plan.topics))
         topics = self._watch_topics(client)
         assignment = self._assignment(client, topics)
         loop = self._poll_loop(client, assignment, topics)
@@ -207,7 +207,7 @@ class GroupConsumer(OwnThread):
         if why is Ending.STOPPED:
             self._shut_down(client, assignment, loop)
             return False
-        failure = self.watch.failure  # what comes while it ends is of no account
+        failure = self.monitor.failure  # what comes while it ends is of no account
         self._replacement(client, assignment).end(why, topics)
         if failure is not None:
             self._judge(failure)
@@ -219,8 +219,8 @@ class GroupConsumer(OwnThread):
             assignment.join(self._stopping)
             return loop.run()
         except KafkaException as error:
-            self.watch.on_error(error.args[0])
-            if self.watch.failure is None:
+            self.monitor.on_error(error.args[0])
+            if self.monitor.failure is None:
                 raise
             return Ending.FAILED
 
@@ -230,13 +230,13 @@ class GroupConsumer(OwnThread):
         Raises:
             FatalError: The failure is not one to wait for its end.
         """
-        if is_fenced(failure) and self.watch.member.fenced_itself():
+        if is_fenced(failure) and self.monitor.member.fenced_itself():
             logger.warning(
                 "fenced_by_own_session group=%s consequence=%r reason=%r",
                 self._plan.group, "joining again", failure.str(),
             )  # fmt: skip
         elif kind_of(failure) is Kind.HELD_ID:
-            self.watch.member.id_refused()
+            self.monitor.member.id_refused()
         else:
             reason = fatal_reason(failure, instance_id=self._instance_id)
             raise FatalError(f"group {self._plan.group}: {reason}")
@@ -249,7 +249,7 @@ class GroupConsumer(OwnThread):
             self._plan,
             properties=self._properties,
             lanes=self._lanes,
-            watch=self.watch,
+            monitor=self.monitor,
             timeout_s=self._settings.shutdown_timeout_s,
         )
         shutdown.drain(
@@ -272,7 +272,7 @@ class GroupConsumer(OwnThread):
             asker=self._asker,
             first_known=self._first_known,
             lanes=self._lanes,
-            watch=self.watch,
+            monitor=self.monitor,
             clock=self._clock,
         )
 
@@ -283,7 +283,7 @@ class GroupConsumer(OwnThread):
             settings=self._settings,
             lanes=self._lanes,
             letters=self._letters,
-            watch=self.watch,
+            monitor=self.monitor,
             topic_watch=topics,
             subscribed=self._subscribed,
             clock=self._clock,
@@ -298,7 +298,7 @@ class GroupConsumer(OwnThread):
             max_wait_s=self._settings.max_wait_s,
             processing=self._processing,
             letters=self._letters,
-            watch=self.watch,
+            monitor=self.monitor,
             assignment=assignment,
             topics=topics,
             stopping=self._stopping,

@@ -34,7 +34,7 @@ from swarm_worker.kafka.topic_ids import (
 
 if TYPE_CHECKING:
     from swarm_worker.app.app import Route
-    from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.topic_asker import TopicAsker
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
@@ -82,7 +82,7 @@ class TopicWatch:
         asker: TopicAsker,
         first_known: dict[str, str],
         lanes: Lanes,
-        watch: Watch,
+        monitor: Monitor,
         clock: Callable[[], float],
     ) -> None:
         """Ask for the first time: the answer comes before most assignments do.
@@ -95,7 +95,7 @@ class TopicWatch:
             asker: Asks.
             first_known: The first id of each topic that this node has known; added to.
             lanes: What is held.
-            watch: Has the troubles.
+            monitor: Has the troubles.
             clock: Seconds.
         """
         self._client = client
@@ -105,8 +105,8 @@ class TopicWatch:
         self._asker = asker
         self._first_known = first_known
         self._lanes = lanes
-        self._watch = watch
-        self._troubles = watch.troubles
+        self._monitor = monitor
+        self._troubles = monitor.troubles
         self._clock = clock
         self._unread: dict[Key, Lane] = {}  # what is committed of it is not known
         self._held: dict[Key, tuple[Lane, float]] = {}  # since when
@@ -178,7 +178,7 @@ class TopicWatch:
 
     def _look_at_unanswered(self) -> None:
         """Ask soon about what the client is told nothing of; see `outdated`."""
-        stalls = self._watch.partitions.stalls
+        stalls = self._monitor.partitions.stalls
         if not stalls.unanswered.keys() <= self._unanswered:
             self.hurry()
         self._unanswered = set(stalls.unanswered)
@@ -189,7 +189,7 @@ class TopicWatch:
 
     def _look_at_unshared(self, now_s: float) -> None:
         """See `unshared`; in the consumer protocol the broker shares out."""
-        if self._absences and not self._watch.is_consumer_protocol:
+        if self._absences and not self._monitor.is_consumer_protocol:
             held = {lane.topic for lane in self._lanes.table.all()}
             self.unshared = unshared(
                 self._absences,
@@ -226,7 +226,7 @@ class TopicWatch:
         self._note_topics(answer, now_s)
         for of_topic in self._changed(lanes, answer).values():
             self._change(of_topic, answer.ids[of_topic[0].topic], now_s)
-        self._tell_trouble(answer, now_s)
+        self._log_trouble(answer, now_s)
         is_complete = not (answer.missing or answer.failure or self._unread)
         self._delay_s = next_delay_s(self._delay_s, is_complete=is_complete)
         self._ask_at_s = min(self._ask_at_s, now_s + self._delay_s)
@@ -246,7 +246,7 @@ class TopicWatch:
                 there_s = since.there_s if since else self._there_s[topic]
                 self._absences[topic] = Absence(there_s, now_s)
             self._there_s[topic] = self._asked_at_s
-        there = self._watch.partitions.stalls.there
+        there = self._monitor.partitions.stalls.there
         there.difference_update(answer.missing, answer.refused)
         there.update(answer.ids, answer.without_id)
 
@@ -284,7 +284,7 @@ class TopicWatch:
             lane.learn_id(topic_id)
         return lane.topic_id == topic_id
 
-    def _tell_trouble(self, answer: Answer, now_s: float) -> None:
+    def _log_trouble(self, answer: Answer, now_s: float) -> None:
         """Say once that changes are not noticed; a cluster that is away is told of."""
         if answer.refused:
             reason = next(iter(answer.refused.values()))
@@ -293,9 +293,9 @@ class TopicWatch:
             self._answered_at_s = now_s
             self._troubles.end(Kind.TOPIC_IDS, having="".__eq__)
         elif now_s - self._answered_at_s > UNANSWERED_S:
-            self._tell_no_answer(answer.failure)
+            self._log_no_answer(answer.failure)
 
-    def _tell_no_answer(self, reason: str) -> None:
+    def _log_no_answer(self, reason: str) -> None:
         if not self._troubles.has(Kind.BROKERS, Kind.CREDENTIALS):
             text = f"no answer about topics ({reason}): {_BLIND}"
             self._troubles.begin(Kind.TOPIC_IDS, text)
@@ -314,7 +314,7 @@ class TopicWatch:
         for key, lane in late:
             self._release(key, lane)
         if late and not self._troubles.has(Kind.TOPIC):
-            self._tell_no_answer(f"within {HOLD_MAX_S:.0f} s")
+            self._log_no_answer(f"within {HOLD_MAX_S:.0f} s")
 
     # --- a log that has begun anew ----------------------------------------------------
 
@@ -346,7 +346,7 @@ class TopicWatch:
                 topic_id, route = change.topic_id, change.route
                 lane = self._lanes.open(*key, route, anew_as=topic_id, now_s=now_s)
                 # What was wrong with it, was with the old log.
-                self._watch.partitions.left([lane])
+                self._monitor.partitions.left([lane])
 
     def _goes_to_begin(self, key: Key, *, is_late: bool) -> bool:
         at = TopicPartition(*key, OFFSET_BEGINNING)

@@ -18,7 +18,7 @@ from swarm_worker.config.config import WorkerSettings
 from swarm_worker.kafka.client.poll_loop import PollLoop
 from swarm_worker.kafka.consumer import GroupConsumer
 from swarm_worker.kafka.errors import FatalError
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.processing.handlers import HandlerPool
 from swarm_worker.reporting.progress import Progress, Snapshot
 from tests.eventually import eventually
@@ -126,9 +126,9 @@ class Node:
         return self.progress.snapshot(now_s=time.monotonic())
 
     @property
-    def watch(self) -> Watch:
+    def monitor(self) -> Monitor:
         """What the first group's client tells of itself."""
-        return self.consumers[0].watch
+        return self.consumers[0].monitor
 
     def await_assigned(self, count: int, *, within_s: float = 20.0) -> Self:
         """Wait until the node holds so many partitions."""

@@ -208,9 +208,9 @@ def test_quiet_node_begins_nothing_and_stays(
         gate.open.set()
         await_committed(kafka, name, name, {0: 2})
         produce(kafka.bootstrap, name, 10, partition=1)
-        polled_s = node.watch.polls
+        polled_s = node.monitor.polls
         eventually(
-            lambda: node.watch.polls > polled_s + 10,
+            lambda: node.monitor.polls > polled_s + 10,
             describe="polls go on",
         )
         assert gate.entered == [(0, 0)]
@@ -300,14 +300,14 @@ def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None
         assert snapshot.messages == 20
         assert (snapshot.poll_age_ms or 0) < 1_000
 
-        node.watch.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        node.monitor.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1, first=20)
-        polls = node.consumers[1].watch.polls
+        polls = node.consumers[1].monitor.polls
         eventually(
             lambda: (node.snapshot.poll_age_ms or 0) > 1_000,
             describe="the polls of one group age",
         )
-        assert node.consumers[1].watch.polls > polls, "the other polls"
+        assert node.consumers[1].monitor.polls > polls, "the other polls"
         wedge.open.set()
         hangs.open.set()
 

@@ -39,8 +39,8 @@ def test_broker_killed_and_back(
     with Node(app, settings(kafka.bootstrap, kafka=PROTOCOLS[protocol])) as node:
         eventually(lambda: log("kafka_trouble ", name), describe="it is said")
         eventually(lambda: node.snapshot.brokers_up == 0, describe="so is the report")
-        polls = node.watch.polls
-        eventually(lambda: node.watch.polls > polls + 15, describe="some statistics")
+        polls = node.monitor.polls
+        eventually(lambda: node.monitor.polls > polls + 15, describe="some statistics")
         assert node.snapshot.unsteady_ms is None, "the group waits for a broker only"
         kafka.start()
         await_committed(kafka, name, name, {0: 100}, within_s=30.0)
@@ -131,8 +131,8 @@ def test_refused_credentials(
     bootstrap = kafka.sasl_bootstrap
     with Node(app, settings(bootstrap, kafka=told("wrong"))) as node:
         eventually(lambda: log("kafka_trouble ", name), describe="it is said")
-        polls = node.watch.polls
-        eventually(lambda: node.watch.polls > polls + 20, describe="it goes on")
+        polls = node.monitor.polls
+        eventually(lambda: node.monitor.polls > polls + 20, describe="it goes on")
         lines = [line for line in log("kafka_trouble ", name) if "credentials" in line]
         assert len(lines) == 1
         assert "sasl" in lines[0]
@@ -164,7 +164,7 @@ def test_crash_of_the_poll_thread_shows(kafka: KafkaBroker) -> None:
 
     with Node(app, settings(kafka.bootstrap)) as node:
         node.await_assigned(1)
-        node.watch.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
+        node.monitor.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1)
         eventually(
             lambda: (node.snapshot.poll_age_ms or 0) > 1_000, describe="polls age"

@@ -157,7 +157,7 @@ def test_topic_that_is_gone_is_no_stall(old_kafka: KafkaBroker) -> None:
     with Node(app, settings(old_kafka.bootstrap)) as node:
         await_committed(old_kafka, "gone", "gone", {0: OLD})
         old_kafka.delete_topic("gone")
-        stalls = node.watch.partitions.stalls
+        stalls = node.monitor.partitions.stalls
         eventually(
             lambda: "gone" not in stalls.there, within_s=30.0, describe="it is known"
         )

@@ -130,7 +130,7 @@ def test_a_lone_node_that_has_lost_its_session_meanwhile_joins_anew_once_more(
         goes_on = threading.Event()
         try:
             with monkeypatch.context() as patch:
-                patch.setattr(node.watch, "polled", lambda: goes_on.wait(60.0))
+                patch.setattr(node.monitor, "polled", lambda: goes_on.wait(60.0))
                 eventually(
                     lambda: not members_of(admin, name),
                     within_s=20.0,

@@ -143,9 +143,9 @@ def test_topic_that_does_not_exist_yet_is_waited_for(
             lambda: name in node.snapshot.not_joined.partition(": ")[2],
             describe="the topic is named",
         )
-        polls = node.watch.polls
+        polls = node.monitor.polls
         eventually(
-            lambda: node.watch.polls > polls + 70,
+            lambda: node.monitor.polls > polls + 70,
             within_s=30.0,
             describe="more polls than fit into the seconds of a settled member",
         )

@@ -122,8 +122,8 @@ def test_busy_and_paused_partitions_are_no_stalls(kafka: KafkaBroker) -> None:
         produce(kafka.bootstrap, name, 20_000, partition=partition)
     with Node(app, settings(kafka.bootstrap, kafka=QUICK)) as node:
         gate.await_entered()
-        polls = node.watch.polls
-        eventually(lambda: node.watch.polls > polls + 20, describe="polls go on")
+        polls = node.monitor.polls
+        eventually(lambda: node.monitor.polls > polls + 20, describe="polls go on")
         eventually(
             lambda: node.snapshot.lag == 40_000, describe="what is not done is behind"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from swarm_worker.app.token import TokenCallback
-    from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Monitor
 
 LOOK_EVERY_S: Final = 0.1  # whether the node stops meanwhile
 
@@ -30,7 +30,7 @@ class ClientMaker:
         group: str,
         properties: Mapping[str, Any],
         *,
-        watch: Watch,
+        monitor: Monitor,
         token: TokenCallback | None,
     ) -> None:
         """Make none yet.
@@ -38,12 +38,12 @@ class ClientMaker:
         Args:
             group: The Kafka group.
             properties: Of its clients.
-            watch: Has the callbacks; is told that there is no client yet.
+            monitor: Has the callbacks; is told that there is no client yet.
             token: The app's token callback; None without one.
         """
         self._group = group
         self._properties = properties
-        self._watch = watch
+        self._monitor = monitor
         self._token = token
         self._aside = Aside(group)
 
@@ -66,22 +66,22 @@ class ClientMaker:
             name=f"swarm-client-{self._group}",
         )
         while not making.wait(LOOK_EVERY_S):
-            self._watch.lacks_client()
+            self._monitor.lacks_client()
             if stopping.is_set():
                 return None
         try:
             return making.result()
         except PassingError as error:
-            self._watch.lacks_client(str(error))
+            self._monitor.lacks_client(str(error))
             return None
         except ConfigError as error:
             raise FatalError(str(error), exit_code=exits.CONFIG) from None
 
     def _with_callbacks(self) -> dict[str, Any]:
         callbacks: dict[str, Callable[..., None]] = {
-            "error_cb": self._watch.on_error,
-            "stats_cb": self._watch.on_statistics,
-            "on_commit": self._watch.commits.on_commit,
+            "error_cb": self._monitor.on_error,
+            "stats_cb": self._monitor.on_statistics,
+            "on_commit": self._monitor.commits.on_commit,
         }
         own = self._aside.keep_off(self._properties)
         if self._token:

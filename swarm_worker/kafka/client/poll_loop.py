@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.kafka.assignment import Assignment
     from swarm_worker.kafka.dead_letters import DeadLetterProducer
-    from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.handlers import Processing
 
@@ -58,7 +58,7 @@ class PollLoop:
         max_wait_s: float,
         processing: Processing,
         letters: DeadLetterProducer,
-        watch: Watch,
+        monitor: Monitor,
         assignment: Assignment,
         topics: TopicWatch,
         stopping: Event,
@@ -72,7 +72,7 @@ class PollLoop:
             max_wait_s: The node's ``max_wait_time``.
             processing: Has the lanes.
             letters: Writes dead letters.
-            watch: Is told of polls and errors.
+            monitor: Is told of polls and errors.
             assignment: What the client holds.
             topics: Of which logs that is.
             stopping: Set once the node stops.
@@ -85,7 +85,7 @@ class PollLoop:
         self._processing = processing
         self._lanes = processing.lanes
         self._letters = letters
-        self._watch = watch
+        self._monitor = monitor
         self._assignment = assignment
         self._topics = topics
         self._stopping = stopping
@@ -107,10 +107,10 @@ class PollLoop:
 
     def _ending(self) -> Ending | None:
         reasons = {
-            Ending.FAILED: self._watch.failure,
+            Ending.FAILED: self._monitor.failure,
             Ending.STOPPED: self._stopping.is_set(),
             Ending.ASSIGNMENT_OUTDATED: self._assignment.is_outdated,
-            Ending.BROKERS_FORGOTTEN: self._watch.brokers.are_forgotten,
+            Ending.BROKERS_FORGOTTEN: self._monitor.brokers.are_forgotten,
             Ending.TOPICS_UNSHARED: self._topics.unshared,
             Ending.TOPICS_OUTDATED: self._topics.outdated,
         }
@@ -150,7 +150,7 @@ class PollLoop:
 
     def _commit(self, now_s: float) -> None:
         """Store what is done, and commit what librdkafka's timer does not."""
-        late = self._watch.commits.due(now_s=now_s)
+        late = self._monitor.commits.due(now_s=now_s)
         offsets.store(self._client, self._lanes.commits, group=self._group)
         if late:
             offsets.commit(self._client, late, group=self._group, wait=False)
@@ -166,7 +166,7 @@ class PollLoop:
     def _poll(self) -> list[Message]:
         """Return what has come, once something has, or the time is over."""
         message = self._next()
-        self._watch.polled()
+        self._monitor.polled()
         if message is None:
             return []
         # No waiting for a fuller batch. A copy would cost 9 ns a message.
@@ -220,6 +220,6 @@ class PollLoop:
         kinds = set()
         for message in messages:
             if (error := message.error()) is not None:
-                self._watch.on_message_error(message, error)
+                self._monitor.on_message_error(message, error)
                 kinds.add(kind_of(error))
         return not kinds.isdisjoint({Kind.TOPIC, Kind.OFFSET})

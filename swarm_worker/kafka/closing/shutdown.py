@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.kafka.monitoring.monitor import Watch
+    from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.processing.lanes import Lanes
 
 DRAIN_EVERY_S: Final = 0.05  # between polls while batches in flight end
@@ -35,7 +35,7 @@ class Shutdown:
         *,
         properties: Mapping[str, Any],
         lanes: Lanes,
-        watch: Watch,
+        monitor: Monitor,
         timeout_s: float,
     ) -> None:
         """Begin.
@@ -45,7 +45,7 @@ class Shutdown:
             plan: What it consumes.
             properties: Of the client.
             lanes: What it holds; handing out is held.
-            watch: Is told of polls.
+            monitor: Is told of polls.
             timeout_s: The node's ``shutdown_timeout``.
         """
         self._client = client
@@ -53,7 +53,7 @@ class Shutdown:
         self._topics = plan.topics
         self._properties = properties
         self._lanes = lanes
-        self._watch = watch
+        self._monitor = monitor
         self._times = stop_times(began_at_s=time.monotonic(), timeout_s=timeout_s)
 
     def drain(
@@ -75,7 +75,7 @@ class Shutdown:
                 leave_letters()
             tend()
             self._client.poll(0)  # dropped: nothing of it was stored
-            self._watch.polled()
+            self._monitor.polled()
             if time.monotonic() > self._times.cancel_at_s:
                 cancel()
         self._lanes.commits.rest()
@@ -92,7 +92,7 @@ class Shutdown:
             leaves=leaves,
             is_static="group.instance.id" in self._properties,
             is_subscribed=bool(self._topics),
-            is_consumer_protocol=self._watch.is_consumer_protocol,
+            is_consumer_protocol=self._monitor.is_consumer_protocol,
         )
         if way is WayOut.CLOSE_ALONE:
             self._close()

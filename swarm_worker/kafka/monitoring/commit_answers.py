@@ -68,11 +68,11 @@ class CommitAnswers:
         """
         self._can_commit = takes_commits
         waiting = self._lanes.turns.awaiting_commit()
-        self._tell_of_waiting(waiting, now_s)
+        self._log_waiting(waiting, now_s)
         # Where Kafka refuses, no restart would help.
         return waiting if takes_commits and not self._refusal else []
 
-    def _tell_of_waiting(self, waiting: Iterable[Lane], now_s: float) -> None:
+    def _log_waiting(self, waiting: Iterable[Lane], now_s: float) -> None:
         ages_s = [lane.uncommitted.age_s(now_s) for lane in waiting]
         if not ages_s:
             self._troubles.end(Kind.COMMITS)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _LEVELS: Final = dict.fromkeys(GRAVE, logging.ERROR)
 
 
-class Watch:
+class Monitor:
     """How one group's clients are doing, one after the other. Used by the poll thread.
 
     Attributes:
@@ -158,7 +158,7 @@ class Watch:
         if (figures := self._read(text)) is None:
             return
         token_trouble = self._token.trouble(now_s=now_s) if self._token else ""
-        self._tell_of_token(token_trouble)
+        self._log_token_trouble(token_trouble)
         self.brokers.update(figures, token_trouble=token_trouble, now_s=now_s)
         self.member.update(figures, is_of_use=self.failure is None, now_s=now_s)
         uncommitted = self.commits.update(
@@ -186,7 +186,7 @@ class Watch:
         self.troubles.end(Kind.STATISTICS)
         return figures
 
-    def _tell_of_token(self, trouble: str) -> None:
+    def _log_token_trouble(self, trouble: str) -> None:
         """Log that the app's token callback hangs or gives nothing, and its end."""
         if trouble:
             text = without_secrets(trouble, self._properties)

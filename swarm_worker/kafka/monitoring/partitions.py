@@ -100,7 +100,7 @@ class Partitions:
             breaks=are_breaking_off,
             now_s=now_s,
         )
-        self._tell_of_unanswered(now_s)
+        self._log_unanswered(now_s)
         self._end_topics(figures, done)
 
     def _end_topics(self, figures: statistics.Figures, held: Collection[Key]) -> None:
@@ -109,7 +109,7 @@ class Partitions:
         told = {topic for topic, _ in held} - lacking
         self._troubles.end(Kind.TOPIC, having=told.__contains__)
 
-    def _tell_of_unanswered(self, now_s: float) -> None:
+    def _log_unanswered(self, now_s: float) -> None:
         """Log that nothing comes of partitions, and why that is not told."""
         unanswered = self.stalls.unanswered
         late = [key for key, at_s in unanswered.items() if now_s - at_s > UNTOLD_S]

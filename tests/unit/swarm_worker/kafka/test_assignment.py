@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 from swarm_worker.app.app import Route
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.assignment import Assignment
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.subscribed_topics import SubscribedTopics
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -23,10 +23,10 @@ def test_a_client_that_is_given_up_has_no_word_on_what_the_next_one_holds() -> N
     """Its close may be left behind on a thread, and call back late."""
     lanes = Lanes(node=0, max_messages=2, submit=lambda _: None)
     progress = Progress().add_consumer()
-    watch = Watch("g", {}, progress=progress, lanes=lanes, clock=lambda: 1.0)
+    monitor = Monitor("g", {}, progress=progress, lanes=lanes, clock=lambda: 1.0)
 
     def life() -> Assignment:
-        return assignment(lanes, watch)
+        return assignment(lanes, monitor)
 
     old, new = life(), life()
     old._on_assign(NOBODY, AT)
@@ -44,7 +44,7 @@ def test_a_client_that_is_given_up_has_no_word_on_what_the_next_one_holds() -> N
     assert (lane.closed, progress.assigned) == (False, 1)
 
 
-def assignment(lanes: Lanes, watch: Watch) -> Assignment:
+def assignment(lanes: Lanes, monitor: Monitor) -> Assignment:
     """Return that of a client that does what it is told."""
     route = Route(
         topics=("orders",),
@@ -71,7 +71,7 @@ def assignment(lanes: Lanes, watch: Watch) -> Assignment:
         plan,
         settings=settings,  # type: ignore[arg-type]  # two fields of it are read
         lanes=lanes,
-        watch=watch,
+        monitor=monitor,
         clock=lambda: 1.0,
         subscribed=SubscribedTopics(
             plan.topics, before=None, keep=None, outlives_member=False

@@ -21,7 +21,7 @@ from swarm_worker.kafka.monitoring.membership import (
     TELL_EVERY_S,
     UNTOLD,
 )
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.monitoring.partitions import UNTOLD_S
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
@@ -29,9 +29,9 @@ from swarm_worker.reporting.progress import Progress
 from tests.clock import FakeClock
 
 
-def make_watch(clock: FakeClock) -> Watch:
-    """Watch a static member of a group."""
-    return Watch(
+def make_monitor(clock: FakeClock) -> Monitor:
+    """Monitor a static member of a group."""
+    return Monitor(
         "billing",
         {"group.instance.id": "host-billing-0"},
         progress=Progress(max_poll_interval_ms=300_000).add_consumer(),
@@ -42,50 +42,50 @@ def make_watch(clock: FakeClock) -> Watch:
 
 def test_fencing_of_a_steady_member_is_another_process() -> None:
     """A member that holds its session and is fenced has a rival: no fight with it."""
-    watch = make_watch(FakeClock())
-    watch.member.assigned(is_empty=True)
+    monitor = make_monitor(FakeClock())
+    monitor.member.assigned(is_empty=True)
 
-    assert not watch.member.fenced_itself()
+    assert not monitor.member.fenced_itself()
 
 
 def test_fencing_after_a_lost_session_is_its_echo_for_a_while() -> None:
     """However long the broker was away; once joined again, for some seconds only."""
     clock = FakeClock()
-    watch = make_watch(clock)
-    watch.member.assigned(is_empty=True)
-    watch.member.lost_session()
+    monitor = make_monitor(clock)
+    monitor.member.assigned(is_empty=True)
+    monitor.member.lost_session()
     clock.advance(600)
 
-    assert watch.member.fenced_itself()
-    watch.member.assigned(is_empty=True)
+    assert monitor.member.fenced_itself()
+    monitor.member.assigned(is_empty=True)
     clock.advance(ECHO_S - 0.1)
-    watch.member.assigned(is_empty=True)  # a rebalance does not begin it anew
-    assert watch.member.fenced_itself()
+    monitor.member.assigned(is_empty=True)  # a rebalance does not begin it anew
+    assert monitor.member.fenced_itself()
     clock.advance(0.2)
-    assert not watch.member.fenced_itself()
+    assert not monitor.member.fenced_itself()
 
 
 def test_new_client_has_lost_no_session() -> None:
     """So two processes with one id do not fence each other for ever."""
-    watch = make_watch(FakeClock())
-    watch.member.lost_session()
-    watch.begin(is_subscribed=True)
+    monitor = make_monitor(FakeClock())
+    monitor.member.lost_session()
+    monitor.begin(is_subscribed=True)
 
-    assert not watch.member.fenced_itself()
+    assert not monitor.member.fenced_itself()
 
 
 def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
     """A node that waits for its id has no statistics for as long; it lacks nothing."""
     clock = FakeClock()
-    watch = make_watch(clock)
+    monitor = make_monitor(clock)
     for _ in range(9):
-        watch.begin(is_subscribed=True)
+        monitor.begin(is_subscribed=True)
         clock.advance(0.1)
-        watch.member.id_refused()
+        monitor.member.id_refused()
         clock.advance(4.9)
 
-    assert watch.progress.no_broker_since_s is None
-    assert watch.progress.heard_at_s == clock.now_s - 4.9
+    assert monitor.progress.no_broker_since_s is None
+    assert monitor.progress.heard_at_s == clock.now_s - 4.9
 
 
 class Debtor:
@@ -96,14 +96,14 @@ class Debtor:
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=1, submit=self.submitted.append)
         self.progress = Progress(max_poll_interval_ms=300_000)
-        self.watch = Watch(
+        self.monitor = Monitor(
             "billing",
             {},
             progress=self.progress.add_consumer(),
             lanes=self.lanes,
             clock=self.clock,
         )
-        self.watch.begin(is_subscribed=is_subscribed)
+        self.monitor.begin(is_subscribed=is_subscribed)
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
         (lane,) = self.lanes.table.all()
         self.lanes.add(lane, [message("m", topic="t", offset=n) for n in range(2)])
@@ -116,20 +116,22 @@ class Debtor:
     def answer(self, error: int | None, *, of_partition: int | None = None) -> None:
         """A commit of what is done is answered."""
         at = Answer("t", 0, 1, of_partition)
-        self.watch.commits.on_commit(None if error is None else KafkaError(error), [at])  # type: ignore[list-item]
+        refusal = None if error is None else KafkaError(error)
+        self.monitor.commits.on_commit(refusal, [at])  # type: ignore[list-item]
 
     def tell(self, **changed: Any) -> tuple[str, ...]:
         """Statistics come half a second later; give what stands still."""
         self.clock.advance(0.5)
         group = {"join_state": "steady", **changed}
         broker = {"name": "b", "nodeid": 1, "state": group.pop("broker", "UP")}
-        self.watch.on_statistics(json.dumps({"cgrp": group, "brokers": {"b": broker}}))
+        told = {"cgrp": group, "brokers": {"b": broker}}
+        self.monitor.on_statistics(json.dumps(told))
         snapshot = self.progress.snapshot(now_s=self.clock.now_s)
         return snapshot.stalled if snapshot.stalled_ms is not None else ()
 
     def due(self) -> list[str]:
         """Return the partitions that are to be committed now."""
-        due = self.watch.commits.due(now_s=self.clock.now_s)
+        due = self.monitor.commits.due(now_s=self.clock.now_s)
         return [lane.name for lane in due]
 
 
@@ -207,7 +209,7 @@ def test_reason_is_that_of_the_last_commit(caplog: pytest.LogCaptureFixture) -> 
     """One that was refused before another was taken is none."""
     debtor = Debtor()
     debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    debtor.watch.commits.on_commit(None, [])
+    debtor.monitor.commits.on_commit(None, [])
     debtor.clock.advance(UNCOMMITTED_LONG_S)
     debtor.tell()
 
@@ -237,11 +239,11 @@ def test_a_rebalance_after_the_statistics_leaves_nothing_due() -> None:
     """They may come in one poll: what was told of the group holds no more."""
     debtor = Debtor()
     debtor.tell()
-    debtor.watch.commits.rebalancing()
+    debtor.monitor.commits.rebalancing()
     assert debtor.due() == []
 
     debtor.tell()
-    debtor.watch.begin(is_subscribed=True)  # another client
+    debtor.monitor.begin(is_subscribed=True)  # another client
     assert debtor.due() == []
 
 
@@ -260,7 +262,7 @@ def test_statistics_that_cannot_be_read_are_told_once(
     caplog.set_level(logging.INFO)
     debtor = Debtor()
     for _ in range(2):
-        debtor.watch.on_statistics('{"name": "q"x"}')
+        debtor.monitor.on_statistics('{"name": "q"x"}')
 
     (line,) = [record.getMessage() for record in caplog.records]
     assert "about=statistics" in line
@@ -273,11 +275,11 @@ def test_brokers_that_are_down_are_told_with_the_last_connections_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """One connection alone is no trouble."""
-    watch = make_watch(FakeClock())
+    monitor = make_monitor(FakeClock())
     for port in (1, 2):
-        watch.on_error(KafkaError(KafkaError._TRANSPORT, f"b:{port}: refused"))
+        monitor.on_error(KafkaError(KafkaError._TRANSPORT, f"b:{port}: refused"))
     assert caplog.messages == []
-    watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
+    monitor.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
 
     assert "2/2 brokers are down (b:2: refused); going on" in caplog.messages[0]
 
@@ -288,14 +290,14 @@ class Member:
     def __init__(self, properties: dict[str, str] | None = None) -> None:
         self.clock = FakeClock()
         self.progress = Progress(max_poll_interval_ms=300_000).add_consumer()
-        self.watch = Watch(
+        self.monitor = Monitor(
             "billing",
             properties or {},
             progress=self.progress,
             lanes=Lanes(node=0, max_messages=1, submit=lambda _: None),
             clock=self.clock,
         )
-        self.watch.begin(is_subscribed=True)
+        self.monitor.begin(is_subscribed=True)
 
     def tell(self, *, broker: str = "UP", coordinator: str = "up") -> str:
         """Statistics come; give what keeps the member out, empty when it is in."""
@@ -304,7 +306,7 @@ class Member:
             "brokers": {"b": {"name": "b", "nodeid": 1, "state": broker}},
             "cgrp": {"state": coordinator, "join_state": "init", "rebalance_cnt": 0},
         }
-        self.watch.on_statistics(json.dumps(told))
+        self.monitor.on_statistics(json.dumps(told))
         return self.progress.not_joined
 
     def tell_for(self, seconds: float, **told: str) -> str:
@@ -321,12 +323,12 @@ def test_member_is_out_until_an_assignment_has_come() -> None:
     """An empty one, too; again when the session is lost, or a join is refused."""
     member = Member()
     assert member.tell_for(20.0) == f"group billing: {UNTOLD}"
-    member.watch.member.assigned(is_empty=True)
+    member.monitor.member.assigned(is_empty=True)
     assert member.tell() == ""
-    member.watch.member.lost_session()
+    member.monitor.member.lost_session()
     assert UNTOLD in member.tell()
-    member.watch.member.assigned(is_empty=True)
-    member.watch.on_error(REFUSED)
+    member.monitor.member.assigned(is_empty=True)
+    member.monitor.on_error(REFUSED)
     assert "Inconsistent" in member.tell_for(20.0)
     assert "partition.assignment.strategy in common" in member.tell()
 
@@ -338,7 +340,7 @@ def test_member_of_the_consumer_protocol_that_gets_nothing_is_in() -> None:
     assert Member(modern).tell_for(20.0, coordinator="wait-coord") != ""
     assert Member(modern).tell_for(20.0, broker="CONNECT") != ""
     denied = Member(modern)
-    denied.watch.on_error(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "Denied"))
+    denied.monitor.on_error(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "Denied"))
     assert "Denied" in denied.tell_for(20.0)
 
 
@@ -347,7 +349,7 @@ def test_refused_member_is_told_of_at_a_bounded_rate(
 ) -> None:
     """As an error, with the reason; a mere wait is a warning."""
     refused, waits = Member(), Member()
-    refused.watch.on_error(REFUSED)
+    refused.monitor.on_error(REFUSED)
     caplog.clear()
     for member in (refused, waits):
         member.tell_for(TELL_AFTER_S + 2 * TELL_EVERY_S + 5)
@@ -365,7 +367,7 @@ def test_brokers_that_come_and_go_are_one_trouble(
     caplog.set_level(logging.INFO)
     member = Member()
     for _ in range(60):
-        member.watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 down"))
+        member.monitor.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 down"))
         member.tell()
     assert [line.split()[0] for line in caplog.messages] == ["kafka_trouble"]
 
@@ -390,14 +392,14 @@ def test_ids_that_have_no_room_beside_offsets_are_left_out(
 
 
 class Connected:
-    """A watch whose statistics tell of one broker."""
+    """A monitor whose statistics tell of one broker."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.part = Progress().add_consumer("billing")
         self.answers: list[object] = []
         self.token = TokenCallback(lambda _: self.answers.pop(0), self.clock)
-        self.watch = Watch(
+        self.monitor = Monitor(
             "billing",
             {"sasl.password": "hunter22"},
             progress=self.part,
@@ -409,7 +411,7 @@ class Connected:
     def tell(self, state: str, *, idle_s: float = 1.0) -> None:
         """Let statistics come."""
         broker = {"name": "b", "nodeid": 1, "state": state, "rxidle": idle_s * 1e6}
-        self.watch.on_statistics(json.dumps({"brokers": {"b": broker}}))
+        self.monitor.on_statistics(json.dumps({"brokers": {"b": broker}}))
 
 
 def test_a_broker_is_lacked_from_the_first_statistics_without_to_the_last() -> None:
@@ -431,7 +433,7 @@ def test_why_there_is_no_broker_is_told_without_secrets() -> None:
     """The token callback first: it is what an operator can mend."""
     seen = Connected()
     error = "b: Failed to create socket for hunter22: Too many open files"
-    seen.watch.on_error(KafkaError(KafkaError._TRANSPORT, error))
+    seen.monitor.on_error(KafkaError(KafkaError._TRANSPORT, error))
     seen.tell("DOWN")
     expected = "b: Failed to create socket for (hidden): Too many open files"
     assert seen.part.no_broker_why == expected
@@ -468,15 +470,15 @@ def test_a_client_without_any_address_for_long_is_cut_off() -> None:
     seen = Connected()
     for _ in range(4):
         seen.clock.now_s += 5
-        seen.watch.on_statistics('{"brokers": {}}')
+        seen.monitor.on_statistics('{"brokers": {}}')
         seen.tell("DOWN")
-    assert not seen.watch.brokers.are_forgotten
+    assert not seen.monitor.brokers.are_forgotten
 
     for _ in range(3):
-        assert not seen.watch.brokers.are_forgotten
+        assert not seen.monitor.brokers.are_forgotten
         seen.clock.now_s += NOWHERE_S / 2
-        seen.watch.on_statistics('{"brokers": {}}')
-    assert seen.watch.brokers.are_forgotten
+        seen.monitor.on_statistics('{"brokers": {}}')
+    assert seen.monitor.brokers.are_forgotten
 
 
 def test_why_there_is_no_broker_is_logged_when_it_lasts(
@@ -484,8 +486,8 @@ def test_why_there_is_no_broker_is_logged_when_it_lasts(
 ) -> None:
     """What is known as the last one goes is often not the cause."""
     seen = Connected()
-    seen.watch.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 are down"))
-    seen.watch.on_error(KafkaError(KafkaError._TRANSPORT, "b: Too many open files"))
+    seen.monitor.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 are down"))
+    seen.monitor.on_error(KafkaError(KafkaError._TRANSPORT, "b: Too many open files"))
     for _ in range(6):
         seen.tell("DOWN")
         seen.clock.now_s += 8
@@ -502,15 +504,15 @@ class Reader:
         self.clock = FakeClock()
         self.progress = Progress(max_poll_interval_ms=300_000)
         self.lanes = Lanes(node=0, max_messages=1, submit=lambda _: None)
-        self.watch = Watch(
+        self.monitor = Monitor(
             "billing",
             {},
             progress=self.progress.add_consumer(),
             lanes=self.lanes,
             clock=self.clock,
         )
-        self.watch.begin(is_subscribed=True)
-        self.watch.partitions.stalls.there.add("t")
+        self.monitor.begin(is_subscribed=True)
+        self.monitor.partitions.stalls.there.add("t")
         self.lanes.open("t", 0, ROUTE, now_s=self.clock.now_s)
 
     def tell(self, end: int, *, after_s: float = 5.0) -> tuple[str, ...]:
@@ -525,7 +527,7 @@ class Reader:
             "cgrp": {"join_state": "steady"},
             "topics": {"t": {"topic": "t", "partitions": {"0": partition}}},
         }
-        self.watch.on_statistics(json.dumps(told))
+        self.monitor.on_statistics(json.dumps(told))
         snapshot = self.progress.snapshot(now_s=self.clock.now_s)
         return snapshot.stalled if snapshot.stalled_ms is not None else ()
 
@@ -553,11 +555,11 @@ def test_partition_that_an_acl_keeps_does_not_stand_still() -> None:
     reader = Reader()
     error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     at = message(b"", topic="t", partition=0)
-    reader.watch.on_message_error(at, error)
+    reader.monitor.on_message_error(at, error)
 
     assert [reader.tell(-1) for _ in range(9)] == [()] * 9
-    assert reader.watch.troubles.subjects(Kind.TOPIC) == ("t",)
-    assert not reader.watch.troubles.has(Kind.FETCH)
+    assert reader.monitor.troubles.subjects(Kind.TOPIC) == ("t",)
+    assert not reader.monitor.troubles.has(Kind.FETCH)
 
 
 @pytest.mark.parametrize("by_callback", [True, False])
@@ -571,16 +573,16 @@ def test_topic_whose_partition_was_away_is_over_when_all_are_told_of(
             KafkaError._UNKNOWN_PARTITION,
             "t [0]: desired partition is no longer available (Unknown partition)",
         )
-        reader.watch.on_error(error)
+        reader.monitor.on_error(error)
     else:
         at = message(b"", topic="t", partition=0)
-        reader.watch.on_message_error(at, KafkaError(KafkaError._UNKNOWN_PARTITION))
+        reader.monitor.on_message_error(at, KafkaError(KafkaError._UNKNOWN_PARTITION))
     reader.lanes.open("t", 1, ROUTE, now_s=reader.clock.now_s)
     reader.tell(7)
-    assert reader.watch.troubles.has(Kind.TOPIC)
+    assert reader.monitor.troubles.has(Kind.TOPIC)
     reader.lanes.close([("t", 1)])
     reader.tell(-1)
-    assert reader.watch.troubles.has(Kind.TOPIC)
+    assert reader.monitor.troubles.has(Kind.TOPIC)
     reader.tell(7)
-    assert not reader.watch.troubles.has(Kind.TOPIC)
+    assert not reader.monitor.troubles.has(Kind.TOPIC)
     assert len(caplog.records) == 1

@@ -13,7 +13,7 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch, message
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.client.poll_loop import Ending, PollLoop
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -56,7 +56,7 @@ class Polling:
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=2, submit=self.submitted.append)
         self.lane = self.lanes.open("t", 0, ROUTE, now_s=NOW_S)
-        self.watch = Watch(
+        self.monitor = Monitor(
             "g",
             {},
             progress=Progress().add_consumer(),
@@ -76,7 +76,7 @@ class Polling:
             self.client,  # type: ignore[arg-type]
             GroupPlan(group="g", routes=(ROUTE,), topics=("t",)),
             max_wait_s=0.0,
-            watch=self.watch,
+            monitor=self.monitor,
             stopping=self.stopping,
             clock=lambda: self.now_s,
             **told,
@@ -100,7 +100,7 @@ def test_an_offset_is_stored_once_and_only_after_its_message_is_done() -> None:
     """While a handler is at work on a batch, nothing of it is."""
     polling = Polling()
     batch = polling.handle()
-    polling.watch.on_statistics(STEADY)
+    polling.monitor.on_statistics(STEADY)
     assert polling.tend() == []
 
     polling.lanes.done(polling.lane, batch, now_s=polling.now_s)
@@ -112,7 +112,7 @@ def test_what_the_timer_has_not_committed_is_after_statistics() -> None:
     polling = Polling()
     polling.lanes.done(polling.lane, polling.handle(), now_s=polling.now_s)
     polling.now_s += 2.0
-    polling.watch.on_statistics(STEADY)
+    polling.monitor.on_statistics(STEADY)
     assert polling.client.asked == []
 
     assert polling.tend() == ["store [2]", "commit [2]"]
@@ -120,7 +120,7 @@ def test_what_the_timer_has_not_committed_is_after_statistics() -> None:
 
 
 REASONS: list[tuple[str, str, object, Ending]] = [
-    ("watch", "failure", KafkaError(KafkaError._FATAL), Ending.FAILED),
+    ("monitor", "failure", KafkaError(KafkaError._FATAL), Ending.FAILED),
     ("assignment", "is_outdated", True, Ending.ASSIGNMENT_OUTDATED),
     ("topics", "unshared", ["t"], Ending.TOPICS_UNSHARED),
     ("topics", "outdated", [("t", 0)], Ending.TOPICS_OUTDATED),
@@ -142,9 +142,9 @@ def test_the_gravest_reason_counts() -> None:
     """A client that has failed cannot commit as a stop does; a stop replaces none."""
     polling = Polling()
     polling.topics.outdated = [("t", 0)]
-    polling.watch.brokers.are_forgotten = True
+    polling.monitor.brokers.are_forgotten = True
     assert polling.loop.run() is Ending.BROKERS_FORGOTTEN
     polling.stopping.set()
     assert polling.loop.run() is Ending.STOPPED
-    polling.watch.failure = KafkaError(KafkaError._FATAL)
+    polling.monitor.failure = KafkaError(KafkaError._FATAL)
     assert polling.loop.run() is Ending.FAILED

@@ -8,7 +8,7 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch, message
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.closing.shutdown import Shutdown
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -72,7 +72,7 @@ class Stopping:
         self.cancels = self.left = 0
         self._lane = lane
         plan = GroupPlan(group="g", routes=(ROUTE,), topics=("t",))
-        watch = Watch(
+        monitor = Monitor(
             "g",
             properties,
             progress=Progress().add_consumer(),
@@ -84,7 +84,7 @@ class Stopping:
             plan,
             properties=properties,
             lanes=self.lanes,
-            watch=watch,
+            monitor=monitor,
             timeout_s=0.0,  # all times are over at once
         )
 

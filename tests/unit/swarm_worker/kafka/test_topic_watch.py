@@ -16,7 +16,7 @@ from confluent_kafka import (
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.kafka.errors import Kind
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.topic_asker import Question
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
@@ -107,7 +107,7 @@ class Asker:
 
 
 class Fixture:
-    """A watch over topic t, with all that it works on."""
+    """A monitor over topic t, with all that it works on."""
 
     def __init__(
         self, *, first_known: dict[str, str] | None = None, protocol: str = "classic"
@@ -116,7 +116,7 @@ class Fixture:
         self.client, self.asker = Client(), Asker()
         self.submitted: list[Lane] = []
         self.lanes = Lanes(node=0, max_messages=9, submit=self.submitted.append)
-        self.watch = Watch(
+        self.monitor = Monitor(
             "g", {"group.protocol": protocol},
             progress=Progress(max_poll_interval_ms=300_000).add_consumer(),
             lanes=self.lanes, clock=self.clock,
@@ -129,7 +129,7 @@ class Fixture:
         return self.now_s
 
     def begin(self) -> TopicWatch:
-        """Watch another client."""
+        """Look after another client."""
         return TopicWatch(
             self.client,  # type: ignore[arg-type]
             group="g",
@@ -138,7 +138,7 @@ class Fixture:
             asker=self.asker,  # type: ignore[arg-type]
             first_known=self.first_known,
             lanes=self.lanes,
-            watch=self.watch,
+            monitor=self.monitor,
             clock=self.clock,
         )
 
@@ -394,7 +394,7 @@ def test_one_that_librdkafka_has_given_up_is_assigned_anew_at_once() -> None:
     """With auto.offset.reset=error it is dead there: it cannot be sought."""
     fixture = Fixture()
     lane = fixture.settle("A")
-    fixture.watch.troubles.begin(Kind.OFFSET, "gone", subject="t/0")
+    fixture.monitor.troubles.begin(Kind.OFFSET, "gone", subject="t/0")
     fixture.client.has_begun, fixture.client.is_eager = False, True
     fixture.passes(ASK_EVERY_S)
     fixture.client.refuses = True
@@ -406,13 +406,13 @@ def test_one_that_librdkafka_has_given_up_is_assigned_anew_at_once() -> None:
     assert fixture.client.assigned == [[(1, 7), (0, OFFSET_BEGINNING)]]
     assert lane.closed
     assert fixture.lane() is not None
-    assert not fixture.watch.troubles.has(Kind.OFFSET)
+    assert not fixture.monitor.troubles.has(Kind.OFFSET)
 
 
 def nothing_comes(fixture: Fixture, seconds: float, *, since_s: float) -> None:
     """Time passes, and statistics tell that nothing is told of partition 0."""
     fixture.now_s += seconds
-    stalls = fixture.watch.partitions.stalls
+    stalls = fixture.monitor.partitions.stalls
     stalls.unanswered, stalls.updated_at_s = {KEY: since_s}, fixture.now_s
     fixture.topics.tend()
 
@@ -470,14 +470,14 @@ def test_it_knows_which_topics_there_are() -> None:
     """What is refused may be there or not."""
     fixture = Fixture()
     fixture.told(ids={"t": "A"})
-    assert fixture.watch.partitions.stalls.there == {"t"}
+    assert fixture.monitor.partitions.stalls.there == {"t"}
     for away in ({"missing": ["t"]}, {"refused": {"t": "not allowed"}}):
         fixture.passes(ASK_EVERY_S)
         fixture.told(**away)
-        assert fixture.watch.partitions.stalls.there == set()
+        assert fixture.monitor.partitions.stalls.there == set()
         fixture.passes(ASK_EVERY_S)
         fixture.told(refused={"t": "no ids"}, without_id=["t"])
-        assert fixture.watch.partitions.stalls.there == {"t"}
+        assert fixture.monitor.partitions.stalls.there == {"t"}
 
 
 @pytest.mark.parametrize("let_go", ["left", "assigned"])
@@ -531,11 +531,11 @@ def test_answers_that_do_not_come_for_long_are_one_warning(
     """Not while no broker is there, which is told already; and their end is told."""
     caplog.set_level("INFO")
     fixture = Fixture()
-    fixture.watch.troubles.begin(Kind.BROKERS, "away")
+    fixture.monitor.troubles.begin(Kind.BROKERS, "away")
     fixture.now_s += UNANSWERED_S + 1
     fixture.told(failure="timed out")
-    assert not fixture.watch.troubles.has(Kind.TOPIC_IDS)
-    fixture.watch.troubles.end(Kind.BROKERS)
+    assert not fixture.monitor.troubles.has(Kind.TOPIC_IDS)
+    fixture.monitor.troubles.end(Kind.BROKERS)
     for _ in range(3):
         fixture.passes(ASK_EVERY_S)
         fixture.told(failure="timed out")

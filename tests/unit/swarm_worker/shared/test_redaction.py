@@ -5,7 +5,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from swarm_worker.kafka.monitoring.monitor import Watch
+from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.redaction import is_secret, without_secrets
@@ -59,7 +59,7 @@ def test_errors_of_the_library_are_logged_without_secrets(
 ) -> None:
     """Whatever it puts into its texts."""
     caplog.set_level(logging.INFO)
-    watch = Watch(
+    monitor = Monitor(
         "g",
         PROPERTIES,
         progress=Progress().add_consumer(),
@@ -67,7 +67,7 @@ def test_errors_of_the_library_are_logged_without_secrets(
         clock=lambda: 1000.0,
     )
 
-    watch.on_error(
+    monitor.on_error(
         KafkaError(KafkaError._AUTHENTICATION, "cannot parse config at: hush-hush")
     )
 
