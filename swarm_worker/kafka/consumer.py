@@ -18,11 +18,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.assignment import Assignment
-from swarm_worker.kafka.client.making import ClientMaker
+from swarm_worker.kafka.client.making import make_client, monitored
 from swarm_worker.kafka.client.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.client.properties import commit_early, properties_for
 from swarm_worker.kafka.closing import leave_group
-from swarm_worker.kafka.closing.replacement import Replacement
+from swarm_worker.kafka.closing.replacement import end_replaced
 from swarm_worker.kafka.closing.shutdown import Shutdown
 from swarm_worker.kafka.dead_letters import DeadLetterProducer
 from swarm_worker.kafka.errors import (
@@ -88,6 +88,7 @@ class GroupConsumer(OwnThread):
         """
         super().__init__(f"swarm-poll-{plan.group}")
         self._plan = plan
+        self._group = plan.group
         self._settings = settings
         self._pool = pool
         self._on_fatal = on_fatal
@@ -118,8 +119,8 @@ class GroupConsumer(OwnThread):
             clock=clock,
             token=token,
         )
-        self._maker = ClientMaker(
-            plan.group, self._properties, monitor=self.monitor, token=token
+        self._client_properties = monitored(
+            self._properties, group=plan.group, monitor=self.monitor, token=token
         )
         is_static = self._instance_id is not None and bool(plan.topics)
         self._subscribed = SubscribedTopics(
@@ -180,7 +181,7 @@ class GroupConsumer(OwnThread):
                 if self._stopping.wait(JOIN_AGAIN_S):
                     if self._leaves:
                         why_not = leave_group.NOT_JOINED
-                        leave_group.tell(self._plan.group, why_not=why_not)
+                        leave_group.tell(self._group, why_not=why_not)
                     return
         except FatalError as error:
             self._on_fatal(error)
@@ -196,7 +197,12 @@ class GroupConsumer(OwnThread):
         Raises:
             FatalError: Another life would end like this one.
         """
-        client = self._maker.make(self._stopping)
+        client = make_client(
+            self._client_properties,
+            group=self._group,
+            monitor=self.monitor,
+            stopping=self._stopping,
+        )
         if client is None:
             return True
         self.monitor.begin(is_subscribed=bool(self._plan.topics))
@@ -208,7 +214,9 @@ class GroupConsumer(OwnThread):
             self._shut_down(client, assignment, loop)
             return False
         failure = self.monitor.failure  # what comes while it ends is of no account
-        self._replacement(client, assignment).end(why, topics)
+        end_replaced(
+            client, assignment, why, topics=topics, lanes=self._lanes, group=self._group
+        )
         if failure is not None:
             self._judge(failure)
         return True
@@ -233,13 +241,13 @@ class GroupConsumer(OwnThread):
         if is_fenced(failure) and self.monitor.member.fenced_itself():
             logger.warning(
                 "fenced_by_own_session group=%s consequence=%r reason=%r",
-                self._plan.group, "joining again", failure.str(),
+                self._group, "joining again", failure.str(),
             )  # fmt: skip
         elif kind_of(failure) is Kind.HELD_ID:
             self.monitor.member.id_refused()
         else:
             reason = fatal_reason(failure, instance_id=self._instance_id)
-            raise FatalError(f"group {self._plan.group}: {reason}")
+            raise FatalError(f"group {self._group}: {reason}")
 
     def _shut_down(
         self, client: Consumer, assignment: Assignment, loop: PollLoop
@@ -266,7 +274,7 @@ class GroupConsumer(OwnThread):
         assigned = {topic for topic, _ in self._plan.assignments}
         return TopicWatch(
             client,
-            group=self._plan.group,
+            group=self._group,
             node=self._settings.node,
             topics=assigned.union(self._plan.topics),
             asker=self._asker,
@@ -303,15 +311,6 @@ class GroupConsumer(OwnThread):
             topics=topics,
             stopping=self._stopping,
             clock=self._clock,
-        )
-
-    def _replacement(self, client: Consumer, assignment: Assignment) -> Replacement:
-        return Replacement(
-            client,
-            assignment,
-            group=self._plan.group,
-            lanes=self._lanes,
-            subscribed=self._subscribed,
         )
 
 

@@ -22,68 +22,62 @@ if TYPE_CHECKING:
 LOOK_EVERY_S: Final = 0.1  # whether the node stops meanwhile
 
 
-class ClientMaker:
-    """Makes clients that tell of themselves what is to be known."""
+def monitored(
+    properties: Mapping[str, Any],
+    *,
+    group: str,
+    monitor: Monitor,
+    token: TokenCallback | None,
+) -> dict[str, Any]:
+    """Return properties with which a client tells a monitor of itself.
 
-    def __init__(
-        self,
-        group: str,
-        properties: Mapping[str, Any],
-        *,
-        monitor: Monitor,
-        token: TokenCallback | None,
-    ) -> None:
-        """Make none yet.
+    Args:
+        properties: Of the group's clients; callbacks of an app are called, too.
+        group: The Kafka group.
+        monitor: Has the callbacks.
+        token: The app's token callback; None without one.
+    """
+    callbacks: dict[str, Callable[..., None]] = {
+        "error_cb": monitor.on_error,
+        "stats_cb": monitor.on_statistics,
+        "on_commit": monitor.commits.on_commit,
+    }
+    own = Aside(group).keep_off(properties)
+    if token:
+        own["oauth_cb"] = token
+    return with_callbacks(own, callbacks)
 
-        Args:
-            group: The Kafka group.
-            properties: Of its clients.
-            monitor: Has the callbacks; is told that there is no client yet.
-            token: The app's token callback; None without one.
-        """
-        self._group = group
-        self._properties = properties
-        self._monitor = monitor
-        self._token = token
-        self._aside = Aside(group)
 
-    def make(self, stopping: Event) -> Consumer | None:
-        """Make a client; None where that has to be tried again, or the node stops.
+def make_client(
+    properties: Mapping[str, Any], *, group: str, monitor: Monitor, stopping: Event
+) -> Consumer | None:
+    """Make a client; None where that has to be tried again, or the node stops.
 
-        Not on this thread, which a constructor would hold up: it waits for a token.
+    Not on this thread, which a constructor would hold up: it waits for a token.
 
-        Args:
-            stopping: Set once the node stops.
+    Args:
+        properties: The client's, see `monitored`.
+        group: The Kafka group.
+        monitor: Is told that there is no client yet.
+        stopping: Set once the node stops.
 
-        Raises:
-            FatalError: Its properties cannot work.
-        """
-        properties = self._with_callbacks()
-        making = Making(
-            lambda: judged(
-                lambda: Consumer(properties, logger=library_logger), properties
-            ),
-            name=f"swarm-client-{self._group}",
-        )
-        while not making.wait(LOOK_EVERY_S):
-            self._monitor.lacks_client()
-            if stopping.is_set():
-                return None
-        try:
-            return making.result()
-        except PassingError as error:
-            self._monitor.lacks_client(str(error))
+    Raises:
+        FatalError: The properties cannot work.
+    """
+    making = Making(
+        lambda: judged(
+            lambda: Consumer(dict(properties), logger=library_logger), properties
+        ),
+        name=f"swarm-client-{group}",
+    )
+    while not making.wait(LOOK_EVERY_S):
+        monitor.lacks_client()
+        if stopping.is_set():
             return None
-        except ConfigError as error:
-            raise FatalError(str(error), exit_code=exits.CONFIG) from None
-
-    def _with_callbacks(self) -> dict[str, Any]:
-        callbacks: dict[str, Callable[..., None]] = {
-            "error_cb": self._monitor.on_error,
-            "stats_cb": self._monitor.on_statistics,
-            "on_commit": self._monitor.commits.on_commit,
-        }
-        own = self._aside.keep_off(self._properties)
-        if self._token:
-            own["oauth_cb"] = self._token
-        return with_callbacks(own, callbacks)
+    try:
+        return making.result()
+    except PassingError as error:
+        monitor.lacks_client(str(error))
+        return None
+    except ConfigError as error:
+        raise FatalError(str(error), exit_code=exits.CONFIG) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from swarm_worker.kafka.assignment import LISTED_MAX
 from swarm_worker.kafka.client.poll_loop import Ending
 from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.closing.close import close
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.kafka.assignment import Assignment
-    from swarm_worker.kafka.subscribed_topics import SubscribedTopics
     from swarm_worker.kafka.topic_watch import TopicWatch
     from swarm_worker.processing.lanes import Lanes
 
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 CLOSE_FAILED_S: Final = 5.0  # for the close of a client that librdkafka has given up
 CLOSE_REPLACED_S: Final = 3.0  # of one that has no broker to tell, or has left
-
-LISTED_MAX: Final = 20
 
 _FORGOTTEN: Final = (
     "the Kafka client has forgotten all brokers, as it does when one that starts names "
@@ -43,88 +41,58 @@ _UNSHARED: Final = (
 _STAYS_UNSHARED: Final = "nobody may have the topic until the group rebalances"
 
 
-class Replacement:
-    """Ends one client so that the next one can take its place."""
+def end_replaced(
+    client: Consumer,
+    assignment: Assignment,
+    why: Ending,
+    *,
+    topics: TopicWatch,
+    lanes: Lanes,
+    group: str,
+) -> None:
+    """End a client so that the next one can take its place.
 
-    def __init__(
-        self,
-        client: Consumer,
-        assignment: Assignment,
-        *,
-        group: str,
-        lanes: Lanes,
-        subscribed: SubscribedTopics,
-    ) -> None:
-        """Do nothing yet.
+    Args:
+        client: The client.
+        assignment: What it holds.
+        why: It is of no use any more.
+        topics: Of which logs that is.
+        lanes: The lanes of what it holds.
+        group: The Kafka group.
+    """
+    if why is Ending.FAILED:
+        _abandon(client, assignment, within_s=CLOSE_FAILED_S)
+    elif why is Ending.ASSIGNMENT_OUTDATED:
+        assignment.leave_group()
+        _abandon(client, assignment, within_s=CLOSE_REPLACED_S)
+    elif why is Ending.BROKERS_FORGOTTEN:
+        _log_replaced(group, _FORGOTTEN)
+        _abandon(client, assignment, within_s=CLOSE_REPLACED_S)
+    elif why is Ending.TOPICS_UNSHARED:
+        _log_replaced(group, _with_names(_UNSHARED, "topics", topics.unshared))
+        # In order, as in a revoke; a static member that closes has nobody rebalance.
+        assignment.let_go_of_all()
+        if (why_not := assignment.leave_group()) is not None:
+            leave_group.tell(group, why_not=why_not, consequence=_STAYS_UNSHARED)
+        close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
+    else:
+        names = [f"{topic}/{partition}" for topic, partition in topics.outdated]
+        _log_replaced(group, _with_names(_OUTDATED, "partitions", names))
+        assignment.let_go_of_all()
+        close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
 
-        Args:
-            client: The client.
-            assignment: What it holds.
-            group: Its group.
-            lanes: The same as lanes.
-            subscribed: Is told that the group goes by the next client's topics.
-        """
-        self._client = client
-        self._assignment = assignment
-        self._group = group
-        self._lanes = lanes
-        self._subscribed = subscribed
 
-    def end(self, why: Ending, topics: TopicWatch) -> None:
-        """End the client, in the way that the reason asks for."""
-        if why is Ending.FAILED:
-            self._abandon(within_s=CLOSE_FAILED_S)
-        elif why is Ending.ASSIGNMENT_OUTDATED:
-            self._leave_group()
-            self._abandon(within_s=CLOSE_REPLACED_S)
-        elif why is Ending.BROKERS_FORGOTTEN:
-            self._log(_FORGOTTEN)
-            self._abandon(within_s=CLOSE_REPLACED_S)
-        elif why is Ending.TOPICS_UNSHARED:
-            self._log(_with_names(_UNSHARED, "topics", topics.unshared))
-            self._renew(leaves=True)
-        else:
-            names = [f"{topic}/{partition}" for topic, partition in topics.outdated]
-            self._log(_with_names(_OUTDATED, "partitions", names))
-            self._renew(leaves=False)
+def _abandon(client: Consumer, assignment: Assignment, *, within_s: float) -> None:
+    """Close a client whose session is over: its partitions are others'."""
+    assignment.lose_all()
+    # Left behind where no broker answers: this thread is to go on.
+    ends_within(within_s, client.close, name="swarm-close")
 
-    def _log(self, why: str) -> None:
-        logger.warning(
-            "client_replaced group=%s consequence=%r reason=%r",
-            self._group, "joining again", why,
-        )  # fmt: skip
 
-    def _renew(self, *, leaves: bool) -> None:
-        """Close a client that is a member of its group: in order, as in a revoke.
-
-        Args:
-            leaves: Have the group rebalance: a static member that closes does not.
-        """
-        self._assignment.let_go_of_all()
-        if leaves and (why_not := self._leave_group()) is not None:
-            leave_group.tell(self._group, why_not=why_not, consequence=_STAYS_UNSHARED)
-        close(self._client, self._lanes.table, group=self._group, within_s=CLOSE_MAX_S)
-
-    def _abandon(self, *, within_s: float) -> None:
-        """Close a client whose session is over: its partitions are others'."""
-        self._assignment.lose_all()
-        # Left behind where no broker answers: this thread is to go on.
-        ends_within(within_s, self._client.close, name="swarm-close")
-
-    def _leave_group(self) -> str | None:
-        """Leave the group: as the next client joins, it goes by that one's topics.
-
-        Return why that was not possible, or None.
-        """
-        why_not = leave_group.leave(
-            self._client,
-            is_member=lambda: True,
-            holds=self._client.assignment,
-            within_s=leave_group.LEAVE_MAX_S,
-        )
-        if why_not is None:
-            self._subscribed.accepted()
-        return why_not
+def _log_replaced(group: str, why: str) -> None:
+    logger.warning(
+        "client_replaced group=%s consequence=%r reason=%r", group, "joining again", why
+    )
 
 
 def _with_names(why: str, what: str, names: Sequence[str]) -> str:
