@@ -11,29 +11,25 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
-
-from swarm_worker.kafka import offsets
-from swarm_worker.kafka.errors import Kind, text_of
+from swarm_worker.kafka.errors import Kind
+from swarm_worker.kafka.new_logs import NewLogs
 from swarm_worker.kafka.topic_asker import Question
+from swarm_worker.kafka.topic_changes import TopicChanges
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
     ASK_EVERY_S,
     HOLD_MAX_S,
-    Absence,
     Answer,
     id_of_commit,
     next_delay_s,
-    outdated,
-    unshared,
 )
 
 if TYPE_CHECKING:
-    from swarm_worker.app.app import Route
+    from confluent_kafka import Consumer
+
     from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.topic_asker import TopicAsker
     from swarm_worker.processing.lane import Key, Lane
@@ -43,24 +39,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.05
 UNANSWERED_S: Final = 60.0  # then it is said
-SEEK_EVERY_S: Final = 0.5
-SEEK_MAX_S: Final = 5.0  # a partition that cannot be sought for so long is taken anew
 
-_CONSEQUENCE: Final = (
-    "begun at the first offset of the new log: nothing of it is skipped, and what was "
-    "handled of it before this was noticed is handled once more"
-)
 _BLIND: Final = "a topic that is deleted and created again is not noticed meanwhile"
-
-
-@dataclass(slots=True)
-class _Change:
-    """A partition whose log has begun anew, until the client stands at its begin."""
-
-    topic_id: str
-    route: Route
-    since_s: float
-    try_at_s: float
 
 
 class TopicWatch:
@@ -98,9 +78,6 @@ class TopicWatch:
             monitor: Has the troubles.
             clock: Seconds.
         """
-        self._client = client
-        self._group = group
-        self._node = node
         self._topics = tuple(sorted(topics))
         self._asker = asker
         self._first_known = first_known
@@ -110,18 +87,14 @@ class TopicWatch:
         self._clock = clock
         self._unread: dict[Key, Lane] = {}  # what is committed of it is not known
         self._held: dict[Key, tuple[Lane, float]] = {}  # since when
-        self._changes: dict[Key, _Change] = {}
         # The question under way, and the lanes that its answer counts for.
         self._asked: tuple[Question, dict[Key, Lane]] | None = None
         self._asked_at_s = -inf
         self._ask_at_s = self._look_at_s = clock()
         self._answered_at_s = self._look_at_s
         self._last_ids: Mapping[str, str] = {}
-        self._ids: dict[str, str] = {}  # of each topic, in the life of this client
-        self._changed_at_s: dict[str, float] = {}
-        self._there_s: dict[str, float] = {}  # when it was last known to be the same
-        self._absences: dict[str, Absence] = {}
-        self._assigned_at_s: float | None = None
+        self._changes = TopicChanges(node=node)
+        self._new_logs = NewLogs(client, group=group, lanes=lanes, monitor=monitor)
         self._unanswered: set[Key] = set()
         self.outdated: list[Key] = []
         self.unshared: list[str] = []
@@ -130,27 +103,23 @@ class TopicWatch:
 
     def opened(self, lanes: Iterable[Lane]) -> None:
         """Take on partitions that were assigned: ask at once."""
-        self._assigned_at_s = now_s = self._clock()
+        now_s = self._clock()
         self.unshared = []
-        self._absences = {
-            topic: absence
-            for topic, absence in self._absences.items()
-            if absence.covers(now_s)
-        }
+        self._changes.assigned(now_s=now_s)
         for lane in lanes:
-            self._changes.pop(lane.key, None)
+            self._new_logs.forget(lane.key)
             self._unread[lane.key] = lane
             self._held[lane.key] = lane, now_s
         self._ask_at_s = self._look_at_s = now_s
 
     def left(self, keys: Iterable[Key]) -> None:
         """Partitions are no longer ours; what is, the group is about to tell."""
-        self._assigned_at_s = None
+        self._changes.rebalancing()
         self.unshared = []
         for key in keys:
             self._unread.pop(key, None)
             self._held.pop(key, None)
-            self._changes.pop(key, None)
+            self._new_logs.forget(key)
 
     def hurry(self) -> None:
         """Ask soon: what the client tells may come of a topic that was made anew."""
@@ -170,7 +139,7 @@ class TopicWatch:
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
             self._release_late(now_s)
-            self._begin_changed(now_s)
+            self._new_logs.begin(now_s=now_s)
             self._look_at_unanswered()
             self._look_at_unshared(now_s)
             if self._asked is None and now_s >= self._ask_at_s:
@@ -182,28 +151,24 @@ class TopicWatch:
         if not stalls.unanswered.keys() <= self._unanswered:
             self.hurry()
         self._unanswered = set(stalls.unanswered)
-        if self._changed_at_s and stalls.updated_at_s is not None:
-            self.outdated = outdated(
-                stalls.unanswered, self._changed_at_s, now_s=stalls.updated_at_s
+        if stalls.updated_at_s is not None:
+            self.outdated = self._changes.outdated(
+                stalls.unanswered, now_s=stalls.updated_at_s
             )
 
     def _look_at_unshared(self, now_s: float) -> None:
         """See `unshared`; in the consumer protocol the broker shares out."""
-        if self._absences and not self._monitor.is_consumer_protocol:
+        if self._changes.absences and not self._monitor.is_consumer_protocol:
             held = {lane.topic for lane in self._lanes.table.all()}
-            self.unshared = unshared(
-                self._absences,
-                held.union(topic for topic, _ in self._changes),
-                assigned_at_s=self._assigned_at_s,
-                node=self._node,
-                now_s=now_s,
+            self.unshared = self._changes.unshared(
+                held | self._new_logs.topics, now_s=now_s
             )
 
     # --- questions and answers --------------------------------------------------------
 
     def _ask(self) -> None:
         held = {lane.key: lane for lane in self._lanes.table.all()}
-        is_settled = held and not (self._unread or self._held or self._changes)
+        is_settled = held and not (self._unread or self._held or self._new_logs.topics)
         settled = self._last_ids if is_settled else {}
         question = Question(self._topics, tuple(self._unread), settled)
         self._asked = question, held
@@ -223,32 +188,20 @@ class TopicWatch:
         for topic, topic_id in answer.ids.items():
             self._first_known.setdefault(topic, topic_id)
         self._last_ids = answer.ids
-        self._note_topics(answer, now_s)
+        self._changes.note(answer.ids, asked_at_s=self._asked_at_s, now_s=now_s)
+        there = self._monitor.partitions.stalls.there
+        there.difference_update(answer.missing, answer.refused)
+        there.update(answer.ids, answer.without_id)
         for of_topic in self._changed(lanes, answer).values():
-            self._change(of_topic, answer.ids[of_topic[0].topic], now_s)
+            for lane in of_topic:
+                self._held.pop(lane.key, None)
+            topic_id = answer.ids[of_topic[0].topic]
+            self._new_logs.add(of_topic, topic_id, now_s=now_s)
         self._log_trouble(answer, now_s)
         is_complete = not (answer.missing or answer.failure or self._unread)
         self._delay_s = next_delay_s(self._delay_s, is_complete=is_complete)
         self._ask_at_s = min(self._ask_at_s, now_s + self._delay_s)
         self._look_at_s = now_s
-
-    def _note_topics(self, answer: Answer, now_s: float) -> None:
-        """Note what topics there are, and which are others than before.
-
-        Not by the ids of lanes: where another node has begun a new log, one that comes
-        to this node has the new id, and its client has known the former topic.
-        """
-        for topic, topic_id in answer.ids.items():
-            if self._ids.setdefault(topic, topic_id) != topic_id:
-                self._ids[topic] = topic_id
-                self._changed_at_s[topic] = now_s
-                since = self._absences.get(topic)
-                there_s = since.there_s if since else self._there_s[topic]
-                self._absences[topic] = Absence(there_s, now_s)
-            self._there_s[topic] = self._asked_at_s
-        there = self._monitor.partitions.stalls.there
-        there.difference_update(answer.missing, answer.refused)
-        there.update(answer.ids, answer.without_id)
 
     def _changed(
         self, lanes: Mapping[Key, Lane], answer: Answer
@@ -315,77 +268,3 @@ class TopicWatch:
             self._release(key, lane)
         if late and not self._troubles.has(Kind.TOPIC):
             self._log_no_answer(f"within {HOLD_MAX_S:.0f} s")
-
-    # --- a log that has begun anew ----------------------------------------------------
-
-    def _change(self, lanes: list[Lane], topic_id: str, now_s: float) -> None:
-        """Let go of a topic's old log: what is in flight of it counts for nothing."""
-        lanes.sort(key=lambda lane: lane.partition)
-        logger.warning(
-            "topic_made_anew group=%s topic=%s partitions=%s was=%s is=%s "
-            "consequence=%r",
-            self._group, lanes[0].topic,
-            ",".join(str(lane.partition) for lane in lanes),
-            lanes[0].topic_id, topic_id, _CONSEQUENCE,
-        )  # fmt: skip
-        if paused := [lane for lane in lanes if lane.paused]:
-            self._client.resume(offsets.partitions_of(paused))
-        keys = [lane.key for lane in lanes]
-        self._lanes.close(keys)
-        for key, lane in zip(keys, lanes, strict=True):
-            self._held.pop(key, None)
-            self._changes[key] = _Change(topic_id, lane.route, now_s, now_s)
-
-    def _begin_changed(self, now_s: float) -> None:
-        """Go to the begin of logs; until then what comes of them is dropped."""
-        due = [(k, c) for k, c in self._changes.items() if now_s >= c.try_at_s]
-        for key, change in due:
-            change.try_at_s = now_s + SEEK_EVERY_S
-            if self._goes_to_begin(key, is_late=now_s - change.since_s > SEEK_MAX_S):
-                del self._changes[key]
-                topic_id, route = change.topic_id, change.route
-                lane = self._lanes.open(*key, route, anew_as=topic_id, now_s=now_s)
-                # What was wrong with it, was with the old log.
-                self._monitor.partitions.left([lane])
-
-    def _goes_to_begin(self, key: Key, *, is_late: bool) -> bool:
-        at = TopicPartition(*key, OFFSET_BEGINNING)
-        try:
-            self._client.seek(at)
-        except KafkaException:
-            # Not begun yet, or given up by librdkafka because its offset was gone.
-            topic, partition = key
-            is_dead = f"{topic}/{partition}" in self._troubles.subjects(Kind.OFFSET)
-            return (is_dead or is_late) and self._assign_again(at)
-        return True
-
-    def _assign_again(self, at: TopicPartition) -> bool:
-        """Assign one partition anew; whether the client took it."""
-        client = self._client
-        try:
-            client.incremental_unassign([at])
-            client.incremental_assign([at])
-        except KafkaException:
-            return self._assign_all_again(at)
-        return True
-
-    def _assign_all_again(self, at: TopicPartition) -> bool:
-        """The same in an eager group, where it goes with all: these go on as they are.
-
-        Those that are to go to their begin, too, are not among them: they follow.
-        """
-        client = self._client
-        others = [
-            p
-            for p in client.assignment()
-            if (p.topic, p.partition) != (at.topic, at.partition)
-        ]
-        try:
-            client.assign([*client.position(others), at])
-        except KafkaException as error:
-            logger.info(
-                "partition_not_begun group=%s partition=%s/%s reason=%r",
-                self._group, at.topic, at.partition, text_of(error),
-            )  # fmt: skip
-            return False
-        return True

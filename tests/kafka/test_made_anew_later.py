@@ -17,7 +17,7 @@ import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka import topic_ids
+from swarm_worker.kafka import topic_changes, topic_ids
 from swarm_worker.kafka.monitoring import partitions as of_partitions
 from tests.awaits import await_committed
 from tests.eventually import eventually
@@ -130,7 +130,7 @@ def test_partition_of_which_nothing_is_told_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whatever the reason: here one that another client would mend."""
-    monkeypatch.setattr(topic_ids, "OUTDATED_S", inf)
+    monkeypatch.setattr(topic_changes, "OUTDATED_S", inf)
     monkeypatch.setattr(of_partitions, "UNTOLD_S", 1.0)
     log = lines_of(caplog)
     app, seen = App(group="named"), Epochs()

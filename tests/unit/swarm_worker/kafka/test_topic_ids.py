@@ -6,22 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.kafka.topic_ids import (
-    ASK_AGAIN_MAX_S,
-    ASK_AGAIN_S,
-    ASK_EVERY_S,
+from swarm_worker.kafka.topic_changes import (
     BROKERS_LAG_S,
     OUTDATED_S,
     SHARED_WITHIN_S,
     UNSHARED_S,
     Absence,
+    outdated,
+    unshared,
+)
+from swarm_worker.kafka.topic_ids import (
+    ASK_AGAIN_MAX_S,
+    ASK_AGAIN_S,
+    ASK_EVERY_S,
     Commit,
     id_of_commit,
     metadata_of,
     next_delay_s,
-    outdated,
     topic_id_in,
-    unshared,
 )
 
 ID = "OGUkp0UJRr+nuzoN28V5Ag"
