@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from swarm_worker.config.config import WorkerSettings
     from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.subscribed_topics import SubscribedTopics
-    from swarm_worker.kafka.topic_watch import TopicWatch
+    from swarm_worker.kafka.topics.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
 

@@ -19,7 +19,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.assignment import Assignment
 from swarm_worker.kafka.client.making import make_client, monitored
-from swarm_worker.kafka.client.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.client.properties import commit_early, properties_for
 from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.closing.replacement import end_replaced
@@ -33,9 +32,10 @@ from swarm_worker.kafka.errors import (
     kind_of,
 )
 from swarm_worker.kafka.monitoring.monitor import Monitor
+from swarm_worker.kafka.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.subscribed_topics import SubscribedTopics
-from swarm_worker.kafka.topic_asker import TopicAsker
-from swarm_worker.kafka.topic_watch import TopicWatch
+from swarm_worker.kafka.topics.topic_asker import TopicAsker
+from swarm_worker.kafka.topics.topic_watch import TopicWatch
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.deliveries import Deliveries
 from swarm_worker.processing.handlers import HandlerPool, Processing
@@ -44,7 +44,7 @@ from swarm_worker.processing.poison import Suspect
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import WorkerSettings
-    from swarm_worker.kafka.topic_memory import TopicMemory
+    from swarm_worker.kafka.topics.topic_memory import TopicMemory
     from swarm_worker.reporting.progress import Progress
 
 logger = logging.getLogger(__name__)

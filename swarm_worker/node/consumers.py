@@ -47,7 +47,7 @@ class Consumers:
             on_fatal: Called from a poll thread when the node cannot go on.
         """
         from swarm_worker.kafka.consumer import GroupConsumer  # noqa: PLC0415 - the Kafka client
-        from swarm_worker.kafka.topic_memory import TopicMemory  # noqa: PLC0415 - the same
+        from swarm_worker.kafka.topics.topic_memory import TopicMemory  # noqa: PLC0415 - the same
         from swarm_worker.processing.handlers import HandlerPool  # noqa: PLC0415 - the same
 
         self._suspects = suspects

@@ -15,10 +15,10 @@ from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.app.routing import plan
 from swarm_worker.config.config import WorkerSettings
-from swarm_worker.kafka.client.poll_loop import PollLoop
 from swarm_worker.kafka.consumer import GroupConsumer
 from swarm_worker.kafka.errors import FatalError
 from swarm_worker.kafka.monitoring.monitor import Monitor
+from swarm_worker.kafka.poll_loop import PollLoop
 from swarm_worker.processing.handlers import HandlerPool
 from swarm_worker.reporting.progress import Progress, Snapshot
 from tests.eventually import eventually

@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, TopicPartition
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka import topic_ids
-from swarm_worker.kafka.topic_asker import Question
 from swarm_worker.kafka.topic_ids import topic_id_in
+from swarm_worker.kafka.topics.topic_asker import Question
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker

@@ -17,8 +17,9 @@ import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
-from swarm_worker.kafka import topic_changes, topic_ids
+from swarm_worker.kafka import topic_ids
 from swarm_worker.kafka.monitoring import partitions as of_partitions
+from swarm_worker.kafka.topics import topic_changes
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker

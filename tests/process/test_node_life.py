@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.kafka.client.poll_batches import DRAIN_MESSAGES
+from swarm_worker.kafka.poll_batches import DRAIN_MESSAGES
 from swarm_worker.node.main import COLLECT_AFTER
 from swarm_worker.processing.backpressure import CAPACITY_MESSAGES
 from swarm_worker.shared.report import State

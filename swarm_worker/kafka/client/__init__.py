@@ -1,1 +1,1 @@
-"""A client of a group: its properties, and the polls."""
+"""The clients of a group: their properties, and how one is made."""

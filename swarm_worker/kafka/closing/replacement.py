@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.kafka.assignment import LISTED_MAX
-from swarm_worker.kafka.client.poll_loop import Ending
 from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.closing.close import close
 from swarm_worker.kafka.closing.stop_policy import CLOSE_MAX_S
+from swarm_worker.kafka.poll_loop import Ending
 from swarm_worker.process.aside import ends_within
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.kafka.assignment import Assignment
-    from swarm_worker.kafka.topic_watch import TopicWatch
+    from swarm_worker.kafka.topics.topic_watch import TopicWatch
     from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.kafka.client.poll_batches import (
+from swarm_worker.kafka.poll_batches import (
     DRAIN_BYTES,
     DRAIN_MESSAGES,
     by_partition,

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch, message
 from swarm_worker.app.routing import GroupPlan
-from swarm_worker.kafka.client.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.monitoring.monitor import Monitor
+from swarm_worker.kafka.poll_loop import Ending, PollLoop
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
 
-from swarm_worker.kafka.topic_asker import _commit_of, _ids_of
 from swarm_worker.kafka.topic_ids import Commit
+from swarm_worker.kafka.topics.topic_asker import _commit_of, _ids_of
 
 
 def answered(value: object) -> Future[Any]:

@@ -6,15 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_worker.kafka.topic_changes import (
-    BROKERS_LAG_S,
-    OUTDATED_S,
-    SHARED_WITHIN_S,
-    UNSHARED_S,
-    Absence,
-    outdated,
-    unshared,
-)
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_MAX_S,
     ASK_AGAIN_S,
@@ -24,6 +15,15 @@ from swarm_worker.kafka.topic_ids import (
     metadata_of,
     next_delay_s,
     topic_id_in,
+)
+from swarm_worker.kafka.topics.topic_changes import (
+    BROKERS_LAG_S,
+    OUTDATED_S,
+    SHARED_WITHIN_S,
+    UNSHARED_S,
+    Absence,
+    outdated,
+    unshared,
 )
 
 ID = "OGUkp0UJRr+nuzoN28V5Ag"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.kafka.topic_memory import TopicMemory
+from swarm_worker.kafka.topics.topic_memory import TopicMemory
 
 
 def keep(

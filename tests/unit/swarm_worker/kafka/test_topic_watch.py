@@ -17,9 +17,6 @@ from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
 from swarm_worker.kafka.errors import Kind
 from swarm_worker.kafka.monitoring.monitor import Monitor
-from swarm_worker.kafka.new_logs import SEEK_EVERY_S, SEEK_MAX_S
-from swarm_worker.kafka.topic_asker import Question
-from swarm_worker.kafka.topic_changes import OUTDATED_S, SHARED_WITHIN_S, UNSHARED_S
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
     ASK_EVERY_S,
@@ -27,7 +24,14 @@ from swarm_worker.kafka.topic_ids import (
     Answer,
     Commit,
 )
-from swarm_worker.kafka.topic_watch import UNANSWERED_S, TopicWatch
+from swarm_worker.kafka.topics.new_logs import SEEK_EVERY_S, SEEK_MAX_S
+from swarm_worker.kafka.topics.topic_asker import Question
+from swarm_worker.kafka.topics.topic_changes import (
+    OUTDATED_S,
+    SHARED_WITHIN_S,
+    UNSHARED_S,
+)
+from swarm_worker.kafka.topics.topic_watch import UNANSWERED_S, TopicWatch
 from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress

@@ -15,9 +15,6 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.kafka.errors import Kind
-from swarm_worker.kafka.new_logs import NewLogs
-from swarm_worker.kafka.topic_asker import Question
-from swarm_worker.kafka.topic_changes import TopicChanges
 from swarm_worker.kafka.topic_ids import (
     ASK_AGAIN_S,
     ASK_EVERY_S,
@@ -26,12 +23,15 @@ from swarm_worker.kafka.topic_ids import (
     id_of_commit,
     next_delay_s,
 )
+from swarm_worker.kafka.topics.new_logs import NewLogs
+from swarm_worker.kafka.topics.topic_asker import Question
+from swarm_worker.kafka.topics.topic_changes import TopicChanges
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.kafka.monitoring.monitor import Monitor
-    from swarm_worker.kafka.topic_asker import TopicAsker
+    from swarm_worker.kafka.topics.topic_asker import TopicAsker
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
 

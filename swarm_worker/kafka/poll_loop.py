@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, Message
 
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.client.poll_batches import (
+from swarm_worker.kafka.errors import Kind, kind_of
+from swarm_worker.kafka.poll_batches import (
     DRAIN_MESSAGES,
     by_partition,
     next_drain,
     split,
 )
-from swarm_worker.kafka.errors import Kind, kind_of
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Key, Lane
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from swarm_worker.kafka.assignment import Assignment
     from swarm_worker.kafka.dead_letters import DeadLetterProducer
     from swarm_worker.kafka.monitoring.monitor import Monitor
-    from swarm_worker.kafka.topic_watch import TopicWatch
+    from swarm_worker.kafka.topics.topic_watch import TopicWatch
     from swarm_worker.processing.handlers import Processing
 
 # The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten

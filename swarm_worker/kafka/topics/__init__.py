@@ -1,0 +1,1 @@
+"""Topics that are deleted and created again: noticed, and their logs begun."""
