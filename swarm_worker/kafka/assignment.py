@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.dead_letters import DeadLetterProducer
 from swarm_worker.kafka.errors import FatalError, Kind
 from swarm_worker.process import exit_codes as exits
@@ -212,21 +211,6 @@ class Assignment:
         """Do as in a revoke of everything; the client is to be closed."""
         self._let_go([lane.key for lane in self._lanes.table.all()])
         self._end()
-
-    def leave_group(self) -> str | None:
-        """Leave: as the next client joins, the group goes by that one's topics.
-
-        Blocks, polling. Return why that was not possible, or None.
-        """
-        why_not = leave_group.leave(
-            self._client,
-            is_member=lambda: True,
-            holds=self._client.assignment,
-            within_s=leave_group.LEAVE_MAX_S,
-        )
-        if why_not is None:
-            self._subscribed.accepted()
-        return why_not
 
     def _end(self) -> None:
         """Hold nothing any more: what a close calls back may come late, on its thread.

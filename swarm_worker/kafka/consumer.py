@@ -18,8 +18,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from swarm_worker.app.token import TokenCallback
 from swarm_worker.kafka.assignment import Assignment
-from swarm_worker.kafka.client.making import make_client, monitored
-from swarm_worker.kafka.client.properties import commit_early, properties_for
+from swarm_worker.kafka.client.making import make_client
+from swarm_worker.kafka.client.properties import (
+    commit_early,
+    properties_for,
+    with_callbacks,
+)
 from swarm_worker.kafka.closing import leave_group
 from swarm_worker.kafka.closing.replacement import end_replaced
 from swarm_worker.kafka.closing.shutdown import Shutdown
@@ -36,6 +40,7 @@ from swarm_worker.kafka.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.subscribed_topics import SubscribedTopics
 from swarm_worker.kafka.topics.topic_asker import TopicAsker
 from swarm_worker.kafka.topics.topic_watch import TopicWatch
+from swarm_worker.process.aside import Aside
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.deliveries import Deliveries
 from swarm_worker.processing.handlers import HandlerPool, Processing
@@ -119,9 +124,10 @@ class GroupConsumer(OwnThread):
             clock=clock,
             token=token,
         )
-        self._client_properties = monitored(
-            self._properties, group=plan.group, monitor=self.monitor, token=token
-        )
+        own = Aside(plan.group).keep_off(self._properties)
+        if token:
+            own["oauth_cb"] = token
+        self._client_properties = with_callbacks(own, self.monitor.callbacks)
         is_static = self._instance_id is not None and bool(plan.topics)
         self._subscribed = SubscribedTopics(
             plan.topics,
@@ -200,7 +206,7 @@ class GroupConsumer(OwnThread):
         client = make_client(
             self._client_properties,
             group=self._group,
-            monitor=self.monitor,
+            lacks_client=self.monitor.lacks_client,
             stopping=self._stopping,
         )
         if client is None:
@@ -215,7 +221,13 @@ class GroupConsumer(OwnThread):
             return False
         failure = self.monitor.failure  # what comes while it ends is of no account
         end_replaced(
-            client, assignment, why, topics=topics, lanes=self._lanes, group=self._group
+            client,
+            assignment,
+            why,
+            topics=topics,
+            subscribed=self._subscribed,
+            lanes=self._lanes,
+            group=self._group,
         )
         if failure is not None:
             self._judge(failure)

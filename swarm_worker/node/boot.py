@@ -203,7 +203,7 @@ def _try_out(plans: Sequence[GroupPlan], settings: WorkerSettings) -> None:
     Raises:
         ConfigError: They cannot work.
     """
-    from swarm_worker.kafka.client.properties import try_out  # noqa: PLC0415 - the Kafka client
+    from swarm_worker.kafka.client.making import try_out  # noqa: PLC0415 - the Kafka client
 
     for each in plans:
         try_out(each, settings)

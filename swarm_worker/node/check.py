@@ -22,7 +22,7 @@ def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
     Raises:
         ConfigError: Something cannot work.
     """
-    from swarm_worker.kafka.client.properties import try_out  # noqa: PLC0415 - loads the Kafka client
+    from swarm_worker.kafka.client.making import try_out  # noqa: PLC0415 - loads the Kafka client
 
     settings = invocation.settings
     check_report_timeout(invocation.document, settings, environ)

@@ -1,64 +1,49 @@
-"""Making the clients of a group, one after another."""
+"""Making the clients of a group, with what speaks against them as an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from swarm_worker.kafka.client.properties import judged, with_callbacks
-from swarm_worker.kafka.errors import FatalError, library_logger
+from swarm_worker.app.routing import GroupPlan
+from swarm_worker.config.config import WorkerSettings
+from swarm_worker.kafka.client.properties import properties_for
+from swarm_worker.kafka.errors import FatalError, library_logger, text_of
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.process.aside import Aside, Making
+from swarm_worker.process.aside import Making
+from swarm_worker.shared.redaction import without_secrets
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from swarm_worker.app.token import TokenCallback
-    from swarm_worker.kafka.monitoring.monitor import Monitor
+
+T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 0.1  # whether the node stops meanwhile
 
-
-def monitored(
-    properties: Mapping[str, Any],
-    *,
-    group: str,
-    monitor: Monitor,
-    token: TokenCallback | None,
-) -> dict[str, Any]:
-    """Return properties with which a client tells a monitor of itself.
-
-    Args:
-        properties: Of the group's clients; callbacks of an app are called, too.
-        group: The Kafka group.
-        monitor: Has the callbacks.
-        token: The app's token callback; None without one.
-    """
-    callbacks: dict[str, Callable[..., None]] = {
-        "error_cb": monitor.on_error,
-        "stats_cb": monitor.on_statistics,
-        "on_commit": monitor.commits.on_commit,
-    }
-    own = Aside(group).keep_off(properties)
-    if token:
-        own["oauth_cb"] = token
-    return with_callbacks(own, callbacks)
+# What it says where a file that a property names cannot be read; it opens them anew for
+# each client. Also where there are no descriptors for that.
+_FILES: Final = (".location", "dlopen")
 
 
 def make_client(
-    properties: Mapping[str, Any], *, group: str, monitor: Monitor, stopping: Event
+    properties: Mapping[str, Any],
+    *,
+    group: str,
+    lacks_client: Callable[[str], None],
+    stopping: Event,
 ) -> Consumer | None:
     """Make a client; None where that has to be tried again, or the node stops.
 
     Not on this thread, which a constructor would hold up: it waits for a token.
 
     Args:
-        properties: The client's, see `monitored`.
+        properties: The client's.
         group: The Kafka group.
-        monitor: Is told that there is no client yet.
+        lacks_client: Called while there is none, with why where one cannot be made.
         stopping: Set once the node stops.
 
     Raises:
@@ -71,13 +56,66 @@ def make_client(
         name=f"swarm-client-{group}",
     )
     while not making.wait(LOOK_EVERY_S):
-        monitor.lacks_client()
+        lacks_client("")
         if stopping.is_set():
             return None
     try:
         return making.result()
     except PassingError as error:
-        monitor.lacks_client(str(error))
+        lacks_client(str(error))
         return None
     except ConfigError as error:
         raise FatalError(str(error), exit_code=exits.CONFIG) from None
+
+
+def make_consumer(properties: Mapping[str, Any]) -> Consumer:
+    """Make a consumer that has joined nothing.
+
+    It starts librdkafka's threads, which connect to the brokers. With ``oauth_cb`` it
+    blocks until there is a token, for 10 s, or as long as that callback takes.
+
+    Raises:
+        PassingError: See `judged`.
+        ConfigError: The same.
+    """
+    return judged(lambda: Consumer(dict(properties)), properties)
+
+
+def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
+    """Make a client; what speaks against it is raised as an error of the configuration.
+
+    Raises:
+        PassingError: No token came, a file cannot be read, or there are no resources.
+        ConfigError: librdkafka does not know a property or refuses its value; in its
+            own words, which name the property.
+    """
+    try:
+        return make()
+    except (KafkaException, TypeError, ValueError) as error:
+        refusal = PassingError if is_passing(error) else ConfigError
+        told = without_secrets(text_of(error).strip(), properties)
+        raise refusal(f"[kafka] {told}") from None
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a client that cannot be made now may be made later.
+
+    librdkafka has one code for all that it judges by the properties alone, and for the
+    files that these name.
+    """
+    if not isinstance(error, KafkaException):
+        return False
+    cause: KafkaError = error.args[0]
+    is_judged = cause.code() == KafkaError._INVALID_ARG  # noqa: SLF001 - a code
+    return not is_judged or any(word in cause.str() for word in _FILES)
+
+
+def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
+    """Have librdkafka judge the properties of a group, and join nothing.
+
+    Raises:
+        PassingError: See `judged`.
+        ConfigError: It does not take them.
+    """
+    # It begins to connect; what it would log of that is not what is tried.
+    make_consumer({"log_level": 0, **properties_for(plan, settings)}).close()

@@ -1,11 +1,9 @@
-"""The properties of a group's clients, and what speaks against them."""
+"""The properties of a group's clients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
-
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from typing import Any, Final
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import (
@@ -13,12 +11,8 @@ from swarm_worker.config.config import (
     check_reserved,
     consumer_properties,
 )
-from swarm_worker.kafka.errors import text_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S
-from swarm_worker.shared.redaction import without_secrets
-from swarm_worker.shared.settings import ConfigError, PassingError
-
-T = TypeVar("T")
+from swarm_worker.shared.settings import ConfigError
 
 # An offset is stored up to a poll after its handler returned, and told to be committed
 # up to a poll after Kafka has answered. The rest of the interval is for that: a lane
@@ -40,11 +34,6 @@ _CONNECTION: Final = (
     "oauth_cb", "socket.", "reconnect.", "api.version", "log_level", "debug",
     "test.mock",
 )  # fmt: skip
-
-
-# What it says where a file that a property names cannot be read; it opens them anew for
-# each client. Also where there are no descriptors for that.
-_FILES: Final = (".location", "dlopen")
 
 
 def properties_for(plan: GroupPlan, settings: WorkerSettings) -> dict[str, Any]:
@@ -117,56 +106,3 @@ def _both(
         brought(*facts)
 
     return call_both
-
-
-def make_consumer(properties: Mapping[str, Any]) -> Consumer:
-    """Make a consumer that has joined nothing.
-
-    It starts librdkafka's threads, which connect to the brokers. With ``oauth_cb`` it
-    blocks until there is a token, for 10 s, or as long as that callback takes.
-
-    Raises:
-        PassingError: See `judged`.
-        ConfigError: The same.
-    """
-    return judged(lambda: Consumer(dict(properties)), properties)
-
-
-def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
-    """Make a client; what speaks against it is raised as an error of the configuration.
-
-    Raises:
-        PassingError: No token came, a file cannot be read, or there are no resources.
-        ConfigError: librdkafka does not know a property or refuses its value; in its
-            own words, which name the property.
-    """
-    try:
-        return make()
-    except (KafkaException, TypeError, ValueError) as error:
-        refusal = PassingError if is_passing(error) else ConfigError
-        told = without_secrets(text_of(error).strip(), properties)
-        raise refusal(f"[kafka] {told}") from None
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether a client that cannot be made now may be made later.
-
-    librdkafka has one code for all that it judges by the properties alone, and for the
-    files that these name.
-    """
-    if not isinstance(error, KafkaException):
-        return False
-    cause: KafkaError = error.args[0]
-    is_judged = cause.code() == KafkaError._INVALID_ARG  # noqa: SLF001 - a code
-    return not is_judged or any(word in cause.str() for word in _FILES)
-
-
-def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
-    """Have librdkafka judge the properties of a group, and join nothing.
-
-    Raises:
-        PassingError: See `judged`.
-        ConfigError: It does not take them.
-    """
-    # It begins to connect; what it would log of that is not what is tried.
-    make_consumer({"log_level": 0, **properties_for(plan, settings)}).close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.kafka.assignment import Assignment
+    from swarm_worker.kafka.subscribed_topics import SubscribedTopics
     from swarm_worker.kafka.topics.topic_watch import TopicWatch
     from swarm_worker.processing.lanes import Lanes
 
@@ -47,6 +48,7 @@ def end_replaced(
     why: Ending,
     *,
     topics: TopicWatch,
+    subscribed: SubscribedTopics,
     lanes: Lanes,
     group: str,
 ) -> None:
@@ -57,13 +59,14 @@ def end_replaced(
         assignment: What it holds.
         why: It is of no use any more.
         topics: Of which logs that is.
+        subscribed: By which topics the group knows this node.
         lanes: The lanes of what it holds.
         group: The Kafka group.
     """
     if why is Ending.FAILED:
         _abandon(client, assignment, within_s=CLOSE_FAILED_S)
     elif why is Ending.ASSIGNMENT_OUTDATED:
-        assignment.leave_group()
+        _leave_group(client, subscribed)
         _abandon(client, assignment, within_s=CLOSE_REPLACED_S)
     elif why is Ending.BROKERS_FORGOTTEN:
         _log_replaced(group, _FORGOTTEN)
@@ -72,7 +75,7 @@ def end_replaced(
         _log_replaced(group, _with_names(_UNSHARED, "topics", topics.unshared))
         # In order, as in a revoke; a static member that closes has nobody rebalance.
         assignment.let_go_of_all()
-        if (why_not := assignment.leave_group()) is not None:
+        if (why_not := _leave_group(client, subscribed)) is not None:
             leave_group.tell(group, why_not=why_not, consequence=_STAYS_UNSHARED)
         close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
     else:
@@ -80,6 +83,22 @@ def end_replaced(
         _log_replaced(group, _with_names(_OUTDATED, "partitions", names))
         assignment.let_go_of_all()
         close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
+
+
+def _leave_group(client: Consumer, subscribed: SubscribedTopics) -> str | None:
+    """Leave: as the next client joins, the group goes by that one's topics.
+
+    Return why that was not possible, or None.
+    """
+    why_not = leave_group.leave(
+        client,
+        is_member=lambda: True,
+        holds=client.assignment,
+        within_s=leave_group.LEAVE_MAX_S,
+    )
+    if why_not is None:
+        subscribed.accepted()
+    return why_not
 
 
 def _abandon(client: Consumer, assignment: Assignment, *, within_s: float) -> None:

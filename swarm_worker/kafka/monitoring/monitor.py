@@ -88,6 +88,15 @@ class Monitor:
         self._reads_uncommitted = isolation == "read_uncommitted"
         self._steadiness = Steadiness(is_consumer_protocol=self.is_consumer_protocol)
 
+    @property
+    def callbacks(self) -> Mapping[str, Callable[..., None]]:
+        """What a client is to call, by the name of the property."""
+        return {
+            "error_cb": self.on_error,
+            "stats_cb": self.on_statistics,
+            "on_commit": self.commits.on_commit,
+        }
+
     # --- facts from the poll thread ---------------------------------------------------
 
     def begin(self, *, is_subscribed: bool) -> None:
@@ -104,11 +113,12 @@ class Monitor:
         self.troubles.end(Kind.CLIENT)
         self.member.begin(is_subscribed=is_subscribed)
 
-    def lacks_client(self, why: str = "") -> None:
+    def lacks_client(self, why: str) -> None:
         """Record that there is no client yet: that is no poll loop that hangs.
 
         Args:
-            why: It could not be made, and will be tried again.
+            why: Why it could not be made, and will be tried again; empty while it is
+                being made.
         """
         if self.progress.polled_at_s is not None:
             self.progress.polled_at_s = self._clock()

@@ -10,10 +10,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.config import WorkerSettings
+from swarm_worker.kafka.client.making import is_passing, make_consumer
 from swarm_worker.kafka.client.properties import (
     commit_early,
-    is_passing,
-    make_consumer,
     properties_for,
     with_callbacks,
 )
