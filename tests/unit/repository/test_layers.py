@@ -21,6 +21,11 @@ BROKEN: Final = [
     ("node", "swarm_worker.reporting.progress", "swarm_worker.processing.poison"),
     ("node", "swarm_worker.processing.lane", "swarm_worker.kafka.consumer"),
     ("node", "swarm_worker.node.node", "swarm_worker.demo.app"),
+    (
+        "kafka",
+        "swarm_worker.kafka.monitoring.monitor",
+        "swarm_worker.kafka.assignment",
+    ),
     ("listener", "swarm_event_listener.core.node", "swarm_event_listener.storage"),
     (
         "listener",
