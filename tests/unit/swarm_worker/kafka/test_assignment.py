@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from swarm_worker.app.app import Route
@@ -42,6 +43,31 @@ def test_a_client_that_is_given_up_has_no_word_on_what_the_next_one_holds() -> N
     assert lane is not None
     assert lanes.table.get("orders", 0) is lane
     assert (lane.closed, progress.assigned) == (False, 1)
+
+
+@pytest.mark.parametrize("call", ["_on_assign", "_on_revoke", "_on_lost"])
+def test_a_rebalance_makes_what_statistics_have_told_of_the_group_void(
+    call: str,
+) -> None:
+    """A commit would be of a generation that is over, and cost the assignment."""
+    lanes = Lanes(node=0, max_messages=2, submit=lambda _: None)
+    progress = Progress().add_consumer()
+    monitor = Monitor("g", {}, progress=progress, lanes=lanes, clock=lambda: 1.0)
+    holding = assignment(lanes, monitor)
+    holding._on_assign(NOBODY, AT)
+    lane = lanes.table.get("orders", 0)
+    assert lane is not None
+    lanes.turns.release(lane)
+    lane.end_offset = 7  # so it rests there, which is to be committed
+    lane.next_offset = lane.added_offset = 5
+    other = [TopicPartition("orders", 1)]
+
+    monitor.commits.update(takes_commits=True, now_s=1.0)
+    getattr(holding, call)(NOBODY, other)
+    assert monitor.commits.due(now_s=1.0) == []
+
+    monitor.commits.update(takes_commits=True, now_s=1.0)
+    assert lane in monitor.commits.due(now_s=1.0)
 
 
 def assignment(lanes: Lanes, monitor: Monitor) -> Assignment:
