@@ -246,6 +246,22 @@ def test_an_answer_that_comes_late_counts_all_the_same() -> None:
     assert fixture.client.sought == [(0, OFFSET_BEGINNING)]
 
 
+def test_a_partition_whose_log_is_another_waits_for_no_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """So polls are no longer short for it, and no lack of an answer is logged."""
+    fixture = Fixture()
+    fixture.told(ids={"t": "B"})
+    fixture.assign()
+    was_asking = fixture.topics.is_asking
+    fixture.client.has_begun = False
+    fixture.told(ids={"t": "B"}, commits={KEY: Commit(5, "A")})
+    assert (was_asking, fixture.topics.is_asking) == (True, False)
+
+    fixture.passes(HOLD_MAX_S + 1)
+    assert [line.split()[0] for line in caplog.messages] == ["topic_made_anew"]
+
+
 def test_a_question_from_before_an_assignment_does_not_answer_for_it() -> None:
     """It may tell of a topic that is no more."""
     fixture = Fixture()
