@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 # A revoke waits for batches in flight, but must be over before the group gives up on
 # this member, which it does after max.poll.interval.ms.
 REVOKE_SHARE: Final = 0.8
-LETTERS_EVERY_S: Final = 0.05
+DEAD_LETTERS_EVERY_S: Final = 0.05
 # Meanwhile nobody else commits the work of other partitions, which are to go on.
 COMMIT_EVERY_S: Final = 0.5
 
@@ -60,7 +60,7 @@ class Assignment:
         *,
         settings: WorkerSettings,
         lanes: Lanes,
-        letters: DeadLetterProducer,
+        dead_letters: DeadLetterProducer,
         monitor: Monitor,
         topic_watch: TopicWatch,
         clock: Callable[[], float],
@@ -73,7 +73,7 @@ class Assignment:
         self._client = client
         self._plan = plan
         self._lanes = lanes
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._monitor = monitor
         self._topic_watch = topic_watch
         self._troubles = monitor.troubles
@@ -253,11 +253,15 @@ class Assignment:
         commit_at_s = time.monotonic() + COMMIT_EVERY_S
         while True:
             left_s = max(0.0, give_up_at_s - time.monotonic())
-            slice_s = LETTERS_EVERY_S if self._letters.outstanding else COMMIT_EVERY_S
+            slice_s = (
+                DEAD_LETTERS_EVERY_S
+                if self._dead_letters.outstanding
+                else COMMIT_EVERY_S
+            )
             late = self._lanes.retire(keys, within_s=min(slice_s, left_s))
             if not late or left_s <= 0:
                 return late
-            self._letters.serve()
+            self._dead_letters.serve()
             if time.monotonic() >= commit_at_s:
                 takes = self._commit_meanwhile()
                 commit_at_s = time.monotonic() + COMMIT_EVERY_S if takes else inf

@@ -115,7 +115,7 @@ class GroupConsumer(OwnThread):
         self._deliveries = Deliveries(self._lanes, progress=progress, clock=clock)
         # The app's callback is called by the consumer alone.
         beside = {**self._properties, **({"oauth_cb": token.latest} if token else {})}
-        self._letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
+        self._dead_letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
         self.monitor = Monitor(
             plan.group,
             self._properties,
@@ -193,7 +193,7 @@ class GroupConsumer(OwnThread):
             self._on_fatal(error)
         finally:
             self._asker.close()
-            self._letters.stop()
+            self._dead_letters.stop()
         # A consumer that failed is no dead thread: the node was told why, and stops it.
         self._stopping.wait()
 
@@ -274,7 +274,7 @@ class GroupConsumer(OwnThread):
         )
         shutdown.drain(
             tend=loop.tend,
-            leave_letters=self._deliveries.abandon,
+            abandon_dead_letters=self._deliveries.abandon,
             cancel=self._pool.cancel,
         )
         # Asked now: that the node does not come back may be told while it stops.
@@ -302,7 +302,7 @@ class GroupConsumer(OwnThread):
             self._plan,
             settings=self._settings,
             lanes=self._lanes,
-            letters=self._letters,
+            dead_letters=self._dead_letters,
             monitor=self.monitor,
             topic_watch=topics,
             subscribed=self._subscribed,
@@ -317,7 +317,7 @@ class GroupConsumer(OwnThread):
             self._plan,
             max_wait_s=self._settings.max_wait_s,
             processing=self._processing,
-            letters=self._letters,
+            dead_letters=self._dead_letters,
             monitor=self.monitor,
             assignment=assignment,
             topics=topics,

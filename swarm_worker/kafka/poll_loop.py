@@ -57,7 +57,7 @@ class PollLoop:
         *,
         max_wait_s: float,
         processing: Processing,
-        letters: DeadLetterProducer,
+        dead_letters: DeadLetterProducer,
         monitor: Monitor,
         assignment: Assignment,
         topics: TopicWatch,
@@ -71,7 +71,7 @@ class PollLoop:
             plan: What it consumes.
             max_wait_s: The node's ``max_wait_time``.
             processing: Has the lanes.
-            letters: Writes dead letters.
+            dead_letters: Writes dead letters.
             monitor: Is told of polls and errors.
             assignment: What the client holds.
             topics: Of which logs that is.
@@ -84,7 +84,7 @@ class PollLoop:
         self._poll_max_s = min(POLL_MAX_S, max_wait_s)
         self._processing = processing
         self._lanes = processing.lanes
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._monitor = monitor
         self._assignment = assignment
         self._topics = topics
@@ -121,17 +121,17 @@ class PollLoop:
     def tend(self) -> None:
         """Do what has come due since the last poll."""
         now_s = self._clock()
-        self._serve_letters(now_s)
+        self._serve_dead_letters(now_s)
         self._pause(self._lanes.back_pressure.to_pause(now_s=now_s))
         self._resume()
         self._count_marks(now_s)
         self._commit(now_s)
 
-    def _serve_letters(self, now_s: float) -> None:
+    def _serve_dead_letters(self, now_s: float) -> None:
         for lane in self._lanes.turns.due(now_s=now_s):
-            self._letters.send(lane)
-        if self._letters.outstanding:
-            self._letters.serve()
+            self._dead_letters.send(lane)
+        if self._dead_letters.outstanding:
+            self._dead_letters.serve()
 
     def _pause(self, lanes: list[Lane]) -> None:
         if lanes:
@@ -176,7 +176,7 @@ class PollLoop:
 
     def _next(self) -> Message | None:
         """Poll. A quiet node gets nothing: it waits where a stop can wake it."""
-        if self._letters.outstanding or self._topics.is_asking:
+        if self._dead_letters.outstanding or self._topics.is_asking:
             within_s = ANSWER_POLL_S
         else:
             within_s = self._poll_max_s

@@ -60,19 +60,19 @@ class Shutdown:
         self,
         *,
         tend: Callable[[], None],
-        leave_letters: Callable[[], None],
+        abandon_dead_letters: Callable[[], None],
         cancel: Callable[[], None],
     ) -> None:
         """Let batches in flight end while polls go on; store what is done.
 
         Args:
             tend: Called before each poll. Pauses all, as handing out is held.
-            leave_letters: Called once dead letters have had their time.
+            abandon_dead_letters: Called once dead letters have had their time.
             cancel: Called once coroutine handlers have had theirs.
         """
         while not self._lanes.turns.wait_idle(within_s=DRAIN_EVERY_S):
-            if time.monotonic() > self._times.letters_until_s:
-                leave_letters()
+            if time.monotonic() > self._times.dead_letters_until_s:
+                abandon_dead_letters()
             tend()
             self._client.poll(0)  # dropped: nothing of it was stored
             self._monitor.polled()

@@ -18,12 +18,12 @@ class StopTimes:
     """The times of one stop, on the clock that it began by.
 
     Attributes:
-        letters_until_s: Dead letters are waited for; the rest is for the close.
+        dead_letters_until_s: Dead letters are waited for; the rest is for the close.
         cancel_at_s: Coroutine handlers are cancelled.
         give_up_at_s: The close is left behind.
     """
 
-    letters_until_s: float
+    dead_letters_until_s: float
     cancel_at_s: float
     give_up_at_s: float
 
@@ -40,7 +40,7 @@ def stop_times(*, began_at_s: float, timeout_s: float) -> StopTimes:
     """Return the times of a stop; half of a short timeout is for the handlers."""
     half_s = timeout_s / 2
     return StopTimes(
-        letters_until_s=began_at_s + half_s,
+        dead_letters_until_s=began_at_s + half_s,
         cancel_at_s=began_at_s + max(half_s, timeout_s - CANCEL_BEFORE_S),
         give_up_at_s=began_at_s + max(half_s, timeout_s - CLOSE_BEFORE_S),
     )

@@ -87,7 +87,7 @@ def assignment(lanes: Lanes, monitor: Monitor) -> Assignment:
             commit=lambda **_: [],
             store_offsets=lambda **_: None,
         ),
-        "letters": SimpleNamespace(outstanding=0, serve=lambda: None),
+        "dead_letters": SimpleNamespace(outstanding=0, serve=lambda: None),
         "topic_watch": SimpleNamespace(opened=list, left=lambda _: None),
     }
     client = told.pop("client")

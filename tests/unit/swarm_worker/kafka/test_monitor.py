@@ -88,7 +88,7 @@ def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
     assert monitor.progress.heard_at_s == clock.now_s - 4.9
 
 
-class Debtor:
+class Uncommitted:
     """A group with one partition whose work is done and not committed."""
 
     def __init__(self, *, is_subscribed: bool = True) -> None:
@@ -153,13 +153,13 @@ ROUTE = Route(
 
 def test_commit_that_was_taken_lets_its_lane_go_on() -> None:
     """One that was refused does not, as a whole or for the partition."""
-    debtor = Debtor()
-    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    debtor.answer(None, of_partition=KafkaError.NOT_COORDINATOR)
-    assert debtor.submitted == []
+    uncommitted = Uncommitted()
+    uncommitted.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    uncommitted.answer(None, of_partition=KafkaError.NOT_COORDINATOR)
+    assert uncommitted.submitted == []
 
-    debtor.answer(None)
-    assert [lane.name for lane in debtor.submitted] == ["t/0"]
+    uncommitted.answer(None)
+    assert [lane.name for lane in uncommitted.submitted] == ["t/0"]
 
 
 def test_refused_commits_are_told_of_once_and_are_no_stall(
@@ -167,12 +167,12 @@ def test_refused_commits_are_told_of_once_and_are_no_stall(
 ) -> None:
     """Kafka says no, so no restart would help; a line at the begin and at the end."""
     caplog.set_level(logging.INFO)
-    debtor = Debtor()
+    uncommitted = Uncommitted()
     for _ in range(int(2 * UNCOMMITTED_LONG_S) + 4):
-        debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-        assert debtor.tell() == ()
-    debtor.answer(None)
-    debtor.tell()
+        uncommitted.answer(KafkaError.REBALANCE_IN_PROGRESS)
+        assert uncommitted.tell() == ()
+    uncommitted.answer(None)
+    uncommitted.tell()
 
     told = [record.getMessage() for record in caplog.records]
     begun, over = [line for line in told if "about=commits" in line]
@@ -188,30 +188,30 @@ NOT_NOW = [{"join_state": "wait-sync"}, {"broker": "CONNECT"}]
 @pytest.mark.parametrize("told", NOT_NOW)
 def test_lane_that_owes_for_a_reason_is_no_stall(told: dict[str, str]) -> None:
     """A rebalance, no broker: they end, and a restart helps nobody."""
-    debtor = Debtor()
+    uncommitted = Uncommitted()
 
-    assert [debtor.tell(**told) for _ in range(4)] == [()] * 4
+    assert [uncommitted.tell(**told) for _ in range(4)] == [()] * 4
 
 
 def test_lane_that_owes_for_no_reason_is_a_stall() -> None:
     """The group is steady, Kafka refuses nothing; it is none once a commit is taken."""
-    debtor = Debtor()
-    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    assert [debtor.tell() for _ in range(2)] == [()] * 2
+    uncommitted = Uncommitted()
+    uncommitted.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    assert [uncommitted.tell() for _ in range(2)] == [()] * 2
 
-    debtor = Debtor()
-    assert [debtor.tell() for _ in range(2)] == [(), ("t/0",)]
-    debtor.answer(None)
-    assert debtor.tell() == ()
+    uncommitted = Uncommitted()
+    assert [uncommitted.tell() for _ in range(2)] == [(), ("t/0",)]
+    uncommitted.answer(None)
+    assert uncommitted.tell() == ()
 
 
 def test_reason_is_that_of_the_last_commit(caplog: pytest.LogCaptureFixture) -> None:
     """One that was refused before another was taken is none."""
-    debtor = Debtor()
-    debtor.answer(KafkaError.REBALANCE_IN_PROGRESS)
-    debtor.monitor.commits.on_commit(None, [])
-    debtor.clock.advance(UNCOMMITTED_LONG_S)
-    debtor.tell()
+    uncommitted = Uncommitted()
+    uncommitted.answer(KafkaError.REBALANCE_IN_PROGRESS)
+    uncommitted.monitor.commits.on_commit(None, [])
+    uncommitted.clock.advance(UNCOMMITTED_LONG_S)
+    uncommitted.tell()
 
     (line,) = [record.getMessage() for record in caplog.records]
     assert "Kafka takes no commits (no answer)" in line
@@ -222,37 +222,37 @@ def test_what_the_timer_does_not_commit_is_due_in_a_steady_group() -> None:
 
     In a rebalance it would be of a generation that is over, and cost the assignment.
     """
-    debtor = Debtor()
+    uncommitted = Uncommitted()
     for told in NOT_NOW:
-        debtor.tell(**told)
-        assert debtor.due() == []
+        uncommitted.tell(**told)
+        assert uncommitted.due() == []
 
     for _ in range(2):
-        debtor.tell()
-        assert [debtor.due(), debtor.due()] == [["t/0"], []]
-    debtor.answer(None)
-    debtor.tell()
-    assert debtor.due() == []
+        uncommitted.tell()
+        assert [uncommitted.due(), uncommitted.due()] == [["t/0"], []]
+    uncommitted.answer(None)
+    uncommitted.tell()
+    assert uncommitted.due() == []
 
 
 def test_a_rebalance_after_the_statistics_leaves_nothing_due() -> None:
     """They may come in one poll: what was told of the group holds no more."""
-    debtor = Debtor()
-    debtor.tell()
-    debtor.monitor.commits.rebalancing()
-    assert debtor.due() == []
+    uncommitted = Uncommitted()
+    uncommitted.tell()
+    uncommitted.monitor.commits.rebalancing()
+    assert uncommitted.due() == []
 
-    debtor.tell()
-    debtor.monitor.begin(is_subscribed=True)  # another client
-    assert debtor.due() == []
+    uncommitted.tell()
+    uncommitted.monitor.begin(is_subscribed=True)  # another client
+    assert uncommitted.due() == []
 
 
 def test_without_a_group_there_is_no_rebalance_to_wait_for() -> None:
     """Partitions that are assigned directly are committed in any state."""
-    debtor = Debtor(is_subscribed=False)
-    debtor.tell(join_state="init")
+    uncommitted = Uncommitted(is_subscribed=False)
+    uncommitted.tell(join_state="init")
 
-    assert debtor.due() == ["t/0"]
+    assert uncommitted.due() == ["t/0"]
 
 
 def test_statistics_that_cannot_be_read_are_told_once(
@@ -260,14 +260,14 @@ def test_statistics_that_cannot_be_read_are_told_once(
 ) -> None:
     """And cost nothing else; again once they could be read."""
     caplog.set_level(logging.INFO)
-    debtor = Debtor()
+    uncommitted = Uncommitted()
     for _ in range(2):
-        debtor.monitor.on_statistics('{"name": "q"x"}')
+        uncommitted.monitor.on_statistics('{"name": "q"x"}')
 
     (line,) = [record.getMessage() for record in caplog.records]
     assert "about=statistics" in line
     assert "no JSON (Expecting ',' delimiter" in line
-    debtor.tell()
+    uncommitted.tell()
     assert "kafka_trouble_over" in caplog.messages[-1]
 
 
@@ -380,13 +380,13 @@ def test_ids_that_have_no_room_beside_offsets_are_left_out(
     of_partition: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Kafka refuses a partition for it, or the whole commit; told once."""
-    debtor = Debtor()
-    (lane,) = debtor.lanes.table.all()
+    uncommitted = Uncommitted()
+    (lane,) = uncommitted.lanes.table.all()
     whole = None if of_partition else KafkaError.OFFSET_METADATA_TOO_LARGE
     for _ in range(2):
-        debtor.answer(whole, of_partition=of_partition)
+        uncommitted.answer(whole, of_partition=of_partition)
     assert not lane.keeps_id
-    assert debtor.lanes.commits.take_unstored() == [lane], "once more, without"
+    assert uncommitted.lanes.commits.take_unstored() == [lane], "once more, without"
     (record,) = caplog.records
     assert "offset.metadata.max.bytes" in record.getMessage()
 

@@ -68,7 +68,7 @@ class Polling:
         self.stopping = Event()
         told: dict[str, Any] = {
             "processing": SimpleNamespace(lanes=self.lanes, count_marks=list),
-            "letters": SimpleNamespace(outstanding=0),
+            "dead_letters": SimpleNamespace(outstanding=0),
             "assignment": self.assignment,
             "topics": self.topics,
         }

@@ -100,11 +100,13 @@ class Stopping:
         def cancel() -> None:
             self.cancels += 1
 
-        def leave_letters() -> None:
+        def abandon_dead_letters() -> None:
             self.left += 1
 
         self.shutdown.drain(
-            tend=self.end_batch, leave_letters=leave_letters, cancel=cancel
+            tend=self.end_batch,
+            abandon_dead_letters=abandon_dead_letters,
+            cancel=cancel,
         )
         self.shutdown.close(leaves=leaves, is_member=lambda: True)
         return self.client.asked

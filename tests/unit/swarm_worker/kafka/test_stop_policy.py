@@ -16,16 +16,16 @@ BEGAN_AT_S = 1000.0
 
 
 @pytest.mark.parametrize(
-    ("timeout_s", "letters_s", "cancel_s", "give_up_s"),
+    ("timeout_s", "dead_letters_s", "cancel_s", "give_up_s"),
     [(30.0, 15.0, 29.0, 29.5), (1.5, 0.75, 0.75, 1.0), (0.6, 0.3, 0.3, 0.3)],
 )
 def test_a_short_timeout_leaves_half_of_it_to_the_handlers(
-    timeout_s: float, letters_s: float, cancel_s: float, give_up_s: float
+    timeout_s: float, dead_letters_s: float, cancel_s: float, give_up_s: float
 ) -> None:
     """A long one nearly all; letters always have half."""
     times = stop_times(began_at_s=BEGAN_AT_S, timeout_s=timeout_s)
 
-    assert times.letters_until_s - BEGAN_AT_S == pytest.approx(letters_s)
+    assert times.dead_letters_until_s - BEGAN_AT_S == pytest.approx(dead_letters_s)
     assert times.cancel_at_s - BEGAN_AT_S == pytest.approx(cancel_s)
     assert times.give_up_at_s - BEGAN_AT_S == pytest.approx(give_up_s)
 
