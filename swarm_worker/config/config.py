@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from swarm_worker.app.routing import Selection
 from swarm_worker.config.arguments import parser
-from swarm_worker.reporting.schedule import Limits
+from swarm_worker.reporting.schedule import INTERVAL_LEAST_MS, Limits
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.parsers import count
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
@@ -35,8 +35,6 @@ from swarm_worker.shared.settings import (
     type_name,
 )
 
-# supervisord's cost per event is O(nodes): at most two reports a second from each.
-LIVENESS_INTERVAL_LEAST_MS: Final = 500
 COMMIT_INTERVAL_MS: Final = 1_000  # bounds what a killed node repeats
 
 # 1000 by librdkafka's default, which stalls a consumer that drains a backlog
@@ -203,10 +201,9 @@ def _limits(
 
 
 def _check_times(settings: WorkerSettings) -> None:
-    if settings.liveness_interval < LIVENESS_INTERVAL_LEAST_MS:
+    if settings.liveness_interval < INTERVAL_LEAST_MS:
         raise ConfigError(
-            f"[worker] liveness_interval: expected at least "
-            f"{LIVENESS_INTERVAL_LEAST_MS} ms, "
+            f"[worker] liveness_interval: expected at least {INTERVAL_LEAST_MS} ms, "
             f"got {settings.liveness_interval}; supervisord pays for each report"
         )
     if not 0 < settings.max_wait_time < settings.max_poll_interval_ms:

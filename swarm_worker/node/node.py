@@ -7,7 +7,6 @@ reports. So a signal is answered whatever handlers do, as long as the GIL is fre
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from swarm_worker.node import hooks
 from swarm_worker.node.boot import Boot, Booted, BootFailedError, Failed
@@ -27,7 +26,7 @@ from swarm_worker.process.shutdown_deadline import Deadline
 from swarm_worker.process.signals import STOP, Inbox, StopAsked
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.lifecycle import Lifecycle
-from swarm_worker.reporting.progress import Progress, Snapshot
+from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.report import Report, State
 
 if TYPE_CHECKING:
@@ -44,8 +43,6 @@ _RETIRED_EARLY: Final = (
     "it stopped before it had joined; partitions of an earlier life of it wait until "
     "that one's session ends"
 )
-
-_REPORTED: Final = {field.name for field in dataclasses.fields(Report)}
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +77,9 @@ class Node:
         self._last_act = last_act
         self._lifecycle = Lifecycle()
         self._progress = Progress(
-            max_poll_interval_ms=invocation.settings.max_poll_interval_ms
+            node=invocation.settings.node,
+            pid=os.getpid(),
+            max_poll_interval_ms=invocation.settings.max_poll_interval_ms,
         )
         self.clock = NodeClock()
         self._boot = Boot(invocation, environ, inbox, last_act)
@@ -89,16 +88,9 @@ class Node:
 
     def describe(self, now_s: float) -> Report:
         """Return the report of a moment of the node's clock."""
-        snapshot = self._progress.snapshot(now_s=now_s)
-        state = self._lifecycle.state(joined=snapshot.joined)
-        died = self._carry_over.died_in_flight
-        return Report(
-            node=self._settings.node,
-            pid=os.getpid(),
-            state=state,
-            died_in_flight=died if state is State.BOOTING else (),
-            **_reported(snapshot),
-        )
+        state = self._lifecycle.state(joined=self._progress.has_joined())
+        died = self._carry_over.died_in_flight if state is State.BOOTING else ()
+        return self._progress.report(state, died_in_flight=died, now_s=now_s)
 
     def run(self, reporter: Reporter | None) -> int:
         """Boot, work and stop; return the exit code.
@@ -261,8 +253,8 @@ class Node:
         hangs_after_ms = self._settings.limits.consuming_ms
         hangs_after_s = inf if hangs_after_ms is None else hangs_after_ms / 1000
         self._progress.forget_begun_after(stopped_at_s - hangs_after_s)
-        in_flight = self._progress.snapshot(now_s=self.clock()).in_flight
-        return f"shutdown_timeout_exceeded in_flight={','.join(in_flight)}"
+        report = self.describe(self.clock())
+        return f"shutdown_timeout_exceeded in_flight={','.join(report.in_flight)}"
 
     def _announce(self) -> None:
         if self._reporter:
@@ -271,15 +263,6 @@ class Node:
     @property
     def _dropped(self) -> int:
         return self._reporter.dropped if self._reporter else 0
-
-
-def _reported(snapshot: Snapshot) -> Mapping[str, Any]:
-    """Return the fields of a report that a snapshot has."""
-    return {
-        field.name: getattr(snapshot, field.name)
-        for field in dataclasses.fields(snapshot)
-        if field.name in _REPORTED
-    }
 
 
 def _exit_code(error: Exception) -> int:

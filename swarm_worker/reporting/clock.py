@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 # A thread that only waits is never that late while its process runs and the GIL is
@@ -25,11 +25,11 @@ class NodeClock:
         self._frozen_s = 0.0
 
     def __call__(self) -> float:
-        """Give the node's time. Any thread may ask."""
+        """Return the node's time. Any thread may ask."""
         return self._monotonic() - self._frozen_s
 
     def woke(self, *, late_s: float, busy_s: float) -> None:
-        """Take note that a wait ended later than it should have.
+        """Record that a wait ended later than it should have.
 
         Only one thread may call this. A time that another thread read since is then
         ahead of the clock: an age is never less than 0.
@@ -41,3 +41,12 @@ class NodeClock:
         """
         if late_s > LATE_S and busy_s < late_s * BUSY_SHARE:
             self._frozen_s += late_s
+
+
+def age_ms(moments_s: Iterable[float | None], *, now_s: float) -> int | None:
+    """Return the age of the oldest moment; None where none is known.
+
+    A clock that another thread read may be ahead: an age is never less than 0.
+    """
+    known = [moment_s for moment_s in moments_s if moment_s is not None]
+    return max(0, round((now_s - min(known)) * 1000)) if known else None

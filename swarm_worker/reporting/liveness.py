@@ -24,15 +24,16 @@ from typing import Self
 
 from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel
-from swarm_worker.reporting.clock import NodeClock
+from swarm_worker.reporting.clock import NodeClock, age_ms
 from swarm_worker.reporting.reporter import Reporter
-from swarm_worker.reporting.schedule import Limits
+from swarm_worker.reporting.schedule import INTERVAL_LEAST_MS, Limits
 from swarm_worker.shared.report import (
     LIST_ITEMS_MAX,
     MAX_POLL_INTERVAL_MS,
     Report,
     State,
 )
+from swarm_worker.shared.settings import WORKER
 
 
 class Activity:
@@ -53,7 +54,7 @@ class Activity:
         self._polled_at_s = now_s
 
     def began(self, what: str, *, now_s: float) -> object:
-        """The loop has work; give a token for `ended`."""
+        """The loop has work; return a token for `ended`."""
         token = object()
         with self._lock:
             self._consuming[token] = (now_s, what)
@@ -71,18 +72,17 @@ class Activity:
         self._stopping = True
 
     def report(self, *, now_s: float) -> Report:
-        """Give the report of a moment."""
+        """Return the report of a moment."""
         with self._lock:
             consuming = sorted(self._consuming.values())
             batches, errors = self._batches, self._errors
-        began_at_s = consuming[0][0] if consuming else None
         return Report(
             node=self._node,
             pid=os.getpid(),
             state=self._state(),
             max_poll_interval_ms=self._max_poll_interval_ms,
-            poll_age_ms=_age_ms(self._polled_at_s, now_s),
-            consume_age_ms=_age_ms(began_at_s, now_s),
+            poll_age_ms=age_ms([self._polled_at_s], now_s=now_s),
+            consume_age_ms=age_ms((at_s for at_s, _ in consuming), now_s=now_s),
             in_flight=tuple(what for _, what in consuming if what)[:LIST_ITEMS_MAX],
             batches=batches,
             errors=errors,
@@ -92,11 +92,6 @@ class Activity:
         if self._stopping:
             return State.STOPPING
         return State.BOOTING if self._polled_at_s is None else State.RUNNING
-
-
-def _age_ms(moment_s: float | None, now_s: float) -> int | None:
-    """Give an age; a clock read by another thread may be ahead."""
-    return None if moment_s is None else max(0, round((now_s - moment_s) * 1000))
 
 
 class Liveness:
@@ -115,7 +110,7 @@ class Liveness:
         self,
         *,
         max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
-        liveness_interval_ms: int = 5_000,
+        liveness_interval_ms: int = WORKER["liveness_interval"].default,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Make a reporter of one loop.
@@ -129,9 +124,9 @@ class Liveness:
         Raises:
             ValueError: A number is out of its bounds.
         """
-        if liveness_interval_ms < 500 or max_poll_interval_ms < 1:
+        if liveness_interval_ms < INTERVAL_LEAST_MS or max_poll_interval_ms < 1:
             raise ValueError(
-                "expected liveness_interval_ms of at least 500 and "
+                f"expected liveness_interval_ms of at least {INTERVAL_LEAST_MS} and "
                 "max_poll_interval_ms of at least 1, got "
                 f"{liveness_interval_ms} and {max_poll_interval_ms}"
             )
@@ -184,12 +179,12 @@ class Liveness:
             self._reporter.wake()
 
     def polled(self) -> None:
-        """Tell that the loop called poll, whatever that returned."""
+        """Record that the loop called poll, whatever that returned."""
         self._activity.polled(now_s=self._clock())
 
     @contextmanager
     def consuming(self, what: str = "") -> Iterator[None]:
-        """Tell that the loop has work, until the block ends.
+        """Record that the loop has work, until the block ends.
 
         Blocks may be nested and may run in several threads: the oldest counts.
 
@@ -207,6 +202,6 @@ class Liveness:
 
 
 def node_of(process_name: str) -> int:
-    """Give the node id: the digits that end a process's name, or 0."""
+    """Return the node id: the digits that end a process's name, or 0."""
     digits = re.search(r"\d{1,9}$", process_name, re.ASCII)
     return int(digits[0]) if digits else 0

@@ -12,49 +12,19 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
+from swarm_worker.reporting.clock import age_ms
 from swarm_worker.shared.report import (
     LIST_ITEMS_MAX,
     MAX_POLL_INTERVAL_MS,
     GroupReach,
+    Report,
+    State,
     mark_of,
 )
 
 if TYPE_CHECKING:
     from swarm_worker.app.batch import Batch
     from swarm_worker.reporting.trace import Trace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The node's progress at one moment; the fields are those of a report.
-
-    Attributes:
-        joined: Every consumer has polled, and none waits for its instance id.
-        awaits_id: A consumer was told that its instance id is still held.
-        not_joined: Why a group has not let its consumer in; empty when all have.
-    """
-
-    max_poll_interval_ms: int
-    joined: bool
-    awaits_id: bool
-    not_joined: str
-    poll_age_ms: int | None
-    consume_age_ms: int | None
-    in_flight: tuple[str, ...]
-    unsteady_ms: int | None
-    stalled_ms: int | None
-    stalled: tuple[str, ...]
-    assigned: int
-    messages: int
-    batches: int
-    errors: int
-    retries: int
-    dead_letters: int
-    lag: int | None
-    brokers_up: int | None
-    no_broker_ms: int | None
-    no_broker: str
-    kafka_groups: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -110,12 +80,22 @@ class Progress:
         crash_recorder: Is told of each batch, for whoever comes after this process.
     """
 
-    def __init__(self, *, max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS) -> None:
+    def __init__(
+        self,
+        *,
+        node: int = 0,
+        pid: int = 0,
+        max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
+    ) -> None:
         """Start with nothing done.
 
         Args:
+            node: Whose progress it is.
+            pid: Its process.
             max_poll_interval_ms: The largest in force among the node's consumers.
         """
+        self._node = node
+        self._pid = pid
         self._max_poll_interval_ms = max_poll_interval_ms
         self.crash_recorder: CrashRecorder | None = None
         self._lock = threading.Lock()
@@ -129,7 +109,7 @@ class Progress:
         self._dead_letters = 0
 
     def add_consumer(self, group: str = "") -> ConsumerProgress:
-        """Give the part that one more consumer writes to."""
+        """Return the part that one more consumer writes to."""
         consumer = ConsumerProgress(group=group)
         with self._lock:
             self._consumers.append(consumer)
@@ -174,8 +154,16 @@ class Progress:
         with self._lock:
             self._dead_letters += 1
 
-    def snapshot(self, *, now_s: float) -> Snapshot:
-        """Give the progress as of ``now_s``."""
+    def has_joined(self) -> bool:
+        """Whether every consumer has polled, and none waits for its instance id."""
+        with self._lock:
+            consumers = list(self._consumers)
+        return bool(consumers) and all(map(_has_joined, consumers))
+
+    def report(
+        self, state: State, *, died_in_flight: tuple[str, ...] = (), now_s: float
+    ) -> Report:
+        """Return the report as of ``now_s``; its other arguments stand in it."""
         with self._lock:
             consumers = list(self._consumers)
             in_flight = sorted(self._in_flight.values(), key=lambda entry: entry[0])
@@ -188,16 +176,19 @@ class Progress:
             }
         stalled = _oldest_first(consumers)
         blocked = [name for consumer in consumers for name in consumer.blocked]
-        return Snapshot(
+        return Report(
+            node=self._node,
+            pid=self._pid,
+            state=state,
+            died_in_flight=died_in_flight,
             max_poll_interval_ms=self._max_poll_interval_ms,
-            joined=bool(consumers) and all(map(_has_joined, consumers)),
             awaits_id=any(consumer.awaits_id for consumer in consumers),
             not_joined=next((c.not_joined for c in consumers if c.not_joined), ""),
-            poll_age_ms=_age_ms((c.polled_at_s for c in consumers), now_s),
-            consume_age_ms=_age_ms((began_s for began_s, _ in in_flight), now_s),
+            poll_age_ms=age_ms((c.polled_at_s for c in consumers), now_s=now_s),
+            consume_age_ms=age_ms((began_s for began_s, _ in in_flight), now_s=now_s),
             in_flight=tuple(batch.position for _, batch in in_flight[:LIST_ITEMS_MAX]),
-            unsteady_ms=_age_ms((c.unsteady_since_s for c in consumers), now_s),
-            stalled_ms=_age_ms((since_s for since_s, _ in stalled), now_s),
+            unsteady_ms=age_ms((c.unsteady_since_s for c in consumers), now_s=now_s),
+            stalled_ms=age_ms((since_s for since_s, _ in stalled), now_s=now_s),
             stalled=tuple([*(name for _, name in stalled), *blocked][:LIST_ITEMS_MAX]),
             assigned=sum(consumer.assigned for consumer in consumers),
             lag=_sum(consumer.lag for consumer in consumers),
@@ -208,22 +199,24 @@ class Progress:
 
 
 def _brokers(consumers: Iterable[ConsumerProgress], now_s: float) -> dict[str, Any]:
-    """Give what is told of brokers; whoever lacks one for the longest first."""
+    """Return what is told of brokers; whoever lacks one for the longest first."""
     found = sorted(consumers, key=lambda each: each.no_broker_since_s or inf)
     since_s = found[0].no_broker_since_s if found else None
     why = f": {found[0].no_broker_why}" if found and found[0].no_broker_why else ""
     return {
-        "no_broker_ms": _age_ms([since_s], now_s),
+        "no_broker_ms": age_ms([since_s], now_s=now_s),
         "no_broker": "" if since_s is None else f"group {found[0].group}{why}",
         "kafka_groups": tuple(str(_reach(each, now_s)) for each in found),
     }
 
 
 def _reach(consumer: ConsumerProgress, now_s: float) -> GroupReach:
-    without_ms = _age_ms([consumer.no_broker_since_s], now_s)
-    heard_ms = None if without_ms is not None else _age_ms([consumer.heard_at_s], now_s)
+    without_ms = age_ms([consumer.no_broker_since_s], now_s=now_s)
+    heard_ms = age_ms([consumer.heard_at_s], now_s=now_s)
     return GroupReach(
-        mark=mark_of(consumer.group), heard_ms=heard_ms, without_ms=without_ms
+        mark=mark_of(consumer.group),
+        heard_ms=heard_ms if without_ms is None else None,
+        without_ms=without_ms,
     )
 
 
@@ -237,12 +230,6 @@ def _oldest_first(consumers: Iterable[ConsumerProgress]) -> list[tuple[float, st
         for consumer in consumers
         for name, since_s in consumer.stalled_since_s.items()
     )
-
-
-def _age_ms(moments_s: Iterable[float | None], now_s: float) -> int | None:
-    """Age of the oldest moment; a clock read by another thread may be ahead."""
-    known = [moment_s for moment_s in moments_s if moment_s is not None]
-    return max(0, round((now_s - min(known)) * 1000)) if known else None
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

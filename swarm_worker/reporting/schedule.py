@@ -13,6 +13,7 @@ from swarm_worker.shared.report import JUDGED, Report
 # At most two reports within this: supervisord's cost of an event grows with the nodes.
 WINDOW_S: Final = 1.0
 REPORTS_IN_WINDOW: Final = 2
+INTERVAL_LEAST_MS: Final = round(1000 * WINDOW_S / REPORTS_IN_WINDOW)
 
 # A report that is this late still counts as written when it was due: otherwise the
 # jitter of each would push the next one off its multiple.
@@ -44,7 +45,7 @@ class Crossings:
         self._told: frozenset[str] = frozenset()
 
     def look(self, report: Report) -> bool:
-        """Tell whether the node is over a limit of which no report told.
+        """Whether the node is over a limit of which no report told.
 
         What has come back within its limit is news the next time.
         """
@@ -53,11 +54,11 @@ class Crossings:
         return bool(over - self._told)
 
     def told(self, report: Report) -> None:
-        """Take note that this report was written."""
+        """Record that this report was written."""
         self._told = self._over(report)
 
     def next_in_s(self, report: Report) -> float:
-        """Give the seconds until the next crossing if nothing moves; inf for none."""
+        """Return the seconds until the next crossing if nothing moves; inf for none."""
         left_ms = [
             limit_ms - age_ms + _OVER_MS
             for _, age_ms, limit_ms in self._ages(report)
@@ -102,7 +103,7 @@ class Schedule:
     )
 
     def due_at_s(self, *, now_s: float, changed: bool) -> float:
-        """Give the moment of the next report: past or present when it is due now.
+        """Return the moment of the next report: past or present when it is due now.
 
         Args:
             now_s: The monotonic clock.
@@ -120,7 +121,7 @@ class Schedule:
         return min(regular_s, max(now_s, earliest_s)) if changed else regular_s
 
     def wrote(self, *, due_at_s: float, now_s: float) -> None:
-        """Take note of a report that was due at ``due_at_s`` and written now."""
+        """Record a report that was due at ``due_at_s`` and written now."""
         late = now_s - due_at_s > JITTER_S
         self._written_at_s.append(now_s if late else due_at_s)
 

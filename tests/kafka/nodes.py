@@ -20,7 +20,8 @@ from swarm_worker.kafka.errors import FatalError
 from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.poll_loop import PollLoop
 from swarm_worker.processing.handlers import HandlerPool
-from swarm_worker.reporting.progress import Progress, Snapshot
+from swarm_worker.reporting.progress import Progress
+from swarm_worker.shared.report import Report, State
 from tests.eventually import eventually
 
 # Short sessions: what takes a minute in production takes seconds here.
@@ -121,9 +122,9 @@ class Node:
         return time.monotonic() - began_s
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Report:
         """What a report would say now."""
-        return self.progress.snapshot(now_s=time.monotonic())
+        return self.progress.report(State.RUNNING, now_s=time.monotonic())
 
     @property
     def monitor(self) -> Monitor:

@@ -305,21 +305,21 @@ def test_refused_node_waits_for_its_id(kafka: KafkaBroker, log: Log) -> None:
     app.topic(name)(seen)
     told = settings(kafka.bootstrap, kafka=PROTOCOLS["consumer"])
     holder = Node(app, told).start()
-    eventually(lambda: holder.snapshot.joined, describe="the holder has joined")
+    eventually(holder.progress.has_joined, describe="the holder has joined")
     with Node(app, told) as waits:
         eventually(
-            lambda: waits.snapshot.joined or log("kafka_trouble", name),
+            lambda: waits.progress.has_joined() or log("kafka_trouble", name),
             every_s=0.005,
             describe="the node says so",
         )
         assert log("kafka_trouble", name), "it is booting from the first moment"
         # Refused a few times, so that the wait spans more than one try.
         eventually(lambda: waits.monitor.member.refusals > 2, describe="it tries again")
-        refused = waits.snapshot
-        assert (refused.awaits_id, refused.joined) == (True, False)
+        assert waits.snapshot.awaits_id
+        assert not waits.progress.has_joined()
         assert waits.failures == holder.failures == []
         holder.stop()  # gives the id back
-        eventually(lambda: waits.snapshot.joined, describe="the other has joined")
+        eventually(waits.progress.has_joined, describe="the other has joined")
         waits.await_assigned(1)
         produce(kafka.bootstrap, name, 1)
         seen.await_count(1)

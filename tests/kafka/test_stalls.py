@@ -8,7 +8,7 @@ from confluent_kafka import Producer, TopicPartition
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.kafka.monitoring.partitions import Partitions
-from swarm_worker.reporting.progress import Snapshot
+from swarm_worker.shared.report import Report
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -96,9 +96,9 @@ def leave_gaps(kafka: KafkaBroker, topic: str) -> Producer:
     return producer
 
 
-def snapshots(node: Node, *, count: int) -> list[Snapshot]:
+def snapshots(node: Node, *, count: int) -> list[Report]:
     """Give the progress after each of the next statistics."""
-    told: list[Snapshot] = []
+    told: list[Report] = []
     note = Partitions.update
 
     def tell(partitions: Partitions, *arguments: Any, **named: Any) -> None:

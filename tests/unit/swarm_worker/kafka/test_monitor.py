@@ -26,6 +26,7 @@ from swarm_worker.kafka.monitoring.partitions import UNTOLD_S
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
+from swarm_worker.shared.report import State
 from tests.clock import FakeClock
 
 
@@ -126,8 +127,8 @@ class Uncommitted:
         broker = {"name": "b", "nodeid": 1, "state": group.pop("broker", "UP")}
         told = {"cgrp": group, "brokers": {"b": broker}}
         self.monitor.on_statistics(json.dumps(told))
-        snapshot = self.progress.snapshot(now_s=self.clock.now_s)
-        return snapshot.stalled if snapshot.stalled_ms is not None else ()
+        report = self.progress.report(State.RUNNING, now_s=self.clock.now_s)
+        return report.stalled if report.stalled_ms is not None else ()
 
     def due(self) -> list[str]:
         """Return the partitions that are to be committed now."""
@@ -528,8 +529,8 @@ class Reader:
             "topics": {"t": {"topic": "t", "partitions": {"0": partition}}},
         }
         self.monitor.on_statistics(json.dumps(told))
-        snapshot = self.progress.snapshot(now_s=self.clock.now_s)
-        return snapshot.stalled if snapshot.stalled_ms is not None else ()
+        report = self.progress.report(State.RUNNING, now_s=self.clock.now_s)
+        return report.stalled if report.stalled_ms is not None else ()
 
 
 def test_partition_of_which_nothing_is_told_is_named(

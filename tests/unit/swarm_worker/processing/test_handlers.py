@@ -16,6 +16,7 @@ from swarm_worker.processing.handlers import HandlerPool, Processing
 from swarm_worker.processing.lane import Lane
 from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.logs import LineFormatter
+from swarm_worker.shared.report import State
 from tests.eventually import eventually
 from tests.unit.swarm_worker.processing.test_lanes import messages
 
@@ -78,7 +79,7 @@ class Work:
         """Give messages to the handler; return when all that follows has ended."""
         self.lanes.add(self.lane, messages(count))
         settle(self.pool)
-        seen = self.progress.snapshot(now_s=NOW_S)
+        seen = self.progress.report(State.RUNNING, now_s=NOW_S)
         assert seen.batches + seen.errors == 1
 
 
@@ -86,7 +87,7 @@ def test_handler_that_returns_moves_the_offset(pool: HandlerPool) -> None:
     """And counts."""
     work = Work(pool, lambda _: None)
     work.give(3)
-    seen = work.progress.snapshot(now_s=NOW_S)
+    seen = work.progress.report(State.RUNNING, now_s=NOW_S)
 
     assert work.lane.next_offset == 3
     assert (seen.messages, seen.batches, seen.errors, seen.in_flight) == (3, 1, 0, ())
@@ -169,7 +170,7 @@ def test_a_child_that_a_handler_forks_ends_where_it_leaves_the_handler(
 
     assert ended == [code]
     assert work.lane.next_offset == 1
-    assert work.progress.snapshot(now_s=NOW_S).errors == 0
+    assert work.progress.report(State.RUNNING, now_s=NOW_S).errors == 0
 
 
 def wait_for(child: int) -> int:
@@ -214,7 +215,7 @@ def test_flush_that_fails_is_a_failure_of_all(pool: HandlerPool) -> None:
         work = Work(pool, handle, flush)
         work.give(3)
         assert work.lane.next_offset == -1
-        assert work.progress.snapshot(now_s=NOW_S).errors == 1
+        assert work.progress.report(State.RUNNING, now_s=NOW_S).errors == 1
 
 
 def test_marks_wait_for_the_flush(pool: HandlerPool) -> None:

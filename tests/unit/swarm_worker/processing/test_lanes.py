@@ -23,6 +23,7 @@ from swarm_worker.processing.lane import Lane, Phase
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.processing.uncommitted import STEP_S, UncommittedWork
 from swarm_worker.reporting.progress import Progress
+from swarm_worker.shared.report import State
 from tests.eventually import eventually
 
 NOW_S = 1000.0
@@ -351,7 +352,7 @@ def test_a_dead_letter_that_is_not_delivered_is_kept(
         ("dead_letter_refused", "t/0@0"),
         ("dead_lettered", "t/0@0"),
     ]
-    assert fixture.progress.snapshot(now_s=now_s).dead_letters == 1
+    assert fixture.progress.report(State.RUNNING, now_s=now_s).dead_letters == 1
 
 
 def test_a_dead_letter_is_counted_anew_after_its_acknowledgement() -> None:

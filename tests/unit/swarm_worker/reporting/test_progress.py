@@ -1,26 +1,26 @@
 """Progress: what a report says of the data path."""
 
 from swarm_worker.app.batch import Batch
-from swarm_worker.reporting.progress import Progress, Snapshot
+from swarm_worker.reporting.progress import Progress
 from swarm_worker.reporting.trace import Trace
-from swarm_worker.shared.report import mark_of
+from swarm_worker.shared.report import Report, State, mark_of
 
 
-def snapshot(progress: Progress, now_s: float) -> Snapshot:
-    """The progress as of a moment."""
-    return progress.snapshot(now_s=now_s)
+def report(progress: Progress, now_s: float) -> Report:
+    """Return the report of a running node as of a moment."""
+    return progress.report(State.RUNNING, now_s=now_s)
 
 
 def test_nothing_is_known_before_the_first_poll() -> None:
     """Ages and figures are None, not 0."""
     progress = Progress(max_poll_interval_ms=7)
     progress.add_consumer()
-    seen = snapshot(progress, 1000.0)
+    seen = report(progress, 1000.0)
 
     assert (seen.poll_age_ms, seen.consume_age_ms, seen.unsteady_ms) == (None,) * 3
     assert (seen.lag, seen.brokers_up, seen.stalled_ms) == (None,) * 3
     assert seen.max_poll_interval_ms == 7
-    assert not seen.joined
+    assert not progress.has_joined()
 
 
 def test_poll_age_is_that_of_the_oldest_consumer() -> None:
@@ -29,7 +29,7 @@ def test_poll_age_is_that_of_the_oldest_consumer() -> None:
     first, second = progress.add_consumer(), progress.add_consumer()
     first.polled_at_s, second.polled_at_s = 1000.0, 1004.0
 
-    assert snapshot(progress, 1005.0).poll_age_ms == 5000
+    assert report(progress, 1005.0).poll_age_ms == 5000
 
 
 def test_joined_when_all_have_polled_and_none_awaits_its_id() -> None:
@@ -37,13 +37,13 @@ def test_joined_when_all_have_polled_and_none_awaits_its_id() -> None:
     progress = Progress()
     first, second = progress.add_consumer(), progress.add_consumer()
     first.polled_at_s = 1.0
-    assert not snapshot(progress, 1.0).joined
+    assert not progress.has_joined()
     second.polled_at_s = 1.0
-    assert snapshot(progress, 1.0).joined
+    assert progress.has_joined()
     second.awaits_id = True
 
-    seen = snapshot(progress, 1.0)
-    assert (seen.joined, seen.awaits_id) == (False, True)
+    seen = report(progress, 1.0)
+    assert (progress.has_joined(), seen.awaits_id) == (False, True)
 
 
 def test_one_group_that_does_not_let_in_is_told() -> None:
@@ -51,10 +51,10 @@ def test_one_group_that_does_not_let_in_is_told() -> None:
     progress = Progress()
     progress.add_consumer()
     out = progress.add_consumer()
-    assert snapshot(progress, 1.0).not_joined == ""
+    assert report(progress, 1.0).not_joined == ""
 
     out.not_joined = "refused"
-    assert snapshot(progress, 1.0).not_joined == "refused"
+    assert report(progress, 1.0).not_joined == "refused"
 
 
 def test_batches_in_flight_oldest_first() -> None:
@@ -64,7 +64,7 @@ def test_batches_in_flight_oldest_first() -> None:
     for age, batch in zip((2, 4, 1, 3), batches, strict=True):
         progress.began(batch, now_s=1000.0 - age)
     batches[1].mark_done(batches[1][0])
-    seen = snapshot(progress, 1000.0)
+    seen = report(progress, 1000.0)
 
     assert seen.consume_age_ms == 4000
     assert seen.in_flight == ("t/1@1", "t/3@0", "t/0@0")
@@ -79,7 +79,7 @@ def test_counters() -> None:
     progress.began(batch, retry=True, now_s=2.0)
     progress.ended(batch, done_count=2, failed=False)
     progress.dead_lettered()
-    seen = snapshot(progress, 3.0)
+    seen = report(progress, 3.0)
 
     assert (seen.messages, seen.batches, seen.errors) == (3, 1, 1)
     assert (seen.retries, seen.dead_letters) == (1, 1)
@@ -92,9 +92,9 @@ def test_stalled_partitions_of_all_consumers_longest_first() -> None:
     first, second = progress.add_consumer(), progress.add_consumer()
     first.stalled_since_s = {"t/0": 990.0}
     first.blocked = ("t/9",)
-    assert snapshot(progress, 1000.0).stalled == ("t/0", "t/9")
+    assert report(progress, 1000.0).stalled == ("t/0", "t/9")
     second.stalled_since_s = {"u/0": 980.0, "u/1": 995.0}
-    seen = snapshot(progress, 1000.0)
+    seen = report(progress, 1000.0)
 
     assert (seen.stalled_ms, seen.stalled) == (20_000, ("u/0", "t/0", "u/1"))
 
@@ -106,7 +106,7 @@ def test_figures_are_over_all_consumers() -> None:
     first.assigned, second.assigned = 2, 3
     first.lag, first.brokers_up, second.brokers_up = 10, 3, 2
     first.unsteady_since_s = 999.0
-    seen = snapshot(progress, 1000.0)
+    seen = report(progress, 1000.0)
 
     assert (seen.assigned, seen.lag, seen.brokers_up) == (5, 10, 3)
     assert seen.unsteady_ms == 1000
@@ -117,11 +117,11 @@ def test_each_kafka_group_tells_whether_it_has_a_broker() -> None:
     progress = Progress()
     first, second = progress.add_consumer("audit"), progress.add_consumer("billing")
     unknown = progress.add_consumer("x")
-    assert snapshot(progress, 1000.0).no_broker_ms is None
+    assert report(progress, 1000.0).no_broker_ms is None
     first.heard_at_s = 999.5
     second.no_broker_since_s, second.no_broker_why = 960.0, "no route"
     unknown.brokers_up = None
-    seen = snapshot(progress, 1000.0)
+    seen = report(progress, 1000.0)
 
     assert (seen.no_broker_ms, seen.no_broker) == (40_000, "group billing: no route")
     assert seen.kafka_groups == (
@@ -136,7 +136,7 @@ def test_no_age_is_negative() -> None:
     progress = Progress()
     progress.add_consumer().polled_at_s = 1000.5
 
-    assert snapshot(progress, 1000.0).poll_age_ms == 0
+    assert report(progress, 1000.0).poll_age_ms == 0
 
 
 def test_the_crash_recorder_is_told_of_each_batch_and_of_its_end() -> None:
@@ -181,4 +181,4 @@ def test_what_has_just_begun_leaves_no_trace_at_a_stop() -> None:
     progress.forget_begun_after(1000.0)
 
     assert ended == [id(young)]
-    assert len(snapshot(progress, 1002.0).in_flight) == 2
+    assert len(report(progress, 1002.0).in_flight) == 2
