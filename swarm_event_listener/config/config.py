@@ -21,7 +21,6 @@ from swarm_worker.shared.settings import (
     DEFAULT_FILE,
     LISTENER,
     REPORTS_PER_TIMEOUT,
-    RULES,
     WORKER,
     ConfigError,
     Document,
@@ -94,32 +93,30 @@ def read_settings(
     document = _document(arguments["config"], cwd)
     flags = read_flags(arguments, cwd)
     section = document.section("listener", LISTENER, environ)
-    names = flags.get("groups") or section.get("groups") or ()
+    chosen = document.defaults(LISTENER) | section | flags
+    names = chosen["groups"]
     _check_groups(names, document, section.get("group", {}))
     interval_s = _liveness_interval_s(document, environ)
-    chosen = {**section, **flags}
     settings = ListenerSettings(
         groups={
             name: _group_settings(
-                _layers(document, name, environ, flags=flags, section=section),
-                interval_s,
+                name, document.rules(name, environ) | flags, interval_s
             )
             for name in names
         },
-        state_dir=Path(chosen.get("state_dir") or document.path.parent / "run"),
-        metrics=chosen.get("metrics"),
-        log_level=chosen.get("log_level", LISTENER["log_level"].default),
-        log_format=chosen.get("log_format", LISTENER["log_format"].default),
+        state_dir=Path(chosen["state_dir"]),
+        metrics=chosen["metrics"],
+        log_level=chosen["log_level"],
+        log_format=chosen["log_format"],
     )
     _check_report_timeouts(settings, interval_s)
     return settings
 
 
 def _liveness_interval_s(document: Document, environ: Mapping[str, str]) -> float:
-    worker = document.section("worker", WORKER, environ, only=["liveness_interval"])
-    interval_ms: int = worker.get(
-        "liveness_interval", WORKER["liveness_interval"].default
-    )
+    key = "liveness_interval"
+    worker = document.section("worker", WORKER, environ, only=[key])
+    interval_ms: int = worker.get(key, WORKER[key].default)
     return interval_ms / 1000
 
 
@@ -136,25 +133,10 @@ def _document(name: str | None, cwd: Path) -> Document:
     return load(path)
 
 
-def _layers(
-    document: Document,
-    group: str,
-    environ: Mapping[str, str],
-    *,
-    flags: Mapping[str, Any],
-    section: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the rule keys of one group, each from the first layer that has it."""
-    own = document.section(f"listener.group.{group}", RULES, environ)
-    layers = (section, own, flags)
-    values = {key: schema.default for key, schema in RULES.items()}
-    for layer in layers:
-        values.update((key, layer[key]) for key in RULES if key in layer)
-    _check_ttls(group, values)
-    return values
-
-
-def _group_settings(values: Mapping[str, Any], interval_s: float) -> GroupSettings:
+def _group_settings(
+    name: str, values: Mapping[str, Any], interval_s: float
+) -> GroupSettings:
+    _check_ttls(name, values)
     return GroupSettings(
         policy=_policy(values, interval_s),
         memory_metric=values["memory_metric"],

@@ -21,7 +21,6 @@ from swarm_worker.shared.parsers import count
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import (
     DEFAULT_FILE,
-    LISTENER,
     REPORTS_PER_TIMEOUT,
     RULES,
     WORKER,
@@ -148,9 +147,7 @@ def _file(flag: str | None) -> Path:
 def _settings(
     flags: argparse.Namespace, document: Document, environ: Mapping[str, str]
 ) -> WorkerSettings:
-    worker = {name: key.default for name, key in WORKER.items()}
-    worker["state_dir"] = document.path.parent / WORKER["state_dir"].default
-    worker |= document.section("worker", WORKER, environ)
+    worker = document.defaults(WORKER) | document.section("worker", WORKER, environ)
     given = ("state_dir", "log_level", "log_format")
     worker |= {name: told for name in given if (told := getattr(flags, name))}
     worker["state_dir"] = Path(worker["state_dir"]).absolute()
@@ -180,21 +177,25 @@ def _settings(
 def _limits(
     document: Document, environ: Mapping[str, str], max_poll_interval_ms: int
 ) -> Limits:
-    """Give the limits that the listener reads from the same file.
+    """Return the limits that the listener reads from the same file.
 
     A value that cannot be read is the listener's to refuse; its flags are not known
     here. Either way the node's regular reports are judged by what holds.
     """
-    keys = ("polling_ttl", "consuming_ttl", "stability_ttl")
+    of_node_ms = {
+        "polling_ttl": max_poll_interval_ms,
+        "consuming_ttl": max_poll_interval_ms,
+        "stability_ttl": 2 * max_poll_interval_ms,
+    }
     group = environ.get("SUPERVISOR_GROUP_NAME", "")
-    told: dict[str, Any] = {}
     try:
-        told |= document.section("listener", LISTENER, environ, only=keys)
-        told |= document.section(f"listener.group.{group}", RULES, environ, only=keys)
+        rules = document.rules(group, environ, only=of_node_ms)
     except ConfigError:
-        told = {}
-    own = (max_poll_interval_ms, max_poll_interval_ms, 2 * max_poll_interval_ms)
-    polling_ms, consuming_ms, stability_ms = map(told.get, keys, own)
+        rules = document.defaults(RULES)
+    polling_ms, consuming_ms, stability_ms = (
+        own_ms if rules[key] == "node" else rules[key]
+        for key, own_ms in of_node_ms.items()
+    )
     return Limits(
         polling_ms=polling_ms, consuming_ms=consuming_ms, stability_ms=stability_ms
     )
@@ -268,15 +269,17 @@ def check_report_timeout(
     Raises:
         ConfigError: It is shorter than three liveness intervals, for all or a group.
     """
+    key = "node_report_timeout"
     groups = document.table("listener.group")
     for section in ("listener", *(f"listener.group.{name}" for name in groups)):
-        key = RULES["node_report_timeout"]
-        read = document.section(section, {"node_report_timeout": key}, environ)
-        timeout_ms = read.get("node_report_timeout", key.default)
+        told = document.section(section, RULES, environ, only=[key])
+        # A group without a value of its own has the listener's.
+        default = RULES[key].default if section == "listener" else None
+        timeout_ms = told.get(key, default)
         if is_short_report_timeout(timeout_ms, settings.liveness_interval):
             least_ms = REPORTS_PER_TIMEOUT * settings.liveness_interval
             raise ConfigError(
-                f"[{section}] node_report_timeout: expected at least {least_ms} ms, "
+                f"[{section}] {key}: expected at least {least_ms} ms, "
                 f"three times liveness_interval, got {timeout_ms}; "
                 "raise it or lower [worker] liveness_interval"
             )
@@ -291,7 +294,7 @@ def instance_id(settings: WorkerSettings, group: str) -> str:
 
 
 def consumer_properties(settings: WorkerSettings, group: str) -> dict[str, Any]:
-    """Give the properties of a group's consumer: ours, under what the user set.
+    """Return the properties of a group's consumer: ours, under what the user set.
 
     Statistics come as often as reports, so that each report has fresh figures and the
     rule on frozen groups is never silently off.

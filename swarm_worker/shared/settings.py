@@ -58,23 +58,41 @@ class Key:
     Attributes:
         read: Turns the written value into the one to work with, or raises ValueError.
         default: The value when the key is absent, as `read` would give it.
-        help: Meaning, unit and default for people.
+        meaning: Meaning and unit for people.
+        absent: The default in words, where its value says too little; "" for no word.
         is_path: A relative text is relative to the file.
     """
 
     read: Reader
     default: Any
-    help: str
+    meaning: str
+    absent: str | None = None
     is_path: bool = False
+
+    @property
+    def help(self) -> str:
+        """Meaning, unit and default for people."""
+        default = _as_written(self.default) if self.absent is None else self.absent
+        return f"{self.meaning} ({default})" if default else self.meaning
+
+
+def _as_written(value: object) -> str:
+    """Return a value as a file would have it; None is a rule that is off."""
+    if value is None:
+        return "off"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str([*value]) if isinstance(value, tuple) else str(value)
+
+
+def _one_of(*words: str, default: str) -> Key:
+    meaning = f"{', '.join(words[:-1])} or {words[-1]}"
+    return Key(choice(*words), default, meaning)
 
 
 _LOGS: Final[Mapping[str, Key]] = {
-    "log_level": Key(
-        choice("debug", "info", "warning", "error"),
-        "info",
-        "debug, info, warning or error (info)",
-    ),
-    "log_format": Key(choice("text", "json"), "text", "text or json (text)"),
+    "log_level": _one_of("debug", "info", "warning", "error", default="info"),
+    "log_format": _one_of("text", "json", default="text"),
 }
 
 
@@ -90,29 +108,27 @@ class Worker:
         Key(
             count(1, CONCURRENCY_MOST, why="each is a thread; more nodes do more"),
             1,
-            "partitions processed at once in a node (1)",
+            "partitions processed at once in a node",
         )
     )
-    max_messages: int = _setting(Key(count(1), 500, "most messages in a batch (500)"))
-    max_wait_time: int = _setting(Key(duration_ms, 1_000, "longest poll, ms (1000)"))
+    max_messages: int = _setting(Key(count(1), 500, "most messages in a batch"))
+    max_wait_time: int = _setting(Key(duration_ms, 1_000, "longest poll, ms"))
     shutdown_timeout: int = _setting(
-        Key(duration_ms, 60_000, "ms a stopping node gives its handlers (60000)")
+        Key(duration_ms, 60_000, "ms a stopping node gives its handlers")
     )
-    liveness_interval: int = _setting(
-        Key(duration_ms, 5_000, "ms between reports (5000)")
-    )
+    liveness_interval: int = _setting(Key(duration_ms, 5_000, "ms between reports"))
     static_membership: bool = _setting(
         Key(
             flag,
             default=True,
-            help="join with group.instance.id <prefix>-<group>-<node> (true)",
+            meaning="join with group.instance.id <prefix>-<group>-<node>",
         )
     )
     instance_prefix: str = _setting(
-        Key(text, None, "prefix of group.instance.id (hostname)")
+        Key(text, None, "prefix of group.instance.id", absent="hostname")
     )
     state_dir: Path = _setting(  # noqa: RUF009 - a field
-        Key(text, "run", "directory of the slot locks (run)", is_path=True)
+        Key(text, "run", "directory of the slot locks", is_path=True)
     )
     log_level: str = _setting(_LOGS["log_level"])
     log_format: str = _setting(_LOGS["log_format"])
@@ -122,60 +138,49 @@ WORKER: Final[Mapping[str, Key]] = {
     each.name: each.metadata["key"] for each in fields(Worker)
 }
 
-_OPTIONAL_TTL: Final = rule(duration_ms)
+
+def _ttl(default: int | str, meaning: str, absent: str | None = None) -> Key:
+    return Key(rule(duration_ms), default, meaning, absent)
+
+
+_OF_NODE: Final = "the node's max.poll.interval.ms"
 
 RULES: Final[Mapping[str, Key]] = {
-    "memory_limit": Key(rule(memory_mb), None, "MB of memory, status 3 (off)"),
-    "memory_metric": Key(choice("rss", "pss", "uss"), "rss", "rss, pss or uss (rss)"),
-    "memory_children": Key(flag, default=False, help="count children too (false)"),
-    "memory_samples": Key(count(1), 1, "consecutive readings over the limit (1)"),
-    "consuming_ttl": Key(
-        _OPTIONAL_TTL,
-        "node",
-        "ms a batch may take, status 2 (the node's max.poll.interval.ms)",
+    "memory_limit": Key(rule(memory_mb), None, "MB of memory, status 3"),
+    "memory_metric": _one_of("rss", "pss", "uss", default="rss"),
+    "memory_children": Key(flag, default=False, meaning="count children too"),
+    "memory_samples": Key(count(1), 1, "consecutive readings over the limit"),
+    "consuming_ttl": _ttl("node", "ms a batch may take, status 2", _OF_NODE),
+    "polling_ttl": _ttl("node", "ms between polls, status 1", _OF_NODE),
+    "stability_ttl": _ttl(
+        "node", "ms out of a steady group, status 4", "twice max.poll.interval.ms"
     ),
-    "polling_ttl": Key(
-        _OPTIONAL_TTL,
-        "node",
-        "ms between polls, status 1 (the node's max.poll.interval.ms)",
-    ),
-    "stability_ttl": Key(
-        _OPTIONAL_TTL,
-        "node",
-        "ms out of a steady group, status 4 (twice max.poll.interval.ms)",
-    ),
-    "boot_ttl": Key(
-        _OPTIONAL_TTL, 600_000, "ms a node may take to boot, status -1 (600000)"
-    ),
-    "node_report_timeout": Key(
-        _OPTIONAL_TTL, 60_000, "ms without a report, status -1 (60000)"
-    ),
+    "boot_ttl": _ttl(600_000, "ms a node may take to boot, status -1"),
+    "node_report_timeout": _ttl(60_000, "ms without a report, status -1"),
     "node_restart_timeout": Key(
-        duration_ms, 5_000, "least ms between a node's exit and its next start (5000)"
+        duration_ms, 5_000, "least ms between a node's exit and its next start"
     ),
     "shutdown_timeout": Key(
-        duration_ms, 60_000, "ms a node gets between TERM and KILL (60000)"
+        duration_ms, 60_000, "ms a node gets between TERM and KILL"
     ),
     "max_restarts": Key(
-        count(1), 5, "restarts within restart_period at the normal pace (5)"
+        count(1), 5, "restarts within restart_period at the normal pace"
     ),
-    "restart_period": Key(duration_ms, 600_000, "ms that max_restarts counts (600000)"),
-    "restart_backoff_max": Key(duration_ms, 300_000, "longest back-off, ms (300000)"),
+    "restart_period": Key(duration_ms, 600_000, "ms that max_restarts counts"),
+    "restart_backoff_max": Key(duration_ms, 300_000, "longest back-off, ms"),
     "max_unavailable": Key(
-        count(1), None, "nodes down at once by our hand (a quarter, at least 1)"
+        count(1), None, "nodes down at once by our hand", "a quarter, at least 1"
     ),
-    "dry_run": Key(statuses, (), "statuses to record but not to act on ([])"),
+    "dry_run": Key(statuses, (), "statuses to record but not to act on"),
 }
 
 LISTENER: Final[Mapping[str, Key]] = {
-    "groups": Key(texts, (), "supervisord groups to watch; required"),
+    "groups": Key(texts, (), "supervisord groups to watch; required", absent=""),
     **RULES,
-    "state_dir": Key(
-        text, "run", "directory of journal and status (run)", is_path=True
-    ),
-    "metrics": Key(address, None, "HOST:PORT of the metrics endpoint (off)"),
+    "state_dir": Key(text, "run", "directory of journal and status", is_path=True),
+    "metrics": Key(address, None, "HOST:PORT of the metrics endpoint"),
     **_LOGS,
-    "group": Key(table, {}, "[listener.group.NAME]: rules for one group"),
+    "group": Key(table, {}, "[listener.group.NAME]: rules for one group", absent=""),
 }
 
 _SECTIONS: Final[Mapping[str, Mapping[str, Key] | None]] = {
@@ -209,7 +214,7 @@ class Document:
     tables: Mapping[str, Any]
 
     def kafka(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """Give the librdkafka properties, ``${NAME}`` expanded.
+        """Return the librdkafka properties, ``${NAME}`` expanded.
 
         Raises:
             ConfigError: A value is no scalar, or a name is not in ``environ``.
@@ -227,10 +232,10 @@ class Document:
         *,
         only: Iterable[str] | None = None,
     ) -> dict[str, Any]:
-        """Give the values of a section, named as ``worker`` or ``listener.group.x``.
+        """Return the values of a section, named as ``worker`` or ``listener.group.x``.
 
-        Absent keys are absent in the result: defaults are the caller's, since a
-        group's section falls back on the listener's.
+        Absent keys are absent in the result: what holds then is said by `defaults`, or
+        for a group by the listener's section.
 
         Args:
             name: The section.
@@ -241,12 +246,37 @@ class Document:
         Raises:
             ConfigError: A value cannot be read, or a name is not in ``environ``.
         """
-        wanted = set(keys if only is None else only)
+        wanted = keys if only is None else set(only)
         return {
             key: self._read(f"[{name}] {key}", keys[key], value, environ)
             for key, value in self.table(name).items()
             if key in wanted
         }
+
+    def defaults(self, keys: Mapping[str, Key]) -> dict[str, Any]:
+        """Return what holds for keys that are absent."""
+        return {name: self._placed(key, key.default) for name, key in keys.items()}
+
+    def rules(
+        self,
+        group: str,
+        environ: Mapping[str, str],
+        *,
+        only: Iterable[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return the rules of a group: its own over the listener's over the defaults.
+
+        Args:
+            group: supervisord's group.
+            environ: Where ``${NAME}`` is looked up.
+            only: Read these keys only; all by default.
+
+        Raises:
+            ConfigError: A value cannot be read, or a name is not in ``environ``.
+        """
+        listener = self.section("listener", RULES, environ, only=only)
+        own = self.section(f"listener.group.{group}", RULES, environ, only=only)
+        return self.defaults(RULES) | listener | own
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return a section as it is written; empty where it is absent."""
@@ -258,8 +288,12 @@ class Document:
     def _read(
         self, where: str, key: Key, value: object, environ: Mapping[str, str]
     ) -> Any:  # noqa: ANN401 - each key has its own type
-        read = read_value(where, key, expand(value, environ, where=where))
-        return str(self.path.parent / read) if key.is_path else read
+        return self._placed(
+            key, read_value(where, key, expand(value, environ, where=where))
+        )
+
+    def _placed(self, key: Key, value: Any) -> Any:  # noqa: ANN401 - the same
+        return str(self.path.parent / value) if key.is_path else value
 
 
 def read_value(where: str, key: Key, value: object) -> Any:  # noqa: ANN401 - as above
@@ -320,7 +354,7 @@ def _check_table(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Give "; did you mean 'x'?" for the nearest known name, or nothing."""
+    """Return "; did you mean 'x'?" for the nearest known name, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
@@ -367,6 +401,6 @@ def _property(value: object, name: str) -> str | int | float | bool:
 
 
 def type_name(value: object) -> str:
-    """Name the kind of a value. Not the value: it may be a secret."""
+    """Return the name of a value's kind. Not the value: it may be a secret."""
     kinds = {str: "a text", list: "a list", dict: "a table", bool: "true or false"}
     return kinds.get(type(value), f"a {type(value).__name__}")

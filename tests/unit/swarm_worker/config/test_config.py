@@ -220,6 +220,19 @@ def test_a_report_timeout_leaves_room_for_three_reports(file: Path) -> None:
         check("[listener.group.g]\nnode_report_timeout = 100")
 
 
+def test_a_group_without_a_report_timeout_has_the_listeners(file: Path) -> None:
+    """Not the default, which may be too short for reports that are far apart."""
+    text = """[worker]
+liveness_interval = "30s"
+[listener]
+node_report_timeout = "2min"
+[listener.group.g]
+max_restarts = 3
+"""
+    made = read(file, KAFKA + text)
+    config.check_report_timeout(made.document, made.settings, {})
+
+
 @pytest.mark.parametrize("told", ["10s", None])
 def test_a_time_that_is_none_is_not_judged(told: object) -> None:
     """librdkafka refuses it in its own words; the checks go by the default."""
