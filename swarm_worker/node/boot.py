@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarm_worker.app.loading import load_app
 from swarm_worker.app.routing import plan
 from swarm_worker.node import hooks
+from swarm_worker.node.carry_over import CarryOver
 from swarm_worker.node.consumers import Consumers
 from swarm_worker.node.identity import Identity
 from swarm_worker.node.remains import Remains
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from swarm_worker.app.app import App, Hook
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import Invocation, WorkerSettings
-    from swarm_worker.node.carry_over import CarryOver
     from swarm_worker.process.last_act import LastAct
     from swarm_worker.reporting.clock import NodeClock
     from swarm_worker.reporting.progress import Progress
@@ -47,6 +46,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What a node is started with.
+
+    Attributes:
+        invocation: Its command line and its file.
+        environ: Its environment.
+        inbox: Signals, and facts from its threads; installed already.
+        last_act: Ends the process, and with it what it has started.
+    """
+
+    invocation: Invocation
+    environ: Mapping[str, str]
+    inbox: Inbox[Failed]
+    last_act: LastAct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booted:
     """What a node has that is ready to work."""
 
@@ -55,7 +71,7 @@ class Booted:
     consumers: Consumers
 
     def keep(self) -> None:
-        """See to it that this process is the only one that is this node.
+        """Keep this process the only one that is this node.
 
         Raises:
             SlotHeldError: It is not.
@@ -68,42 +84,34 @@ class Boot:
     """One boot. What it has done so far outlives it, for the stop that ends it.
 
     Attributes:
+        carry_over: What the slot's last process left.
         deadline: Ends the process; armed by a signal that stops.
         hooks_due: Those of the end, from when those of the start begin.
     """
 
-    def __init__(
-        self,
-        invocation: Invocation,
-        environ: Mapping[str, str],
-        inbox: Inbox[Failed],
-        last_act: LastAct,
-    ) -> None:
-        """Do nothing yet; `inbox` is installed already."""
-        self._settings = invocation.settings
-        self._app_path = invocation.app
-        self._environ = environ
-        self._inbox = inbox
-        self._last_act = last_act
-        self._slot_key = slot_key(environ, node=invocation.settings.node)
-        self._remains = Remains(last_act, environ)
+    def __init__(self, launch: Launch, progress: Progress, clock: NodeClock) -> None:
+        """Do nothing yet but read what the slot's last process left.
+
+        Args:
+            launch: What the node is started with.
+            progress: Is told how it goes.
+            clock: Seconds, as in the reports.
+        """
+        self._settings = launch.invocation.settings
+        self._app_path = launch.invocation.app
+        self._environ = launch.environ
+        self._inbox = launch.inbox
+        self._last_act = launch.last_act
+        self._progress = progress
+        self._clock = clock
+        self._slot_key = slot_key(launch.environ, node=self._settings.node)
+        self._slot_path = slot_path(self._settings.state_dir, self._slot_key)
+        self.carry_over = CarryOver(self._slot_path)
         self.deadline: Deadline | None = None
         self.hooks_due: Sequence[Hook] = ()
 
-    @property
-    def slot_path(self) -> Path:
-        """The slot's file."""
-        return slot_path(self._settings.state_dir, self._slot_key)
-
-    def run(
-        self, progress: Progress, carry_over: CarryOver, clock: NodeClock
-    ) -> Booted:
+    def run(self) -> Booted:
         """Boot; return what is ready, and not started.
-
-        Args:
-            progress: Is told how it goes.
-            carry_over: What the slot's last process left.
-            clock: Seconds, as in the reports.
 
         Raises:
             StopAsked: By a signal.
@@ -112,26 +120,12 @@ class Boot:
             BootFailedError: The user's code raised.
         """
         self._raise_on_stop()
-        slot = Slot.take(
-            self._settings.state_dir, self._slot_key, remains=self._remains
-        )
-        carry_over.begin(slot.traces)
-        progress.crash_recorder = slot.traces
+        slot = self._take_slot()
         app = self._load()
         self._take_signals_back()
         plans = self._plan(app)
         identity = self._identify(plans)
-        settings = replace(self._settings, instance_ids=identity.ids)
-        _try_out(plans, settings)
-        consumers = Consumers(
-            plans,
-            settings,
-            progress=progress,
-            suspects=carry_over.suspects,
-            slot_path=self.slot_path,
-            clock=clock,
-            on_fatal=lambda error: self._inbox.put(Failed(error)),
-        )
+        consumers = self._make_consumers(plans, identity)
         self._run_on_start(app)
         self._take_signals_back()
         self._inbox.interrupt_no_more()
@@ -140,7 +134,7 @@ class Boot:
     # --- signals ----------------------------------------------------------------------
 
     def _take_signals_back(self) -> None:
-        """Have what stops raise, also after the user's code took that away."""
+        """Have signals that stop raise, also where the user's code took them away."""
         self._inbox.install()
         self._raise_on_stop()
 
@@ -148,7 +142,7 @@ class Boot:
         self._inbox.interrupt(self._arm_deadline)
 
     def _arm_deadline(self) -> None:
-        """See to it that the node ends, whatever the user's code does with the stop.
+        """Make sure that the node ends, whatever the user's code does with the stop.
 
         No handler was called yet: nothing is lost, the node stopped as asked.
         """
@@ -160,6 +154,16 @@ class Boot:
         )
 
     # --- steps ------------------------------------------------------------------------
+
+    def _take_slot(self) -> Slot:
+        slot = Slot.take(
+            self._settings.state_dir,
+            self._slot_key,
+            remains=Remains(self._last_act, self._environ),
+        )
+        self.carry_over.begin(slot.traces)
+        self._progress.crash_recorder = slot.traces
+        return slot
 
     def _load(self) -> App:
         try:
@@ -184,6 +188,21 @@ class Boot:
         groups = [each.group for each in plans]
         return Identity.take(
             self._settings, groups, self._environ, now_s=time.monotonic()
+        )
+
+    def _make_consumers(
+        self, plans: Sequence[GroupPlan], identity: Identity
+    ) -> Consumers:
+        settings = replace(self._settings, instance_ids=identity.ids)
+        _try_out(plans, settings)
+        return Consumers(
+            plans,
+            settings,
+            progress=self._progress,
+            suspects=self.carry_over.suspects,
+            slot_path=self._slot_path,
+            clock=self._clock,
+            on_fatal=lambda error: self._inbox.put(Failed(error)),
         )
 
     def _run_on_start(self, app: App) -> None:

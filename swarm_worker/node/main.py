@@ -11,7 +11,7 @@ from typing import Final
 
 from swarm_worker.config import config
 from swarm_worker.node import check
-from swarm_worker.node.boot import Failed
+from swarm_worker.node.boot import Failed, Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.last_act import LastAct
@@ -76,7 +76,11 @@ def run(
         if supervised:
             last_act.take_group()
         channel = Channel.take_stdout() if supervised else None
-        node = Node(invocation, environ, inbox, last_act)
+        node = Node(
+            Launch(
+                invocation=invocation, environ=environ, inbox=inbox, last_act=last_act
+            )
+        )
         reporter = _reporter(channel, node, settings, last_act) if channel else None
         return node.run(reporter)
     except SystemExit:  # --help

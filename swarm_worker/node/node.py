@@ -10,28 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.node import hooks
-from swarm_worker.node.boot import Boot, Booted, BootFailedError, Failed
-from swarm_worker.node.carry_over import CarryOver
+from swarm_worker.node.boot import Boot, Booted, BootFailedError, Failed, Launch
 from swarm_worker.node.consumers import LOOK_S
 from swarm_worker.node.slot import SlotHeldError
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.shutdown_deadline import Deadline
-from swarm_worker.process.signals import STOP, Inbox, StopAsked
+from swarm_worker.process.signals import STOP, StopAsked
 from swarm_worker.reporting.clock import NodeClock
 from swarm_worker.reporting.lifecycle import Lifecycle
 from swarm_worker.reporting.progress import Progress
 from swarm_worker.shared.report import Report, State
 
 if TYPE_CHECKING:
-    from swarm_worker.config.config import Invocation
-    from swarm_worker.process.last_act import LastAct
     from swarm_worker.reporting.reporter import Reporter
 
 # What in-flight batches get when the node ends for a reason that is not a stop: it
@@ -63,27 +59,21 @@ class Ending:
 class Node:
     """One node, from boot to exit code."""
 
-    def __init__(
-        self,
-        invocation: Invocation,
-        environ: Mapping[str, str],
-        inbox: Inbox[Failed],
-        last_act: LastAct,
-    ) -> None:
-        """Make a node that has done nothing yet; `inbox` is installed already."""
-        self._settings = invocation.settings
-        self._app_path = invocation.app
-        self._inbox = inbox
-        self._last_act = last_act
+    def __init__(self, launch: Launch) -> None:
+        """Make a node that has done nothing yet."""
+        self._settings = launch.invocation.settings
+        self._app_path = launch.invocation.app
+        self._inbox = launch.inbox
+        self._last_act = launch.last_act
         self._lifecycle = Lifecycle()
         self._progress = Progress(
-            node=invocation.settings.node,
+            node=self._settings.node,
             pid=os.getpid(),
-            max_poll_interval_ms=invocation.settings.max_poll_interval_ms,
+            max_poll_interval_ms=self._settings.max_poll_interval_ms,
         )
         self.clock = NodeClock()
-        self._boot = Boot(invocation, environ, inbox, last_act)
-        self._carry_over = CarryOver(self._boot.slot_path)
+        self._boot = Boot(launch, self._progress, self.clock)
+        self._carry_over = self._boot.carry_over
         self._reporter: Reporter | None = None
 
     def describe(self, now_s: float) -> Report:
@@ -105,7 +95,7 @@ class Node:
         if reporter:
             reporter.start()
         try:
-            booted = self._boot.run(self._progress, self._carry_over, self.clock)
+            booted = self._boot.run()
         except StopAsked:
             self._carry_over.restore()
             return self._stop(self._as_asked, None)
