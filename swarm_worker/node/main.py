@@ -15,7 +15,7 @@ from swarm_worker.node.boot import Failed, Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.last_act import LastAct
-from swarm_worker.process.parent_death import ParentWatch
+from swarm_worker.process.parent_death import ParentWatch, is_supervised
 from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.reporting.channel import Channel
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run a node; give the exit code, with which the process ends soon after."""
+    """Run a node; return the exit code, with which the process ends soon after."""
     inbox: Inbox[Failed] = Inbox()
     inbox.install()
     logs.begin()
@@ -63,7 +63,7 @@ def run(
     inbox: Inbox[Failed],
     last_act: LastAct,
 ) -> int:
-    """Run a node, or check that it could run; give the exit code."""
+    """Run a node, or check that it could run; return the exit code."""
     try:
         invocation = config.read(argv, environ)
         settings = invocation.settings
@@ -72,7 +72,7 @@ def run(
             inbox.interrupt(lambda: None)
             sys.stdout.write(check.check(invocation, environ))
             return exits.STOPPED
-        supervised = environ.get("SUPERVISOR_ENABLED") == "1"
+        supervised = is_supervised(environ)
         if supervised:
             last_act.take_group()
         channel = Channel.take_stdout() if supervised else None
@@ -97,11 +97,14 @@ def run(
 def _refused(
     error: ConfigError, argv: Sequence[str], environ: Mapping[str, str]
 ) -> int:
-    """Say what cannot work; what may be over soon is not for good, but in a check."""
+    """Say what cannot work; return the exit code: 1 for what may be over soon.
+
+    A check does not wait for that: it refuses both.
+    """
     sys.stderr.write(f"swarm-worker: {logs.one_line(str(error))}\n")
     if not isinstance(error, PassingError) or "--check" in argv:
         return exits.CONFIG
-    if environ.get("SUPERVISOR_ENABLED") == "1":
+    if is_supervised(environ):
         select.select([], [], [], START_AGAIN_S)
     return exits.CRASHED
 

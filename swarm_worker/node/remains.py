@@ -32,7 +32,7 @@ from swarm_worker.process.processes import (
 
 WITHIN_S: Final = 2.0
 _LOOK_S: Final = 0.05
-_SLOT: Final = ("SUPERVISOR_GROUP_NAME", "SUPERVISOR_PROCESS_NAME")
+SLOT_NAMES: Final = ("SUPERVISOR_GROUP_NAME", "SUPERVISOR_PROCESS_NAME")
 _SERVER: Final = "SUPERVISOR_SERVER_URL"  # tells two supervisords of a session apart
 
 _ENDED: Final = "an earlier process of this slot had started them and is gone"
@@ -47,8 +47,8 @@ class Remains:
     def __init__(self, last_act: LastAct, environ: Mapping[str, str]) -> None:
         """Do nothing where supervisord has not made this process's group."""
         self._last_act = last_act
-        names = {n: environ[n] for n in (*_SLOT, _SERVER) if n in environ}
-        self._names = names if names.keys() >= {*_SLOT} else {}
+        names = {n: environ[n] for n in (*SLOT_NAMES, _SERVER) if n in environ}
+        self._names = names if names.keys() >= {*SLOT_NAMES} else {}
         self._is_failing = False
 
     @property

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from swarm_worker.node.crash_traces import Traces
-from swarm_worker.node.remains import Remains
+from swarm_worker.node.remains import SLOT_NAMES, Remains
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.shared.lock_files import is_at, locked_within, opened
 from swarm_worker.shared.settings import ConfigError, PassingError
@@ -51,8 +51,7 @@ class SlotHeldError(Exception):
 
 def process_key(environ: Mapping[str, str]) -> str:
     """Return supervisord's ``group:name`` of this process; empty outside of it."""
-    group = environ.get("SUPERVISOR_GROUP_NAME")
-    name = environ.get("SUPERVISOR_PROCESS_NAME")
+    group, name = map(environ.get, SLOT_NAMES)
     return f"{group}:{name}" if group and name else ""
 
 

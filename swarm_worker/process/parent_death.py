@@ -10,9 +10,15 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1  # Source: linux/prctl.h
+
+
+def is_supervised(environ: Mapping[str, str]) -> bool:
+    """Whether supervisord has started this process."""
+    return environ.get("SUPERVISOR_ENABLED") == "1"
 
 
 class ParentWatch:

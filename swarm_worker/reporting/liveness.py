@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from swarm_worker.process.parent_death import ParentWatch
+from swarm_worker.process.parent_death import ParentWatch, is_supervised
 from swarm_worker.reporting.channel import Channel
 from swarm_worker.reporting.clock import NodeClock, age_ms
 from swarm_worker.reporting.reporter import Reporter
@@ -148,7 +148,7 @@ class Liveness:
         Raises:
             ConfigError: stdout and stderr are one pipe, or one of them is closed.
         """
-        if self._environ.get("SUPERVISOR_ENABLED") == "1":
+        if is_supervised(self._environ):
             faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
             if not faulthandler.is_enabled():  # a crash in C leaves them, too
                 faulthandler.enable(file=2, all_threads=True)
