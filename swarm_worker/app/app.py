@@ -69,7 +69,7 @@ class Route:
         return handler_name(self.handler)
 
     def runs_on(self, node: int) -> bool:
-        """Tell whether a node id takes part in this route."""
+        """Whether a node id takes part in this route."""
         if self.partitions is not None:
             return bool(self.partitions.get(node))
         return self.nodes is None or node in self.nodes
@@ -194,7 +194,7 @@ class App:
 
 
 def handler_name(handler: object) -> str:
-    """Name a handler for messages: ``module.function``."""
+    """Return the name of a handler for messages: ``module.function``."""
     name = getattr(handler, "__qualname__", None) or repr(handler)
     module = getattr(handler, "__module__", None)
     return f"{module}.{name}" if module else name

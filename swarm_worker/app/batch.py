@@ -75,7 +75,7 @@ class Batch(Sequence["Message"]):
         return cls(made, topic=topic, partition=partition, node=node)
 
     def mark_done(self, message: Message) -> None:
-        """Tell that a message is done, so that it is not repeated after a failure.
+        """Record that a message is done, so that it is not repeated after a failure.
 
         A failed batch comes again from the first message that is not marked: marks
         beyond such a gap count once the gap is closed. Without marks the whole batch

@@ -107,7 +107,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _is_empty(module: ModuleType) -> bool:
-    """Tell whether a module's file has nothing in it, or is not there (any more).
+    """Whether a module's file has nothing in it, or is not there (any more).
 
     A folder without ``__init__.py`` is a module without a file.
     """

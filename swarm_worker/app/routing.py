@@ -30,12 +30,12 @@ class Selection:
     exclude_groups: frozenset[str] = frozenset()
 
     def takes_topic(self, topic: str) -> bool:
-        """Tell whether a topic was picked."""
+        """Whether a topic was picked."""
         included = not self.include_topics or topic in self.include_topics
         return included and topic not in self.exclude_topics
 
     def takes_group(self, group: str) -> bool:
-        """Tell whether a group was picked."""
+        """Whether a group was picked."""
         included = not self.include_groups or group in self.include_groups
         return included and group not in self.exclude_groups
 
@@ -64,7 +64,7 @@ class GroupPlan:
 def plan(
     app: App, *, node: int, nodes: int, selection: Selection | None = None
 ) -> tuple[GroupPlan, ...]:
-    """Give the consumers of a node, one per Kafka group, in order of declaration.
+    """Return the consumers of a node, one per Kafka group, in order of declaration.
 
     Args:
         app: The user's app.

@@ -10,7 +10,7 @@ from swarm_worker.shared.settings import DEFAULT_FILE, WORKER
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give the parser; it raises ConfigError for what it cannot use."""
+    """Return the parser; it raises ConfigError for what it cannot use."""
     made = Parser(
         prog="swarm-worker",
         allow_abbrev=False,

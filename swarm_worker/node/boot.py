@@ -134,7 +134,7 @@ class Boot:
     # --- signals ----------------------------------------------------------------------
 
     def _take_signals_back(self) -> None:
-        """Have signals that stop raise, also where the user's code took them away."""
+        """Let signals that stop raise, also where the user's code took them away."""
         self._inbox.install()
         self._raise_on_stop()
 

@@ -14,7 +14,7 @@ from swarm_worker.shared.settings import WORKER
 
 
 def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
-    """Try settings, app, routes and librdkafka's properties; give the summary.
+    """Try settings, app, routes and librdkafka's properties; return the summary.
 
     All nodes are planned, unless a node id was given. What the app's import raises is
     not caught.

@@ -34,7 +34,7 @@ class Traces:
         self._taken: dict[int, int] = {}
 
     def began(self, key: int, trace: Trace, *, now_s: float) -> None:
-        """Note a batch in flight, by any key that is its own; never raises."""
+        """Record a batch in flight, by any key that is its own; never raises."""
         try:
             place = self._free.pop()
         except IndexError:  # asked first, another thread could be in between
@@ -43,7 +43,7 @@ class Traces:
         self._write(place, _line(trace, now_s).ljust(_PLACE - 1)[: _PLACE - 1] + b"\n")
 
     def ended(self, key: int) -> None:
-        """Note that a batch is no longer in flight."""
+        """Record that a batch is no longer in flight."""
         place = self._taken.pop(key, None)
         if place is not None:
             self._write(place, _EMPTY)
@@ -71,7 +71,7 @@ class Traces:
 
 
 def left_in(path: Path) -> tuple[Trace, ...]:
-    """Give what was in flight when the last process of a slot ended, oldest first.
+    """Return what was in flight when the last process of a slot ended, oldest first.
 
     Nothing where it ended in order or lives on, and where no such file of ours is.
     """
@@ -102,7 +102,7 @@ def _line(trace: Trace, now_s: float) -> bytes:
 
 
 def _read(line: str) -> tuple[float, Trace | None]:
-    """Give a line's moment and trace; None for what is none, or was cut."""
+    """Return a line's moment and trace; None for what is none, or was cut."""
     try:
         moment, topic, group, *numbers = line.split()
         partition, offset, end, deaths, is_ahead, was_alone = map(int, numbers)

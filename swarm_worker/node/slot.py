@@ -56,12 +56,12 @@ def process_key(environ: Mapping[str, str]) -> str:
 
 
 def slot_key(environ: Mapping[str, str], *, node: int) -> str:
-    """Name a slot: supervisord's ``group:name``, or the node id outside of it."""
+    """Return the name of a slot: ``group:name``, or the node id without supervisord."""
     return process_key(environ) or f"node-{node}"
 
 
 def slot_path(directory: Path, key: str) -> Path:
-    """Give the file of a slot."""
+    """Return the file of a slot."""
     name = quote(key, safe="")
     if len(name) > _NAME_MAX:
         name = hashlib.sha256(key.encode()).hexdigest()
@@ -120,7 +120,7 @@ class Slot:
         return cls(fd, path, remains)
 
     def keep(self) -> None:
-        """Tell the file that this process lives; take it anew if it was removed.
+        """Sign the file again: this process lives. Take it anew if it was removed.
 
         Whoever removed it has made room for a second process of this node. A file that
         cannot be made is said once and tried again with the next call.
@@ -198,7 +198,7 @@ def _holder(fd: int) -> str:
 
 
 def _turned_read_only(directory: Path, error: OSError) -> bool:
-    """Tell whether a file system was writable before: it may be so again.
+    """Whether a file system was writable before: it may be so again.
 
     Linux makes one read-only when its disk fails, and after the repair nobody would
     start each node. One without any slot never was: a mistake in the configuration.

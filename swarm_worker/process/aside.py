@@ -48,11 +48,11 @@ class Making(Generic[T]):
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; tell whether it came."""
+        """Wait for its end; return whether it came."""
         return self._is_over.wait(timeout_s)
 
     def result(self) -> T:
-        """Give what was made, once, or raise what that raised."""
+        """Return what was made, once, or raise what that raised."""
         outcome = self._outcome.get()
         if isinstance(outcome, BaseException):
             raise outcome
@@ -78,7 +78,7 @@ class Aside:
         self._is_full = False
 
     def keep_off(self, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the properties with callbacks that return at once and never raise."""
+        """Return the properties with callbacks that return at once and never raise."""
         return {
             name: self._later(name, value)
             if callable(value) and name not in OFF_THE_POLL_THREAD

@@ -35,7 +35,7 @@ def last_words(text: str) -> None:
 
 
 def wait_no_more_for_stderr() -> None:
-    """Have what is written to a full stderr fail from now on: the process ends.
+    """Let writes to a full stderr fail from now on: the process ends.
 
     A pipe's write end is shared with nobody but what this process has started.
     """

@@ -120,7 +120,7 @@ class LastAct:
         )
 
     def _end_in_order(self) -> None:
-        """Have what is left killed once this process is gone."""
+        """Start what kills the processes that are left, once this one is gone."""
         if os.getpid() != self._pid:  # a child that a handler has forked
             return
         left = self._to_end(running())

@@ -64,6 +64,6 @@ class Deadline:
 
 
 def threads_left_behind() -> str:
-    """Name the threads that the interpreter waits for at its end."""
+    """Return the threads that the interpreter waits for at its end."""
     left = [t.name for t in threading.enumerate() if not t.daemon and t.is_alive()]
     return f"threads_left_behind names={','.join(left)}"

@@ -67,7 +67,7 @@ class Inbox(Generic[F]):
         self._wake()
 
     def wait(self, timeout_s: float) -> list[F | signal.Signals]:
-        """Give what came, after at most ``timeout_s`` seconds."""
+        """Return what came, after at most ``timeout_s`` seconds."""
         if select.select([self._wake_in], [], [], timeout_s)[0]:
             os.read(self._wake_in, 4096)
         came: list[F | signal.Signals] = []
@@ -78,7 +78,7 @@ class Inbox(Generic[F]):
             return came
 
     def interrupt(self, before_raising: Callable[[], None]) -> None:
-        """Have a signal that stops raise `StopAsked` on the main thread from now on.
+        """Let a signal that stops raise `StopAsked` on the main thread from now on.
 
         Args:
             before_raising: Called first, once; the code that is interrupted may
@@ -115,7 +115,7 @@ class Inbox(Generic[F]):
             os.write(self._wake_out, b"\0")
 
     def _uninstall(self) -> None:
-        """Give a forked child the signals that the process began with.
+        """Restore, in a forked child, the signals that the process began with.
 
         Otherwise it could not be stopped, and its signals would wake its parent.
         """

@@ -66,7 +66,7 @@ class Channel:
         return cls(fd)
 
     def send(self, frame: bytes) -> bool:
-        """Write a frame, or drop it where that would block; tell if it was written.
+        """Write a frame, unless that would block; return whether it was written.
 
         Raises:
             ChannelGone: There is no reader any more, or no descriptor.
@@ -84,7 +84,7 @@ class Channel:
 
     @property
     def is_broken(self) -> bool:
-        """Tell whether the reader is gone, without writing.
+        """Whether the reader is gone, without writing.
 
         A descriptor that was closed in this process is for `send` to tell.
         """

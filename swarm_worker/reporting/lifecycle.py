@@ -21,7 +21,7 @@ class Lifecycle:
         self._joined = False
 
     def state(self, *, joined: bool) -> State:
-        """Give the state; once all consumers have joined, booting is over for good."""
+        """Return the state; booting ends for good once all consumers have joined."""
         self._joined = self._joined or (self.started and joined)
         if self.stopping:
             return State.STOPPING

@@ -90,7 +90,7 @@ class Reporter(OwnThread):
         super().start()
 
     def wake(self) -> None:
-        """Have a changed state reported now, not at the next check."""
+        """Report a changed state now, not at the next check."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class Reporter(OwnThread):
         self.join(_CHECK_S)
 
     def step(self) -> float:
-        """Do what is due; give the seconds until the next look."""
+        """Do what is due; return the seconds until the next look."""
         now_s = self._monotonic()
         cpu_s = self._cpu()
         self._clock.woke(late_s=now_s - self._expected_s, busy_s=cpu_s - self._cpu_s)
@@ -144,7 +144,7 @@ class Reporter(OwnThread):
 
 
 def _standing(report: Report) -> _Standing:
-    """Give what is told as soon as it changes.
+    """Return what is told as soon as it changes.
 
     A roll waits for a quiet node until that has ended its work.
     """

@@ -33,7 +33,7 @@ class Slip:
 
 
 def kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
-    """Give a time; the default where it cannot be told."""
+    """Return a time; the default where it cannot be read."""
     try:
         return int(kafka.get(name, default))
     except (TypeError, ValueError):
@@ -41,7 +41,7 @@ def kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def slips(kafka: Mapping[str, Any]) -> Iterator[Slip]:
-    """Give what is wrong among the times of ``[kafka]``."""
+    """Yield what is wrong among the times of ``[kafka]``."""
     told_ms = []
     for name, (default, least) in _LOOKS_LIKE_SECONDS_MS.items():
         told_ms.append(ms := kafka_ms(kafka, name, default))

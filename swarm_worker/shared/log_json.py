@@ -16,7 +16,7 @@ TRACEBACK_MAX: Final = 64_000  # of the 20 MB that a log file has
 
 
 def shortened(traceback: str) -> str:
-    """Give a traceback without the middle of what is too long."""
+    """Return a traceback without the middle of what is too long."""
     left_out = len(traceback) - TRACEBACK_MAX
     if left_out <= 0:
         return traceback
@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line of a record."""
+        """Return the line of a record."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "at": at.isoformat(timespec="milliseconds"),
@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _figures(record: logging.LogRecord) -> dict[str, Any]:
-    """Give the members of an event: told along with it, or read from its template."""
+    """Return the members of an event: told along with it, or read from its template."""
     told: dict[str, Any] | None = getattr(record, "figures", None)
     if told is not None:
         return told
@@ -70,7 +70,7 @@ def _read(template: str, args: Iterator[object]) -> dict[str, Any]:
 
 
 def _value(text: str, args: Iterator[object]) -> object:
-    """Give an argument itself where it is all there is; else the text with it.
+    """Return an argument itself where it is all there is; else the text with it.
 
     ``%.200r`` is such a text: what is cut there is cut here.
     """

@@ -59,7 +59,7 @@ def write(line: bytes) -> None:
 
 
 def wrote_at_once(line: bytes) -> bool:
-    """Write a line unless that may wait; tell whether it is written.
+    """Write a line unless that may wait; return whether it is written.
 
     What was logged just before a crash is there then, and in order with prints.
     """
@@ -76,7 +76,7 @@ def wrote_at_once(line: bytes) -> bool:
 
 
 class LogQueue(QueueHandler):
-    """Takes log lines, at most `LINES_MAX`; what is beyond is counted, and said later.
+    """Takes log lines, at most `LINES_MAX`; others are counted, which is logged later.
 
     Reentrant: a signal's handler may log. A forked child, which has no such thread,
     writes its lines itself.
@@ -117,7 +117,7 @@ class LogQueue(QueueHandler):
         elif self.queue.qsize() >= self._takes_up_to:
             self._dropped += 1
         else:
-            self._say_dropped()
+            self._log_dropped()
             self._take(record)
 
     @property
@@ -125,7 +125,7 @@ class LogQueue(QueueHandler):
         """Half of the room, once lines were dropped: gaps are few, and each is told."""
         return LINES_MAX // 2 if self._dropped else LINES_MAX
 
-    def _say_dropped(self) -> None:
+    def _log_dropped(self) -> None:
         if self._dropped:
             args = (self._dropped, "stderr is not read as fast as the node logs")
             self._dropped = 0
@@ -160,12 +160,12 @@ class LogQueue(QueueHandler):
                 target.handleError(record)
 
     def wrote(self) -> None:
-        """Count a line that is done; say what was dropped once there is room."""
+        """Count a line that is done; log what was dropped once there is room."""
         self._done += 1
         if self._dropped and self.queue.qsize() < self._takes_up_to:
             self.acquire()
             try:
-                self._say_dropped()
+                self._log_dropped()
             finally:
                 self.release()
 

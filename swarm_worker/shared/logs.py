@@ -26,7 +26,7 @@ _of_app: logging.Handler | None = None  # ours for the app's lines, once it is i
 
 
 def one_line(text: str) -> str:
-    """Give a text with its control characters escaped."""
+    """Return a text with its control characters escaped."""
     return _CONTROL.sub(_escaped, text)
 
 
@@ -35,7 +35,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def shown(error: BaseException) -> str:
-    """Give an exception as it is logged, whatever the user's ``__repr__`` does."""
+    """Return an exception as it is logged, whatever the user's ``__repr__`` does."""
     try:
         text = repr(error)
     except BaseException as failure:  # noqa: BLE001 - it must not end a thread of ours
@@ -51,15 +51,15 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
-        """Give the line of a record, its control characters escaped."""
+        """Return the line of a record, its control characters escaped."""
         return one_line(super().formatMessage(record))
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 - same
-        """Give a traceback that cannot be taken for events."""
+        """Return a traceback that cannot be taken for events."""
         return _indented(shortened(super().formatException(ei)))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 - same
-        """Give a stack that cannot be taken for events."""
+        """Return a stack that cannot be taken for events."""
         return _indented(super().formatStack(stack_info))
 
 
@@ -108,7 +108,7 @@ def configure(*, level: str, log_format: str) -> None:
 
 
 def formatter(log_format: str) -> logging.Formatter:
-    """Give the formatter for ``text`` or ``json``."""
+    """Return the formatter for ``text`` or ``json``."""
     return JsonFormatter() if log_format == "json" else LineFormatter()
 
 

@@ -57,7 +57,7 @@ def _quantity(value: object, units: Mapping[str, float], *, plain: str) -> float
 
 
 def count(least: int, most: float = math.inf, *, why: str = "") -> Reader:
-    """Give a reader of whole numbers from ``least`` to ``most``, which has a reason."""
+    """Return a reader of whole numbers in these bounds; ``most`` has a reason."""
     bound = f" to {most} ({why})" if why else ""
 
     def read(value: object) -> int:
@@ -99,7 +99,7 @@ def text(value: object) -> str:
 
 
 def choice(*choices: str) -> Reader:
-    """Give a reader of one of a few words."""
+    """Return a reader of one of a few words."""
 
     def read(value: object) -> str:
         if value not in choices:
@@ -163,7 +163,7 @@ def address(value: object) -> tuple[str, int]:
 
 
 def rule(read: Reader) -> Reader:
-    """Give a reader that takes ``false`` too, which turns the rule off: None."""
+    """Return a reader that takes ``false`` too, which turns the rule off: None."""
 
     def read_rule(value: object) -> Any:  # noqa: ANN401 - as the reader it wraps
         return None if value is False else read(value)

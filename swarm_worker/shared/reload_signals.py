@@ -49,7 +49,7 @@ def ignore(also: Sequence[signal.Signals] = ()) -> None:
 
 
 def ignore_at_the_end() -> None:
-    """Ignore them without a word: the interpreter ends, and gives up its handlers."""
+    """Ignore them in silence: the interpreter ends, and gives up its handlers."""
     for number in _ours:
         if signal.getsignal(number) is _say:
             signal.signal(number, signal.SIG_IGN)
@@ -65,7 +65,7 @@ def _say(number: int, _frame: FrameType | None) -> None:
 
 
 def _as_before() -> None:
-    """Give a forked child what ends it: what it is told is no word to a node."""
+    """Let them end a forked child again: what it is told is no word to a node."""
     for number in _ours:
         if signal.getsignal(number) is _say:
             signal.signal(number, signal.SIG_DFL)
