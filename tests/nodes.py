@@ -41,26 +41,29 @@ class Bare:
     """
 
     def __init__(
-        self, folder: Path, argv: list[str], environ: Mapping[str, str]
+        self,
+        folder: Path,
+        argv: list[str],
+        environ: Mapping[str, str],
+        *,
+        stdout: int = subprocess.PIPE,
     ) -> None:
-        """Start it in a folder that has ``swarm.toml``."""
+        """Start it in a folder that has ``swarm.toml``; another stdout is not read."""
         self.process = subprocess.Popen(
             argv,
             cwd=folder,
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests/apps", **environ},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
         )
         self._told: dict[str, bytearray] = {
             "stdout": bytearray(),
             "stderr": bytearray(),
         }
-        assert self.process.stdout
-        assert self.process.stderr
+        pipes = {"stdout": self.process.stdout, "stderr": self.process.stderr}
         self._threads = [
-            self._follow("stdout", self.process.stdout),
-            self._follow("stderr", self.process.stderr),
+            self._follow(name, pipe) for name, pipe in pipes.items() if pipe
         ]
 
     @property
@@ -94,6 +97,12 @@ class Bare:
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self.process.send_signal(number)
+
+    def stop_after(self, text: str) -> int:
+        """Stop it once a text is in its log; return the exit code."""
+        self.await_logged(text)
+        self.send(signal.SIGTERM)
+        return self.await_end()
 
     def await_end(self, *, within_s: float = 10.0) -> int:
         """Wait for its end; give the exit code, negative for a signal."""
@@ -131,6 +140,7 @@ def node(
     app: str = "moody:app",
     supervised: bool = True,
     moods: Mapping[str, str] | None = None,
+    stdout: int = subprocess.PIPE,
 ) -> Iterator[Bare]:
     """Run a node of a test app; it is killed at the end at the latest.
 
@@ -140,6 +150,7 @@ def node(
         app: The app, of tests/apps by default.
         supervised: In an environment as supervisord gives it.
         moods: ``IMPORT``, ``START``, ``HANDLER``, ``STOP`` of `moody`.
+        stdout: A descriptor for its reports, in place of a pipe that is read here.
     """
     file = folder / "swarm.toml"
     if not file.exists():
@@ -151,6 +162,7 @@ def node(
             **(SUPERVISED if supervised else {}),
             **{f"MOOD_{when}": mood for when, mood in (moods or {}).items()},
         },
+        stdout=stdout,
     )
     try:
         yield bare

@@ -33,7 +33,6 @@ def test_reports_go_on_whatever_is_done_to_stdout(tmp_path: Path, mood: str) -> 
 
 def test_a_reader_that_stands_still_does_not_hold_the_node_up(tmp_path: Path) -> None:
     """Reports are dropped and counted; handlers go on."""
-    (tmp_path / "swarm.toml").write_text(SETTINGS)
     read_fd, write_fd = os.pipe()
     os.set_blocking(write_fd, False)
     try:
@@ -41,59 +40,24 @@ def test_a_reader_that_stands_still_does_not_hold_the_node_up(tmp_path: Path) ->
             os.write(write_fd, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(write_fd, True)
-    log = tmp_path / "log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "swarm_worker", "moody:app"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                **SUPERVISED,
-                "PYTHONPATH": f"{ROOT}:{ROOT}/tests/apps",
-            },
-            stdout=write_fd,
-            stderr=stderr,
-        )
-    os.close(write_fd)
-    try:
-        eventually(lambda: "handled=20" in log.read_text(), describe="handlers go on")
-        process.send_signal(TERM)
-        assert process.wait(10) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(read_fd)
-    dropped = log.read_text().rpartition("dropped_reports=")[2]
-    assert int(dropped) >= 2
+    with node(tmp_path, stdout=write_fd) as it:
+        os.close(write_fd)
+        assert it.stop_after("handled=20") == 0
+    os.close(read_fd)
+
+    assert int(it.log.rpartition("dropped_reports=")[2]) >= 2
 
 
 def test_a_node_whose_reports_nobody_reads_is_an_orphan(tmp_path: Path) -> None:
     """Exit 3, though its parent lives and its handler hangs."""
-    (tmp_path / "swarm.toml").write_text(SETTINGS)
     read_fd, write_fd = os.pipe()
-    log = tmp_path / "log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "swarm_worker", "moody:app"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                **SUPERVISED,
-                "PYTHONPATH": f"{ROOT}:{ROOT}/tests/apps",
-                "MOOD_HANDLER": "hang",
-            },
-            stdout=write_fd,
-            stderr=stderr,
-        )
-    os.close(write_fd)
-    try:
-        eventually(lambda: "now=HANDLER" in log.read_text(), describe="it works")
+    with node(tmp_path, moods={"HANDLER": "hang"}, stdout=write_fd) as it:
+        os.close(write_fd)
+        it.await_logged("now=HANDLER")
         os.close(read_fd)
-        assert process.wait(10) == 3
-    finally:
-        process.kill()
-        process.wait()
-    assert "node_orphaned reason='nobody reads" in log.read_text()
+        assert it.await_end() == 3
+
+    assert "node_orphaned reason='nobody reads" in it.log
 
 
 def test_one_pipe_for_both_is_refused(tmp_path: Path) -> None:

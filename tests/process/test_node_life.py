@@ -27,9 +27,7 @@ def test_a_node_tells_its_life(tmp_path: Path) -> None:
     """Booting before the app is imported, then running, then stopping; exit 0."""
     with node(tmp_path, "--node", "3", "--nodes", "4") as it:
         it.await_reported(State.RUNNING)
-        it.await_logged("handled=3")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=3") == 0
 
     states = list(dict.fromkeys(report.state for report in it.reports))
     # The last may be missing: two reports were written in this second.
@@ -42,9 +40,7 @@ def test_a_node_tells_its_life(tmp_path: Path) -> None:
 def test_hooks_run_once_around_the_handlers(tmp_path: Path) -> None:
     """on_start before the first handler call, on_stop after the last."""
     with node(tmp_path) as it:
-        it.await_logged("handled=2")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=2") == 0
 
     order = [word for word in it.log.split() if word.startswith(("now=", "handled="))]
     assert order[:4] == ["now=IMPORT", "now=START", "now=HANDLER", "handled=0"]
@@ -98,9 +94,7 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
 ) -> None:
     """Boot, a boot that swallows everything, and work, also after a theft."""
     with node(tmp_path, moods=moods) as it:
-        it.await_logged(seen)
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after(seen) == 0
 
 
 @pytest.mark.parametrize("number", [HUP, signal.SIGUSR2, signal.SIGTTOU])
@@ -116,9 +110,7 @@ def test_what_others_take_for_reload_is_no_end(
         it.await_reported(State.RUNNING)
         it.send(number)
         it.send(number)
-        it.await_logged("handled=3")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=3") == 0
 
     warnings = [line for line in it.log.splitlines() if "signal_ignored" in line]
     assert len(warnings) == 1
@@ -159,15 +151,11 @@ def test_a_crash_in_c_leaves_all_stacks(tmp_path: Path) -> None:
 def test_on_stop_follows_an_on_start_that_was_cut_short(tmp_path: Path) -> None:
     """What was begun is ended; what was not begun is not."""
     with node(tmp_path, moods={"START": "hang"}) as it:
-        it.await_logged("now=START")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("now=START") == 0
     assert "now=STOP" in it.log
 
     with node(tmp_path, moods={"IMPORT": "hang"}) as it:
-        it.await_logged("now=IMPORT")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("now=IMPORT") == 0
     assert "now=STOP" not in it.log
 
 
@@ -177,9 +165,7 @@ def test_what_outlives_the_shutdown_is_left_with_its_stack(
 ) -> None:
     """Exit 2; the log shows where it hung, and with which batch."""
     with node(tmp_path, moods=moods) as it:
-        it.await_logged("now=HANDLER")
-        it.send(TERM)
-        assert it.await_end() == 2
+        assert it.stop_after("now=HANDLER") == 2
 
     assert "shutdown_timeout_exceeded" in it.log
     assert "in hang" in it.log
@@ -187,28 +173,19 @@ def test_what_outlives_the_shutdown_is_left_with_its_stack(
         assert "in_flight=orders/0@0" in it.log
 
 
+@pytest.mark.parametrize(("mood", "code"), [("hold_gil", 1), ("hold_gil_for_long", 2)])
 def test_a_gil_that_is_taken_while_stopping_does_not_keep_the_node(
-    tmp_path: Path,
+    tmp_path: Path, mood: str, code: int
 ) -> None:
-    """A timer in C ends it, with the stacks, before supervisord has to."""
-    with node(tmp_path, moods={"STOP": "hold_gil"}) as it:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 1
+    """A timer in C ends it, with the stacks, before supervisord has to.
 
-    assert "in hold_gil" in it.log
+    A GIL that is free again after the deadline changes no exit code: the timer leaves
+    the thread time to see to the end in order.
+    """
+    with node(tmp_path, moods={"STOP": mood}) as it:
+        assert it.stop_after("handled=1") == code
 
-
-def test_a_gil_that_is_free_again_after_the_deadline_changes_no_exit_code(
-    tmp_path: Path,
-) -> None:
-    """The timer in C leaves the thread time to see to the end in order."""
-    with node(tmp_path, moods={"STOP": "hold_gil_for_long"}) as it:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 2
-
-    assert "in hold_gil_for_long" in it.log
+    assert f"in {mood}" in it.log
 
 
 def test_a_held_gil_is_silent_and_shows_its_stack(tmp_path: Path) -> None:
@@ -252,9 +229,7 @@ def test_quiet_takes_no_new_batch_until_told(tmp_path: Path) -> None:
             lambda: it.reports[-1].messages > later.messages, describe="more messages"
         )
         it.send(signal.SIGTSTP)
-        it.await_logged("node_resumed")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("node_resumed") == 0
 
 
 @pytest.mark.parametrize(
@@ -320,9 +295,7 @@ def test_a_node_may_be_told_to_leave_before_it_can_listen(tmp_path: Path) -> Non
     (tmp_path / "swarm.toml").write_text(SETTINGS, encoding="utf-8")
     it = Bare(tmp_path, [sys.executable, "-c", code], SUPERVISED)
     try:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=1") == 0
         assert "standin_stops leave=True" in it.log
     finally:
         it.close()
@@ -379,9 +352,7 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
 ) -> None:
     """What it was to do was not done: that must not look like success."""
     with node(tmp_path, moods={"STOP": "fail"}) as it:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 1
+        assert it.stop_after("handled=1") == 1
     assert "on_stop_failed" in it.log
     assert "node_stopped" in it.log
 
@@ -389,9 +360,7 @@ def test_a_failing_on_stop_is_a_crash_and_does_not_stop_the_stop(
 def test_threads_that_are_left_behind_do_not_keep_the_process(tmp_path: Path) -> None:
     """All is committed and stopped: exit 0, and their names."""
     with node(tmp_path, moods={"HANDLER": "stubborn_thread"}) as it:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=1") == 0
     assert "threads_left_behind names=" in it.log
     assert "stubborn" in it.log
 
@@ -475,9 +444,7 @@ def test_a_node_dies_with_its_supervisor(tmp_path: Path, mood: str) -> None:
 def test_outside_supervisord_stdout_is_the_users(tmp_path: Path) -> None:
     """No reports; prints go where prints go."""
     with node(tmp_path, supervised=False, moods={"HANDLER": "forge"}) as it:
-        it.await_logged("handled=1")
-        it.send(TERM)
-        assert it.await_end() == 0
+        assert it.stop_after("handled=1") == 0
     assert "66" in it.stdout
     assert "poll_age_ms" not in it.stdout
 
