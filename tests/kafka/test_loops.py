@@ -1,6 +1,5 @@
 """The loops of docs/own-loop.md, each run as it stands there."""
 
-import re
 import signal
 import sys
 from pathlib import Path
@@ -53,14 +52,3 @@ def test_loop_consumes_reports_and_goes_on_where_it_ended(
             it.close()
         assert it.reports[-1].state is not State.BOOTING
         await_committed(kafka, name, name, {0: first + 5})
-
-
-def test_the_guide_shows_what_runs() -> None:
-    """Each block of docs/own-loop.md but the first stands in one of the files."""
-    guide = (ROOT / "docs" / "own-loop.md").read_text()
-    _, *blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    sources = [(ROOT / "tests" / "apps" / script).read_text() for script in LOOPS]
-
-    assert len(blocks) == len(LOOPS)
-    for block, source in zip(blocks, sources, strict=True):
-        assert block in re.sub(r" +# noqa.*", "", source)

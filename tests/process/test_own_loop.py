@@ -105,7 +105,7 @@ def test_the_worked_example_consumes_and_reports(
 ) -> None:
     """The loop of the documentation, as it stands there."""
     bootstrap = broker(["apple", "pear"])
-    with loop(tmp_path, "own_loop.py", bootstrap, "billing", "orders") as it:
+    with loop(tmp_path, "loop_confluent.py", bootstrap, "billing", "orders") as it:
         it.await_logged("apple")
         it.await_logged("pear")
         assert it.await_reported(State.RUNNING).poll_age_ms is not None
