@@ -28,12 +28,6 @@ def settings_of_node_0(tmp_path: Path) -> WorkerSettings:
         node=0,
         nodes=1,
         kafka={},
-        concurrency=1,
-        max_messages=1,
-        max_wait_time=1_000,
-        shutdown_timeout=1_000,
-        liveness_interval=1_000,
-        static_membership=True,
         instance_prefix="host",
         state_dir=tmp_path / "run",
     )

@@ -25,12 +25,6 @@ def made(group: str = "g", hook: Any = dict, **kafka: Any) -> dict[str, Any]:
         node=0,
         nodes=1,
         kafka={name.replace("_", "."): value for name, value in kafka.items()},
-        concurrency=1,
-        max_messages=1,
-        max_wait_time=1_000,
-        shutdown_timeout=1_000,
-        liveness_interval=1_000,
-        static_membership=True,
         instance_prefix="vm",
         state_dir=Path(),
     )
