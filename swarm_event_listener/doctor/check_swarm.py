@@ -148,7 +148,7 @@ def session(case: Case) -> Iterator[Finding]:
             yield warning(
                 Where(watch.toml, "kafka"),
                 "session",
-                line=f'"session.timeout.ms" = {max(45_000, 2 * away_ms)}',
+                line=f'"session.timeout.ms" = {max(SESSION_TIMEOUT_MS, 2 * away_ms)}',
                 why=f"session.timeout.ms is {session_ms}, and a node that is restarted "
                 f"is away for node_restart_timeout ({gap_ms} ms) and its boot (about "
                 f"{case.boot_s:g} s): its partitions move to others and back. It beats "

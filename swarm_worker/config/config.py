@@ -16,7 +16,7 @@ from typing import Any, Final
 from swarm_worker.app.routing import Selection
 from swarm_worker.config.arguments import parser
 from swarm_worker.reporting.schedule import INTERVAL_LEAST_MS, Limits
-from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
+from swarm_worker.shared.kafka_timeouts import kafka_ms, slips
 from swarm_worker.shared.parsers import count
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import (
@@ -53,6 +53,9 @@ _RESERVED: Final[Mapping[str, str]] = {
 }
 
 
+_TIMES: Final = ("max.poll.interval.ms", "session.timeout.ms", "statistics.interval.ms")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(Worker):
     """All that a node is told, checked: ``[worker]``, what is beside it, and flags.
@@ -62,8 +65,6 @@ class WorkerSettings(Worker):
         nodes: Number of nodes of the swarm.
         kafka: librdkafka properties as the user wrote them; none is reserved.
         instance_ids: By group, where the usual one belongs to another program's node.
-        max_poll_interval_ms: As in ``kafka``, or librdkafka's default.
-        session_timeout_ms: As in ``kafka``, or librdkafka's default.
         limits: At what ages the listener acts, as the file has it.
         selection: Topics and groups picked by flags.
     """
@@ -72,10 +73,13 @@ class WorkerSettings(Worker):
     nodes: int
     kafka: Mapping[str, Any] = field(repr=False)  # there are secrets in it
     instance_ids: Mapping[str, str] = field(default_factory=dict)
-    max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS
-    session_timeout_ms: int = SESSION_TIMEOUT_MS
     limits: Limits = field(default_factory=Limits)
     selection: Selection = field(default_factory=Selection)
+
+    @property
+    def max_poll_interval_ms(self) -> int:
+        """As in ``kafka``, or librdkafka's default."""
+        return kafka_ms(self.kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS)
 
     @property
     def max_wait_s(self) -> float:
@@ -154,15 +158,12 @@ def _settings(
     worker["instance_prefix"] = worker["instance_prefix"] or socket.gethostname()
     kafka = document.kafka(environ)
     _check_kafka(document.path, kafka)
-    max_poll_ms = _kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS)
     settings = WorkerSettings(
         **worker,
         node=flags.node or 0,
         nodes=flags.nodes or 1,
         kafka=kafka,
-        max_poll_interval_ms=max_poll_ms,
-        session_timeout_ms=_kafka_ms(kafka, "session.timeout.ms", SESSION_TIMEOUT_MS),
-        limits=_limits(document, environ, max_poll_ms),
+        limits=_limits(document, environ, kafka),
         selection=Selection(
             include_topics=frozenset(flags.include_topics),
             exclude_topics=frozenset(flags.exclude_topics),
@@ -175,17 +176,18 @@ def _settings(
 
 
 def _limits(
-    document: Document, environ: Mapping[str, str], max_poll_interval_ms: int
+    document: Document, environ: Mapping[str, str], kafka: Mapping[str, Any]
 ) -> Limits:
     """Return the limits that the listener reads from the same file.
 
     A value that cannot be read is the listener's to refuse; its flags are not known
     here. Either way the node's regular reports are judged by what holds.
     """
+    max_poll_ms = kafka_ms(kafka, "max.poll.interval.ms", MAX_POLL_INTERVAL_MS)
     of_node_ms = {
-        "polling_ttl": max_poll_interval_ms,
-        "consuming_ttl": max_poll_interval_ms,
-        "stability_ttl": 2 * max_poll_interval_ms,
+        "polling_ttl": max_poll_ms,
+        "consuming_ttl": max_poll_ms,
+        "stability_ttl": 2 * max_poll_ms,
     }
     group = environ.get("SUPERVISOR_GROUP_NAME", "")
     try:
@@ -240,7 +242,9 @@ def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
             f"[kafka] bootstrap.servers is missing in {path}{meant}; "
             'write "bootstrap.servers" = "HOST:PORT"'
         )
-    if _kafka_ms(kafka, "statistics.interval.ms", 1) == 0:
+    for name in _TIMES:
+        _check_ms(name, kafka.get(name, 0))
+    if kafka_ms(kafka, "statistics.interval.ms", 1) == 0:
         raise ConfigError(
             "[kafka] statistics.interval.ms: 0 would blind the rule on frozen groups; "
             "leave it out, and turn the rule off by [listener] stability_ttl = false"
@@ -250,15 +254,13 @@ def _check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
             raise ConfigError(f"[kafka] {slip.why}; write {slip.line}")
 
 
-def _kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
-    written = kafka.get(name, default)
+def _check_ms(name: str, written: object) -> None:
     try:
-        value: int = count(0)(written)
+        count(0)(written)
     except ValueError:  # its text has the value, which may be a misplaced secret
         raise ConfigError(
             f"[kafka] {name}: expected a whole number from 0, got {type_name(written)}"
         ) from None
-    return value
 
 
 def check_report_timeout(

@@ -71,7 +71,6 @@ def settings(
         static_membership=static,
         instance_prefix="test",
         state_dir=Path("/nonexistent"),
-        max_poll_interval_ms=int(kafka.get("max.poll.interval.ms", 300_000)),
     )
 
 

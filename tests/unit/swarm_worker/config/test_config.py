@@ -40,7 +40,6 @@ def test_defaults_are_those_of_the_contract(file: Path) -> None:
     assert settings.static_membership
     assert settings.instance_prefix
     assert settings.max_poll_interval_ms == 300_000
-    assert settings.session_timeout_ms == 45_000
     assert settings.state_dir == file.parent / "run"
 
 
@@ -135,6 +134,7 @@ def test_a_wrong_command_line_is_a_configuration_error(
         (KAFKA + '"enable.auto.x" = 1', "enable.auto.x is set by the node"),
         (KAFKA + '"statistics.interval.ms" = 0', "stability_ttl = false"),
         (KAFKA + '"max.poll.interval.ms" = "5s"', "max.poll.interval.ms: expected"),
+        (KAFKA + '"session.timeout.ms" = "45s"', "session.timeout.ms: expected"),
         (KAFKA + "[worker]\nliveness_interval = 499", "at least 500 ms, got 499"),
         (KAFKA + "[worker]\nmax_wait_time = 0", "max_wait_time: expected more than 0"),
         (KAFKA + '[worker]\nmax_wait_time = "5min"', "less than max.poll.interval.ms"),
