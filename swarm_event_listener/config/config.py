@@ -23,12 +23,11 @@ from swarm_worker.shared.settings import (
     REPORTS_PER_TIMEOUT,
     WORKER,
     ConfigError,
-    Document,
     PassingError,
     is_short_report_timeout,
-    load,
     nearest,
 )
+from swarm_worker.shared.swarm_toml import Document, load
 
 _NONE: Final = (
     "no group to watch: name supervisord's groups with --groups A,B or [listener] "

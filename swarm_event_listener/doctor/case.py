@@ -16,12 +16,10 @@ from swarm_worker.shared.settings import (
     RULES,
     WORKER,
     ConfigError,
-    Document,
     Key,
-    expand,
     read_value,
-    unset_variables,
 )
+from swarm_worker.shared.swarm_toml import Document, expand, unset_variables
 
 BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
 

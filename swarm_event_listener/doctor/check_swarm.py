@@ -13,7 +13,8 @@ from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.redaction import is_secret, is_secret_variable
 from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
-from swarm_worker.shared.settings import nearest, unset_variables
+from swarm_worker.shared.settings import nearest
+from swarm_worker.shared.swarm_toml import unset_variables
 
 # What a node without an app takes, rounded down (docs/performance.md, 10b and 10c).
 NODE_LEAST_MB: Final[Mapping[str, int]] = {"rss": 33, "pss": 17, "uss": 17}

@@ -32,7 +32,8 @@ from swarm_event_listener.doctor.finding import (
 )
 from swarm_event_listener.doctor.server_options import read_conf
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, Conf
-from swarm_worker.shared.settings import ConfigError, Document, load, unset_variables
+from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.swarm_toml import Document, load, unset_variables
 
 CHECKS: Final = (
     *check_supervisord.CHECKS,

@@ -25,14 +25,13 @@ from swarm_worker.shared.settings import (
     RULES,
     WORKER,
     ConfigError,
-    Document,
     PassingError,
     Worker,
     is_short_report_timeout,
-    load,
     nearest,
     type_name,
 )
+from swarm_worker.shared.swarm_toml import Document, load
 
 COMMIT_INTERVAL_MS: Final = 1_000  # bounds what a killed node repeats
 

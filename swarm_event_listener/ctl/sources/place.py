@@ -15,7 +15,8 @@ from swarm_event_listener.storage.atomic_files import is_there
 from swarm_event_listener.storage.journal import STATUS
 from swarm_worker.shared import settings
 from swarm_worker.shared.parsers import texts
-from swarm_worker.shared.settings import DEFAULT_FILE, ConfigError, Document, load
+from swarm_worker.shared.settings import DEFAULT_FILE, ConfigError
+from swarm_worker.shared.swarm_toml import Document, load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ import pytest
 from supervisor.options import ServerOptions
 
 from swarm_worker.echo_conf import both, conf_directory, main, text
-from swarm_worker.shared.settings import LISTENER, RULES, WORKER, Key, load
+from swarm_worker.shared.settings import LISTENER, RULES, WORKER, Key
+from swarm_worker.shared.swarm_toml import load
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -12,7 +12,8 @@ import pytest
 
 from swarm_event_listener.ctl.commands import COMMANDS
 from swarm_worker.config.config import check_reserved
-from swarm_worker.shared.settings import LISTENER, RULES, WORKER, load
+from swarm_worker.shared.settings import LISTENER, RULES, WORKER
+from swarm_worker.shared.swarm_toml import load
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 TEXTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.shared.settings import (
-    LISTENER,
-    RULES,
-    WORKER,
-    ConfigError,
-    Document,
-    load,
-)
+from swarm_worker.shared.settings import LISTENER, RULES, WORKER, ConfigError
+from swarm_worker.shared.swarm_toml import Document, load
 
 
 def document(tmp_path: Path, text: str) -> Document:
