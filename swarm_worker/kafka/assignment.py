@@ -22,7 +22,7 @@ from swarm_worker.process import exit_codes as exits
 
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.config.worker_settings import WorkerSettings
     from swarm_worker.kafka.monitoring.monitor import Monitor
     from swarm_worker.kafka.subscribed_topics import SubscribedTopics
     from swarm_worker.kafka.topics.topic_watch import TopicWatch

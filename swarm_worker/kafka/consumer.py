@@ -48,7 +48,7 @@ from swarm_worker.processing.poison import Suspect
 
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.config.worker_settings import WorkerSettings
     from swarm_worker.kafka.topics.topic_memory import TopicMemory
     from swarm_worker.reporting.progress import Progress
 

@@ -28,7 +28,8 @@ from swarm_worker.shared.settings import ConfigError
 if TYPE_CHECKING:
     from swarm_worker.app.app import App, Hook
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.config.config import Invocation, WorkerSettings
+    from swarm_worker.config.config import Invocation
+    from swarm_worker.config.worker_settings import WorkerSettings
     from swarm_worker.process.last_act import LastAct
     from swarm_worker.reporting.clock import NodeClock
     from swarm_worker.reporting.progress import Progress

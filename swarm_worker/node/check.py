@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from swarm_worker.app.loading import load_app
 from swarm_worker.app.routing import GroupPlan, plan
-from swarm_worker.config.config import Invocation, WorkerSettings, check_report_timeout
+from swarm_worker.config.config import Invocation, check_report_timeout
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.shared.kafka_timeouts import slips
 from swarm_worker.shared.parsers import duration_ms
 from swarm_worker.shared.redaction import HIDDEN, is_secret

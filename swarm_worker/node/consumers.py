@@ -13,7 +13,7 @@ from swarm_worker.processing.poison import Suspect, of_group
 
 if TYPE_CHECKING:
     from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.config.config import WorkerSettings
+    from swarm_worker.config.worker_settings import WorkerSettings
     from swarm_worker.reporting.progress import Progress
 
 LOOK_S: Final = 1.0  # between looks at whether all threads are alive

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from swarm_worker.config.config import WorkerSettings, instance_id
+from swarm_worker.config.kafka_properties import instance_id
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.node.slot import process_key
 from swarm_worker.shared.instance_claims import (
     FILE_MAX,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from swarm_worker.config import config
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.node import check
 from swarm_worker.node.boot import Failed, Launch
 from swarm_worker.node.node import Node
@@ -110,7 +111,7 @@ def _refused(
 
 
 def _reporter(
-    channel: Channel, node: Node, settings: config.WorkerSettings, last_act: LastAct
+    channel: Channel, node: Node, settings: WorkerSettings, last_act: LastAct
 ) -> Reporter:
     return Reporter(
         channel=channel,

@@ -12,7 +12,7 @@ from typing import Any
 
 from swarm_worker import Batch
 from swarm_worker.app.routing import GroupPlan
-from swarm_worker.config.config import WorkerSettings
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.handlers import HandlerPool, HandlerThread
 from swarm_worker.processing.poison import Suspect

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.app.routing import plan
-from swarm_worker.config.config import WorkerSettings
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.kafka.consumer import GroupConsumer
 from swarm_worker.kafka.errors import FatalError
 from swarm_worker.kafka.monitoring.monitor import Monitor

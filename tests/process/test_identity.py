@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.config.config import WorkerSettings, consumer_properties
+from swarm_worker.config.kafka_properties import consumer_properties
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.node.identity import KEPT_S, SIGNED_EVERY_S, Claim, Identity
 from swarm_worker.shared.instance_claims import Signature, file_name, signature
 from tests.supervisord import ROOT

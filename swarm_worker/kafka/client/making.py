@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
-from swarm_worker.config.config import WorkerSettings
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.kafka.client.properties import properties_for
 from swarm_worker.kafka.errors import FatalError, library_logger, text_of
 from swarm_worker.process import exit_codes as exits

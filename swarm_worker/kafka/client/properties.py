@@ -6,11 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from swarm_worker.app.routing import GroupPlan
-from swarm_worker.config.config import (
-    WorkerSettings,
-    check_reserved,
-    consumer_properties,
-)
+from swarm_worker.config.kafka_properties import check_reserved, consumer_properties
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from swarm_worker.shared.settings import ConfigError
 

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from swarm_event_listener.ctl.commands import COMMANDS
-from swarm_worker.config.config import check_reserved
+from swarm_worker.config.kafka_properties import check_reserved
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER
 from swarm_worker.shared.swarm_toml import load
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from swarm_worker.config import config
+from swarm_worker.config.kafka_properties import consumer_properties
 from swarm_worker.reporting.schedule import Limits
 from swarm_worker.shared.kafka_timeouts import slips
 from swarm_worker.shared.settings import ConfigError
@@ -170,7 +171,7 @@ def test_help_tells_units_defaults_and_exit_codes(
 
 def test_offsets_are_stored_by_the_node_and_committed_each_second(file: Path) -> None:
     """The delivery guarantee stands on these."""
-    properties = config.consumer_properties(read(file).settings, "billing")
+    properties = consumer_properties(read(file).settings, "billing")
 
     assert properties["group.id"] == "billing"
     assert properties["enable.auto.offset.store"] is False
@@ -180,14 +181,14 @@ def test_offsets_are_stored_by_the_node_and_committed_each_second(file: Path) ->
 
 def test_what_the_user_sets_wins_over_our_defaults(file: Path) -> None:
     """A default is a default."""
-    ours = config.consumer_properties(read(file).settings, "g")
+    ours = consumer_properties(read(file).settings, "g")
     assert ours["auto.offset.reset"] == "error"
     assert ours["fetch.queue.backoff.ms"] == 10
     assert ours["reconnect.backoff.max.ms"] == 2_000
     assert ours["statistics.interval.ms"] == 5_000
 
     text = KAFKA + '"auto.offset.reset" = "earliest"\n"fetch.queue.backoff.ms" = 5\n'
-    theirs = config.consumer_properties(read(file, text).settings, "g")
+    theirs = consumer_properties(read(file, text).settings, "g")
     assert theirs["auto.offset.reset"] == "earliest"
     assert theirs["fetch.queue.backoff.ms"] == 5
 
@@ -197,11 +198,11 @@ def test_an_instance_id_is_stable_and_unique(file: Path) -> None:
     text = KAFKA + '[worker]\ninstance_prefix = "vm7"\n'
     settings = read(file, text, "--node", "3", "--nodes", "4").settings
 
-    properties = config.consumer_properties(settings, "billing")
+    properties = consumer_properties(settings, "billing")
     assert properties["group.instance.id"] == "vm7-billing-3"
 
     dynamic = read(file, text + "static_membership = false\n").settings
-    assert "group.instance.id" not in config.consumer_properties(dynamic, "billing")
+    assert "group.instance.id" not in consumer_properties(dynamic, "billing")
 
 
 def test_a_report_timeout_leaves_room_for_three_reports(file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
-from swarm_worker.config.config import WorkerSettings
+from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.kafka.client.making import is_passing, make_consumer
 from swarm_worker.kafka.client.properties import (
     commit_early,
