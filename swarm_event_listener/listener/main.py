@@ -67,7 +67,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
         stdout: Descriptor of the protocol's answers.
     """
     _log_to_stderr()
-    reload_signals.ignore(reload_signals.WORDS_TO_NODES)
+    reload_signals.ignore(reload_signals.SIGNALS_FOR_NODES)
     notifier = Notifier.from_environment(environ)
     file = file_of(argv, cwd=Path.cwd())
     found = _signature(file)

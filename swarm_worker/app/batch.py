@@ -118,7 +118,7 @@ class Batch(Sequence["Message"]):
 
     @property
     def done_count(self) -> int:
-        """Messages from the front that `mark_done` has told of."""
+        """Messages from the front that `mark_done` has marked."""
         return self._done_count
 
     @property

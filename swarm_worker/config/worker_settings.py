@@ -15,7 +15,7 @@ from swarm_worker.shared.settings import Worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(Worker):
-    """All that a node is told, checked: ``[worker]``, what is beside it, and flags.
+    """All settings of a node, checked: ``[worker]``, ``[kafka]``, limits and flags.
 
     Attributes:
         node: Node id, from 0.

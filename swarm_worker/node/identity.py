@@ -102,7 +102,7 @@ class Claim:
 
 
 def _is_others(fd: int, owner: str, *, now_s: float) -> bool:
-    """Whether somebody else owned it a moment ago; whoever lives has it locked."""
+    """Whether another process owned it a moment ago; one that lives has it locked."""
     told = signature(os.pread(fd, FILE_MAX, 0).decode("utf-8", "replace"))
     if told is None or told.owner == owner:
         return False
@@ -136,8 +136,8 @@ class Identity:
     ) -> Identity:
         """Take the ids of a node's groups.
 
-        One that is not under supervisord, or not a static member, is as it is told to
-        be, and so is one whose directory cannot be used.
+        A node outside supervisord, or without static membership, keeps the usual id,
+        and so does one whose directory cannot be used.
         """
         owner = process_key(environ)
         ids: dict[str, str] = {}

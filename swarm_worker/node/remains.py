@@ -1,7 +1,7 @@
 """What earlier processes of a slot have started and left behind.
 
 A node that is KILLed, or that crashes, can end nothing. Its mark in the slot's file
-tells whoever follows which process group was its own.
+tells the next process which process group was its own.
 """
 
 from __future__ import annotations

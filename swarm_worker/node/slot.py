@@ -22,7 +22,7 @@ from swarm_worker.shared.settings import ConfigError, PassingError
 logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
-_KEEP_WAIT_S: Final = 1.0  # whoever only looks has let go of it by then
+_KEEP_WAIT_S: Final = 1.0  # who only reads it has let go by then
 _NAME_MAX: Final = 240  # of the 255 bytes that there are, with what is appended
 
 
@@ -123,7 +123,7 @@ class Slot:
         """Sign the file again: this process lives. Take it anew if it was removed.
 
         Whoever removed it has made room for a second process of this node. A file that
-        cannot be made is said once and tried again with the next call.
+        cannot be made is logged once and tried again with the next call.
 
         Raises:
             SlotHeldError: Another process has taken it meanwhile.

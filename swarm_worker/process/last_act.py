@@ -81,7 +81,7 @@ class LastAct:
     def leave(self, code: int, text: str) -> NoReturn:
         """End at once, and KILL what has to end with this process.
 
-        First all of it is stopped: whoever is stopped forks no more. The handler that
+        First all of it is stopped: a stopped process forks no more. The handler that
         waits for a child must not see it die, or it would return, and its batch be
         committed. So from the first KILL to the end no other thread has a turn.
         """

@@ -57,7 +57,7 @@ def to_end_with(
     found = {each.pid: each for each in _descendants(own, processes)}
     if has_group:
         # What is older than the node was started by what wraps it, such as a `tee` that
-        # is to have the last line; whoever follows in the slot ends it, if it stays.
+        # is to have the last line; the next node of the slot ends it, if it stays.
         found |= {
             each.pid: each
             for each in processes.values()

@@ -37,7 +37,7 @@ from swarm_worker.shared.settings import WORKER
 
 
 class Activity:
-    """What a loop told of itself. Thread-safe, without a clock."""
+    """What a loop has reported of itself. Thread-safe, without a clock."""
 
     def __init__(self, *, node: int, max_poll_interval_ms: int) -> None:
         self._node = node

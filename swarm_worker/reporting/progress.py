@@ -1,7 +1,7 @@
 """How the node is doing: ages, counters, what stands still. The report's source.
 
-Written to by poll and handler threads, read by the reporter. It has no clock: whoever
-writes or reads says what time it is.
+Written to by poll and handler threads, read by the reporter. It has no clock: who
+writes or reads passes the time.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ConsumerProgress:
 
 
 class CrashRecorder(Protocol):
-    """Is told of each batch; neither blocks nor raises."""
+    """Records each batch; neither blocks nor raises."""
 
     def began(self, key: int, trace: Trace, *, now_s: float) -> None:
         """A batch is in flight; no other has its key as long as it is."""
@@ -77,7 +77,7 @@ class Progress:
     """What the node has done and is doing. Thread-safe.
 
     Attributes:
-        crash_recorder: Is told of each batch, for whoever comes after this process.
+        crash_recorder: Records each batch, for the process that follows this one.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Progress:
         retry: bool = False,
         now_s: float,
     ) -> None:
-        """A handler got a batch; the recorder is told if there is a trace to leave."""
+        """A handler got a batch; the crash recorder gets its trace, if any."""
         with self._lock:
             self._in_flight[id(batch)] = (now_s, batch)
             self._retries += retry
@@ -199,7 +199,7 @@ class Progress:
 
 
 def _brokers(consumers: Iterable[ConsumerProgress], now_s: float) -> dict[str, Any]:
-    """Return what is told of brokers; whoever lacks one for the longest first."""
+    """Return the fields about brokers; the group without one for the longest first."""
     found = sorted(consumers, key=lambda each: each.no_broker_since_s or inf)
     since_s = found[0].no_broker_since_s if found else None
     why = f": {found[0].no_broker_why}" if found and found[0].no_broker_why else ""

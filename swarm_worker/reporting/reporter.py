@@ -144,7 +144,7 @@ class Reporter(OwnThread):
 
 
 def _standing(report: Report) -> _Standing:
-    """Return what is told as soon as it changes.
+    """Return what is reported as soon as it changes.
 
     A roll waits for a quiet node until that has ended its work.
     """

@@ -1,7 +1,7 @@
 """Log lines that wait for nobody: a queue, and a thread that writes what is in it.
 
-supervisord reads a node's stderr. While it stands still the pipe fills up, and whoever
-writes to that waits. Whoever logs leaves the line here instead, unless there is room.
+supervisord reads a node's stderr. While it stands still the pipe fills up, and who
+writes to it waits. Loggers leave the line here instead, unless there is room.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class LogQueue(QueueHandler):
 
     @property
     def _takes_up_to(self) -> int:
-        """Half of the room, once lines were dropped: gaps are few, and each is told."""
+        """Half of the room, once lines were dropped: gaps are few, and are logged."""
         return LINES_MAX // 2 if self._dropped else LINES_MAX
 
     def _log_dropped(self) -> None:

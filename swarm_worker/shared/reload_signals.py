@@ -1,8 +1,8 @@
-"""Words to other processes: they neither end nor stop one of ours.
+"""Signals meant for other programs: they neither end nor stop a process of ours.
 
 By default HUP and USR2, which other daemons take for "reload", end a process at once:
-batches in flight are cut off. TTOU, a word to gunicorn, stops it until somebody says
-CONT; what is a word to nodes does that to a listener: `supervisorctl signal TTIN all`.
+batches in flight are cut off. TTOU, which gunicorn obeys, stops it until a CONT;
+signals for nodes do that to a listener: `supervisorctl signal TTIN all`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 RELOAD: Final = (signal.SIGHUP, signal.SIGUSR2)
 IGNORED: Final = (*RELOAD, signal.SIGTTOU)
 # The listener's; TTIN writes its stacks, as a node's (`__main__`).
-WORDS_TO_NODES: Final = (signal.SIGTSTP, signal.SIGUSR1)
+SIGNALS_FOR_NODES: Final = (signal.SIGTSTP, signal.SIGUSR1)
 
 _DO: Final = (
     "TERM stops this process in order; supervisorctl swarm roll GROUP restarts the "
@@ -65,7 +65,7 @@ def _say(number: int, _frame: FrameType | None) -> None:
 
 
 def _as_before() -> None:
-    """Let them end a forked child again: what it is told is no word to a node."""
+    """Let them end a forked child again: what it is sent is not for a node."""
     for number in _ours:
         if signal.getsignal(number) is _say:
             signal.signal(number, signal.SIG_DFL)

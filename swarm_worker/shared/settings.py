@@ -186,7 +186,7 @@ def is_short_report_timeout(
     return report_timeout is not None and report_timeout < least
 
 
-# --- values, and what is said of them ------------------------------------------------
+# --- values, and messages about them -------------------------------------------------
 
 
 def read_value(where: str, key: Key, value: object) -> Any:  # noqa: ANN401 - as above

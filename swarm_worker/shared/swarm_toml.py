@@ -65,8 +65,8 @@ class Document:
     ) -> dict[str, Any]:
         """Return the values of a section, named as ``worker`` or ``listener.group.x``.
 
-        Absent keys are absent in the result: what holds then is said by `defaults`, or
-        for a group by the listener's section.
+        Absent keys are absent in the result: what holds then are the `defaults`, or
+        for a group the `rules`.
 
         Args:
             name: The section.
