@@ -6,6 +6,7 @@ Decisions only; who calls says what time it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from swarm_worker.kafka.monitoring.statistics import Figures, PartitionFigures
@@ -61,6 +62,23 @@ class Steadiness:
         return self._since_s
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A partition at the last statistics.
+
+    Attributes:
+        offset: The next one to fetch; None where a commit is awaited.
+        since_s: Since when that is so.
+        is_away: Its leader is away.
+        lacks_answer: Its leader tells nothing of it.
+    """
+
+    offset: int | None
+    since_s: float
+    is_away: bool = False
+    lacks_answer: bool = False
+
+
 class Stalls:
     """Partitions that do not move, though nothing here holds them up.
 
@@ -80,7 +98,7 @@ class Stalls:
         self.refused: set[Key] = set()
         self.unanswered: Mapping[Key, float] = {}
         self.updated_at_s: float | None = None
-        self._seen: dict[Key, tuple[int | None, float]] = {}
+        self._seen: Mapping[Key, _Seen] = {}
 
     def update(
         self,
@@ -109,37 +127,46 @@ class Stalls:
         passed_s = now_s - (now_s if self.updated_at_s is None else self.updated_at_s)
         self.updated_at_s = now_s
         self.refused = {key for key in self.refused if not figures.tells_of(key)}
-        seen: dict[Key, tuple[int | None, float]] = {}
-        away: set[Key] = set()
-        unanswered: set[Key] = set()
+        before, self._seen = self._seen, {}
         for key in movable:
             partition = figures.partitions.get(key)
-            if partition is None:
+            if partition is None or not self._may_stand(key, partition):
                 continue
-            if self._lacks_answer(key, partition):
-                unanswered.add(key)
-            elif not partition.has_data:
-                continue
-            offset, since_s = self._seen.get(key, (None, now_s))
-            moved = key not in self._seen or offset != partition.fetched_offset
-            if not (partition.has_leader or (breaks and figures.brokers_up)):
-                away.add(key)
-                since_s += passed_s
-            seen[key] = (partition.fetched_offset, now_s if moved else since_s)
+            is_away = not (partition.has_leader or (breaks and figures.brokers_up))
+            since_s = _unmoved_since_s(before.get(key), partition, now_s=now_s)
+            self._seen[key] = _Seen(
+                offset=partition.fetched_offset,
+                since_s=min(now_s, since_s + passed_s) if is_away else since_s,
+                is_away=is_away,
+                lacks_answer=self._lacks_answer(key, partition),
+            )
         for key in uncommitted:
-            _, since_s = self._seen.get(key, (None, now_s))
-            seen[key] = (None, since_s)
-        stalled = {
-            f"{topic}/{partition}": since_s
-            for (topic, partition), (_, since_s) in seen.items()
-            if (topic, partition) in self._seen
-            and (topic, partition) not in away
-            and since_s < now_s
+            last = before.get(key)
+            self._seen[key] = _Seen(None, last.since_s if last else now_s)
+        self.unanswered = {
+            key: seen.since_s
+            for key, seen in self._seen.items()
+            if seen.lacks_answer and not seen.is_away
         }
-        self._seen = seen
-        self.unanswered = {key: seen[key][1] for key in unanswered - away}
-        return stalled
+        return {
+            f"{topic}/{partition}": seen.since_s
+            for (topic, partition), seen in self._seen.items()
+            if (topic, partition) in before
+            and not seen.is_away
+            and seen.since_s < now_s
+        }
+
+    def _may_stand(self, key: Key, partition: PartitionFigures) -> bool:
+        return partition.has_data or self._lacks_answer(key, partition)
 
     def _lacks_answer(self, key: Key, partition: PartitionFigures) -> bool:
         is_readable = key[0] in self.there and key not in self.refused
         return partition.lacks_answer and is_readable
+
+
+def _unmoved_since_s(
+    last: _Seen | None, partition: PartitionFigures, *, now_s: float
+) -> float:
+    if last is None or last.offset != partition.fetched_offset:
+        return now_s
+    return last.since_s
