@@ -8,13 +8,20 @@ properties of its own. Ends on TERM.
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import QUICK, Node, settings
 
+ROOT = Path(__file__).parents[2]
 NEVER = threading.Event()
 
 
@@ -32,6 +39,23 @@ def main(  # noqa: PLR0917 - the command line, in its order
 
     with Node(app, settings(bootstrap, kafka={**QUICK, **json.loads(kafka)})):
         signal.sigwait([signal.SIGTERM])
+
+
+def lone_node(
+    kafka: KafkaBroker,
+    name: str,
+    handled: Path,
+    *,
+    batch: int,
+    batch_takes_s: float,
+    own: Mapping[str, Any] = MappingProxyType({}),
+) -> subprocess.Popen[bytes]:
+    """Start a node in a process of its own, to be killed."""
+    return subprocess.Popen(
+        [sys.executable, __file__, kafka.bootstrap, name, str(handled),
+         str(batch), str(batch_takes_s), json.dumps(dict(own))],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

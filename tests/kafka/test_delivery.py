@@ -1,21 +1,15 @@
 """What is handled and what is committed, on real Kafka."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
+from tests.kafka.lone_node import lone_node
 from tests.kafka.nodes import (
     QUICK,
     Gate,
@@ -25,8 +19,6 @@ from tests.kafka.nodes import (
     settings,
     unique,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_graceful_stop_repeats_nothing(kafka: KafkaBroker) -> None:
@@ -220,24 +212,6 @@ def test_frozen_node_comes_back_without_its_partition(
     assert set(seen.offsets) | {(0, o) for o in offsets_in(handled)} == {
         (0, o) for o in range(11)
     }
-
-
-def lone_node(
-    kafka: KafkaBroker,
-    name: str,
-    handled: Path,
-    *,
-    batch: int,
-    batch_takes_s: float,
-    own: Mapping[str, Any] = MappingProxyType({}),
-) -> subprocess.Popen[bytes]:
-    """Start a node in a process of its own, to be killed."""
-    script = Path(__file__).with_name("lone_node.py")
-    return subprocess.Popen(
-        [sys.executable, str(script), kafka.bootstrap, name, str(handled),
-         str(batch), str(batch_takes_s), json.dumps(dict(own))],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
 
 
 def offsets_in(handled: Path) -> list[int]:

@@ -1,15 +1,20 @@
 """Assignments come and go: batches in flight, static ids, fencing; on real Kafka."""
 
 import dataclasses
-from collections.abc import Callable
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from swarm_worker.app.app import App
 from swarm_worker.kafka.closing import leave_group
-from tests.awaits import await_committed
+from tests.awaits import await_committed, await_seconds
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
+from tests.kafka.lone_node import lone_node
 from tests.kafka.nodes import (
     PROTOCOLS,
     Gate,
@@ -189,6 +194,70 @@ def test_second_holder_of_an_id_fences_the_first(kafka: KafkaBroker) -> None:
             await_committed(kafka, name, name, {0: 4})
             assert second.failures == []
             assert len(first.failures) == 1, "no fight"
+
+
+@pytest.mark.timeout(120)
+def test_join_that_a_broker_has_forgotten_is_made_again(
+    own_kafka: Callable[..., KafkaBroker], tmp_path: Path, log: Log
+) -> None:
+    """Killed in a rebalance, Kafka comes back with the id's last process, and fences.
+
+    All have joined, and the leader, which is frozen, has not shared out: of this Kafka
+    has nothing on its disk. The node would have exited with 5, for good.
+    """
+    kafka = own_kafka()
+    name = kafka.create_topic(unique("forgotten"), PARTITIONS)
+    app, gate, others, seen = App(group=name), Gate(), App(group=name), Seen()
+    app.topic(name)(gate)
+    others.topic(name)(seen)
+    told = [settings(kafka.bootstrap, node=node) for node in range(4)]
+    before, after = Node(others, told[2]), Node(others, told[2])
+    with leading(kafka, name, tmp_path / "0") as leader, Node(app, told[1]), before:
+        before.await_assigned(1)
+        for partition in range(PARTITIONS):
+            produce(kafka.bootstrap, name, 1, partition=partition)
+        gate.await_entered()
+        with Node(others, told[3]):  # a rebalance, which waits for the gate
+            await_line(kafka, f"Created a new member id test-{name}-3")
+            before.stop()
+            with after:
+                await_line(kafka, f"groupInstanceId=test-{name}-2 and unknown")
+                await_seconds(2.0)  # the leader joins, of which Kafka logs nothing
+                leader.send_signal(signal.SIGSTOP)
+                gate.open.set()
+                await_line(kafka, f"Stabilized group {name}", count=3)
+                kafka.kill()
+                kafka.start()
+                leader.send_signal(signal.SIGCONT)
+                done = dict.fromkeys(range(PARTITIONS), 1)
+                await_committed(kafka, name, name, done, within_s=60)
+                after.await_assigned(1)
+                assert after.failures == []
+                assert log("fenced_by_own_session", name)
+
+
+@contextmanager
+def leading(
+    kafka: KafkaBroker, name: str, handled: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run node 0 in a process of its own: the first of its group, so its leader."""
+    leader = lone_node(kafka, name, handled, batch=1, batch_takes_s=0)
+    try:
+        await_line(kafka, f"Stabilized group {name} generation 1 with 1 members")
+        yield leader
+    finally:
+        leader.send_signal(signal.SIGCONT)
+        leader.terminate()
+        assert leader.wait(20.0) == 0
+
+
+def await_line(kafka: KafkaBroker, text: str, *, count: int = 1) -> None:
+    """Wait until Kafka has logged a text so often."""
+    eventually(
+        lambda: kafka.log_tail(lines=2_000).count(text) >= count,
+        within_s=30,
+        describe=text,
+    )
 
 
 def test_node_that_leaves_for_good_hands_over_at_once(

@@ -84,8 +84,12 @@ class Member:
         """Record that the group does not take the client as it is."""
         self._membership.left_group(now_s=self._clock())
 
+    def lost_broker(self) -> None:
+        """Record that a broker is out of reach."""
+        self._membership.lost_broker()
+
     def fenced_itself(self) -> bool:
-        """Whether a fencing now is an echo; see `Membership`."""
+        """Whether a fencing now may come of this node itself; see `Membership`."""
         return self._membership.fenced_itself(now_s=self._clock())
 
     def id_refused(self) -> None:

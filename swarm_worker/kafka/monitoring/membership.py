@@ -31,10 +31,13 @@ class Membership:
         self._tell_at_s = now_s + TELL_AFTER_S
         self._lost_session = False
         self._rejoined_at_s: float | None = None
+        self._has_joined = False
+        self._join_may_be_forgotten = False
 
     def renewed(self, *, now_s: float) -> None:
         """Record that another client begins, which has lost no session."""
         self._lost_session, self._rejoined_at_s = False, None
+        self._has_joined = self._join_may_be_forgotten = False
         self.left_group(now_s=now_s)
 
     def assigned(self, *, now_s: float) -> None:
@@ -45,7 +48,12 @@ class Membership:
 
     def joined_group(self) -> None:
         """Record that the client is a member."""
-        self.is_in = True
+        self.is_in = self._has_joined = True
+        self._join_may_be_forgotten = False
+
+    def lost_broker(self) -> None:
+        """Record that a broker is out of reach: the group's coordinator, perhaps."""
+        self._join_may_be_forgotten = not self._has_joined
 
     def lost_session(self, *, now_s: float) -> None:
         """Record that the session is over: partitions were taken without a revoke."""
@@ -60,15 +68,20 @@ class Membership:
             self._tell_at_s = now_s + TELL_AFTER_S
 
     def fenced_itself(self, *, now_s: float) -> bool:
-        """Whether a fencing now is an echo of a session of ours that is over.
+        """Whether a fencing now may come of this node's own session or join.
 
         A client that joins anew after its session gets another member id under the same
         instance id. A commit of the old one that waited for the broker and arrives only
         then is refused as fenced, and librdkafka takes that for fatal. Seen where a
         broker was away for about as long as the session.
+
+        A join under an instance id is on no disk until the group has shared out. A
+        coordinator that ends before that is followed by one that knows the node's last
+        process under the id, and refuses this one. Seen where a broker was killed in a
+        rebalance. Another client follows once for that: it has lost no broker.
         """
         if not self._lost_session:
-            return False
+            return self._join_may_be_forgotten
         rejoined_at_s = self._rejoined_at_s
         return rejoined_at_s is None or now_s - rejoined_at_s < ECHO_S
 

@@ -138,6 +138,8 @@ class Monitor:
         """Record an error; the client's ``error_cb``."""
         kind = kind_of(error)
         self.brokers.on_error(kind, error, now_s=self._clock())
+        if kind in (Kind.CONNECTION, Kind.BROKERS):
+            self.member.lost_broker()
         if kind in (Kind.FATAL, Kind.HELD_ID):
             self.failure = error
         elif kind not in (Kind.NOTHING, Kind.CONNECTION):

@@ -75,6 +75,25 @@ def test_new_client_has_lost_no_session() -> None:
     assert not monitor.member.fenced_itself()
 
 
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN])
+def test_fencing_of_a_join_that_a_broker_has_forgotten_is_no_rival(code: int) -> None:
+    """Until the group has shared out; a second client that is fenced has a rival."""
+    monitor = make_monitor(FakeClock())
+    assert not monitor.member.fenced_itself(), "no broker was lost"
+    monitor.on_error(KafkaError(code))
+    assert monitor.member.fenced_itself()
+
+    monitor.member.assigned(is_empty=True)
+    assert not monitor.member.fenced_itself()
+    monitor.on_error(KafkaError(code))
+    assert not monitor.member.fenced_itself(), "the broker has that one on its disk"
+
+    monitor.begin(is_subscribed=True)
+    monitor.on_error(KafkaError(code))
+    monitor.begin(is_subscribed=True)
+    assert not monitor.member.fenced_itself(), "no fight"
+
+
 def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
     """A node that waits for its id has no statistics for as long; it lacks nothing."""
     clock = FakeClock()
