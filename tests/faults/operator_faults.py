@@ -17,7 +17,7 @@ from tests.faults.book import Process
 from tests.faults.broker_faults import frozen
 from tests.faults.schedule import Fault
 from tests.faults.stage import NOT_POSSIBLE, Stage
-from tests.process.swarms import GROUP, replace_text
+from tests.process.swarms import GROUP, LISTENER, replace_text
 
 TAKEN_WITHIN_S = 20.0
 GUARD_WITHIN_S = 45.0  # a frozen broker: its sessions, and the limit of rule 4
@@ -168,12 +168,20 @@ def _release(stage: Stage, slot: str) -> None:
 
 
 def order(stage: Stage, word: Word, slot: str) -> None:
-    """Give an order, and wait until the listener says that it has taken it."""
-    told = encode(word, [slot])
-    stage.swarm.daemon.rpc.send_event(told.type, told.data)
+    """Give an order, and wait until the listener says that it has taken it.
+
+    One that dies with the order unread takes it along, as `swarm hold` would tell: then
+    the operator gives it to the next one.
+    """
+    daemon, told = stage.swarm.daemon, encode(word, [slot])
+    given_to: set[int] = set()
 
     def is_taken() -> bool:
         stage.undo(until_s=time.monotonic())
+        listener = daemon.pid(LISTENER)
+        if listener is not None and listener not in given_to:
+            given_to.add(listener)
+            daemon.rpc.send_event(told.type, told.data)
         nodes = stage.swarm.status().get("nodes", [])
         held = [node["held"] for node in nodes if node["node"] == slot]
         return held == [word is Word.HOLD]
