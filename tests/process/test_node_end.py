@@ -51,6 +51,31 @@ def test_a_stop_in_any_phase_ends_in_exit_0(
         assert it.stop_after(seen) == 0
 
 
+def test_a_stop_while_a_client_waits_for_a_token_ends_in_exit_0(tmp_path: Path) -> None:
+    """Its constructor would wait for ten seconds."""
+    (tmp_path / "untold.py").write_text(
+        "import sys\n"
+        "from swarm_worker import App\n"
+        "app = App(group='g')\n"
+        "app.topic('orders')(print)\n"
+        "def token(_):\n"
+        "    print('token asked for', file=sys.stderr, flush=True)\n"
+        "    raise OSError('503')\n"
+        "app.configure_consumer(lambda: {'oauth_cb': token})\n"
+    )
+    (tmp_path / "swarm.toml").write_text(
+        SETTINGS.replace(
+            "[worker]",
+            '"security.protocol" = "SASL_PLAINTEXT"\n'
+            '"sasl.mechanisms" = "OAUTHBEARER"\n[worker]',
+        )
+    )
+    with node(tmp_path, app="untold:app") as it:
+        assert it.stop_after("token asked for") == 0
+
+    assert "Traceback" not in it.log
+
+
 def test_a_crash_in_c_leaves_all_stacks(tmp_path: Path) -> None:
     """The thread that crashed, and the one beside it."""
     with node(tmp_path, moods={"HANDLER": "crash_in_c"}) as it:

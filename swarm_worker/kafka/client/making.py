@@ -91,6 +91,9 @@ def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
     """
     try:
         return make()
+    except SystemError as error:
+        # A constructor in C makes one of what a signal's handler raises meanwhile.
+        raise (error.__cause__ or error) from None
     except (KafkaException, TypeError, ValueError) as error:
         refusal = PassingError if is_passing(error) else ConfigError
         told = without_secrets(text_of(error).strip(), properties)

@@ -10,12 +10,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.worker_settings import WorkerSettings
-from swarm_worker.kafka.client.making import is_passing, make_consumer
+from swarm_worker.kafka.client.making import is_passing, judged, make_consumer
 from swarm_worker.kafka.client.properties import (
     commit_early,
     properties_for,
     with_callbacks,
 )
+from swarm_worker.process.signals import StopAsked
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 
@@ -137,3 +138,13 @@ def test_no_token_and_no_resources_are_passing() -> None:
     for code in (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._CRIT_SYS_RESOURCE):
         assert is_passing(KafkaException(KafkaError(code)))
     assert not is_passing(TypeError("expected a string"))
+
+
+def test_a_stop_within_a_constructor_in_c_is_a_stop() -> None:
+    """Python makes a SystemError of it: the node crashed where it was to stop."""
+
+    def make() -> None:
+        raise SystemError("returned a result with an exception set") from StopAsked()
+
+    with pytest.raises(StopAsked):
+        judged(make, {})
