@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from swarm_event_listener.core.model.events import RollOrdered, Word
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
@@ -54,6 +55,8 @@ def stop_most(stage: Stage, fault: Fault) -> str:
     half = stage.scenario.nodes // 2
     left_count, dies = fault.pick(((half, False), (half, True), (2, False), (2, True)))
     settling.await_peace(stage)
+    if any(_is_frozen(node) for node in stage.swarm.status()["nodes"]):
+        raise ProcessLookupError("one that is held freezes the group, for minutes")
     present = [stage.present_of(slot) for slot in stage.slots]
     free = [one for one in present if one and one.slot not in stage.book.held_at_s]
     stops = free[left_count:]
@@ -71,6 +74,10 @@ def stop_most(stage: Stage, fault: Fault) -> str:
         _start(stage, one.slot)
     listener_dies = ", the listener died" if dies else ""
     return f"{len(stops)} stopped, {len(free) - len(stops)} left{listener_dies}"
+
+
+def _is_frozen(node: dict[str, Any]) -> bool:
+    return bool(node["report"]) and node["report"]["unsteady_ms"] is not None
 
 
 def _await_guard(stage: Stage, *, dies: bool) -> None:

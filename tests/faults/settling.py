@@ -32,8 +32,7 @@ def await_peace(stage: Stage) -> None:
 def at_peace(stage: Stage) -> bool:
     """Whether each node is as it should be.
 
-    Running and heard, in a steady group; or stopped by the operator; or running,
-    and held by him. Where he wants nothing, each has its share of the partitions.
+    Running and heard; or stopped by the operator; or running, and held by him. Where he wants nothing, each has its share of the partitions.
     """
     swarm, book = stage.swarm, stage.book
     status = swarm.status()
@@ -67,7 +66,6 @@ def _is_well(told: dict[str, Any], pid: int | None) -> bool:
         and report
         and report["state"] == "running"
         and report["no_broker_ms"] is None
-        and report["unsteady_ms"] is None  # one that is held may freeze its group
         and (report["consume_age_ms"] or 0) < 1_000
         and report["poll_age_ms"] < 1_000
         and told["report_age_s"] < 2
