@@ -32,7 +32,8 @@ def await_peace(stage: Stage) -> None:
 def at_peace(stage: Stage) -> bool:
     """Whether each node is as it should be.
 
-    Running and heard; or stopped by the operator; or running, and held by him. Where he wants nothing, each has its share of the partitions.
+    Running and heard; or stopped by the operator; or running, and held by him. Where he
+    wants nothing, each has its share of the partitions.
     """
     swarm, book = stage.swarm, stage.book
     status = swarm.status()
