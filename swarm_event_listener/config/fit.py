@@ -1,4 +1,4 @@
-"""How the settings fit what supervisord itself is told of the programs."""
+"""Whether the settings fit supervisord's own configuration of the programs."""
 
 from __future__ import annotations
 

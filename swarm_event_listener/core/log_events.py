@@ -72,7 +72,7 @@ def below_boot_size(node: Node, found: Found) -> Say:
 
 
 def suspected(node: Node, message: str | None) -> Say:
-    """A node died so many times with the same message in its hands."""
+    """A node died so many times with the same message in flight."""
     return Say(
         level=Level.ERROR,
         event="message_suspected",

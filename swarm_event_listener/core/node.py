@@ -115,7 +115,7 @@ class Node:
 
     @property
     def made_at_s(self) -> float:
-        """When its last report was made, by its own word; 0 without one."""
+        """When its last report was made, as it says; 0 without one."""
         if self.reported_at_s is None:
             return 0.0
         if self.report is None or self.report.at_ms is None:

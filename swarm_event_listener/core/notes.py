@@ -36,7 +36,7 @@ class RestoredState:
 
 
 class Notes:
-    """Tells when there is something new to note."""
+    """Knows when there is something new to keep in the journal."""
 
     def __init__(self, table: Table, rolling: Rolling) -> None:
         """Take what is there by now for noted."""

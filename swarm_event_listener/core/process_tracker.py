@@ -49,7 +49,7 @@ _NOT_FOR_GOOD: Final = frozenset(
 
 
 class Processes:
-    """Follows the nodes into their states."""
+    """Follows the states of the nodes' processes."""
 
     def __init__(self, table: Table, left: RestoredState) -> None:
         """Start without nodes.

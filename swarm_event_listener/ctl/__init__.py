@@ -1,1 +1,1 @@
-"""The operator's commands: what they ask, what they tell, how it is shown."""
+"""The operator's commands: what they read, what is known from it, how it is shown."""

@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         raise ArgumentsError(f"{message}; see help swarm")
 
     def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 - argparse's
-        """Give the help to whoever asked.
+        """Print the help for whoever asked.
 
         Raises:
             HelpAsked: Always; the text is the message.

@@ -68,7 +68,7 @@ def release(session: Session, arguments: argparse.Namespace) -> Exit:
 def _order(
     session: Session, arguments: argparse.Namespace, word: Word, done: str
 ) -> Exit:
-    """Give the listener an order, and wait until it confirms that."""
+    """Send the listener an order, and wait until it confirms that."""
     snapshot = session.look()
     _, stale = snapshot.taking_orders()
     chosen = snapshot.choose(arguments.names)

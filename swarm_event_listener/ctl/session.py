@@ -1,4 +1,4 @@
-"""What the commands share: what they read, whom they order, where they print."""
+"""What the commands share: what they read, where they send orders and print."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Finds what is wrong with a swarm's configuration before it matters.
 
 `check` decides; `examine` reads the files. A finding has the line to
-change. supervisord is not asked: the files are what counts at its next start. Started
-are the listener, asked for its version, and test(1), as the user of a state directory.
+change. supervisord is not asked: the files are what counts at its next start. It
+starts the listener's command, for its version, and test(1), as the user of a state
+directory.
 """
 
 from __future__ import annotations

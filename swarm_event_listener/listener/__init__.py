@@ -1,1 +1,1 @@
-"""The running listener: one loop, and the hands of the core."""
+"""The running listener: one loop, and what carries out the core's actions."""

@@ -60,7 +60,7 @@ class WallClock:
 
 
 class Actions:
-    """The hands of the listener. Each call to supervisord blocks for 2 s at most."""
+    """Carries out actions. Each call to supervisord blocks for 2 s at most."""
 
     def __init__(
         self, supervisor: Supervisor, journal: Journal, *, wall: Callable[[float], str]

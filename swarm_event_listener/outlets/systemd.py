@@ -1,6 +1,6 @@
 """Tells systemd that the swarm is supervised, for as long as that is so.
 
-The service is supervisord; who speaks for it is this listener, through the socket that
+The service is supervisord. This listener speaks for it, through the socket that
 supervisord's children inherit in NOTIFY_SOCKET. The unit therefore needs
 ``NotifyAccess=all``, and WATCHDOG_PID, which names supervisord, is not looked at.
 

@@ -75,7 +75,7 @@ def make_directory(path: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is a file of that name that can be seen."""
+    """Whether there is a file of that name that can be seen."""
     try:
         path.lstat()
     except OSError:
@@ -84,12 +84,12 @@ def is_there(path: Path) -> bool:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Tell whether any user can put files into a directory."""
+    """Whether any user can put files into a directory."""
     return bool(path.stat().st_mode & 0o002)
 
 
 def read_own_file(path: Path) -> bytes:
-    """Give the content of a file of ours, at most `READ_MAX_BYTES`.
+    """Return the content of a file of ours, at most `READ_MAX_BYTES`.
 
     Raises:
         FileNotFoundError: There is none.

@@ -2,9 +2,9 @@
 
 One JSON file, replaced as a whole, so that it is either the old or the new one. Nothing
 here ends supervision: a journal that cannot be read is put aside, one that cannot be
-written is said once and tried again with the next write. A copy without the history
-stands beside it: with the journal alone the word of an operator would be lost, and a
-node that is down by our hand would look like one that he has stopped.
+written is logged once and tried again with the next write. A copy without the history
+stands beside it: if only the journal is lost, the operator's holds are not, and a node
+that we have stopped does not look like one that the operator has stopped.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Journal:
             self._write()  # the copy may be lost, too
 
     def recent(self, count: int) -> list[Any]:
-        """Give the last records of restarts, oldest first."""
+        """Return the last records of restarts, oldest first."""
         return [json.loads(text) for text in list(self._history)[-count:]]
 
     def adopt(self, identity: SupervisorIdentity) -> Mapping[str, Plain]:
@@ -125,7 +125,7 @@ class Journal:
         return dict(self._intents)
 
     def intend(self, name: str, intent: Plain) -> bool:
-        """Keep an intent; tell whether it is durable."""
+        """Keep an intent; return whether it is durable."""
         self._intents[name] = intent
         return self._write()
 
@@ -153,7 +153,7 @@ class Journal:
         self._notes = dict(notes)
 
     def save(self) -> bool:
-        """Write the journal; tell whether it is durable."""
+        """Write the journal; return whether it is durable."""
         return self._write()
 
     def keep(self) -> None:
@@ -266,7 +266,7 @@ def _prepare(state_dir: Path) -> None:
 
 
 def _take_lock(path: Path, *, wait_s: float) -> int:
-    """Give the descriptor that holds the lock, and leave in it whose we are."""
+    """Return the locked descriptor; write supervisord's pid into the file."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     own = f"{os.getppid()}\n".encode()

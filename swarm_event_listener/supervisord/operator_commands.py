@@ -1,4 +1,4 @@
-"""An operator's words to the listener, as REMOTE_COMMUNICATION events.
+"""An operator's commands to the listener, as REMOTE_COMMUNICATION events.
 
 Types ``swarm.hold`` and ``swarm.release``: data is a JSON list of node names, of group
 names or of ``group:*``. Type ``swarm.roll``: a JSON object with ``group``,

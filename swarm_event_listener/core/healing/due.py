@@ -56,7 +56,7 @@ class Rehearse:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """A restart is seen through no longer: a tick begins anew."""
+    """A restart is abandoned: a tick may begin another one."""
 
     node: Node
     restart: Restart

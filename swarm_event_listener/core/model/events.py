@@ -1,4 +1,4 @@
-"""What happens to a swarm and what is to be done about it: the core's two alphabets.
+"""What the core takes, events of a swarm, and what it returns, actions.
 
 Events come from supervisord (`protocol`, `rpc`), from the nodes' reports, from the
 listener's own timer and from its operator. The core answers each with actions; what
@@ -174,7 +174,7 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordered:
-    """An operator's word about nodes, through REMOTE_COMMUNICATION.
+    """An operator's order about nodes, through REMOTE_COMMUNICATION.
 
     Attributes:
         word: What is asked.
@@ -364,7 +364,7 @@ class Publish:
 
 
 class Level(IntEnum):
-    """How grave a line is; the numbers are those of ``logging``."""
+    """The severity of a line; the numbers are those of ``logging``."""
 
     INFO = 20
     WARNING = 30

@@ -11,7 +11,7 @@ from swarm_event_listener.core.model.rules import LONE, Status
 
 
 class Cause(StrEnum):
-    """Why the listener took a node's stop or start into its hands."""
+    """Why the listener stopped or started a node itself."""
 
     RULE = "rule"  # a report, its absence or the memory broke a rule
     EXITED = "exited"  # the node died too often: its next start is put off

@@ -9,7 +9,7 @@
                                                         |              v
     the record is kept <--polled, died, or 60 s-- RECOVERING <------ STARTING
 
-Each function takes a restart and what happened, and gives a `Step`: the restart as it
+Each function takes a restart and what happened, and returns a `Step`: the restart as it
 is now (None when it has ended) and what is to be done. `stopping` and `starting` are
 its halves, `resuming` its life after a listener's death.
 
@@ -160,10 +160,10 @@ def abort_for_shutdown(restart: Restart, *, now_s: float) -> Step:
 
 
 def held(restart: Restart, *, is_held: bool) -> Step:
-    """Obey an operator who takes the node out of our hands, or gives it back.
+    """Carry out an operator's hold or release of the node.
 
     What is not stopped yet is left alone; what is stopped, or about to be, stays down:
-    supervisord refuses the operator's own stop then, so this is the word for it.
+    supervisord refuses the operator's own stop then, so a hold takes its place.
     """
     match restart.phase:
         case Phase.INTENDED | Phase.EVIDENCE | Phase.READY if is_held:

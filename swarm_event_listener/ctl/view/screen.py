@@ -1,4 +1,4 @@
-"""Where the commands print, and how they pass the time."""
+"""Where the commands print, and how they wait."""
 
 from __future__ import annotations
 
