@@ -1,4 +1,4 @@
-"""An app's token callback, watched: one that hangs or gives nothing says so nowhere.
+"""An app's token callback, watched: one that hangs or returns nothing raises no error.
 
 librdkafka calls it on a thread of its own. While it does not return, and after it has
 returned nothing, no token is asked for again: the client stays without a broker. So one

@@ -1,4 +1,4 @@
-"""The four faults of the demo, in the order of their turns.
+"""The four faults of the demo, in the order in which they are run.
 
 The demo orders one by an empty file, ``NODE.NAME``. The node takes it by removing the
 file, so that it strikes once: the node's next life is a healthy one.

@@ -1,9 +1,9 @@
 """Runs supervisord for the demo, and clears up whatever ends the demo.
 
-Its stdin is a pipe from the demo. When that ends, by the demo's will, by Ctrl-C or by
-``kill -9``, the keeper ends supervisord and removes the directory that it runs in. All
-else ends with supervisord: the kernel KILLs nodes whose supervisord is gone, and the
-listener's stdin ends.
+Its stdin is a pipe from the demo. When that ends, because the demo is over, by
+Ctrl-C or by ``kill -9``, the keeper ends supervisord and removes the directory that it
+runs in. All else ends with supervisord: the kernel KILLs nodes whose supervisord is
+gone, and the listener's stdin ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The outside witness: which messages were acknowledged, and which were processed.
+"""A record kept outside the nodes: messages acknowledged, and messages processed.
 
 Nodes append one line per message to one file, each by a single O_APPEND write before
 the message counts as done. The kernel puts the lines of all processes into one order,

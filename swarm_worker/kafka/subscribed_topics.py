@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 
 class SubscribedTopics:
-    """What the node subscribes to, and what the group was last told of that.
+    """What the node subscribes to, and what the group last learned of that.
 
-    In the classic protocol a static member is given back what it held, and nobody asks
-    what it subscribes to by now.
+    In the classic protocol a static member is given back what it held, whatever it
+    subscribes to by now.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class SubscribedTopics:
             topics: What this process subscribes to.
             before: What the last one did; None if that is not known.
             keep: Called with what the next one is to know.
-            outlives_member: The group goes by the former topics, as told above.
+            outlives_member: The group goes by the former topics, as said above.
         """
         self._topics = frozenset(topics)
         self._before = before
@@ -35,9 +35,10 @@ class SubscribedTopics:
 
     @property
     def changed(self) -> frozenset[str]:
-        """The topics that the group has for ours and are not, or the other way round.
+        """The topics by which the group's knowledge and this process's topics differ.
 
-        None where it goes by what this process subscribes to, or nothing else is known.
+        Empty where the group goes by what this process subscribes to, or where nobody
+        knows what the last one subscribed to.
         """
         if not self._outlives_member or self._before is None:
             return frozenset()

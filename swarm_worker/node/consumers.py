@@ -121,7 +121,7 @@ class Consumers:
 
     @property
     def dead_thread(self) -> str | None:
-        """The name of a thread that ended although nobody told it to."""
+        """The name of a thread that ended without being asked to."""
         if not self._pool.alive:
             return "handler pool"
         if not all(consumer.alive for consumer in self._consumers):

@@ -173,7 +173,7 @@ class Node:
             self._inbox.put(Failed(error))  # the file decides who this node is
 
     def _dead_thread(self, booted: Booted) -> str | None:
-        """Return the name of a thread that ended although nobody told it to."""
+        """Return the name of a thread that ended without being asked to."""
         if dead := booted.consumers.dead_thread:
             return dead
         return "reporter" if self._reporter and not self._reporter.alive else None

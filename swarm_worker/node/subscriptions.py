@@ -1,7 +1,7 @@
 """What the processes of a slot have subscribed to, for the next one.
 
-To a static member of the classic protocol that comes back Kafka gives what it held, and
-nobody asks what it subscribes to by now: a topic that is new in the app would be
+A static member of the classic protocol that comes back gets what it held. Kafka does
+not ask what it subscribes to by now: a topic that is new in the app would be
 nobody's until the group's next rebalance.
 """
 

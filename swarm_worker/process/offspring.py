@@ -2,7 +2,7 @@
 
 supervisord gives each process that it starts a group of its own. What handlers start is
 in the group of their node, unless it makes one of its own, which ends with the node,
-too. What makes a session of its own is nobody's business.
+too. What makes a session of its own is exempt: it is not ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The end of what does not end by itself."""
+"""The deadline of a shutdown: it ends a process that does not end by itself."""
 
 from __future__ import annotations
 

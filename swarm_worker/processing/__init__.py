@@ -1,1 +1,1 @@
-"""Whose turn it is: partitions, handlers, uncommitted work, poison messages."""
+"""Which batch is next: partitions, handlers, uncommitted work, poison messages."""

@@ -1,7 +1,7 @@
 """What is done and not committed: what to store, what is late, what to commit.
 
-What a KILL leaves to be done again is bounded here: a lane whose work Kafka does not
-take the commits of gets no further batch.
+This bounds what is repeated after a KILL: a lane gets no further batch while Kafka
+takes no commits of its work.
 """
 
 from __future__ import annotations

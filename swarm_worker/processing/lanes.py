@@ -6,9 +6,10 @@ assignment did is never stored under the new one, which waits until it has ended
 
 `Lanes` joins what is done to several parts at once. Each job is a part of its own,
 which knows the lanes and their lock, but no other part: `LaneTable` (which lanes there
-are), `Turns` (whose turn it is), `Commits` (what is done and not committed),
+are), `Turns` (which lane is next), `Commits` (what is done and not committed),
 `BackPressure` (how much waits), `Suspects` (what may kill the process) and, in each
-lane, `Failures` (what becomes of a failure). Who wants one of these speaks to it.
+lane, `Failures` (what becomes of a failure). A caller that
+needs one part calls it directly.
 
 Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 """
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """The lanes of one consumer: what follows from what.
+    """The lanes of one consumer: what changes several of their parts at once.
 
     Attributes:
         table: Which lanes there are.
-        turns: Whose turn it is.
+        turns: Which lane is next.
         commits: What is done and not committed.
         back_pressure: How much waits.
         suspects: What may kill the process.

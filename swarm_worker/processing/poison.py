@@ -1,10 +1,10 @@
-"""Messages that may have killed their process, told by what was in hand as it died.
+"""Messages that may have killed their process: those in flight when it died.
 
 A process that dies leaves a trace of each batch that it had in flight; the next one
-reads them. What was in flight at one death is a chance. After the second in a row its
-messages come one by one, and on one handler thread, so that the third has one message
-to blame. It is given up like one whose handler raises: after ``max_retries``, to its
-``dead_letter``. Without a dead-letter topic nothing is counted.
+reads them. One death may be chance. After the second in a row the messages of these
+batches come one by one, and on one handler thread, so that only one message can be the
+cause of a third. It is given up like one whose handler raises: after ``max_retries``,
+to its ``dead_letter``. Without a dead-letter topic nothing is counted.
 """
 
 from __future__ import annotations

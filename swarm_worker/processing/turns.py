@@ -1,4 +1,4 @@
-"""Whose turn it is: the only place that moves a lane from phase to phase.
+"""Which lane is next: the only place that moves a lane from phase to phase.
 
 The picture of the phases is in `swarm_worker.processing.lane`. At most one batch of a
 partition is out at a time. A lane of a former assignment keeps its partition busy until
@@ -121,7 +121,7 @@ class Turns:
         self.busy[lane.key] = lane
 
     def await_commit(self, lane: Lane) -> None:
-        """Give a lane no batch before Kafka has taken a commit of it."""
+        """Hold a lane back until Kafka has taken a commit of it."""
         lane.phase = Phase.AWAITING_COMMIT
 
     def go_on(self, lane: Lane) -> None:
@@ -158,7 +158,7 @@ class Turns:
         return [lane for lane in lanes if lane.is_busy]
 
     def forget(self, lane: Lane) -> None:
-        """Give a lane no more turns; what it has under way goes on."""
+        """Stop scheduling a lane; what it has under way goes on."""
         self._waiting.discard(lane)
         if lane.phase in (Phase.WAITING, Phase.AWAITING_COMMIT):
             lane.phase = Phase.IDLE

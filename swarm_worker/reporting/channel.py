@@ -1,4 +1,4 @@
-"""The private way of reports to supervisord: a descriptor that nobody else writes to.
+"""The channel of reports to supervisord: a descriptor that nobody else writes to.
 
 supervisord reads events from the pipe that is the node's stdout. Whatever else is
 written there may forge, split or swallow a report, so fd 1 is taken away from the

@@ -33,10 +33,10 @@ class Limits:
 
 
 class Crossings:
-    """Which limits the node is over, and which of them the last report told.
+    """Which limits the node is over, and which of them the last report showed.
 
-    The node knows its limits and tells at once when it crosses one, so that nobody
-    waits for the next regular report to be helped.
+    The node knows its limits and reports at once when it crosses one, so that its
+    restart does not wait for the next regular report.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -45,7 +45,7 @@ class Crossings:
         self._told: frozenset[str] = frozenset()
 
     def look(self, report: Report) -> bool:
-        """Whether the node is over a limit of which no report told.
+        """Whether the node is over a limit that no report has shown.
 
         What has come back within its limit is news the next time.
         """

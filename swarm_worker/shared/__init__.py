@@ -1,1 +1,1 @@
-"""What node and listener agree on; the only room that the listener enters."""
+"""What node and listener agree on; all of the node that the listener imports."""

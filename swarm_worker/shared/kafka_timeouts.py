@@ -1,4 +1,4 @@
-"""Times among librdkafka's properties, and those that are taken but hardly meant."""
+"""Times in ``[kafka]``, and which of them, though valid, are probably a mistake."""
 
 from __future__ import annotations
 

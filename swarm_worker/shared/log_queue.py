@@ -122,7 +122,7 @@ class LogQueue(QueueHandler):
 
     @property
     def _takes_up_to(self) -> int:
-        """Half of the room, once lines were dropped: gaps are few, and are logged."""
+        """Half of `LINES_MAX` once lines were dropped: gaps are few, and are logged."""
         return LINES_MAX // 2 if self._dropped else LINES_MAX
 
     def _log_dropped(self) -> None:

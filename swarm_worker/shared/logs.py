@@ -116,7 +116,7 @@ def hand_over() -> None:
     """Leave logging to the app where it configured the root logger; else configure it.
 
     An app's ``dictConfig`` disables the loggers that were there before, by default.
-    Our lines take the way of the queue all the same: a handler of the app's that waits
+    Our lines go through the queue all the same: a handler of the app's that waits
     keeps none of our threads waiting.
     """
     global _of_app  # noqa: PLW0603 - as above

@@ -161,11 +161,11 @@ class ForeignReport:
 
 
 def encode(report: Report) -> bytes:
-    """Give the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
+    """Return the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
 
     A report that is too long loses its list items, last first, then its lists, then its
-    texts, and at last what tells the listener about Kafka's groups. What is a text for
-    people is cut, and is plain ASCII, so that it takes no more room.
+    texts, and at last what tells the listener about Kafka's groups. Texts for people
+    are cut and are plain ASCII, so that they stay within their size.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
     for name, most in ITEMS_MAX.items():
@@ -186,7 +186,7 @@ def _frame(fields: Mapping[str, Any]) -> bytes:
 
 
 def _plain(text: str) -> str:
-    """Give a text that takes a byte for a character, apart from ``<`` and quotes."""
+    """Return a text of one byte per character, apart from ``<`` and quotes."""
     shown = "".join(each if " " <= each <= "~" else "?" for each in text)
     return shown.replace("\\", "/").replace('"', "'")
 
@@ -195,7 +195,7 @@ _LAST: Final = ("not_joined", "no_broker", "kafka_groups")
 
 
 def _shorten(fields: dict[str, Any]) -> bool:
-    """Drop the last item of the longer list, or an empty one; tell if one was there."""
+    """Drop the last item of the longer list, or an empty one; whether there was one."""
     lists = [name for name in LISTS if name in fields]
     if not lists:
         last = next((name for name in _LAST if name in fields), None)

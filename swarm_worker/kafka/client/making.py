@@ -1,4 +1,4 @@
-"""Making the clients of a group, with what speaks against them as an error."""
+"""Makes the clients of a group; raises an error that says what is wrong with them."""
 
 from __future__ import annotations
 

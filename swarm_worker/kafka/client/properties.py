@@ -11,9 +11,9 @@ from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from swarm_worker.shared.settings import ConfigError
 
-# An offset is stored up to a poll after its handler returned, and told to be committed
-# up to a poll after Kafka has answered. The rest of the interval is for that: a lane
-# that works steadily never owes for the whole of it.
+# An offset is stored up to a poll after its handler returned, and its commit is seen up
+# to a poll after Kafka has answered. The rest of the interval is for these delays: so
+# uncommitted work of a lane that works steadily never gets as old as the interval.
 COMMIT_SHARE: Final = 0.6
 
 # librdkafka takes their values in any case and with blanks around; we compare them.

@@ -1,7 +1,7 @@
 """The stop of a client: batches end, all is committed, the group is left, it is closed.
 
-On the poll thread, which polls until all is committed: a member that does not is thrown
-out of its group, and a rebalance whose callback comes in the close may never end.
+On the poll thread, which polls until all is committed: a member that does not is
+removed from its group, and a rebalance whose callback comes in the close may never end.
 """
 
 from __future__ import annotations

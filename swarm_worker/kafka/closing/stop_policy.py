@@ -1,4 +1,4 @@
-"""By when what of a client's stop is over, and how it leaves its group. Pure."""
+"""The times of a client's stop, and how it leaves its group. Pure."""
 
 from __future__ import annotations
 

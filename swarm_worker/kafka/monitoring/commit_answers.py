@@ -1,4 +1,4 @@
-"""What Kafka says to commits, and which are to be made beside librdkafka's own."""
+"""What Kafka answers to commits, and which are to be made beside librdkafka's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarm_worker.processing.lane import Lane
     from swarm_worker.processing.lanes import Lanes
 
-# Work that waits so long for its commit is told of. Rebalances are shorter as a rule.
+# Work that waits so long for its commit is logged. Rebalances are shorter as a rule.
 UNCOMMITTED_LONG_S: Final = 10.0
 
 _NO_ROOM_FOR_IDS: Final = (
@@ -89,9 +89,9 @@ class CommitAnswers:
         These are those that librdkafka's timer has not committed in time, such as what
         goes back, and those that rest at their log's end. `offsets.store` must follow.
 
-        Only where the group has just been told to be steady. A commit that is sent
-        while a join is not answered is of a generation that is over by the time it is
-        read, and librdkafka drops its whole assignment for that answer.
+        Only where statistics have just said that the group is steady: a commit that is
+        sent while a join is not answered is of a generation that is over by the time it
+        is read, and librdkafka drops its whole assignment for that answer.
         """
         if not self._can_commit:
             return []

@@ -1,4 +1,4 @@
-"""The member of a group that this node is: let in, kept out, or waiting for its id."""
+"""This node as a member of its group: joined, kept out, or waiting for its id."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Member:
         progress.awaits_id = is_consumer_protocol and bool(instance_id)
 
     def begin(self, *, is_subscribed: bool) -> None:
-        """Be another client, which has joined nothing yet."""
+        """Begin with another client, which has joined nothing yet."""
         self._is_subscribed = is_subscribed
         self._began_at_s = self._clock()
         self._membership.renewed(now_s=self._began_at_s)
@@ -143,9 +143,9 @@ class Member:
             self._log_not_joined(now_s)
 
     def _join_silently(self, figures: Figures) -> None:
-        """Take a member of the consumer protocol that gets nothing for let in.
+        """Take a member of the consumer protocol without partitions as joined.
 
-        Nobody tells it: there is no call for an empty assignment there.
+        There is no callback for an empty assignment there.
         """
         is_silent = self._is_consumer_protocol and self._is_subscribed
         is_kept_out = self._troubles.has(*_KEEPS_OUT)

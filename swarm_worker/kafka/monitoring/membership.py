@@ -1,4 +1,4 @@
-"""Whether a group has let this node in, and when somebody is to be told that not."""
+"""Whether this node is in its group, and when it is to be logged that it is not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ UNTOLD: Final = "no assignment has come yet"
 
 
 class Membership:
-    """Where one client stands: in the group once it was told what is its own.
+    """Whether one client is in its group: it is once an assignment has come.
 
-    Nothing counts, too: a group of more nodes than partitions has members without.
+    An empty one counts, too: a group of more nodes than partitions has members without.
 
     Attributes:
         is_in: Whether it is a member.

@@ -1,4 +1,4 @@
-"""What a client tells of itself, in errors and statistics, told to its parts."""
+"""Hands a client's errors and statistics to the parts that use them."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress
 
-# Of a partition that is asked for, and of which nothing is told for so long, the log
-# speaks.
+# A partition that is asked for, and of which nothing is known for so long, is logged.
 UNTOLD_S: Final = 30.0
 
 
@@ -104,13 +103,13 @@ class Partitions:
         self._end_topics(figures, done)
 
     def _end_topics(self, figures: statistics.Figures, held: Collection[Key]) -> None:
-        """End what was told of topics of which all that is held is told of again."""
+        """End the troubles of topics whose partitions all have figures again."""
         lacking = {key[0] for key in held if not figures.tells_of(key)}
         told = {topic for topic, _ in held} - lacking
         self._troubles.end(Kind.TOPIC, having=told.__contains__)
 
     def _log_unanswered(self, now_s: float) -> None:
-        """Log that nothing comes of partitions, and why that is not told."""
+        """Log that nothing comes of partitions, and that the reason is not known."""
         unanswered = self.stalls.unanswered
         late = [key for key, at_s in unanswered.items() if now_s - at_s > UNTOLD_S]
         if not unanswered:

@@ -1,6 +1,6 @@
 """What stands still though nothing here holds it up: a group, or partitions of it.
 
-Decisions only; who calls says what time it is.
+Decisions only; the caller passes the time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What librdkafka's statistics say: lag, brokers, the state of the group.
 
-Source: librdkafka's STATISTICS.md. Decisions only; who calls says what time it is.
+Source: librdkafka's STATISTICS.md. Decisions only; the caller passes the time.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from swarm_worker.processing.lane import Key
 # Of those that stand for another one, such as the group's coordinator.
 _NO_ADDRESS: Final = frozenset({"logical", "internal"})
 
-# A broker that stands still keeps its connections: it owes an answer for so long, and
-# has said nothing meanwhile. Fetches are answered within fetch.wait.max.ms (0.5 s).
+# A broker that stands still keeps its connections: it has owed an answer for so long,
+# and sent nothing meanwhile. Fetches are answered within fetch.wait.max.ms (0.5 s).
 MUTE_S: Final = 3.0
 
 # States of a partition whose leader is asked for offsets or messages, again and again.
@@ -72,7 +72,7 @@ class Figures:
     Attributes:
         brokers_up: Brokers with a live connection.
         addresses: Brokers that the client knows of, connected or not.
-        is_mute: One that is connected owes an answer for long.
+        is_mute: A connected broker has owed an answer for long.
         heard_ago_s: How long ago one of them said something; None without.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.

@@ -64,7 +64,7 @@ class NewLogs:
 
     @property
     def topics(self) -> set[str]:
-        """Those whose logs they are."""
+        """The topics of these logs."""
         return {topic for topic, _ in self._changes}
 
     def add(self, lanes: list[Lane], topic_id: str, *, now_s: float) -> None:

@@ -1,6 +1,6 @@
-"""Which topics are others than before under the same name, and what comes of it (pure).
+"""Which topics were deleted and created again, and what follows from that (pure).
 
-Two clients in particular have to be replaced: one that will never be told of a new log,
+Two clients in particular have to be replaced: one that will never learn of a new log,
 and one whose group may have left a topic to nobody.
 """
 

@@ -1,9 +1,9 @@
 """Topics that are deleted and created again: noticed, and begun at their first offset.
 
 Used by the poll thread, like the client. A partition that is assigned is held until it
-is known which log its offset is of. Whatever its messages were before that is found out
-later: an offset is never committed with the id of another log than the one that it was
-worked on as, and where the two differ the log is begun anew.
+is known which log its offset is of. A change in between is found out later: an
+offset is committed with the id of the log that it was believed to be of, and where the
+topic has another id the log is begun anew.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.05
-UNANSWERED_S: Final = 60.0  # then it is said
+UNANSWERED_S: Final = 60.0  # then it is logged
 
 _BLIND: Final = "a topic that is deleted and created again is not noticed meanwhile"
 
@@ -146,7 +146,7 @@ class TopicWatch:
                 self._ask()
 
     def _look_at_unanswered(self) -> None:
-        """Ask soon about what the client is told nothing of; see `outdated`."""
+        """Ask soon about partitions that the client gets nothing of; see `outdated`."""
         stalls = self._monitor.partitions.stalls
         if not stalls.unanswered.keys() <= self._unanswered:
             self.hurry()
@@ -238,7 +238,7 @@ class TopicWatch:
         return lane.topic_id == topic_id
 
     def _log_trouble(self, answer: Answer, now_s: float) -> None:
-        """Say once that changes are not noticed; a cluster that is away is told of."""
+        """Log once that changes are not noticed; lost brokers are logged elsewhere."""
         if answer.refused:
             reason = next(iter(answer.refused.values()))
             self._troubles.begin(Kind.TOPIC_IDS, f"{reason}: {_BLIND}")
