@@ -25,12 +25,12 @@ from tests.signals import take_none_as_ignored
 
 
 def files(folder: str, *names: str) -> list[str]:
-    """Give the paths of test modules."""
+    """Return the paths of test modules."""
     return [f"tests/{folder}/test_{name}.py" for name in names]
 
 
 def others(folder: str, *paths: str) -> list[str]:
-    """Give a folder without the modules that are parts of their own."""
+    """Return a folder without the modules that are parts of their own."""
     return [f"tests/{folder}", *(f"--ignore={path}" for path in paths)]
 
 

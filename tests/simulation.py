@@ -191,7 +191,7 @@ class World:
     # --- supervisord --------------------------------------------------------------
 
     def survey(self) -> tuple[ProcessInfo, ...]:
-        """Give getAllProcessInfo."""
+        """Return getAllProcessInfo."""
         return tuple(
             ProcessInfo(
                 name=p.name,
@@ -325,15 +325,15 @@ class World:
     # --- to look at ---------------------------------------------------------------
 
     def pid(self, node: int) -> int | None:
-        """Give the pid of a node."""
+        """Return the pid of a node."""
         return self.processes[f"swarm:node_{node}"].pid
 
     def of(self, kind: type[Action]) -> list[Any]:
-        """Give the actions of one kind, in order."""
+        """Return the actions of one kind, in order."""
         return [action for action in self.actions if isinstance(action, kind)]
 
     def said(self, event: str) -> list[Say]:
-        """Give the lines about one event."""
+        """Return the lines about one event."""
         return [say for say in self.of(Say) if say.event == event]
 
 
@@ -348,5 +348,5 @@ _HEALTHY: Final[dict[str, Any]] = {
 
 
 def report(**fields: Any) -> Report:
-    """Give a healthy report, but for the fields given."""
+    """Return a healthy report, but for the fields given."""
     return Report(**{**_HEALTHY, **fields})

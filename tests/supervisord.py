@@ -77,15 +77,15 @@ class Supervisord:
         return _text(self.folder / "supervisord.log")
 
     def state(self, name: str) -> str:
-        """Give the state of a process."""
+        """Return the state of a process."""
         return self.rpc.process(name).state
 
     def pid(self, name: str) -> int | None:
-        """Give the pid of a process, None without one."""
+        """Return the pid of a process, None without one."""
         return self.rpc.process(name).pid
 
     def file(self, name: str) -> str:
-        """Give the text of a file in the folder; empty while it is not there."""
+        """Return the text of a file in the folder; empty while it is not there."""
         return _text(self.folder / name)
 
     def shut_down(self) -> None:
@@ -166,7 +166,7 @@ def start_supervisord(folder: Path, config: str) -> Supervisord:
 
 
 def answers(daemon: Supervisord) -> bool:
-    """Tell whether supervisord answers.
+    """Whether supervisord answers.
 
     Raises:
         AssertionError: It has ended instead.
@@ -182,7 +182,7 @@ def answers(daemon: Supervisord) -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """Give the children of a process; none when it is gone."""
+    """Return the children of a process; none when it is gone."""
     text = _text(Path(f"/proc/{pid}/task/{pid}/children"))
     return [int(child) for child in text.split()]
 
@@ -194,7 +194,7 @@ def signal_if_alive(pid: int, number: int) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process is there and no zombie."""
+    """Whether a process is there and no zombie."""
     stat = _text(Path(f"/proc/{pid}/stat"))
     return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
 

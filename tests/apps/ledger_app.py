@@ -27,7 +27,7 @@ app = App()
 
 
 def number_of(message: Message) -> int:
-    """Give the number under which a message was produced."""
+    """Return the number under which a message was produced."""
     number: int = json.loads(message.value() or b"")["id"]
     return number
 

@@ -44,7 +44,7 @@ class Backlog:
 
 
 def backlog(bench: Bench) -> Backlog:
-    """Give the backlog of a bench; filled at the first use."""
+    """Return the backlog of a bench; filled at the first use."""
     count = QUICK_COUNT if bench.quick else FULL_COUNT
     topic = f"backlog-{count}"
     there = messages_in(bench.kafka, topic)
@@ -58,7 +58,7 @@ def backlog(bench: Bench) -> Backlog:
 
 
 def messages_in(kafka: KafkaBroker, topic: str) -> int | None:
-    """Give how many messages a topic has; None without such a topic.
+    """Return how many messages a topic has; None without such a topic.
 
     The data of an earlier bench is kept. A broker that has just begun with it does not
     lead its partitions at once.
@@ -97,7 +97,7 @@ def fill(kafka: KafkaBroker, topic: str, count: int) -> None:
 
 
 def message(number: int) -> bytes:
-    """Give an order as JSON, of 200 bytes: a flat object of eight fields."""
+    """Return an order as JSON, of 200 bytes: a flat object of eight fields."""
     order = {
         "id": number,
         "customer": f"customer-{number % 1000:04d}",
@@ -130,7 +130,7 @@ def json_backlog(bench: Bench) -> Iterator[Figure]:
 def ahead_of(
     rival: str, key: str, rates: Pairs, goal: Goal | None, *, handler: str = "JSON"
 ) -> Figure:
-    """Give the figure of a backlog, our speed against somebody's."""
+    """Return the figure of a backlog, our speed against somebody's."""
     return Figure(
         key=key,
         what=f"backlog, {handler}: speed against {rival}",

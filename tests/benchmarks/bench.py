@@ -91,7 +91,7 @@ class Bench:
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        """Give a new directory for one measurement."""
+        """Yield a new directory for one measurement."""
         path = self.home / f"{name}-{self.rng.randrange(16**6):06x}"
         path.mkdir(parents=True)
         yield path

@@ -109,7 +109,7 @@ class Contender:
             return measured
 
     def command(self, bench: Bench, folder: Path) -> list[str]:
-        """Give its command line; a node's configuration is written to the folder."""
+        """Return its command line; a node's configuration is written to the folder."""
         python = Path(sys.executable)
         if self.environment is not None:
             python = bench.environments.python(self.environment)
@@ -122,7 +122,7 @@ class Contender:
 
 
 def orders_for(bench: Bench, topic: str, *, count: int, folder: Path) -> dict[str, Any]:
-    """Give what every side is told; its group is new, so it begins at the beginning."""
+    """Return what every side is given; its group is new, so it begins at the start."""
     return {
         "bootstrap": bench.kafka.bootstrap,
         "topic": topic,
@@ -135,7 +135,7 @@ def orders_for(bench: Bench, topic: str, *, count: int, folder: Path) -> dict[st
 
 
 def configuration(bootstrap: str, extra: Mapping[str, Any]) -> str:
-    """Give a node's ``swarm.toml``: nothing but what has no default."""
+    """Return a node's ``swarm.toml``: nothing but what has no default."""
     properties = {
         "bootstrap.servers": bootstrap,
         "auto.offset.reset": "earliest",

@@ -156,7 +156,7 @@ def _hangs(swarm: Swarm) -> list[dict[str, Any]]:
 
 
 def _began_s(swarm: Swarm) -> dict[int, float]:
-    """Give when the handler of each process began, on the wall clock."""
+    """Return when the handler of each process began, on the wall clock."""
     rows = [line.split() for line in swarm.daemon.file("began").splitlines()]
     return {int(row[0]): float(row[1]) for row in rows}
 

@@ -82,7 +82,7 @@ class Crowd:
         return replace(self, watchers=present)
 
     def cpu(self) -> dict[str, Cpu]:
-        """Give the CPU time so far of each that watches, its dead children's included.
+        """Return the CPU time so far of each watcher, its dead children's included.
 
         Raises:
             CrowdError: A node or a watcher is another process than before.
@@ -115,7 +115,7 @@ class Crowd:
 
 
 def log_of(folder: Path) -> str:
-    """Give the end of all logs of a folder."""
+    """Return the end of all logs of a folder."""
     logs = sorted(folder.glob("*.log"))
     return "\n".join(f"--- {path.name}\n{path.read_text()[-2_000:]}" for path in logs)
 
@@ -262,7 +262,7 @@ def _command(pid: int) -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a directory whose path is short: there are sockets in it."""
+    """Yield a directory whose path is short: there are sockets in it."""
     folder = Path(tempfile.mkdtemp(prefix="sw", dir="/tmp"))
     try:
         yield folder

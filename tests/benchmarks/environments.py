@@ -26,7 +26,7 @@ class Environments:
     say: Callable[[str], None]
 
     def python(self, name: str) -> Path:
-        """Give the interpreter that has ``peers/<name>.txt``; makes it if need be.
+        """Return the interpreter that has ``peers/<name>.txt``; makes it if need be.
 
         Raises:
             EnvironmentMissingError: pip failed; with the end of what it said.

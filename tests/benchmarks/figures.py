@@ -32,7 +32,7 @@ class Goal:
         return f"{'≥' if self.sign == '>=' else '≤'} {number(self.bound)}"
 
     def kept_by(self, value: float) -> bool:
-        """Tell whether a value keeps it; the bound itself does."""
+        """Whether a value keeps it; the bound itself does."""
         return value >= self.bound if self.sign == ">=" else value <= self.bound
 
 
@@ -87,7 +87,7 @@ class Figure:
         return None if self.goal is None else self.goal.kept_by(self.value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give everything, for the file."""
+        """Return everything, for the file."""
         told = asdict(self)
         return told | {
             "goal": None if self.goal is None else str(self.goal),
@@ -109,7 +109,7 @@ class Curve:
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give everything, for the file."""
+        """Return everything, for the file."""
         return asdict(self)
 
 
@@ -146,7 +146,7 @@ class Pairs:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the smallest value that ``percent`` of all do not exceed (nearest rank).
+    """Return the smallest value that ``percent`` of all do not exceed (nearest rank).
 
     Raises:
         ValueError: No values.

@@ -91,7 +91,7 @@ class Lone:
 
 
 def notes(folder: Path) -> list[tuple[str, int, float, int]]:
-    """Give the notes of all processes of a folder: word, pid, moment, count."""
+    """Return the notes of all processes of a folder: word, pid, moment, count."""
     path = folder / "notes"
     if not path.exists():
         return []
@@ -100,7 +100,7 @@ def notes(folder: Path) -> list[tuple[str, int, float, int]]:
 
 
 def last_handled_at_s(folder: Path, pid: int) -> float:
-    """Give when a process that was told to note it handled its last message.
+    """Return when a process that was told to note it handled its last message.
 
     Raises:
         FileNotFoundError: It handled none, or was not told to.

@@ -16,7 +16,7 @@ TO_S: Final = 40.0
 def begins_in_s(
     monotonic_s: float, wall_s: float, *, interval_s: float, with_minute: bool
 ) -> float:
-    """Give how long to wait until a window may begin.
+    """Return how long to wait until a window may begin.
 
     Args:
         monotonic_s: Now, by the clock at whose multiples of ``interval_s`` nodes

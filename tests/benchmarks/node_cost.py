@@ -67,7 +67,7 @@ def memory_and_boot(bench: Bench) -> Iterator[Figure]:
 
 
 def _measure(bench: Bench, start: Start, memory: dict[str, list[float]]) -> float:
-    """Give the milliseconds to the first poll; adds the memory after some work."""
+    """Return the milliseconds to the first poll; adds the memory after some work."""
     with bench.folder("node-cost") as folder, start(folder) as process:
         polled_at_s = process.noted_at_s("polled")
         process.noted_at_s("handled", count=MESSAGES // 2)

@@ -157,7 +157,7 @@ def _stop_sent_s(record: Mapping[str, Any]) -> float:
 
 
 def _firsts(swarm: Swarm) -> dict[int, float]:
-    """Give when each process had its first message, on the wall clock."""
+    """Return when each process had its first message, on the wall clock."""
     return {pid: at_s for word, pid, at_s, _ in notes(swarm.daemon.folder)
             if word == "first"}  # fmt: skip
 

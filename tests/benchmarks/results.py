@@ -66,7 +66,7 @@ class Results:
 
     @classmethod
     def to_go_on_with(cls, folder: Path, *, quick: bool) -> Results:
-        """Give those of a folder; none of another mode or machine."""
+        """Return those of a folder; none of another mode or machine."""
         path = folder / JSON
         if path.exists():
             kept = cls(**json.loads(path.read_text(encoding="utf-8")))
@@ -94,7 +94,7 @@ class Results:
         (folder / MARKDOWN).write_text(self.as_markdown(), encoding="utf-8")
 
     def as_markdown(self) -> str:
-        """Give the table, and below it where and when all that was measured."""
+        """Return the table, and below it where and when all that was measured."""
         where = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         at = [figure["measured_at"] for figure in self.figures]
         when = f" From {min(at)} to {max(at)}." if at else ""
@@ -103,13 +103,13 @@ class Results:
 
 
 def _order(measured: Mapping[str, Any]) -> tuple[int, str]:
-    """Give the number of a key and its letter: 9 comes before 10."""
+    """Return the number of a key and its letter: 9 comes before 10."""
     digits = measured["key"].rstrip(ascii_lowercase)
     return int(digits), measured["key"][len(digits) :]
 
 
 def table(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Give the figures as a table in Markdown, goal and figure side by side."""
+    """Return the figures as a table in Markdown, goal and figure side by side."""
     head = ("#", "figure", "goal", "measured", "range", "n", "", "ours", "theirs")
     rows = [head, *(_row(figure) for figure in figures)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

@@ -28,7 +28,7 @@ WATCHERS: Final = {"listener": "listener", "supervisord": "daemon"}
 
 
 def growth(bench: Bench) -> Iterator[Figure | Curve]:
-    """Give both curves, and what they come to."""
+    """Yield both curves, and what they come to."""
     yield from _by_nodes(bench)
     yield from _by_partitions(bench)
 

@@ -13,7 +13,7 @@ _CHILDREN: Final = slice(13, 15)  # cutime, cstime, counted after the name. proc
 
 
 def cpu_of(pid: int) -> Cpu:
-    """Give the CPU time of a process and of its children that have ended, in seconds.
+    """Return the CPU time of a process and of its children that have ended, in seconds.
 
     Raises:
         OSError: It is gone.
@@ -26,7 +26,7 @@ def cpu_of(pid: int) -> Cpu:
 
 
 def memory_of(pid: int) -> dict[str, float]:
-    """Give rss, pss and uss of a process in MB (2^20 bytes).
+    """Return rss, pss and uss of a process in MB (2^20 bytes).
 
     Raises:
         OSError: It is gone.

@@ -59,7 +59,7 @@ Start = Callable[[], AbstractContextManager[Crowd]]
 
 
 def sizes(bench: Bench) -> tuple[int, int, int, int]:
-    """Give how many nodes; a quick run shows that it runs, with fewer."""
+    """Return how many nodes; a quick run shows that it runs, with fewer."""
     return (1, 4, 12, 40) if bench.quick else FULL
 
 

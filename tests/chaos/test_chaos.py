@@ -67,14 +67,14 @@ def test_a_seed_is_a_schedule(scenario: Scenario) -> None:
 
 
 def life(pid: int, *, seen_at_s: float, gone_at_s: float | None = None) -> Life:
-    """Give a process of the only slot."""
+    """Return a process of the only slot."""
     return Life(SLOT, pid, pid, seen_at_s, gone_at_s)
 
 
 def record(
     pid: int | None, *, status: int | None = 2, cause: str = "rule", **changed: Any
 ) -> dict[str, Any]:
-    """Give a record of the only slot."""
+    """Return a record of the only slot."""
     return {
         "node": SLOT,
         "pid": pid,
@@ -86,7 +86,7 @@ def record(
 
 
 def lone(pid: int, *, at_s: int) -> dict[str, Any]:
-    """Give the record of a node that alone had no broker, of a restart of 3 s."""
+    """Return the record of a node that alone had no broker, of a restart of 3 s."""
     return record(
         pid,
         status=4,

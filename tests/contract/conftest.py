@@ -13,7 +13,7 @@ from tests.supervisord import running_supervisord
 
 @pytest.fixture(params=["simulated", "real"])
 def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
-    """Give a supervisord with two running nodes; one of them ignores TERM."""
+    """Yield a supervisord with two running nodes; one of them ignores TERM."""
     if request.param == "simulated":
         yield Simulated()
         return

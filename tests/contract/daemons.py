@@ -45,7 +45,7 @@ class Daemon(Protocol):
         ...
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Give all processes by name."""
+        """Return all processes by name."""
         ...
 
     def kill(self, name: str) -> None:
@@ -53,7 +53,7 @@ class Daemon(Protocol):
         ...
 
     def moments(self, name: str) -> list[Moment]:
-        """Give the states of a process as the events told them, with their pids."""
+        """Return the states of a process as the events told them, with their pids."""
         ...
 
     def await_fact(self, fact: Callable[[], bool], describe: str) -> None:
@@ -171,7 +171,7 @@ class Real:
 
 
 def recorded(daemon: Supervisord, file: str = "events.jsonl") -> list[object]:
-    """Give the events that the recorder wrote, read by our own parser."""
+    """Return the events that the recorder wrote, read by our own parser."""
     lines = daemon.file(file).splitlines()
     events = [json.loads(line) for line in lines if line.endswith("}")]
     return [parse_event(e["event"], e["payload"]) for e in events]

@@ -17,14 +17,14 @@ P = ProcessState
 
 
 def pid_of(daemon: Daemon, name: str) -> int:
-    """Give the pid of a process that has one."""
+    """Return the pid of a process that has one."""
     pid = daemon.processes()[name].pid
     assert pid is not None
     return pid
 
 
 def is_in(daemon: Daemon, name: str, state: ProcessState) -> bool:
-    """Tell whether a process is in a state, and the event for it has come."""
+    """Whether a process is in a state, and the event for it has come."""
     moments = daemon.moments(name)
     return (
         daemon.processes()[name].state is state
@@ -34,7 +34,7 @@ def is_in(daemon: Daemon, name: str, state: ProcessState) -> bool:
 
 
 def outcome(answered: Answered) -> tuple[Answer, int]:
-    """Give what is known of a call."""
+    """Return what is known of a call."""
     return answered.answer, answered.fault
 
 

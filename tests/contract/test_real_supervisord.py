@@ -38,7 +38,7 @@ _SLEEPER = "command = sleep 300\nstartsecs = 0\n"
 
 
 def fault_of(rpc: Supervisor, call: str, name: str, *rest: str) -> int:
-    """Give the code of the fault that a call is answered with; 0 without one."""
+    """Return the code of the fault that a call is answered with; 0 without one."""
     try:
         getattr(rpc, call)(name, *rest)
     except SupervisorFault as fault:

@@ -127,7 +127,7 @@ def _charge(
 
 
 def _age_s(done_at_s: float, end_s: float, hindered: Iterable[Span]) -> float:
-    """Give the seconds between two moments, less those of the spans."""
+    """Return the seconds between two moments, less those of the spans."""
     lost_s = sum(
         max(0.0, min(end_s, to_s) - max(done_at_s, from_s)) for from_s, to_s in hindered
     )

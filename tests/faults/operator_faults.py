@@ -160,7 +160,7 @@ def hold(stage: Stage, fault: Fault) -> str:
 
 
 def release(stage: Stage, _fault: Fault) -> str:
-    """Give back what he holds."""
+    """Release what the operator holds."""
     slot = min(stage.book.held_at_s, default=None)
     if slot is None or stage.disk.trouble:
         raise ProcessLookupError("none is held, or the listener cannot keep it")
@@ -175,7 +175,7 @@ def _release(stage: Stage, slot: str) -> None:
 
 
 def order(stage: Stage, word: Word, slot: str) -> None:
-    """Give an order, and wait until the listener says that it has taken it.
+    """Send an order, and wait until the listener says that it has taken it.
 
     One that dies with the order unread takes it along, as `swarm hold` would tell: then
     the operator gives it to the next one.
@@ -197,7 +197,7 @@ def order(stage: Stage, word: Word, slot: str) -> None:
 
 
 def release_all(stage: Stage) -> None:
-    """Give all back. On Kafka one that is ill and held keeps all from a rebalance."""
+    """Release all. On Kafka one that is ill and held keeps all from a rebalance."""
     stage.undo()
     for slot in sorted(stage.book.held_at_s):
         _release(stage, slot)

@@ -53,7 +53,7 @@ class Admin:
         self._readers: dict[str, Consumer] = {}
 
     def close(self) -> None:
-        """Give up connections; the next call would open them again."""
+        """Close connections; the next call would open them again."""
         while self._readers:
             self._readers.popitem()[1].close()
 

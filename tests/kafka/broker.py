@@ -141,7 +141,7 @@ class KafkaBroker:
         return self._process.pid
 
     def is_running(self) -> bool:
-        """Tell whether the process exists, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     def discard_data(self) -> None:

@@ -56,7 +56,7 @@ def missing(
 
 
 def absence_is_failure(environ: Mapping[str, str]) -> bool:
-    """Tell whether a missing Kafka fails its tests (``CI=true``), or skips them."""
+    """Whether a missing Kafka fails its tests (``CI=true``), or skips them."""
     return environ.get("CI", "").lower() == "true"
 
 
@@ -100,7 +100,7 @@ def classpath() -> str:
 
 
 def is_installed() -> bool:
-    """Tell whether ``classpath`` answers without Maven."""
+    """Whether ``classpath`` answers without Maven."""
     return _remembered_classpath() is not None
 
 

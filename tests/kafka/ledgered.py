@@ -73,11 +73,11 @@ class KafkaSwarm:
     nodes: int = NODES
 
     def name(self, node: int) -> str:
-        """Give supervisord's full name of a node."""
+        """Return supervisord's full name of a node."""
         return scenes.name_of(node)
 
     def pids(self) -> dict[int, int | None]:
-        """Give the pid of each node."""
+        """Return the pid of each node."""
         return scenes.pids(self.swarm, self.nodes)
 
     def signal(self, node: int, number: signal.Signals) -> int:
@@ -91,7 +91,7 @@ class KafkaSwarm:
         return scenes.supervisorctl(self.swarm, *words)
 
     def log(self, node: int) -> str:
-        """Give what a node has logged, over all its lives."""
+        """Return what a node has logged, over all its lives."""
         return self.swarm.daemon.file(f"{GROUP}_{node:02d}.log")
 
     def let_go(self, node: int) -> int:
@@ -132,7 +132,7 @@ class KafkaSwarm:
         )
 
     def holds(self, node: int) -> int | None:
-        """Give the partitions that a node's present process reports; None before."""
+        """Return the partitions that a node's present process reports; None before."""
         told = {one["node"]: one for one in self.swarm.status().get("nodes", [])}
         one = told.get(self.name(node))
         if one is None or one["report"] is None or one["report"]["state"] != "running":
@@ -150,7 +150,7 @@ class KafkaSwarm:
         return verdict
 
     def owners(self) -> dict[int, set[int]]:
-        """Give the nodes that have worked on each partition."""
+        """Return the nodes that have worked on each partition."""
         owners: dict[int, set[int]] = {}
         for row in self.ledger.processed.read():
             owners.setdefault(row.partition, set()).add(row.life.node)
@@ -239,7 +239,7 @@ def supervised(
 
 
 def answers(kafka: KafkaBroker, group: str, topic: str) -> bool:
-    """Tell whether the group's coordinator answers a stranger."""
+    """Whether the group's coordinator answers a stranger."""
     try:
         kafka.committed(group, topic, timeout_s=1.0)
     except KafkaException:

@@ -216,10 +216,10 @@ def produce(
 
 
 class Log(Protocol):
-    """Gives the lines of an event that nodes of this process have logged."""
+    """Return the lines of an event that nodes of this process have logged."""
 
     def __call__(self, event: str, about: str = "") -> list[str]:
-        """Give those that contain ``about``, such as the name of a group."""
+        """Return those that contain ``about``, such as the name of a group."""
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> Log:

@@ -51,7 +51,7 @@ def _cpu_s() -> float:
 
 
 def pair(kafka: KafkaBroker, topic: str, partitions: int, interval_ms: int) -> float:
-    """Give the CPU seconds by which the one with statistics was above the other."""
+    """Return the CPU seconds by which the one with statistics was above the other."""
     here = [sys.executable, "-m", "tests.kafka.statistics_cost"]
     nodes = [
         subprocess.Popen(

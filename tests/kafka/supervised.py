@@ -53,11 +53,11 @@ def deadly_swarm(
 
 
 def handled(swarm: Swarm, *, fields: int = 3) -> list[tuple[int, int, int]]:
-    """Give partition, offset and pid of what was handled, in that order."""
+    """Return partition, offset and pid of what was handled, in that order."""
     rows = [line.split() for line in swarm.daemon.file("handled").splitlines()]
     return [(int(r[0]), int(r[1]), int(r[2])) for r in rows if len(r) == fields]
 
 
 def deaths(swarm: Swarm) -> list[tuple[int, int, int]]:
-    """Give partition, offset and pid of what killed, in that order."""
+    """Return partition, offset and pid of what killed, in that order."""
     return handled(swarm, fields=4)

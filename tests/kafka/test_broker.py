@@ -204,7 +204,7 @@ def test_broker_dies_with_its_test(kafka: KafkaBroker, tmp_path: Path) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Tell whether a process exists; a zombie that nobody reaps does not count."""
+    """Whether a process exists; a zombie that nobody reaps does not count."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

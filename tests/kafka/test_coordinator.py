@@ -48,5 +48,5 @@ def test_coordinator_moves_under_load(cluster: KafkaCluster) -> None:
 
 
 def troubles(swarm: KafkaSwarm, node: int) -> list[str]:
-    """Give the lines of a node that are about Kafka."""
+    """Return the lines of a node that are about Kafka."""
     return [line for line in swarm.log(node).splitlines() if "kafka_trouble" in line]

@@ -429,7 +429,7 @@ def produce_value(
 
 @contextmanager
 def reading(kafka: KafkaBroker, topic: str) -> Iterator[Callable[[], Message]]:
-    """Give a function that waits for the next message of a topic."""
+    """Yield a function that waits for the next message of a topic."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka.bootstrap,

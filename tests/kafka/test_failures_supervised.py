@@ -136,7 +136,7 @@ def test_a_slow_message_is_not_given_up_for_the_stops_that_it_outlives(
 
 
 def slot_text(swarm: Swarm) -> str:
-    """Give what stands in the file of the node's slot."""
+    """Return what stands in the file of the node's slot."""
     paths = (swarm.daemon.folder / "slots").glob("*.slot")
     return "".join(path.read_text("utf-8") for path in paths)
 

@@ -60,7 +60,7 @@ def comes_back(kafka: KafkaBroker, name: str, nodes: list[Node], seen: Seen) -> 
 
 
 def members_of(admin: AdminClient, group: str) -> list[Any]:
-    """Give the members that a group has."""
+    """Return the members that a group has."""
     asked = admin.describe_consumer_groups([group], request_timeout=10.0)
     return list(asked[group].result(10.0).members)
 

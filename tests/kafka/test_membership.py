@@ -42,7 +42,7 @@ def protocol(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Log:
-    """Give the lines of an event that nodes of this process have logged."""
+    """Return the lines of an event that nodes of this process have logged."""
     return lines_of(caplog)
 
 

@@ -180,6 +180,6 @@ def sleeper(
 
 
 def partitions_of(node: Node) -> list[int]:
-    """Give what a node holds when it has half of four partitions."""
+    """Return what a node holds when it has half of four partitions."""
     node.await_assigned(2)
     return [lane.partition for lane in node.consumers[0]._lanes.table.all()]

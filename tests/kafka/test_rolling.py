@@ -50,12 +50,12 @@ def let_go_by_others(swarm: KafkaSwarm, before: dict[int, tuple[int, int]]) -> i
 
 
 def counts(swarm: KafkaSwarm) -> dict[int, tuple[int, int]]:
-    """Give how often each node lost partitions, and ended in order."""
+    """Return how often each node lost partitions, and ended in order."""
     return {node: (swarm.let_go(node), swarm.ends(node)) for node in range(NODES)}
 
 
 def most_down_at_once(swarm: KafkaSwarm) -> int:
-    """Give how many slots were without a process at once, once all had one."""
+    """Return how many slots were without a process at once, once all had one."""
     changes: list[tuple[float, int]] = []
     for node in range(NODES):
         lives = swarm.lives.all(swarm.name(node))

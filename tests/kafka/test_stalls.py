@@ -97,7 +97,7 @@ def leave_gaps(kafka: KafkaBroker, topic: str) -> Producer:
 
 
 def snapshots(node: Node, *, count: int) -> list[Report]:
-    """Give the progress after each of the next statistics."""
+    """Return the progress after each of the next statistics."""
     told: list[Report] = []
     note = Partitions.update
 

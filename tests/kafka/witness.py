@@ -213,7 +213,7 @@ class Ledger:
         return replace(found, **_noticed(found, rows, self._made_at_s))
 
     def _unnoticed(self) -> Iterator[str]:
-        """Give the logs that were no more before anybody had to know of them."""
+        """Yield the logs that were no more before anybody had to know of them."""
         for era, following in pairwise(self._eras):
             began_s = self._made_at_s.get(era, -inf)  # the first one was known
             if self._made_at_s.get(following, inf) - began_s < NOTICED_WITHIN_S:

@@ -84,7 +84,7 @@ class Browser:
 
 @contextmanager
 def browsing(profile: Path) -> Iterator[Browser]:
-    """Give a browser of one's own."""
+    """Yield a browser of one's own."""
     chromium = tool("chromium", "chromium-browser", package="chromium")
     driver = tool("chromedriver", package="chromium-driver")
     with socket.create_server(("127.0.0.1", 0)) as free:

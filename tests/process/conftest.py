@@ -91,7 +91,7 @@ def running_swarm(
 
 @pytest.fixture
 def start_swarm() -> Iterator[Callable[..., Swarm]]:
-    """Give a function that starts a swarm whose nodes all report."""
+    """Yield a function that starts a swarm whose nodes all report."""
     with ExitStack() as stack:
 
         def start(*, nodes: int = 2, **options: Any) -> Swarm:

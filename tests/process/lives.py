@@ -48,14 +48,14 @@ class Lives:
         self.overlaps: list[tuple[Life, Life]] = []
 
     def all(self, slot: str) -> list[Life]:
-        """Give all processes that a slot ever had, oldest first."""
+        """Return all processes that a slot ever had, oldest first."""
         lives = [life for life in list(self._known.values()) if life]
         return sorted(
             (life for life in lives if life.slot == slot), key=lambda x: x.seen_at_s
         )
 
     def alive(self, slot: str) -> list[Life]:
-        """Give the processes that a slot had in the last sample."""
+        """Return the processes that a slot had in the last sample."""
         return [life for life in self.all(slot) if life.gone_at_s is None]
 
     def sample(self) -> None:
@@ -123,7 +123,7 @@ def _processes() -> Iterator[tuple[tuple[int, int], None]]:
 
 
 def started(pid: int) -> int | None:
-    """Give a process's start; None when it is gone or a zombie."""
+    """Return a process's start; None when it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

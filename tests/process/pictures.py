@@ -31,7 +31,7 @@ FOR_EVER_S: Final = math.inf  # made at that time, a snapshot never grows old
 
 
 def node(number: int, health: str = "healthy", **facts: object) -> Plain:
-    """Give a node as it is called by default, with half an hour behind it."""
+    """Return a node as it is called by default, with half an hour behind it."""
     steps = range(POINTS)
     is_up = health not in {"backing off", "stopped by operator"}
     return {
@@ -58,7 +58,7 @@ def node(number: int, health: str = "healthy", **facts: object) -> Plain:
 
 
 def backing_off(number: int) -> Plain:
-    """Give a node that fails again and again."""
+    """Return a node that fails again and again."""
     return node(
         number,
         "backing off",
@@ -73,7 +73,7 @@ def backing_off(number: int) -> Plain:
 
 
 def record(minutes_ago: float, number: int, **facts: object) -> Plain:
-    """Give a restart on record."""
+    """Return a restart on record."""
     at = NOW - timedelta(minutes=minutes_ago)
     plain = {
         "node": f"swarm_worker:swarm_worker_{number:02d}",
@@ -93,7 +93,7 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
 
 
 def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Plain:
-    """Give what the listener would hand to the page."""
+    """Return what the listener would hand to the page."""
     return {
         "at": NOW.isoformat(),
         "trouble": trouble,
@@ -105,7 +105,7 @@ def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Pla
 
 
 def scenes() -> dict[str, Plain]:
-    """Give each state that the page should look well in."""
+    """Return each state that the page should look well in."""
     silent = record(
         3, 2, status=-1, reason="node_report_timeout: 61.0 s > 60.0 s", killed=True
     )

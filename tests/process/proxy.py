@@ -112,6 +112,6 @@ def _request(caller: socket.socket) -> bytes:
 
 
 def _answer(called: socket.socket, caller: socket.socket) -> bytes:
-    """Give what comes next; empty when one of them has closed."""
+    """Return what comes next; empty when one of them has closed."""
     ready, _, _ = select.select([called, caller], [], [], 30)
     return called.recv(65_536) if called in ready else b""

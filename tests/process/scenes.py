@@ -165,7 +165,7 @@ def toml(**changed: Mapping[str, Any]) -> str:
 
 
 def program_section(name: str, **lines: str) -> str:
-    """Give the section of one more group of nodes."""
+    """Return the section of one more group of nodes."""
     return _section(f"program:{name}", PROGRAM, lines)
 
 
@@ -180,18 +180,18 @@ def _section(
 
 
 def name_of(node: int, *, group: str = GROUP) -> str:
-    """Give supervisord's full name of a node."""
+    """Return supervisord's full name of a node."""
     return f"{group}:{group}_{node:02d}"
 
 
 def pids(swarm: Swarm, nodes: int) -> dict[int, int | None]:
-    """Give the pid of each node."""
+    """Return the pid of each node."""
     known = {info.name: info.pid for info in swarm.daemon.rpc.processes()}
     return {node: known[name_of(node)] for node in range(nodes)}
 
 
 def witnessed(swarm: Swarm) -> list[dict[str, Any]]:
-    """Give what an independent listener saw, each event once.
+    """Return what an independent listener saw, each event once.
 
     supervisord repeats an event to all listeners of one priority when one of them dies
     over it: it compares processes by nothing but that.
@@ -207,7 +207,7 @@ def witnessed(swarm: Swarm) -> list[dict[str, Any]]:
 
 
 def stops(swarm: Swarm, node: int) -> int:
-    """Give how often an independent listener saw a node being stopped."""
+    """Return how often an independent listener saw a node being stopped."""
     process = name_of(node).partition(":")[2]
     return sum(
         event["event"] == "PROCESS_STATE_STOPPING"
@@ -217,7 +217,7 @@ def stops(swarm: Swarm, node: int) -> int:
 
 
 def records_of(swarm: Swarm, node: int) -> list[dict[str, Any]]:
-    """Give the records of one node's restarts."""
+    """Return the records of one node's restarts."""
     return [r for r in swarm.records() if r["node"] == name_of(node)]
 
 

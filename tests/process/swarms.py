@@ -25,11 +25,11 @@ class Swarm:
     daemon: Supervisord
 
     def name(self, node: int) -> str:
-        """Give the full name of a node."""
+        """Return the full name of a node."""
         return f"{GROUP}:{GROUP}_{node:02d}"
 
     def pid(self, node: int) -> int:
-        """Give the pid of a node that has one."""
+        """Return the pid of a node that has one."""
         pid = self.daemon.pid(self.name(node))
         assert pid is not None
         return pid
@@ -41,15 +41,15 @@ class Swarm:
         return pid
 
     def status(self) -> dict[str, Any]:
-        """Give what the listener last said of the swarm; empty before."""
+        """Return what the listener last said of the swarm; empty before."""
         return self._json("run/status.json")
 
     def records(self) -> list[dict[str, Any]]:
-        """Give the history of restarts."""
+        """Return the history of restarts."""
         return list(self._json("run/journal.json").get("history", []))
 
     def intents(self) -> dict[str, Any]:
-        """Give the restarts under way, as the journal has them."""
+        """Return the restarts under way, as the journal has them."""
         return dict(self._json("run/journal.json").get("intents", {}))
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Swarm:
         return self.daemon.file("listener.log")
 
     def listener_pid(self) -> int:
-        """Give the pid of the listener."""
+        """Return the pid of the listener."""
         pid = self.daemon.pid(LISTENER)
         assert pid is not None
         return pid
@@ -76,7 +76,7 @@ class Swarm:
         return pid
 
     def events(self) -> list[object]:
-        """Give what an independent listener saw."""
+        """Return what an independent listener saw."""
         return recorded(self.daemon)
 
 
@@ -92,6 +92,6 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

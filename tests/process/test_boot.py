@@ -68,7 +68,7 @@ def booting() -> Iterator[tuple[Swarm, Lives]]:
 
 
 def records(swarm: Swarm, group: str) -> list[dict[str, Any]]:
-    """Give the records of a group's only node."""
+    """Return the records of a group's only node."""
     return [r for r in swarm.records() if r["node"] == f"{group}:{group}_00"]
 
 

@@ -105,11 +105,11 @@ class Installation:
         )
 
     def log(self, name: str) -> str:
-        """Give the text of a log in conf/."""
+        """Return the text of a log in conf/."""
         return (self.conf / name).read_text()
 
     def sold(self) -> list[str]:
-        """Give what was processed."""
+        """Return what was processed."""
         path = self.folder / "sold"
         lines = path.read_text().splitlines() if path.exists() else []
         return sorted(line.partition(" ")[2] for line in lines)
@@ -160,7 +160,7 @@ def installation() -> Iterator[Installation]:
 
 
 def pids(rpc: Supervisor) -> dict[str, int | None]:
-    """Give the processes that run."""
+    """Return the processes that run."""
     return {p.name: p.pid for p in rpc.processes() if p.state == "RUNNING"}
 
 
@@ -255,7 +255,7 @@ def test_what_no_restart_can_mend_stays_down_with_its_code_to_read(
 
 
 def running(rpc: Supervisor) -> set[str]:
-    """Give the nodes that run."""
+    """Return the nodes that run."""
     return pids(rpc).keys() - {LISTENER}
 
 

@@ -71,7 +71,7 @@ def test_a_stop_that_takes_long_keeps_nobody_from_being_heard(
 
 
 def down_at_once(swarm: Swarm) -> int:
-    """Give the most nodes that an independent listener saw down at the same time."""
+    """Return the most nodes that an independent listener saw down at the same time."""
     down: set[str] = set()
     most = 0
     for event in scenes.witnessed(swarm):

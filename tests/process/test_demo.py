@@ -66,7 +66,7 @@ def processes_of(temporary: Path) -> list[str]:
 
 
 def is_clean(temporary: Path) -> bool:
-    """Tell whether neither a process nor a file is left."""
+    """Whether neither a process nor a file is left."""
     return not processes_of(temporary) and not list(temporary.iterdir())
 
 

@@ -73,7 +73,7 @@ class MailServer:
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:
-    """Give a mail server."""
+    """Yield a mail server."""
     server = MailServer()
     yield server
     if server.is_open:
@@ -81,7 +81,7 @@ def server() -> Iterator[MailServer]:
 
 
 def mailing(port: int, on: str = "") -> dict[str, tuple[tuple[str, str], ...]]:
-    """Give the option of a swarm with the example in it."""
+    """Return the option of a swarm with the example in it."""
     section = ADDED.replace("EXAMPLE", str(EXAMPLE)).replace("PORT", str(port))
     return {"replace": (("\n[eventlistener:witness]", section.replace("OPTIONS", on)),)}
 

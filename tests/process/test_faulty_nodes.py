@@ -56,11 +56,11 @@ class Faulted:
     pids: dict[str, int]
 
     def node(self, role: str) -> int:
-        """Give the node of a role."""
+        """Return the node of a role."""
         return ROLES.index(role)
 
     def log(self, role: str) -> str:
-        """Give what a node wrote."""
+        """Return what a node wrote."""
         return self.swarm.daemon.file(f"w_{self.node(role):02d}.log")
 
 

@@ -47,7 +47,7 @@ class Frozen:
         }
 
     def has_a_batch(self) -> bool:
-        """Tell whether the listener knows of a batch in flight, of node 0."""
+        """Whether the listener knows of a batch in flight, of node 0."""
         (told,) = (
             node
             for node in self.swarm.status()["nodes"]

@@ -27,13 +27,13 @@ ME = SupervisorIdentity(pid=7, started_ticks=99, boot_id="b")
 
 
 def reopened(folder: Path) -> Journal:
-    """Give the journal as the next listener finds it."""
+    """Return the journal as the next listener finds it."""
     return Journal(folder, lock_wait_s=0.0)
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    """Give a new journal, bound to a supervisord."""
+    """Yield a new journal, bound to a supervisord."""
     journal = reopened(tmp_path / "run")
     journal.adopt(ME)
     yield journal
@@ -479,12 +479,12 @@ def test_a_status_that_cannot_be_written_is_a_warning_once(
 
 
 def read(path: Path) -> Any:
-    """Give the JSON of a file."""
+    """Return the JSON of a file."""
     return json.loads(path.read_bytes())
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Give the events of all warnings and errors."""
+    """Return the events of all warnings and errors."""
     return [
         record.getMessage().split()[0]
         for record in caplog.records

@@ -30,7 +30,7 @@ StartSwarm = Callable[..., Swarm]
 
 
 def steady(swarm: Swarm, nodes: int) -> list[int]:
-    """Give the pids of all nodes, to compare later."""
+    """Return the pids of all nodes, to compare later."""
     return [swarm.pid(node) for node in range(nodes)]
 
 

@@ -31,7 +31,7 @@ esac
 
 
 def rotation(folder: Path) -> Path:
-    """Give the guide's file for logrotate, for a swarm in another folder."""
+    """Return the guide's file for logrotate, for a swarm in another folder."""
     guide = (ROOT / "docs" / "install.md").read_text("utf-8")
     (text,) = re.findall(r"```\n(/srv/.*?\.log \{\n.*?\n\})\n```", guide, re.DOTALL)
     own = text.replace(INSTALLED, str(folder))

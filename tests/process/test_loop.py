@@ -69,7 +69,7 @@ class Spy(Swarm):
         return super().handle(event, now_s=now_s)
 
     def kinds(self) -> list[str]:
-        """Give the names of the events' kinds, without those of the timer."""
+        """Return the names of the events' kinds, without those of the timer."""
         timed = (Tick, Measured)
         return [type(e).__name__ for e in self.heard if not isinstance(e, timed)]
 
@@ -89,13 +89,13 @@ class FakeSupervisor:
     on_wake: Callable[[], None] = lambda: None
 
     def processes(self) -> tuple[ProcessInfo, ...]:
-        """Give one process, unless unreachable."""
+        """Return one process, unless unreachable."""
         if not self.is_reachable:
             raise SupervisorUnreachable("gone")
         return (INFO,)
 
     def process(self, _name: str) -> ProcessInfo:
-        """Give the one process."""
+        """Return the one process."""
         return INFO
 
     def wake(self) -> None:
@@ -204,7 +204,7 @@ class Bench:
         self.feed = -1
 
     def answered(self) -> bytes:
-        """Give what the listener wrote to supervisord."""
+        """Return what the listener wrote to supervisord."""
         return os.read(self.answers, 65_536)
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Give a listener that has not been started."""
+    """Yield a listener that has not been started."""
     bench = Bench(tmp_path)
     yield bench
     bench.close()
@@ -558,7 +558,7 @@ def test_no_call_is_made_for_another_process(bench: Bench) -> None:
 
 
 def payload_of(report: Report) -> str:
-    """Give what supervisord cuts out of a report's frame."""
+    """Return what supervisord cuts out of a report's frame."""
     return encode(report).decode("ascii").partition(BEGIN)[2].partition(END)[0]
 
 

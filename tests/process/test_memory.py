@@ -39,7 +39,7 @@ _HAS_A_CHILD = (
 
 @pytest.fixture
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that runs the given code and has said that it is ready."""
+    """Yield a process that runs the given code and has said that it is ready."""
     with subprocess.Popen(
         [sys.executable, "-c", request.param],
         stdin=subprocess.PIPE,
@@ -160,7 +160,7 @@ def test_what_may_not_be_read_says_what_to_change(
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Give the readings that a process has; they can be set."""
+    """Return the readings that a process has; they can be set."""
     values = {"rss": 100, "pss": 60}
     monkeypatch.setattr(memory, "bytes_of", lambda _process, metric: values.get(metric))
     return values

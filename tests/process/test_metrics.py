@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:
-    """Give all samples by metric and labels; none while nobody answers."""
+    """Return all samples by metric and labels; none while nobody answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
             text = response.read().decode()
@@ -34,7 +34,7 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
 
 
 def health(port: int) -> int:
-    """Give the status of /healthz."""
+    """Return the status of /healthz."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as response:
             return int(response.status)

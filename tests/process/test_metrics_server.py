@@ -48,7 +48,7 @@ class Endpoint:
         )
 
     def ask(self, path: str = "/metrics", method: str = "GET") -> tuple[int, bytes]:
-        """Give status and body of a response."""
+        """Return status and body of a response."""
         connection = http.client.HTTPConnection(*self.address, timeout=10)
         try:
             connection.request(method, path)
@@ -73,7 +73,7 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """Give a running endpoint."""
+    """Yield a running endpoint."""
     endpoint = Endpoint()
     yield endpoint
     endpoint.server.stop()

@@ -44,7 +44,7 @@ pytestmark = [
 
 
 def can_start_a_node(python: str) -> bool:
-    """Tell whether the user can: an interpreter in root's home is out of his reach."""
+    """Whether the user can: an interpreter in root's home is out of his reach."""
     try:
         done = subprocess.run(
             [
@@ -99,7 +99,7 @@ def watched() -> Iterator[tuple[Swarm, Lives]]:
 
 
 def log(swarm: Swarm, node: int) -> str:
-    """Give what a node wrote."""
+    """Return what a node wrote."""
     return swarm.daemon.file(f"w_{node:02d}.log")
 
 

@@ -85,7 +85,7 @@ def test_an_error_in_the_loop_is_the_loops(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broker() -> Callable[[list[str]], str]:
-    """Give a function that puts values into the topic ``orders`` of a mock broker."""
+    """Return a function that puts values into the topic ``orders`` of a mock broker."""
     producer = Producer(
         {"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0}
     )

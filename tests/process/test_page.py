@@ -59,7 +59,7 @@ return found.filter(e => e.checkVisibility() && hasText(e)).map(e => {
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Give one browser for all tests here."""
+    """Yield one browser for all tests here."""
     with browsing(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
@@ -73,7 +73,7 @@ class Page:
     url: str
 
     def open(self, scene: dict[str, Any], size: tuple[int, int] = WIDE) -> Browser:
-        """Give the browser with a scene on a screen of some size."""
+        """Return the browser with a scene on a screen of some size."""
         pictures.show(self.server, scene)
         self.browser.resize(*size)
         self.browser.prefer("light")
@@ -84,7 +84,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(chromium: Browser) -> Iterator[Page]:
-    """Give one server for all invented swarms."""
+    """Yield one server for all invented swarms."""
     with pictures.served(pictures.scenes()["empty"]) as (server, url):
         yield Page(chromium, server, url)
 

@@ -81,7 +81,7 @@ def test_no_alert_is_without_its_scenes() -> None:
 
 
 def scrape(port: int) -> bytes | None:
-    """Give the text of a scrape once the node's report is in it."""
+    """Return the text of a scrape once the node's report is in it."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
             text: bytes = response.read()

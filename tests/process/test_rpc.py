@@ -25,7 +25,7 @@ from swarm_event_listener.supervisord.rpc import (
 
 @pytest.fixture
 def short_dir() -> Iterator[Path]:
-    """Give a directory whose paths fit into a socket address."""
+    """Yield a directory whose paths fit into a socket address."""
     with TemporaryDirectory(prefix="sw", dir="/tmp") as folder:
         yield Path(folder)
 
@@ -68,7 +68,7 @@ def server(
 
 
 def answering(value: Any) -> Callable[[socket.socket], None]:
-    """Give a server that answers each call with a value or a fault."""
+    """Return a server that answers each call with a value or a fault."""
     xml = (
         xmlrpc.client.dumps(value)
         if isinstance(value, xmlrpc.client.Fault)
@@ -84,7 +84,7 @@ def answering(value: Any) -> Callable[[socket.socket], None]:
 
 
 def info(**changes: object) -> dict[str, object]:
-    """Give what supervisord says of one process."""
+    """Return what supervisord says of one process."""
     return {
         "name": "w_00",
         "group": "w",

@@ -234,7 +234,7 @@ def test_a_file_that_another_process_makes_meanwhile_is_written_to(
 
 
 def read_only(opened: Callable[..., int]) -> Callable[..., int]:
-    """Give an ``open`` as that of a file system that is mounted read-only."""
+    """Return an ``open`` as that of a file system that is mounted read-only."""
 
     def open_(path: Path, flags: int, mode: int = 0o777) -> int:
         is_there = path.exists()
@@ -251,7 +251,7 @@ def read_only(opened: Callable[..., int]) -> Callable[..., int]:
 
 
 def trace(position: str) -> Trace:
-    """Give the trace of a message of a group whose name is odd."""
+    """Return the trace of a message of a group whose name is odd."""
     place, _, offset = position.rpartition("@")
     topic, _, partition = place.rpartition("/")
     return Trace(
@@ -265,7 +265,7 @@ def trace(position: str) -> Trace:
 
 
 def in_flight(tmp_path: Path) -> tuple[str, ...]:
-    """Give what the next process of the slot would find."""
+    """Return what the next process of the slot would find."""
     return tuple(found.position for found in left_in(slot_path(tmp_path, "s")))
 
 

@@ -80,7 +80,7 @@ def obedient() -> Iterator[Swarm]:
 
 @pytest.fixture
 def swarm(obedient: Swarm) -> Swarm:
-    """Give those nodes, listener and all, in health."""
+    """Return those nodes, listener and all, in health."""
     for name in (LISTENER, "w:w_00", "w:w_01"):
         with contextlib.suppress(SupervisorFault):  # it runs already
             obedient.daemon.rpc.start(name)

@@ -27,7 +27,7 @@ WATCHDOG_S = 4
 
 @pytest.fixture
 def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """Give systemd's end of the socket, with the environment of its service."""
+    """Yield systemd's end of the socket, with the environment of its service."""
     address = f"kafka-swarm-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{address}")
@@ -124,7 +124,7 @@ def test_a_listener_that_cannot_begin_tells_systemd_why(
 
 
 def unit_values() -> dict[str, str]:
-    """Give the values of [Service]."""
+    """Return the values of [Service]."""
     unit = configparser.RawConfigParser(strict=True)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # names as written
     unit.read_string(UNIT.read_text("utf-8"))

@@ -16,7 +16,7 @@ from tests.benchmarks.peers.window import ORDERS, Window
 
 
 def parser(work: str) -> Callable[[Any], Any] | None:
-    """Give what is done with each message; None for nothing."""
+    """Return what is done with each message; None for nothing."""
     if work == "orjson":
         import orjson
 

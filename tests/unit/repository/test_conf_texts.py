@@ -33,7 +33,7 @@ EXAMPLES = {
 
 
 def commented(section: str) -> dict[str, object]:
-    """Give the values in the commented lines of a section of swarm.toml."""
+    """Return the values in the commented lines of a section of swarm.toml."""
     lines = (conf_directory() / "swarm.toml").read_text().splitlines()
     begin = lines.index(f"[{section}]")
     found: dict[str, object] = {}

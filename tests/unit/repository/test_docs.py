@@ -22,14 +22,14 @@ ENVIRON: Final = {"MACHINE": "m"}
 
 
 def blocks(path: Path, language: str) -> Iterator[str]:
-    """Give the blocks of code in a language."""
+    """Yield the blocks of code in a language."""
     text = path.read_text("utf-8")
     for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL):
         yield textwrap.dedent(block)
 
 
 def anchors(path: Path) -> set[str]:
-    """Give what can be linked to in a text, as GitHub names it."""
+    """Return what can be linked to in a text, as GitHub names it."""
     titles = re.findall(r"(?m)^#+ (.*)$", path.read_text("utf-8"))
     return {
         re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
@@ -86,7 +86,7 @@ def test_every_command_of_the_plugin_is_told_of() -> None:
 
 
 def stripped(text: str) -> str:
-    """Give a text without indentation and empty lines."""
+    """Return a text without indentation and empty lines."""
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -16,7 +16,7 @@ BATCH = 2
 
 
 def row(life: Life, offset: int, done_at_s: float) -> Processed:
-    """Give a line of the only partition."""
+    """Return a line of the only partition."""
     return Processed(
         life=life,
         topic="t",
@@ -40,7 +40,7 @@ def charged(first: list[float], repeated: list[int], book: Book) -> list[Charge]
 
 
 def excesses(first: list[float], repeated: list[int], book: Book) -> list[str]:
-    """Give what is wrong with the only charge."""
+    """Return what is wrong with the only charge."""
     return [charge.excess for charge in charged(first, repeated, book)]
 
 

@@ -131,7 +131,7 @@ def test_each_module_of_tests_is_in_one_part() -> None:
 
 
 def modules(folder: Path) -> list[Path]:
-    """Give the modules in which pytest looks for tests."""
+    """Return the modules in which pytest looks for tests."""
     return [*folder.rglob("test_*.py"), *folder.rglob("*_test.py")]
 
 

@@ -32,7 +32,7 @@ REPORT = Report(node=0, pid=7, state=State.RUNNING, poll_age_ms=10)
 
 
 def node(report: Report | ForeignReport | None = REPORT, **fields: object) -> Node:
-    """Give a running node of pid 7 with a report."""
+    """Return a running node of pid 7 with a report."""
     made = appeared("w:w_00", ProcessState.RUNNING, 7, now_s=NOW_S)
     if report is not None:
         event = Reported(name=made.name, pid=7, report=report)
@@ -49,7 +49,7 @@ def health(of: Node, *others: Node, has_reported: bool = True) -> Health:
 
 
 def restarting(phase: Phase, *, pause_s: float = 5.0) -> Node:
-    """Give a node in a phase of its restart."""
+    """Return a node in a phase of its restart."""
     record = Record(
         node="w:w_00",
         pid=7,
@@ -189,7 +189,7 @@ def test_the_status_tells_health_and_limits() -> None:
 
 
 def left_down(exit_code: int | None, *, is_held: bool = False) -> Node:
-    """Give a node that supervisord leaves down."""
+    """Return a node that supervisord leaves down."""
     left = LeftDown(NOW_S, exit_code)
     made = node(state=ProcessState.EXITED, pid=None, left_down=left)
     return replace(made, is_held=is_held)

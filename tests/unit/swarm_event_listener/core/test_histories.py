@@ -79,7 +79,7 @@ histories = st.lists(st.tuples(faults, st.integers(0, 12)), max_size=25)
 
 
 def name_of(node: int) -> str:
-    """Give the full name of a node."""
+    """Return the full name of a node."""
     return f"swarm:node_{node}"
 
 

@@ -239,7 +239,7 @@ def test_a_node_that_dies_with_the_same_message_is_told_at_once() -> None:
 
 
 def failures_of(world: World) -> tuple[Failure, ...]:
-    """Give the failures that the listener knows of."""
+    """Return the failures that the listener knows of."""
     assert world.swarm
     return world.swarm.nodes[N0].failures
 
@@ -672,7 +672,7 @@ def test_an_event_of_an_unwatched_group_is_nothing_to_us() -> None:
 
 
 def in_phase(phase: Phase, **fields: Any) -> Restart:
-    """Give a restart of pid 7 in a phase."""
+    """Return a restart of pid 7 in a phase."""
     record = Record(
         node=N0, pid=7, cause=Cause.RULE, status=2, reason="broken", detected_at_s=990.0
     )
@@ -681,7 +681,7 @@ def in_phase(phase: Phase, **fields: Any) -> Restart:
 
 
 def said(action: Stop | Start | Signal, answer: Answer, fault: int = 0) -> Answered:
-    """Give what supervisord said to a call."""
+    """Return what supervisord said to a call."""
     return Answered(action=action, answer=answer, fault=fault)
 
 

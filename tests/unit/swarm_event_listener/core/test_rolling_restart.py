@@ -538,7 +538,7 @@ A, B = "swarm:node_0", "swarm:node_1"
 
 
 def idle(name: str, **fields: Any) -> Node:
-    """Give a node that runs as pid 7 and has nothing in flight."""
+    """Return a node that runs as pid 7 and has nothing in flight."""
     node = appeared(name, ProcessState.RUNNING, 7, now_s=900.0)
     told = Reported(name=name, pid=7, report=report(**fields))
     return reported(node, told, now_s=900.0)

@@ -89,7 +89,7 @@ Look = Callable[..., tuple[Finding, ...]]
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    """Give a function that examines the two files with texts of them replaced."""
+    """Return a function that examines the two files with texts of them replaced."""
 
     def changed(text: str, replace: tuple[tuple[str, str], ...]) -> str:
         for old, new in replace:
@@ -114,7 +114,7 @@ def look(tmp_path: Path) -> Look:
 
 
 def shown(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
-    """Give what matters of findings: severity, check and section."""
+    """Return what matters of findings: severity, check and section."""
     return [(f.severity.value, f.check, f.where.section) for f in findings]
 
 

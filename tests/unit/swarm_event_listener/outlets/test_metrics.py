@@ -64,7 +64,7 @@ class Server(MetricsServer):
 
 
 def swarm_of_two() -> Swarm:
-    """Give a node that works and one that is down."""
+    """Return a node that works and one that is down."""
     limits = Limits(memory_limit_bytes=2**30)
     swarm = Swarm({"w": Policy(limits=limits)})
     running = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=7)
@@ -75,7 +75,7 @@ def swarm_of_two() -> Swarm:
 
 
 def scraped(text: bytes) -> dict[str, Samples]:
-    """Give each metric's samples by the values of their labels, as Prometheus does."""
+    """Return each metric's samples by the values of their labels, as Prometheus."""
     found: dict[str, Samples] = {}
     for family in text_string_to_metric_families(text.decode()):
         for sample in family.samples:
@@ -86,7 +86,7 @@ def scraped(text: bytes) -> dict[str, Samples]:
 
 
 def text_of(swarm: Swarm, totals: Totals | None = None) -> bytes:
-    """Give the text of a scrape."""
+    """Return the text of a scrape."""
     shown = families(
         swarm, Counters(), totals or Totals(), now_s=NOW_S + 1, is_well=True
     )
@@ -244,13 +244,13 @@ def test_without_its_library_it_is_said_and_the_rest_is_served(
 
 
 def known_names() -> set[str]:
-    """Give all metrics that there are."""
+    """Return all metrics that there are."""
     shown = families(swarm_of_two(), Counters(), Totals(), now_s=NOW_S, is_well=True)
     return {family.name for family in shown}
 
 
 def names_in(text: str) -> set[str]:
-    """Give the metrics that a text goes by."""
+    """Return the metrics that a text goes by."""
     return set(re.findall(r"kafka_swarm_[a-z_]+", text))
 
 

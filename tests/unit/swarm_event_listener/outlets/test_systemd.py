@@ -29,7 +29,7 @@ class Systemd:
         self.socket.bind(address.replace("@", "\0", 1))
 
     def heard(self) -> list[str]:
-        """Give what was said since the last look."""
+        """Return what was said since the last look."""
         said: list[str] = []
         while True:
             try:
@@ -40,7 +40,7 @@ class Systemd:
 
 @pytest.fixture(params=["path", "abstract"])
 def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
-    """Give a systemd at a path, and one at a name without a file."""
+    """Yield a systemd at a path, and one at a name without a file."""
     name = str(tmp_path / "notify") if request.param == "path" else f"@m{os.getpid()}"
     told = Systemd(name)
     yield told
@@ -48,7 +48,7 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 
 def watchdog_at(systemd: Systemd, usec: str = "60000000") -> Watchdog:
-    """Give a watchdog as a unit with WatchdogSec= would have it."""
+    """Return a watchdog as a unit with WatchdogSec= would have it."""
     environ = {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": usec}
     notifier = Notifier.from_environment(environ)
     assert notifier is not None

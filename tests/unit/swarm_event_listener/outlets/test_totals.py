@@ -18,7 +18,7 @@ NAME = "w:w_00"
 
 
 def report(*, seq: int, messages: int) -> Report:
-    """Give a report in which only the messages count."""
+    """Return a report in which only the messages count."""
     return Report(node=0, pid=1, state=State.RUNNING, seq=seq, messages=messages)
 
 
@@ -83,7 +83,7 @@ def test_each_counter_of_a_report_is_summed() -> None:
 def record(
     status: int | None, cause: Cause = Cause.RULE, *, dry_run: bool = False
 ) -> Record:
-    """Give a record."""
+    """Return a record."""
     return Record(
         node=NAME,
         pid=1,

@@ -25,7 +25,7 @@ NOW_S = 1_000.0
 
 
 def swarm_of_one(state: ProcessState = ProcessState.RUNNING) -> Swarm:
-    """Give a node of 3 MB that polled 250 ms ago and has a lag of 5."""
+    """Return a node of 3 MB that polled 250 ms ago and has a lag of 5."""
     swarm = Swarm({"w": Policy()})
     info = ProcessInfo(name=NAME, state=state, pid=7)
     swarm.handle(Surveyed(processes=(info,)), now_s=NOW_S)

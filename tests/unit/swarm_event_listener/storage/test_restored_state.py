@@ -34,7 +34,7 @@ ROLL = Roll(
 
 
 def plain(**fields: object) -> dict[str, Any]:
-    """Give an intent as the journal gives it back, but for what is given."""
+    """Return an intent as the journal gives it back, but for what is given."""
     intent = json.loads(json.dumps(RESTART.as_intent()))
     intent["record"].update(fields)
     return {**intent, **{k: fields[k] for k in ("phase", "since_s") if k in fields}}

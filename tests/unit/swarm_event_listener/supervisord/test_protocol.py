@@ -38,7 +38,7 @@ from swarm_event_listener.supervisord.protocol import (
 def frame(
     event_name: str, payload: str, *, serial: int = 21, server: str = "supervisor"
 ) -> bytes:
-    """Give an event as supervisord writes it."""
+    """Return an event as supervisord writes it."""
     header = (
         f"ver:3.0 server:{server} serial:{serial} pool:swarm poolserial:{serial + 1} "
         f"eventname:{event_name} len:{len(payload)}\n"
@@ -47,7 +47,7 @@ def frame(
 
 
 def heard(event_name: str, payload: str) -> Heard:
-    """Give what a new stream makes of one event."""
+    """Return what a new stream makes of one event."""
     (envelope,) = EventStream().feed(frame(event_name, payload))
     return envelope.event
 
@@ -293,7 +293,7 @@ def test_a_gap_in_the_pool_serials_is_a_loss(
 
 
 def taken(*pool_serials: int) -> list[int | None]:
-    """Give what each number comes to."""
+    """Return what each number comes to."""
     serials = Serials()
     return [serials.lost(pool_serial) for pool_serial in pool_serials]
 

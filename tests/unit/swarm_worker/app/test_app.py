@@ -21,7 +21,7 @@ def other(batch: Batch) -> None:
 
 
 def app_of(*routes: tuple[Callable[[Batch], None], str, Mapping[str, Any]]) -> App:
-    """Give an app with these handlers, topics and arguments; the group is ``g``."""
+    """Return an app with these handlers, topics and arguments; the group is ``g``."""
     app = App(group="g")
     for function, topics, arguments in routes:
         app.topic(*topics.split(), **arguments)(function)
@@ -237,7 +237,7 @@ def test_every_route_runs_on_exactly_the_nodes_it_names(
 
 
 def topics_of(app: App, **selection: set[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Give group and topics of the plans of a selection."""
+    """Return group and topics of the plans of a selection."""
     picked = Selection(**{name: frozenset(names) for name, names in selection.items()})
     groups = plan(app, node=0, nodes=1, selection=picked)
     return [(group.group, group.topics) for group in groups]

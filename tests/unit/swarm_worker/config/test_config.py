@@ -15,7 +15,7 @@ KAFKA = '[kafka]\n"bootstrap.servers" = "127.0.0.1:9092"\n'
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the path of ``swarm.toml``, in a folder beside the working directory."""
+    """Return the path of ``swarm.toml``, in a folder beside the working directory."""
     (tmp_path / "here").mkdir()
     (tmp_path / "conf").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -21,7 +21,7 @@ from swarm_worker.shared.settings import ConfigError, PassingError
 
 
 def made(group: str = "g", hook: Any = dict, **kafka: Any) -> dict[str, Any]:
-    """Give the properties of a group's consumer; ``_`` stands for a dot."""
+    """Return the properties of a group's consumer; ``_`` stands for a dot."""
     settings = WorkerSettings(
         node=0,
         nodes=1,
@@ -98,7 +98,7 @@ def test_a_callback_that_the_app_has_brought_is_called_too() -> None:
 
 
 def refused(**kafka: str) -> ConfigError:
-    """Give the complaint of librdkafka about properties; ``_`` stands for a dot."""
+    """Return the complaint of librdkafka about properties; ``_`` stands for a dot."""
     properties = {name.replace("_", "."): value for name, value in kafka.items()}
     base = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0}
     with pytest.raises(ConfigError) as told:

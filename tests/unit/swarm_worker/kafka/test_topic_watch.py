@@ -100,7 +100,7 @@ class Asker:
         self.questions.append(question)
 
     def answer(self) -> tuple[Question, Answer] | None:
-        """Give what was told."""
+        """Return what was told."""
         return self.answers.pop(0) if self.answers else None
 
 
@@ -123,7 +123,7 @@ class Fixture:
         self.topics = self.begin()
 
     def clock(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now_s
 
     def begin(self) -> TopicWatch:
@@ -148,7 +148,7 @@ class Fixture:
         return lane
 
     def lane(self, partition: int = 0) -> Lane | None:
-        """Give the lane that a partition has."""
+        """Return the lane that a partition has."""
         return self.lanes.table.get("t", partition)
 
     def told(self, question: Question | None = None, **fields: Any) -> None:

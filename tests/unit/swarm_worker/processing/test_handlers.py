@@ -76,7 +76,7 @@ class Work:
         return lane
 
     def give(self, count: int) -> None:
-        """Give messages to the handler; return when all that follows has ended."""
+        """Hand messages to the handler; return when all that follows has ended."""
         self.lanes.add(self.lane, messages(count))
         settle(self.pool)
         seen = self.progress.report(State.RUNNING, now_s=NOW_S)
@@ -174,7 +174,7 @@ def test_a_child_that_a_handler_forks_ends_where_it_leaves_the_handler(
 
 
 def wait_for(child: int) -> int:
-    """Give a child's exit code; one that does not end is killed."""
+    """Return a child's exit code; one that does not end is killed."""
     try:
         eventually(
             lambda: os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT),

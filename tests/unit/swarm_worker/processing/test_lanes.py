@@ -994,7 +994,7 @@ def test_commit_of_the_old_log_commits_nothing_of_the_new() -> None:
 
 
 def ended(offset: int, *, first: int = 0, count: int = 0) -> Fixture:
-    """Give lanes with messages, all handled, of a log that ends at an offset."""
+    """Return lanes with messages, all handled, of a log that ends at an offset."""
     fixture = Fixture()
     if count:
         fixture.add(count, first=first)

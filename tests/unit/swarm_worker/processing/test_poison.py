@@ -68,7 +68,7 @@ class Life:
 
 
 def offsets(batch: Batch) -> list[int | None]:
-    """Give the offsets of a batch."""
+    """Return the offsets of a batch."""
     return [each.offset() for each in batch]
 
 

@@ -8,7 +8,7 @@ from swarm_worker.shared.report import State
 
 
 def activity() -> Activity:
-    """Give the activity of node 3, nothing done."""
+    """Return the activity of node 3, nothing done."""
     return Activity(node=3, max_poll_interval_ms=5_000)
 
 

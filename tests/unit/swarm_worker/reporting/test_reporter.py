@@ -28,7 +28,7 @@ intervals = st.sampled_from([0.5, 0.7, 1.0, 5.0])
 def moments(
     interval_s: float, steps: list[tuple[float, bool]], *, start_s: float = 1000.25
 ) -> list[float]:
-    """Give when reports were written by a thread that looked at these moments."""
+    """Return when reports were written by a thread that looked at these moments."""
     schedule = Schedule(interval_s=interval_s)
     now_s = start_s
     written: list[float] = []
@@ -105,7 +105,7 @@ LIMITS = Limits(polling_ms=3_000, consuming_ms=2_000, stability_ms=6_000)
 
 
 def aged(**ages_ms: int) -> Report:
-    """Give the report of a running node with these ages."""
+    """Return the report of a running node with these ages."""
     return Report(node=0, pid=1, state=State.RUNNING, **ages_ms)  # type: ignore[arg-type]
 
 
@@ -221,7 +221,7 @@ class Rig:
         )
 
     def describe(self, now_s: float) -> Report:
-        """Give a report of the moment."""
+        """Return a report of the moment."""
         self.described_at_s = now_s
         age_ms = None if self.began_at_s is None else (now_s - self.began_at_s) * 1000
         consume_age_ms = None if age_ms is None else round(age_ms)
@@ -239,7 +239,7 @@ class Rig:
         return self.reporter.step()
 
     def written(self) -> list[Report]:
-        """Give the reports since the last call."""
+        """Return the reports since the last call."""
         if not select.select([self.read_fd], [], [], 0)[0]:
             return []
         text = os.read(self.read_fd, 1 << 17).decode("ascii")
@@ -250,7 +250,7 @@ class Rig:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """Give a reporter on a pipe."""
+    """Yield a reporter on a pipe."""
     made = Rig(*os.pipe())
     yield made
     made.channel.close()

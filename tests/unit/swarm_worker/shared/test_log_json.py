@@ -16,7 +16,7 @@ from swarm_worker.shared.log_json import JsonFormatter
 
 
 def line(template: str, *args: object, **more: Any) -> dict[str, Any]:
-    """Give what a collector reads of an event."""
+    """Return what a collector reads of an event."""
     record = logging.LogRecord(
         "swarm.x", logging.WARNING, "f", 1, template, args, more.pop("exc_info", None)
     )

@@ -46,7 +46,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
-    """Give a stderr that nobody reads by himself."""
+    """Yield a stderr that nobody reads by himself."""
     made = Pipe()
     monkeypatch.setattr(log_queue, "_STDERR", made.writer)
     yield made
@@ -55,7 +55,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
 
 @pytest.fixture
 def lines(pipe: Pipe) -> Iterator[LogQueue]:
-    """Give the log of a process."""
+    """Yield the log of a process."""
     made = LogQueue(lambda stderr: (stderr,))
     ours = logging.getLogger("swarm_worker")
     level = ours.level

@@ -46,7 +46,7 @@ small = st.builds(Report, node=counts, pid=counts, state=st.sampled_from(State))
 
 
 def payload(frame: bytes) -> str:
-    """Give what supervisord hands on of a frame: the text between the tokens."""
+    """Return what supervisord hands on of a frame: the text between the tokens."""
     text = frame.decode("ascii")
     return text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
 
