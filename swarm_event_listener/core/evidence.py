@@ -14,7 +14,7 @@ from swarm_worker.shared.report import Report
 
 # A report that comes so much later than the one before did was held up.
 LATE_S: Final = 2.0
-# So many intervals is a younger report waited for; then what is there has to do.
+# A younger report is waited for, for so many intervals; then the last one counts.
 INTERVALS: Final = 2
 # Silence is acted on when supervisord has answered since, and the node has had this
 # long to be heard: a supervisord that stood still has reports of healthy nodes to tell.

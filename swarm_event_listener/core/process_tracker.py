@@ -37,7 +37,7 @@ from swarm_worker.shared.settings import FOR_A_PERSON
 ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
 SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
 
-# Whoever is stopped is down by an operator's word; what supervisord gave up is ours.
+# STOPPED is down by an operator's order; what supervisord gave up is ours to start.
 _NOT_FOR_GOOD: Final = frozenset(
     {
         ProcessState.STOPPED,
@@ -126,7 +126,7 @@ class Processes:
             for node in self._table.active()
         ):
             return True
-        # Exit codes are told by a survey alone.
+        # Only a survey has exit codes.
         return any(
             node.left_down
             and node.left_down.exit_code is None

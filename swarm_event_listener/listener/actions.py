@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 # supervisord queues its events, so an answer by RPC is ahead of the stream: it would be
 # taken for the past by every event still queued before it. A survey therefore sends an
-# event of its own, and is told to the core when that comes out of the queue.
+# event of its own, and is handed to the core when that comes out of the queue.
 MARK: Final = "swarm.mark"
 
 
@@ -147,7 +147,7 @@ class Actions:
         return surveyed
 
     def _begin_survey(self) -> None:
-        # The mark first: what happens between the two calls is then told twice, which
+        # The mark first: what happens between the two calls is then seen twice, which
         # does no harm; the other way round it would be missed.
         mark = f"{os.getpid()}.{next(self._marks)}"
         if not self._send(MARK, mark):

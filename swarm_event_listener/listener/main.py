@@ -85,7 +85,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
         if isinstance(error, PassingError | JournalLeftError):
             select.select([], [], [], START_AGAIN_S)
             return EXIT_FRESH
-        # Nobody starts a listener again that ends so: what is half a file has a while.
+        # Nobody starts a listener again that ends so: a half file gets time to change.
         is_final = "SUPERVISOR_ENABLED" not in environ or not _changes(file, found)
         return EXIT_CONFIG if is_final else EXIT_FRESH
     except (SupervisorFault, SupervisorUnreachable, ProtocolError) as error:

@@ -60,7 +60,7 @@ def check_kafka(path: Path, kafka: Mapping[str, Any]) -> None:
     servers = ("bootstrap.servers", "metadata.broker.list", "test.mock.num.brokers")
     if not any(kafka.get(name) for name in servers):
         meant = nearest("bootstrap.servers", kafka)
-        # Without a slip of the pen the file may be one of which the end is missing.
+        # Where no key is misspelt, the file may be cut: the next start may read all.
         refusal = ConfigError if meant else PassingError
         raise refusal(
             f"[kafka] bootstrap.servers is missing in {path}{meant}; "

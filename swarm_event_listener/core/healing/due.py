@@ -100,7 +100,7 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
         start = _start(node, policy.backoff, on=on, now_s=now_s)
         if start is not None:
             return start
-    # A restart is seen through; only whether its newborn is silent is looked at.
+    # A restart under way goes on; its new process is only judged for silence.
     is_judged = node.restart is None or node.restart.phase is Phase.RECOVERING
     if on is Occasion.SEEN or not is_judged:
         return Nothing(node)

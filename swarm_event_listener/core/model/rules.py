@@ -236,7 +236,7 @@ def troubled(report: Report, limits: Limits) -> bool:
     return report.state in JUDGED and steady(report, limits) is not None
 
 
-# The longest between two words of a broker to a member that has nothing to do: its
+# The longest between two answers of a broker to a member that has nothing to do: its
 # heartbeats, every 3 s in the classic and 5 s in the consumer protocol.
 HEARTBEATS_S: Final = 5.0
 

@@ -65,7 +65,7 @@ def _resume_down(intent: Restart, found: ProcessInfo, *, now_s: float) -> Step:
 def _started(intent: Restart, found: ProcessInfo, *, now_s: float) -> Record:
     """Return the record with the start that supervisord tells of.
 
-    Not with this moment: a newborn keeps the others waiting for one minute, however
+    Not with this moment: a new process keeps the others waiting for one minute, however
     many listeners die in it. supervisord's clock may have been set: the start is
     neither before the stop nor ahead.
     """

@@ -12,8 +12,8 @@ from typing import Final
 
 from swarm_worker.processing.lane import Key
 
-# A client that was told nothing of a topic's new log for so long will not be: one that
-# is begun is told of within a second.
+# A client that has learned nothing of a topic's new log for so long never will: of a
+# log that it has begun it learns within a second.
 OUTDATED_S: Final = 3.0
 
 # A leader asks for topics right before it shares them out: what it tells members later
@@ -96,7 +96,7 @@ class TopicChanges:
         self._assigned_at_s = None
 
     def outdated(self, unanswered: Mapping[Key, float], *, now_s: float) -> list[Key]:
-        """Return the partitions that the client will never be told of; see below."""
+        """Return the partitions that the client will never learn of; see below."""
         return outdated(unanswered, self._changed_at_s, now_s=now_s)
 
     def unshared(self, held: Collection[str], *, now_s: float) -> list[str]:
@@ -116,18 +116,18 @@ def outdated(
     *,
     now_s: float,
 ) -> list[Key]:
-    """Return the partitions of new logs that a client will never be told of.
+    """Return the partitions of new logs that a client will never learn of.
 
-    librdkafka takes what it is told of a partition for outdated if the epoch of its
+    librdkafka takes what metadata say of a partition for outdated if the epoch of its
     leader is lower than one that it has known, also where the topic is another one by
     now, whose epochs begin at 0 (its issue 4898). It then asks with the former epoch,
     and is refused, until the new topic has had as many leaders, or the client is gone.
 
     Args:
-        unanswered: Of which the client is told nothing, by since when.
+        unanswered: Those of which the client learns nothing, by since when.
         changed_at_s: Topics whose id has changed in the life of the client, by when
             that was noticed.
-        now_s: When it was seen to be told nothing.
+        now_s: When it was seen to learn nothing.
     """
     return [
         key

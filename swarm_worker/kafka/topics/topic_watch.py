@@ -47,7 +47,7 @@ class TopicWatch:
     """The logs that one client reads.
 
     Attributes:
-        outdated: Partitions of new logs that this client will never be told of: it has
+        outdated: Partitions of new logs that this client will never learn of: it has
             to be replaced.
         unshared: Topics that the group may have left to nobody: it has to rebalance.
     """
