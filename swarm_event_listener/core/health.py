@@ -26,10 +26,10 @@ class Word(StrEnum):
     WAITING = "waiting"  # a restart is due: for its turn, an outage's end, or the gap
     STOPPING = "stopping"
     BACKING_OFF = "backing off"  # down for longer, because it fails too often
-    QUIET = "quiet"  # takes no new work, by an operator's word
-    HELD = "held"  # out of the rules, by an operator's word
+    QUIET = "quiet"  # takes no new work, by an operator's command
+    HELD = "held"  # out of the rules, by an operator's command
     STOPPED = "stopped by operator"
-    UNKNOWN = "unknown"  # nobody has told lately
+    UNKNOWN = "unknown"  # nothing was reported lately
 
 
 @dataclass(frozen=True, slots=True)
