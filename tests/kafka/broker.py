@@ -229,7 +229,7 @@ class KafkaBroker:
         return path
 
     def _launch(self, *main: str) -> subprocess.Popen[bytes]:
-        """Start Java on a leash, output to the log, out of Ctrl-C's reach."""
+        """Start Java to end with us, output to the log, out of Ctrl-C's reach."""
         java = install.java_command()
         assert java is not None, install.missing_here()
         temp = self.home / "tmp"  # native libraries are unpacked there

@@ -142,7 +142,7 @@ def test_offset_waits_for_the_dead_letter(
     log = lines_of(caplog)
     name = kafka.create_topic(unique("unwritable"), 2)
     letters = f"{name}.dlq"
-    # No message that is larger than this: the letters are refused.
+    # No message that is larger than this: the dead letters are refused.
     kafka.create_topic(letters, 1, config={"max.message.bytes": "100"})
     app, seen = App(group=name), Seen()
 
@@ -173,7 +173,7 @@ def test_a_producer_that_cannot_be_made_is_a_refusal(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No token, say: the letter is tried again, and other partitions go on."""
+    """No token, say: the dead letter is tried again, and other partitions go on."""
     log = lines_of(caplog)
     name, letters = unique("unmade"), kafka.create_topic(unique("letters"), 1)
     kafka.create_topic(name, 2)

@@ -123,7 +123,7 @@ def test_supervisord_is_asked_once_a_minute_while_all_is_well() -> None:
 
 
 def test_a_report_can_be_the_first_word_of_who_must_wait() -> None:
-    """STARTING comes without a pid: the newborn is taken over when a report has it."""
+    """STARTING comes without a pid: the new process is put off once a report has it."""
     backoff = BackoffPolicy(
         gap_s=1.0, max_restarts=1, period_s=600.0, backoff_max_s=60.0
     )
@@ -284,7 +284,7 @@ def test_a_newborn_that_is_silent_is_restarted_as_any_other() -> None:
 
 
 def test_listeners_that_die_young_still_heal_the_next_node() -> None:
-    """A newborn frozen before its first report has one minute from them all."""
+    """A process frozen before its first report has one minute from them all."""
     world = World().run(2)
     world.is_born_silent = True
     hang(world)

@@ -362,7 +362,7 @@ def test_a_node_that_waits_and_gets_well_is_left_alone() -> None:
 
 
 def test_a_crash_loop_is_paced() -> None:
-    """Beyond max_restarts the newborn is stopped, and started after the back-off."""
+    """Beyond max_restarts a new process is stopped, and started after the back-off."""
     world = World().run(2)
 
     for _ in range(600):

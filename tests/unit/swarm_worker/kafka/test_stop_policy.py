@@ -22,7 +22,7 @@ BEGAN_AT_S = 1000.0
 def test_a_short_timeout_leaves_half_of_it_to_the_handlers(
     timeout_s: float, dead_letters_s: float, cancel_s: float, give_up_s: float
 ) -> None:
-    """A long one nearly all; letters always have half."""
+    """A long one leaves nearly all; dead letters always have half."""
     times = stop_times(began_at_s=BEGAN_AT_S, timeout_s=timeout_s)
 
     assert times.dead_letters_until_s - BEGAN_AT_S == pytest.approx(dead_letters_s)
