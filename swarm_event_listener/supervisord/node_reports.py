@@ -65,7 +65,9 @@ def _read(fields: dict[str, Any]) -> Report:
     for name, most in ITEMS_MAX.items():
         if isinstance(fields.get(name), list):
             del fields[name][most:]
-    report = msgspec.convert(fields, Report)
+    # Only what is known: msgspec refuses names with half of a character in them.
+    known = {name: fields[name] for name in _FIELDS if name in fields}
+    report = msgspec.convert(known, Report)
     for name in _FIELDS:
         value = getattr(report, name)
         if isinstance(value, int) and not 0 <= value < COUNT_END:

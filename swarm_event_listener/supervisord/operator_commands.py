@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -77,6 +78,8 @@ def _read(command: RemoteCommand) -> tuple[Order, ...]:
 
 def _roll(data: str) -> RollOrdered:
     order = msgspec.json.decode(data, type=RollOrdered, strict=False)
-    if order.max_unavailable < 1 or order.timeout_s <= 0:
+    if order.max_unavailable < 1 or not 0 < order.timeout_s < math.inf:
         raise ValueError("expected max_unavailable >= 1 and timeout_s > 0")
+    if not math.isfinite(order.ordered_at_s or 0):
+        raise ValueError("expected ordered_at_s to be a moment")
     return order

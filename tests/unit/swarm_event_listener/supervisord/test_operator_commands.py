@@ -58,6 +58,10 @@ def test_other_events_are_no_orders() -> None:
         ("swarm.roll", '{"group": "w", "timeout_s": 1e999}'),
         ("swarm.roll", '{"group": "w", "timeout_s": NaN}'),
         ("swarm.roll", '{"group": "w", "ordered_at_s": NaN}'),
+        ("swarm.roll", '{"group": "w", "timeout_s": "nan"}'),
+        ("swarm.roll", '{"group": "w", "timeout_s": "inf"}'),
+        ("swarm.roll", '{"group": "w", "ordered_at_s": "nan"}'),
+        ("swarm.roll", '{"group": "w", "ordered_at_s": "inf"}'),
         ("swarm.roll", '{"group": "w", "timeout_s": ' + "9" * 400 + "}"),
     ],
 )
