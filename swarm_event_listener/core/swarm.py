@@ -33,6 +33,7 @@ from swarm_event_listener.core.model.events import (
     Lost,
     Measured,
     Ordered,
+    OrderKind,
     Reported,
     RollCancelled,
     RollOrdered,
@@ -44,7 +45,6 @@ from swarm_event_listener.core.model.events import (
     Surveyed,
     Thawed,
     Tick,
-    Word,
 )
 from swarm_event_listener.core.node import Node, measured
 from swarm_event_listener.core.node_table import Table
@@ -247,7 +247,7 @@ class Swarm:
         return [Say(level=Level.WARNING, event="listener_stalled")]
 
     def _ordered(self, event: Ordered) -> Iterator[Action]:
-        is_held = event.word is Word.HOLD
+        is_held = event.kind is OrderKind.HOLD
         change = self._table.held.add if is_held else self._table.held.discard
         for node in self._table:
             if {node.name, f"{node.group}:*", node.group} & set(event.names):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from swarm_event_listener.core.model.events import ProcessState, Word
+from swarm_event_listener.core.model.events import OrderKind, ProcessState
 from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
@@ -57,16 +57,16 @@ def _signal_all(
 
 def hold(session: Session, arguments: argparse.Namespace) -> Exit:
     """Take nodes out of the rules."""
-    return _order(session, arguments, Word.HOLD, "held")
+    return _order(session, arguments, OrderKind.HOLD, "held")
 
 
 def release(session: Session, arguments: argparse.Namespace) -> Exit:
     """Put nodes under the rules again."""
-    return _order(session, arguments, Word.RELEASE, "released")
+    return _order(session, arguments, OrderKind.RELEASE, "released")
 
 
 def _order(
-    session: Session, arguments: argparse.Namespace, word: Word, done: str
+    session: Session, arguments: argparse.Namespace, kind: OrderKind, done: str
 ) -> Exit:
     """Send the listener an order, and wait until it confirms that."""
     snapshot = session.look()
@@ -74,15 +74,15 @@ def _order(
     chosen = snapshot.choose(arguments.names)
     names = [process.name for process in chosen.processes]
     if names:
-        session.supervisord.send(encode(word, names))
+        session.supervisord.send(encode(kind, names))
     if stale is not None:  # it has the order, and cannot write that it does
         told = "ERROR (the listener is told, but cannot confirm it; see its log)"
         complaints = [*chosen.complaints, stale.text]
         return _report(
             session, arguments, [(name, told) for name in names], complaints, done
         )
-    missing = _unconfirmed(session, names, is_held=word is Word.HOLD)
-    down = _staying_down(session, word)
+    missing = _unconfirmed(session, names, is_held=kind is OrderKind.HOLD)
+    down = _staying_down(session, kind)
     failed = f"ERROR (not confirmed within {CONFIRMED_WITHIN_S:g} s; {LATER})"
     stays = f"{done}; it is down, and stays so until supervisorctl start"
     outcomes = [
@@ -111,10 +111,10 @@ def _unconfirmed(session: Session, names: Sequence[str], *, is_held: bool) -> se
     return missing
 
 
-def _staying_down(session: Session, word: Word) -> set[str]:
+def _staying_down(session: Session, kind: OrderKind) -> set[str]:
     """Return what is down, and stays so after the order."""
     # A release gives a FATAL one another try.
-    states = _GONE if word is Word.HOLD else _GONE - {ProcessState.FATAL}
+    states = _GONE if kind is OrderKind.HOLD else _GONE - {ProcessState.FATAL}
     return {p.name for p in session.supervisord.processes() if p.state in states}
 
 

@@ -1,4 +1,4 @@
-"""An operator's commands to the listener, as REMOTE_COMMUNICATION events.
+"""An operator's orders to the listener, as REMOTE_COMMUNICATION events.
 
 Types ``swarm.hold`` and ``swarm.release``: data is a JSON list of node names, of group
 names or of ``group:*``. Type ``swarm.roll``: a JSON object with ``group``,
@@ -18,17 +18,17 @@ import msgspec
 
 from swarm_event_listener.core.model.events import (
     Ordered,
+    OrderKind,
     RollCancelled,
     RollOrdered,
-    Word,
 )
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 Order = Ordered | RollOrdered | RollCancelled
 
 PREFIX: Final = "swarm."
-HOLD: Final = PREFIX + Word.HOLD
-RELEASE: Final = PREFIX + Word.RELEASE
+HOLD: Final = PREFIX + OrderKind.HOLD
+RELEASE: Final = PREFIX + OrderKind.RELEASE
 ROLL: Final = "swarm.roll"
 ROLL_CANCEL: Final = "swarm.roll_cancel"
 
@@ -37,9 +37,9 @@ class OrderError(ValueError):
     """An order that cannot be understood; says what was expected and what came."""
 
 
-def encode(word: Word, names: Sequence[str]) -> RemoteCommand:
+def encode(kind: OrderKind, names: Sequence[str]) -> RemoteCommand:
     """Return the event that holds or releases nodes."""
-    return RemoteCommand(PREFIX + word, json.dumps(list(names)))
+    return RemoteCommand(PREFIX + kind, json.dumps(list(names)))
 
 
 def encode_roll(order: RollOrdered) -> RemoteCommand:
@@ -72,8 +72,8 @@ def _read(command: RemoteCommand) -> tuple[Order, ...]:
     names = msgspec.json.decode(command.data, type=tuple[str, ...])
     if command.type == ROLL_CANCEL:
         return tuple(RollCancelled(group=name) for name in names)
-    word = Word(command.type.removeprefix(PREFIX))
-    return (Ordered(word=word, names=names),)
+    kind = OrderKind(command.type.removeprefix(PREFIX))
+    return (Ordered(kind=kind, names=names),)
 
 
 def _roll(data: str) -> RollOrdered:

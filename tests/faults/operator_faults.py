@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from swarm_event_listener.core.model.events import RollOrdered, Word
+from swarm_event_listener.core.model.events import OrderKind, RollOrdered
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
 from tests.awaits import await_seconds
 from tests.eventually import eventually
@@ -154,7 +154,7 @@ def hold(stage: Stage, fault: Fault) -> str:
     if stage.disk.trouble:
         raise ProcessLookupError("the listener cannot keep it")
     victim = stage.victim(fault, healthy=True)
-    order(stage, Word.HOLD, victim.slot)
+    order(stage, OrderKind.HOLD, victim.slot)
     stage.book.held_at_s.setdefault(victim.slot, time.monotonic())
     return str(victim)
 
@@ -170,17 +170,17 @@ def release(stage: Stage, _fault: Fault) -> str:
 
 def _release(stage: Stage, slot: str) -> None:
     now_s = time.monotonic()
-    order(stage, Word.RELEASE, slot)
+    order(stage, OrderKind.RELEASE, slot)
     stage.book.is_released(slot, from_s=now_s)
 
 
-def order(stage: Stage, word: Word, slot: str) -> None:
+def order(stage: Stage, kind: OrderKind, slot: str) -> None:
     """Send an order, and wait until the listener says that it has taken it.
 
     One that dies with the order unread takes it along, as `swarm hold` would tell: then
     the operator gives it to the next one.
     """
-    daemon, told = stage.swarm.daemon, encode(word, [slot])
+    daemon, told = stage.swarm.daemon, encode(kind, [slot])
     given_to: set[int] = set()
 
     def is_taken() -> bool:
@@ -191,9 +191,9 @@ def order(stage: Stage, word: Word, slot: str) -> None:
             daemon.rpc.send_event(told.type, told.data)
         nodes = stage.swarm.status().get("nodes", [])
         held = [node["held"] for node in nodes if node["node"] == slot]
-        return held == [word is Word.HOLD]
+        return held == [kind is OrderKind.HOLD]
 
-    eventually(is_taken, within_s=TAKEN_WITHIN_S, describe=f"{slot}: {word}")
+    eventually(is_taken, within_s=TAKEN_WITHIN_S, describe=f"{slot}: {kind}")
 
 
 def release_all(stage: Stage) -> None:

@@ -163,7 +163,7 @@ def _world() -> simulation.World:
     world = simulation.World()
     world.run(3.0)
     world.tell(
-        events.Ordered(word=events.Word.HOLD, names=("swarm:node_3",)),
+        events.Ordered(kind=events.OrderKind.HOLD, names=("swarm:node_3",)),
     )
     world.processes["swarm:node_1"].report = {
         "consume_age_ms": 9_000,

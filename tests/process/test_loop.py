@@ -21,6 +21,7 @@ from swarm_event_listener.core.model.events import (
     Event,
     Measured,
     Ordered,
+    OrderKind,
     ProcessInfo,
     ProcessState,
     Reported,
@@ -30,7 +31,6 @@ from swarm_event_listener.core.model.events import (
     Surveyed,
     Thawed,
     Tick,
-    Word,
 )
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.swarm import Swarm
@@ -296,7 +296,7 @@ def test_events_reach_the_core_in_order(bench: Bench) -> None:
 
     kinds = bench.core.kinds()
     assert kinds[:5] == ["Surveyed", "Reported", "Lost", "StateChanged", "Ordered"]
-    assert Ordered(word=Word.HOLD, names=("w:w_00",)) in bench.core.heard
+    assert Ordered(kind=OrderKind.HOLD, names=("w:w_00",)) in bench.core.heard
     assert bench.listener._counters.lost_events == 3
 
 

@@ -165,8 +165,8 @@ class Closed:
     """The listener ends now: it abandons what is not finished, and logs that."""
 
 
-class Word(StrEnum):
-    """What an operator may tell the listener."""
+class OrderKind(StrEnum):
+    """What an operator may ask for nodes."""
 
     HOLD = "hold"
     RELEASE = "release"
@@ -177,11 +177,11 @@ class Ordered:
     """An operator's order about nodes, through REMOTE_COMMUNICATION.
 
     Attributes:
-        word: What is asked.
+        kind: What is asked.
         names: Full names of nodes, or ``group:*``.
     """
 
-    word: Word
+    kind: OrderKind
     names: tuple[str, ...]
 
 

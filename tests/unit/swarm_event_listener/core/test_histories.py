@@ -21,13 +21,13 @@ from swarm_event_listener.core.model.events import (
     GroupRemoved,
     Lost,
     Ordered,
+    OrderKind,
     ProcessState,
     RollCancelled,
     RollOrdered,
     Stalled,
     Stop,
     SupervisorChanged,
-    Word,
 )
 from swarm_event_listener.core.model.record import Cause
 from tests.simulation import POLICY, World
@@ -158,11 +158,11 @@ class Story:
     def hold(self, node: int) -> None:
         """`supervisorctl swarm hold`: what is down by our hand then stays down."""
         self.may_be_stopped.add(name_of(node))
-        self.world.tell(Ordered(word=Word.HOLD, names=(name_of(node),)))
+        self.world.tell(Ordered(kind=OrderKind.HOLD, names=(name_of(node),)))
 
     def release(self, node: int) -> None:
         """`supervisorctl swarm release`."""
-        self.world.tell(Ordered(word=Word.RELEASE, names=(name_of(node),)))
+        self.world.tell(Ordered(kind=OrderKind.RELEASE, names=(name_of(node),)))
 
     def listener_dies(self) -> None:
         """SIGKILL, and supervisord starts it again a second later."""

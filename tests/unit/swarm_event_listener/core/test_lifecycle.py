@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.core.health import Word as HealthWord
-from swarm_event_listener.core.health import health_by_state
+from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Answer,
@@ -23,6 +22,7 @@ from swarm_event_listener.core.model.events import (
     Lost,
     Measured,
     Ordered,
+    OrderKind,
     ProcessInfo,
     ProcessState,
     Reported,
@@ -34,7 +34,6 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Survey,
     Tick,
-    Word,
 )
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Status
@@ -123,12 +122,12 @@ def test_a_fatal_node_whose_start_was_lost_is_tried_again() -> None:
 def test_a_fatal_node_is_tried_again_after_it_was_held() -> None:
     """Nothing need happen to it for that."""
     world = World().run(2)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
     fatal(world)
     world.run(10)
     assert world.of(Start) == []
 
-    world.tell(Ordered(word=Word.RELEASE, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.RELEASE, names=(N0,)))
     world.run(10)
 
     assert world.processes[N0].state is ProcessState.RUNNING
@@ -344,11 +343,11 @@ def test_a_hold_outlives_the_removal_of_its_group(
 ) -> None:
     """`update` removes and adds a group; a release stays a release."""
     world = World().run(2)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
     world.kill_listener()
     world.start_listener()
     if is_released:
-        world.tell(Ordered(word=Word.RELEASE, names=(N0,)))
+        world.tell(Ordered(kind=OrderKind.RELEASE, names=(N0,)))
 
     world.tell(GroupRemoved(group="swarm"))
     if is_new_listener:
@@ -562,7 +561,7 @@ def test_a_held_node_does_not_keep_a_listener_from_ending() -> None:
     hang(world)
     world.processes[N0].ignores_term = True
     world.run(1)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
 
     world.tell(Closing())
     assert world.swarm is not None
@@ -1024,8 +1023,8 @@ def test_the_listener_wakes_for_what_is_due() -> None:
 
 def test_a_status_file_without_a_listener_still_gives_a_word() -> None:
     """From supervisord's state alone."""
-    assert health_by_state(ProcessState.RUNNING).word is HealthWord.BOOTING
-    assert health_by_state(ProcessState.FATAL).word is HealthWord.UNHEALTHY
+    assert health_by_state(ProcessState.RUNNING).word is Word.BOOTING
+    assert health_by_state(ProcessState.FATAL).word is Word.UNHEALTHY
 
 
 def test_a_record_is_shown_in_wall_clock_texts() -> None:

@@ -14,6 +14,7 @@ from swarm_event_listener.core.model.events import (
     FaultCode,
     Intend,
     Ordered,
+    OrderKind,
     ProcessInfo,
     ProcessState,
     Reported,
@@ -23,7 +24,6 @@ from swarm_event_listener.core.model.events import (
     Survey,
     Surveyed,
     Tick,
-    Word,
 )
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Status
@@ -107,8 +107,11 @@ def test_a_hold_and_a_release_are_said() -> None:
     """In the log, once for each node that is meant."""
     world = World(node_count=2).run(2)
 
-    for word, event in ((Word.HOLD, "node_held"), (Word.RELEASE, "node_released")):
-        world.tell(Ordered(word=word, names=(N0,)))
+    for kind, event in (
+        (OrderKind.HOLD, "node_held"),
+        (OrderKind.RELEASE, "node_released"),
+    ):
+        world.tell(Ordered(kind=kind, names=(N0,)))
         assert [line.fields["node"] for line in world.said(event)] == [N0]
 
 
@@ -451,7 +454,7 @@ def test_a_survey_that_is_not_answered_yet_is_not_asked_for_again() -> None:
     swarm = world.swarm
     assert swarm is not None
     for name in world.processes:
-        swarm.handle(Ordered(word=Word.HOLD, names=(name,)), now_s=world.now_s)
+        swarm.handle(Ordered(kind=OrderKind.HOLD, names=(name,)), now_s=world.now_s)
 
     asked = [
         sum(isinstance(a, Survey) for a in swarm.handle(Tick(), now_s=at_s))
@@ -487,7 +490,7 @@ def test_a_start_of_what_had_broken_a_rule_is_begun_once(
     up = ProcessInfo(name=N0, state=ProcessState.RUNNING, pid=7)
     down = ProcessInfo(name=N0, state=state, pid=None, exit_code=exit_code)
     slow = report(poll_age_ms=5_001)
-    hold, release = (Ordered(word=word, names=(N0,)) for word in Word)
+    hold, release = (Ordered(kind=kind, names=(N0,)) for kind in OrderKind)
     events: list[Event] = [
         Surveyed(processes=(up,)),
         Reported(name=N0, pid=7, report=slow),

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.health import Word
-from swarm_event_listener.core.model.events import Ordered, Stop
-from swarm_event_listener.core.model.events import Word as Order
+from swarm_event_listener.core.model.events import Ordered, OrderKind, Stop
 from swarm_worker.shared.report import GroupReach, mark_of
 from tests.simulation import POLICY, World
 
@@ -250,7 +249,7 @@ def test_a_held_node_is_left_alone_and_waited_for_by_nobody() -> None:
     world.born_report = world.processes["swarm:node_0"].report
     pass_time(world, 20)
     (first,) = stopped(world)
-    world.tell(Ordered(word=Order.HOLD, names=(f"swarm:node_{first}",)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(f"swarm:node_{first}",)))
     pass_time(world, 3)
 
     assert len(stopped(world)) == 2

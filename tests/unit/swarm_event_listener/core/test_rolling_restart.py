@@ -13,13 +13,13 @@ from swarm_event_listener.core.model.events import (
     GroupRemoved,
     Intend,
     Ordered,
+    OrderKind,
     ProcessState,
     Reported,
     RollCancelled,
     RollOrdered,
     Signal,
     Stop,
-    Word,
 )
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.node import Failure, Node, appeared
@@ -320,7 +320,7 @@ def test_a_roll_that_finds_no_place_in_time_says_so() -> None:
 def test_a_held_node_is_not_rolled() -> None:
     """It is under somebody's debugger."""
     world = World().run(2)
-    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_1",)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=("swarm:node_1",)))
     world.tell(ORDER)
 
     world.run(60)
@@ -338,7 +338,7 @@ def test_nodes_that_will_be_left_alone_do_not_wait_for_their_turn() -> None:
     world.stop("swarm:node_0")
     world.run(2)
     held = ("swarm:node_0", "swarm:node_1")
-    world.tell(Ordered(word=Word.HOLD, names=held))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=held))
     world.tell(ORDER)
 
     assert world.swarm is not None
@@ -365,7 +365,7 @@ def test_a_node_that_is_held_before_its_turn_is_left_with_the_old_code() -> None
     world = World().run(2)
     world.tell(ORDER)
     world.run(1)
-    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_3",)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=("swarm:node_3",)))
 
     world.run(60)
 
@@ -378,7 +378,7 @@ def test_a_node_that_is_held_before_its_turn_is_left_with_the_old_code() -> None
 def test_a_roll_of_nobody_is_over_at_once() -> None:
     """All are held."""
     world = World().run(2)
-    world.tell(Ordered(word=Word.HOLD, names=("swarm",)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=("swarm",)))
     world.tell(ORDER)
 
     assert world.swarm is not None
@@ -395,7 +395,7 @@ def test_a_node_that_is_held_in_its_turn_ends_the_roll_and_works_on() -> None:
     world.tell(ORDER)
     world.run(2)
 
-    world.tell(Ordered(word=Word.HOLD, names=("swarm:node_0",)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=("swarm:node_0",)))
     busy.report = {**busy.report, "consume_age_ms": None}
     world.run(20)
 

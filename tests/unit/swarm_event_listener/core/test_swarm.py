@@ -15,6 +15,7 @@ from swarm_event_listener.core.model.events import (
     Intend,
     Level,
     Ordered,
+    OrderKind,
     ProcessInfo,
     ProcessState,
     Publish,
@@ -28,7 +29,6 @@ from swarm_event_listener.core.model.events import (
     SupervisorChanged,
     Surveyed,
     Tick,
-    Word,
 )
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.core.model.rules import Limits, Status
@@ -496,11 +496,11 @@ def test_an_operator_ends_the_tries() -> None:
     """By a hold, until it is released; by a stop of what was started again."""
     world = World().run(2)
     exits(world, 78)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
     world.run(200)
     assert world.of(Start) == []
 
-    world.tell(Ordered(word=Word.RELEASE, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.RELEASE, names=(N0,)))
     world.run(3)
     assert len(world.of(Start)) == 1
 
@@ -873,14 +873,14 @@ def test_a_held_node_is_left_alone_until_released() -> None:
     """A node under a debugger hangs as long as it likes, over a new listener too."""
     world = World().run(2)
     hang(world)
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
     world.run(10)
     world.kill_listener()
     world.start_listener()
     world.run(10)
     assert world.of(Stop) == []
 
-    world.tell(Ordered(word=Word.RELEASE, names=("swarm:*",)))
+    world.tell(Ordered(kind=OrderKind.RELEASE, names=("swarm:*",)))
     world.run(10)
     assert [record.status for record in world.records] == [2]
 
@@ -898,7 +898,7 @@ def test_a_node_that_is_held_in_its_restart_stays_as_it_is(
     world.run(seconds)
     was = world.processes[N0].state
 
-    world.tell(Ordered(word=Word.HOLD, names=(N0,)))
+    world.tell(Ordered(kind=OrderKind.HOLD, names=(N0,)))
     if is_new_listener:
         world.kill_listener()
         world.start_listener()

@@ -352,7 +352,7 @@ def test_an_order_is_sent_and_its_effect_awaited(command: str, held: bool) -> No
     ((_, kind, data),) = world.done
     (order,) = decode(RemoteCommand(kind, data))
     assert isinstance(order, Ordered)
-    assert (order.word, order.names) == (command, ("w:w_00", "w:w_01"))
+    assert (order.kind, order.names) == (command, ("w:w_00", "w:w_01"))
     word = "held" if held else "released"
     assert world.lines == [f"w:w_00: {word}", f"w:w_01: {word}"]
 

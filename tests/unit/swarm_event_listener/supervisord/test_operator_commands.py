@@ -6,9 +6,9 @@ import pytest
 
 from swarm_event_listener.core.model.events import (
     Ordered,
+    OrderKind,
     RollCancelled,
     RollOrdered,
-    Word,
 )
 from swarm_event_listener.supervisord.operator_commands import (
     OrderError,
@@ -24,11 +24,11 @@ def test_what_is_sent_is_what_arrives() -> None:
     """Each word of the command line reaches the core as it was meant."""
     roll = RollOrdered(group="w", max_unavailable=2, timeout_s=7.5, ordered_at_s=9.5)
 
-    assert decode(encode(Word.HOLD, ["w:a"])) == (
-        Ordered(word=Word.HOLD, names=("w:a",)),
+    assert decode(encode(OrderKind.HOLD, ["w:a"])) == (
+        Ordered(kind=OrderKind.HOLD, names=("w:a",)),
     )
-    assert decode(encode(Word.RELEASE, ["w:*"])) == (
-        Ordered(word=Word.RELEASE, names=("w:*",)),
+    assert decode(encode(OrderKind.RELEASE, ["w:*"])) == (
+        Ordered(kind=OrderKind.RELEASE, names=("w:*",)),
     )
     assert decode(encode_roll(roll)) == (roll,)
     assert decode(encode_roll(RollOrdered(group="w"))) == (RollOrdered(group="w"),)
