@@ -130,7 +130,7 @@ class MetricsServer:
         while True:
             try:
                 return _listening(self._wanted)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: no name of a host
                 if not is_logged:
                     self._log_unbound(error)
             is_logged = True
@@ -146,7 +146,7 @@ class MetricsServer:
         why = context.get("exception", context["message"])
         logger.warning("metrics_trouble why=%r", str(why))
 
-    def _log_unbound(self, error: OSError) -> None:
+    def _log_unbound(self, error: Exception) -> None:
         logger.error(
             "metrics_not_served address=%s:%d why=%r do=%r",
             *self._wanted,
