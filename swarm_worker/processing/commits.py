@@ -51,13 +51,15 @@ class Commits:
 
         Whether there is more to do or not; those that wait for a commit are among them.
         """
-        lanes = self._table.all()
-        return [lane for lane in lanes if self.is_late(lane, now_s=now_s)]
+        with self._table.lock:
+            lanes = self._table.lanes.values()
+            return [lane for lane in lanes if self.is_late(lane, now_s=now_s)]
 
     def uncommitted(self, *, now_s: float) -> list[Lane]:
         """Return the lanes that have work to commit."""
-        lanes = self._table.all()
-        return [lane for lane in lanes if lane.uncommitted.age_s(now_s) > 0]
+        with self._table.lock:
+            lanes = self._table.lanes.values()
+            return [lane for lane in lanes if lane.uncommitted.age_s(now_s) > 0]
 
     def rest(self) -> list[Lane]:
         """Move lanes that are done to their log's end; return what is to be committed.

@@ -891,6 +891,27 @@ def test_work_is_late_where_nothing_comes_after_it_too() -> None:
     assert fixture.commits.uncommitted(now_s=later_s) == []
 
 
+def test_no_handler_ends_while_it_is_looked_for_late_work() -> None:
+    """Where the log was reset, it would empty what is being read."""
+    fixture = Fixture()
+    lock, is_guarded = fixture.lanes.table.lock, []
+
+    class Looked(UncommittedWork):
+        def age_s(self, now_s: float) -> float:
+            is_guarded.append(lock.locked())
+            return super().age_s(now_s)
+
+    fixture.lane().uncommitted = Looked()
+    fixture.add(1)
+    fixture.succeed()
+    is_guarded.clear()
+
+    later_s = NOW_S + COMMIT_WITHIN_S + 0.1
+    assert fixture.commits.late(now_s=later_s) == [fixture.lane()]
+    assert fixture.commits.uncommitted(now_s=later_s) == [fixture.lane()]
+    assert is_guarded == [True, True]
+
+
 def test_lane_that_is_closed_awaits_no_commit() -> None:
     """Nor does the next assignment of its partition."""
     fixture = Fixture()
