@@ -66,6 +66,18 @@ def test_fencing_after_a_lost_session_is_its_echo_for_a_while() -> None:
     assert not monitor.member.fenced_itself()
 
 
+def test_fencing_after_another_lost_session_is_its_echo_too() -> None:
+    """Not one of the first, which was over long ago."""
+    clock = FakeClock()
+    monitor = make_monitor(clock)
+    for _ in range(2):
+        monitor.member.lost_session()
+        monitor.member.assigned(is_empty=True)
+        assert monitor.member.fenced_itself()
+        clock.advance(ECHO_S)
+        assert not monitor.member.fenced_itself()
+
+
 def test_new_client_has_lost_no_session() -> None:
     """So two processes with one id do not fence each other for ever."""
     monitor = make_monitor(FakeClock())
@@ -106,6 +118,19 @@ def test_a_group_that_refuses_an_id_is_a_broker_that_answers() -> None:
 
     assert monitor.progress.no_broker_since_s is None
     assert monitor.progress.heard_at_s == clock.now_s - 4.9
+
+
+def test_an_id_is_free_once_the_group_has_given_partitions() -> None:
+    """An empty assignment says nothing yet; statistics do, a while later."""
+    monitor = make_monitor(FakeClock())
+    monitor.member.id_refused()
+    awaits = []
+    for is_empty in (True, False):
+        monitor.member.assigned(is_empty=is_empty)
+        awaits.append(monitor.progress.awaits_id)
+
+    assert awaits == [True, False]
+    assert not monitor.troubles.has(Kind.HELD_ID)
 
 
 class Uncommitted:
@@ -498,7 +523,10 @@ def test_a_client_without_any_address_for_long_is_cut_off() -> None:
         assert not seen.monitor.brokers.are_forgotten
         seen.clock.now_s += NOWHERE_S / 2
         seen.monitor.on_statistics('{"brokers": {}}')
-    assert seen.monitor.brokers.are_forgotten
+    for is_old in (True, False):
+        assert seen.monitor.brokers.are_forgotten is is_old
+        seen.monitor.begin(is_subscribed=True)
+        seen.monitor.on_statistics('{"brokers": {}}')
 
 
 def test_why_there_is_no_broker_is_logged_when_it_lasts(

@@ -47,6 +47,14 @@ class Client:
         assert asynchronous
         self.asked.append(f"commit {[at.offset for at in offsets]}")
 
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Fetch nothing of them."""
+        self.asked.append(f"pause {[at.partition for at in partitions]}")
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Fetch them again."""
+        self.asked.append(f"resume {[at.partition for at in partitions]}")
+
 
 class Polling:
     """A loop over a client that holds one partition."""
@@ -67,7 +75,10 @@ class Polling:
         self.topics = SimpleNamespace(unshared=[], outdated=[])
         self.stopping = Event()
         told: dict[str, Any] = {
-            "processing": SimpleNamespace(lanes=self.lanes, count_marks=list),
+            "processing": SimpleNamespace(
+                lanes=self.lanes,
+                count_marks=lambda: self.lanes.count_marks(now_s=self.now_s),
+            ),
             "dead_letters": SimpleNamespace(outstanding=0),
             "assignment": self.assignment,
             "topics": self.topics,
@@ -117,6 +128,30 @@ def test_what_the_timer_has_not_committed_is_after_statistics() -> None:
 
     assert polling.tend() == ["store [2]", "commit [2]"]
     assert polling.tend() == []
+
+
+def test_all_is_paused_once_while_a_node_is_quiet() -> None:
+    """And resumed once, as soon as it no longer is."""
+    polling = Polling()
+    polling.lanes.table.is_held = True
+    asked = [polling.tend(), polling.tend()]
+    polling.lanes.table.is_held = False
+
+    asked += [polling.tend(), polling.tend()]
+    assert asked == [["pause [0]"], [], ["resume [0]"], []]
+
+
+def test_marks_count_at_a_bounded_rate() -> None:
+    """A handler may mark each of many messages."""
+    polling = Polling()
+    batch, stored = polling.handle(), []
+    for each in batch:
+        batch.mark_done(each)
+        for _ in range(2):
+            polling.now_s += 0.6
+            stored.append(polling.tend())
+
+    assert stored == [[], ["store [1]"], [], ["store [2]"]]
 
 
 REASONS: list[tuple[str, str, object, Ending]] = [
