@@ -578,6 +578,8 @@ def test_the_next_process_is_told_once_all_is_begun() -> None:
     fixture.client.has_begun = False
     fixture.settle("B", commit=Commit(5, "A"))
     assert [question.settled for question in fixture.asker.questions] == [{}, {}]
+    fixture.assign(1)
+    fixture.told(ids={"t": "B"}, commits={("t", 1): Commit(5, "B")})
     fixture.passes(1)
     fixture.topics.hurry()
     fixture.passes(1)
