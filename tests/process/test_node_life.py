@@ -254,3 +254,18 @@ def test_nothing_reads_stdin(tmp_path: Path) -> None:
         check=True,
     )
     assert "exit codes" in it.stdout
+
+
+def test_what_the_last_process_died_of_is_reported_while_booting(
+    tmp_path: Path,
+) -> None:
+    """As what was in its hands; later reports are of this process's own batches."""
+    with node(tmp_path, moods={"HANDLER": "hang"}) as it:
+        it.await_logged("now=HANDLER")
+        it.send(signal.SIGKILL)
+        it.process.wait()
+    with node(tmp_path) as successor:
+        successor.await_reported(State.RUNNING)
+        told = {(each.state, each.died_in_flight) for each in successor.reports}
+
+    assert told == {(State.BOOTING, ("orders/0@0",)), (State.RUNNING, ())}
