@@ -15,6 +15,7 @@ from swarm_event_listener.doctor.check_nodes import (
 )
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_event_listener.doctor.supervisord_conf import flags
+from swarm_worker.shared.redaction import is_secret_variable
 from swarm_worker.shared.settings import EXIT_CONFIG
 
 EVENTS_PER_NODE: Final = 50  # memory only; the default of 10 overflows at the start
@@ -209,6 +210,8 @@ def growth(case: Case) -> Iterator[Finding]:
     for name in own:
         known = SYSTEM_PATH if name == "PATH" else "..."
         line = line.replace(f"%(ENV_{name})s", known)
+    if any(map(is_secret_variable, names)):
+        line = "..."
     if own:
         yield warning(
             case.conf.where,
@@ -316,9 +319,14 @@ def spelling(case: Case) -> Iterator[Finding]:
                 yield warning(
                     section.where,
                     "misspelled",
-                    line=f"{meant}={value}",
+                    line=f"{meant}={_shown(meant, value)}",
                     why=f"supervisord knows no {option} and passes over it silently",
                 )
+
+
+def _shown(option: str, value: str) -> str:
+    may_be_secret = option == "environment" or is_secret_variable(option)
+    return "..." if may_be_secret else value
 
 
 CHECKS: Final = (

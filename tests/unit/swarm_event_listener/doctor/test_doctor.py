@@ -1218,6 +1218,22 @@ def test_what_is_refused_is_not_shown_where_it_may_be_a_secret(
     assert "hunter2" not in str(finding)
 
 
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("[unix_http_server]", "pasword=hunter2"),
+        ("[supervisord]", 'enviroment=A="hunter2"'),
+        ("[supervisord]", 'environment=TOKEN="hunter2",PATH="/v:%(ENV_PATH)s"'),
+    ],
+)
+def test_a_line_to_write_shows_no_secret(look: Look, section: str, line: str) -> None:
+    """It goes to a terminal, and from there anywhere."""
+    found = look((section, f"{section}\n{line}"))
+
+    assert {"misspelled", "environment-grows"} & {finding.check for finding in found}
+    assert "hunter2" not in str(found)
+
+
 def test_a_password_without_a_user_is_refused_and_needed(look: Look) -> None:
     """The rest is judged as if both were there."""
     findings = look(("file=%(here)s/s", "file=%(here)s/s\npassword=p"))
