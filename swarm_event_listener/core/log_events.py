@@ -81,7 +81,8 @@ def suspected(node: Node, message: str | None) -> Say:
             "pid": node.pid,
             "suspect": message,
             "do": "look at this message: the node died each time while it was in"
-            " flight; dead_letter and max_retries do not help where a process dies",
+            " flight; with dead_letter for its topic the node gives it up by itself,"
+            " after more than max_retries deaths in a row",
         },
     )
 

@@ -235,6 +235,7 @@ def test_a_node_that_dies_with_the_same_message_is_told_at_once() -> None:
     (said,) = world.said("message_suspected")
     assert said.level is Level.ERROR
     assert said.fields["suspect"] == "orders/3@7"
+    assert "with dead_letter for its topic the node gives it up" in said.fields["do"]
 
 
 def failures_of(world: World) -> tuple[Failure, ...]:
