@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Final
 
@@ -14,7 +14,7 @@ from swarm_event_listener.doctor.check_nodes import (
     too_few_retries,
 )
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
-from swarm_event_listener.doctor.supervisord_conf import flags
+from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.redaction import is_secret_variable
 from swarm_worker.shared.settings import EXIT_CONFIG
 
@@ -45,6 +45,9 @@ _NEEDED: Final = (
     ("REMOTE_COMMUNICATION", frozenset({"REMOTE_COMMUNICATION"}), False),
 )
 _WIDER: Final = {"TICK_5": "TICK"}
+_OUTPUT: Final = frozenset(
+    {"EVENT", "PROCESS_LOG", "PROCESS_LOG_STDOUT", "PROCESS_LOG_STDERR"}
+)
 EVENTS_LINE: Final = "events=" + ",".join(name for name, _, _ in _NEEDED)
 
 
@@ -110,10 +113,11 @@ def buffer(case: Case) -> Iterator[Finding]:
 
 
 def events(case: Case) -> Iterator[Finding]:
-    """The listener has to hear of all that it decides on."""
+    """The listener has to hear of all that it decides on, and not of each line."""
     for pool in case.conf.listeners:
         words = pool.section.values.get("events", "").upper().split(",")
         heard = {word.strip() for word in words}
+        yield from _output(case, pool, heard & _OUTPUT)
         missing = [need for need in _NEEDED if not _hears(heard, need[0], need[1])]
         if missing:
             finding = error if any(need[2] for need in missing) else warning
@@ -124,6 +128,25 @@ def events(case: Case) -> Iterator[Finding]:
                 why="the listener does not hear of "
                 + ", ".join(need[0] for need in missing),
             )
+
+
+def _output(case: Case, pool: Program, heard: Collection[str]) -> Iterator[Finding]:
+    printing = [it.section.name for it in case.conf.everyone if _makes_events(it)]
+    if heard and printing:
+        yield warning(
+            pool.section.where,
+            "events",
+            line=EVENTS_LINE,
+            why=f"{', '.join(sorted(heard))} has each line that [{printing[0]}] prints "
+            "(std*_events_enabled) sent to the listener, which does not need it: its "
+            "buffer overflows, and what it needs is lost",
+        )
+
+
+def _makes_events(program: Program) -> bool:
+    """Whether what it prints makes events."""
+    options = program.options
+    return options.stdout_events_enabled or options.stderr_events_enabled
 
 
 def _hears(heard: set[str], word: str, parts: frozenset[str]) -> bool:

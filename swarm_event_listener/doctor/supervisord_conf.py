@@ -52,6 +52,7 @@ class ProcessOptions(Protocol):
     stopwaitsecs: int
     stdout_capture_maxbytes: int
     stdout_events_enabled: bool
+    stderr_events_enabled: bool
     redirect_stderr: bool
     environment: Mapping[str, str]  # that of [supervisord] among it
 

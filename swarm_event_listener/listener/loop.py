@@ -61,6 +61,7 @@ from swarm_event_listener.supervisord.protocol import (
     Heard,
     RemoteCommand,
     Serials,
+    is_output,
 )
 from swarm_event_listener.supervisord.rpc import TIMEOUT_S
 
@@ -78,6 +79,11 @@ THAW_S: Final = 10.0  # without an event, and then one: supervisord stood still
 SILENCE_MAX_S: Final = 20.0  # TICK_5 comes every 5 s, and up to 2 s late
 CLOSING_MAX_S: Final = 8.0  # supervisord KILLs a listener after stopwaitsecs, 10 s
 
+_LARGER: Final = "raise buffer_size in [eventlistener:x]"
+_HEARS_OUTPUT: Final = (
+    "leave EVENT and PROCESS_LOG out of events= in [eventlistener:x]: each line that a "
+    "process prints is an event, and they fill its buffer"
+)
 _THAWED: Final = "what nodes reported before this is not acted on"
 
 EXIT_OK: Final = 0
@@ -128,6 +134,7 @@ class Listener:
         self._orders: deque[Event] = deque(maxlen=ORDERS_MAX)  # until there are nodes
         self._counters = Counters()
         self._serials = Serials()
+        self._hears_output = False
         self._throttle = LogThrottle()
         self._memory_sampler = MemorySampler(memory_readers, self._throttle)
         self._exits = Exits()
@@ -324,6 +331,7 @@ class Listener:
         os.write(self._stdout, text)
 
     def _take(self, envelope: Envelope) -> None:
+        self._hears_output = self._hears_output or is_output(envelope.event)
         lost_count = self._serials.lost(envelope.pool_serial)
         if lost_count is None:
             return
@@ -332,7 +340,7 @@ class Listener:
             logger.warning(
                 "events_lost count=%d do=%r",
                 lost_count,
-                "raise buffer_size in [eventlistener:x]",
+                _HEARS_OUTPUT if self._hears_output else _LARGER,
             )
             self._handle(Lost())
         if isinstance(envelope.event, RemoteCommand):

@@ -285,6 +285,11 @@ def parse_event(event_name: str, payload: str) -> Heard:
     return event or Unknown(event_name)
 
 
+def is_output(event: Heard) -> bool:
+    """Whether an event is a piece of what a process prints, which we need not hear."""
+    return isinstance(event, Unknown) and event.event_name.startswith("PROCESS_LOG")
+
+
 def full_name(group: str, process: str) -> str | None:
     """Return ``group:process``; None where RPC would take that for something else.
 

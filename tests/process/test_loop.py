@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -298,6 +299,30 @@ def test_events_reach_the_core_in_order(bench: Bench) -> None:
     assert kinds[:5] == ["Surveyed", "Reported", "Lost", "StateChanged", "Ordered"]
     assert Ordered(kind=OrderKind.HOLD, names=("w:w_00",)) in bench.core.heard
     assert bench.listener._counters.lost_events == 3
+
+
+@pytest.mark.parametrize(
+    ("printed", "do"),
+    [([], "raise buffer_size"), (["a line"], "leave EVENT and PROCESS_LOG out of")],
+)
+def test_what_to_do_about_lost_events_goes_by_what_is_heard(
+    bench: Bench, caplog: pytest.LogCaptureFixture, printed: list[str], do: str
+) -> None:
+    """No buffer is large enough for all that processes print."""
+    named = "processname:w_00 groupname:w pid:7 channel:stderr"
+
+    bench.run(
+        bench.report,
+        *(
+            partial(bench.event, "PROCESS_LOG_STDERR", f"{named}\n{line}", skip=3)
+            for line in printed
+        ),
+        lambda: bench.event("TICK_5", "when:1", skip=3),
+    )
+
+    said = [r.getMessage() for r in caplog.records if "events_lost" in r.getMessage()]
+    assert len(said) == 1 + len(printed)
+    assert all(do in line for line in said)
 
 
 def test_an_event_that_is_repeated_is_dropped(bench: Bench) -> None:

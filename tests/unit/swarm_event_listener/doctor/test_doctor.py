@@ -388,6 +388,15 @@ CONF_FAULTS = [
         EVENTS_LINE,
     ),
     (
+        "hears-each-line",
+        [
+            ("events=PROCESS_STATE,PROCESS_COMMUNICATION,", "events=EVENT,"),
+            ("numprocs=4", "numprocs=4\nstderr_events_enabled=true"),
+        ],
+        ("warning", "events", "eventlistener:swarm"),
+        EVENTS_LINE,
+    ),
+    (
         "no-orders",
         [(",REMOTE_COMMUNICATION", "")],
         ("warning", "events", "eventlistener:swarm"),
