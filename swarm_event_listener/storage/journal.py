@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -43,6 +44,10 @@ LOCK: Final = "journal.lock"
 STATUS: Final = "status.json"
 
 GOES_ON: Final = "goes on; nodes are restarted by TERM until it can be written"
+UNLOCKED: Final = (
+    "goes on; it is a symbolic link: remove it, since until then nothing keeps a "
+    "second listener from this journal"
+)
 BLIND: Final = (
     "make room there, or let it be written; nodes are supervised all the same, but "
     "swarm status cannot tell how they are"
@@ -93,6 +98,7 @@ class Journal:
         self._path = state_dir / JOURNAL
         self._copy = state_dir / COPY
         self._lock: int | None = None
+        self._lock_errno: int | None = None  # why it could not be taken
         self._is_failing = False
         _prepare(state_dir)
         self._take_lock(lock_wait_s)
@@ -167,7 +173,7 @@ class Journal:
         is_held = self._lock is not None and is_at(self._lock_path, self._lock)
         if is_held and is_there(self._path):
             return
-        if not self._is_failing:
+        if not self._is_failing and self._lock_errno is None:
             logger.error(
                 "state_dir_lost path=%s do=%r",
                 self._path.parent,
@@ -175,7 +181,8 @@ class Journal:
             )
         if not is_held:
             self._take_lock(KEEP_WAIT_S)
-        self._write()
+        if self._lock_errno is None or not is_there(self._path):
+            self._write()
 
     def close(self) -> None:
         """Let another listener have the journal."""
@@ -192,27 +199,35 @@ class Journal:
             make_directory(self._path.parent)
             taken = _take_lock(self._lock_path, wait_s=wait_s)
         except OSError as error:
-            self._fail(self._lock_path, error)
+            if self._lock_errno is None:
+                self._say_unwritable(self._lock_path, error)
+            self._lock_errno = error.errno
             return
+        self._is_failing = self._is_failing or self._lock_errno is not None
+        self._lock_errno = None
         self.close()
         self._lock = taken
 
-    def _fail(self, path: Path, error: OSError) -> None:
-        if not self._is_failing:
-            logger.warning(
-                "journal_unwritable path=%s why=%r supervision=%r",
-                path,
-                str(error),
-                GOES_ON,
-            )
+    def _fail(self, error: OSError) -> None:
+        is_said = self._is_failing or error.errno == self._lock_errno
+        if not is_said:
+            self._say_unwritable(self._path, error)
         self._is_failing = True
+
+    def _say_unwritable(self, path: Path, error: OSError) -> None:
+        logger.warning(
+            "journal_unwritable path=%s why=%r supervision=%r",
+            path,
+            str(error),
+            UNLOCKED if error.errno == errno.ELOOP else GOES_ON,
+        )
 
     def _write(self) -> bool:
         head = self._head()
         try:
             replace_file(self._path, self._whole(head), mode=0o600, durable=True)
         except OSError as error:
-            self._fail(self._path, error)
+            self._fail(error)
             return False
         if self._is_failing:
             logger.info("journal_written_again path=%s", self._path)

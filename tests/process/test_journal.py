@@ -250,6 +250,37 @@ def test_a_link_is_not_followed(
     journal.close()
 
 
+def test_a_link_in_the_place_of_the_lock_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The journal is written all the same, and locked once the link is gone."""
+    caplog.set_level("INFO")
+    target = tmp_path / "target"
+    target.write_text("keep", encoding="ascii")
+    lock = tmp_path / "run" / "journal.lock"
+    lock.parent.mkdir()
+    lock.symlink_to(target)
+
+    journal = reopened(lock.parent)
+    assert journal.intend("w:w_00", {})
+    for _ in range(3):
+        journal.keep()
+
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname != "INFO"]
+    assert said.startswith(f"journal_unwritable path={lock} ")
+    assert "it is a symbolic link: remove it" in said
+    assert "journal_written_again" not in caplog.text
+    assert target.read_text(encoding="ascii") == "keep"
+
+    lock.unlink()
+    journal.keep()
+
+    assert caplog.messages[-1].startswith("journal_written_again")
+    with pytest.raises(JournalTakenError):
+        reopened(lock.parent)
+    journal.close()
+
+
 @pytest.mark.parametrize("name", ["journal.json.new", "status.json.new"])
 def test_a_link_in_the_place_of_the_new_file_is_not_followed(
     tmp_path: Path, name: str
