@@ -61,6 +61,15 @@ def any_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=NAMES)
 
 
+def status(parser: argparse.ArgumentParser) -> None:
+    """Take names, and tell what the exit status says."""
+    any_names(parser)
+    parser.epilog = (
+        "Exit 0 when all nodes are healthy, 3 when one is not, 4 when it is not known "
+        "how one is: no such node, no listener, or none that has written for 10 s."
+    )
+
+
 def some_names(parser: argparse.ArgumentParser) -> None:
     """Take names, one at least."""
     parser.add_argument("names", nargs="+", metavar="NAME", help=NAMES)

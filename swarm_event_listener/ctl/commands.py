@@ -43,7 +43,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "status": Command(
         "[NAME ...]",
         "how the nodes are; exit 0 only when all are healthy",
-        takes.any_names,
+        takes.status,
         inspect.status,
         is_warned=False,
     ),

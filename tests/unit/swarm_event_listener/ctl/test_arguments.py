@@ -6,6 +6,7 @@ import pytest
 
 from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked
 from swarm_event_listener.ctl.commands import COMMANDS, parse
+from swarm_event_listener.ctl.session import Exit
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,16 @@ def test_every_command_has_help_and_takes_json(command: str) -> None:
     lines = str(caught.value).splitlines()
     assert COMMANDS[command].text in lines  # its usage stands above
     assert any("--json" in line for line in lines)
+
+
+def test_the_help_of_status_names_its_exit_statuses() -> None:
+    """A monitoring check goes by them."""
+    with pytest.raises(HelpAsked) as caught:
+        parse("status -h")
+    said = " ".join(str(caught.value).split())
+    for code, words in (
+        (Exit.OK, "when all nodes are healthy"),
+        (Exit.NOT_HEALTHY, "when one is not"),
+        (Exit.UNKNOWN, "when it is not known how one is"),
+    ):
+        assert f"{code:d} {words}" in said
