@@ -36,6 +36,7 @@ def rolling(rolled: Roll, event: str) -> Say:
             "done": len(rolled.done),
             "skipped": len(rolled.skipped),
             "held": len(rolled.held),
+            "restarting": len(rolled.restarting),
             "failure": rolled.failure,
         },
     )

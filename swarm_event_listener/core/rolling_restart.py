@@ -57,6 +57,8 @@ class Roll:
         done: Nodes that work again.
         skipped: Nodes that were not running; they stay so.
         held: Nodes that ran and were held; they stay the processes that they were.
+        restarting: Nodes that were down for a restart when their turn came, which the
+            listener starts by itself: with the new code.
         failure: What went wrong; None while nothing did.
         is_cancelled: An operator stopped it: nodes in progress are finished.
     """
@@ -70,6 +72,7 @@ class Roll:
     done: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    restarting: tuple[str, ...] = ()
     failure: str | None = None
     is_cancelled: bool = False
 
@@ -124,6 +127,8 @@ def _left_alone(roll: Roll, name: str, node: Node | None) -> Roll:
     """Pass a node over: only one that runs keeps the code that it has."""
     if node is not None and node.is_held and node.state in UP:
         return replace(roll, held=(*roll.held, name))
+    if node is not None and node.restart is not None and node.restart.starts_again:
+        return replace(roll, restarting=(*roll.restarting, name))
     return replace(roll, skipped=(*roll.skipped, name))
 
 

@@ -73,7 +73,10 @@ def read_status(directory: Path, *, now_s: float) -> ListenerStatus:
         groups=tuple(plain.get("groups", ())),
         nodes={node["node"]: node for node in plain.get("nodes", ())},
         # A listener that was not restarted after an upgrade tells of none that is held.
-        rolls={roll["group"]: {"held": (), **roll} for roll in plain.get("rolls", ())},
+        rolls={
+            roll["group"]: {"held": (), "restarting": (), **roll}
+            for roll in plain.get("rolls", ())
+        },
         write_error=error,
     )
 

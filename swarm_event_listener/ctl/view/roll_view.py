@@ -15,16 +15,19 @@ _WORDS: Final = {
     "done": "works again",
     "skipped": "not running: left alone",
     "held": "held: left alone, it runs the old code",
+    "restarting": "down for a restart: the listener starts it, with the new code",
 }
 _ENDED: Final = {
     "done": "restarted",
     "held": "held: old code",
     "skipped": "not running",
+    "restarting": "down for a restart",
     "waiting": "left as they were",
 }
 _HINTS: Final = {
     "held": "; swarm release, then roll again",
     "skipped": "; supervisorctl start runs the new code",
+    "restarting": "; the listener starts it, with the new code",
 }
 
 

@@ -244,6 +244,24 @@ def test_a_stopped_node_is_skipped() -> None:
     assert len(world.records) == 3
 
 
+def test_a_node_in_back_off_is_the_listeners_to_start() -> None:
+    """It needs no turn: what is started after the order has the new code."""
+    backoff = replace(POLICY.backoff, max_restarts=1)
+    world = World(policy=replace(POLICY, backoff=backoff)).run(2)
+    for _ in range(2):
+        world.die("swarm:node_0")
+        world.run(1)
+    world.tell(ORDER)
+
+    world.run(60)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert (rolled.restarting, rolled.skipped) == (("swarm:node_0",), ())
+    assert rolled.failure is None
+    assert len(rolled.done) == 3
+
+
 def test_a_closing_listener_begins_no_further_node() -> None:
     """What is under way comes up; the rest is left alone."""
     world = World().run(2)

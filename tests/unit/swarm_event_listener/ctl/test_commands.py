@@ -419,6 +419,7 @@ def roll(**fields: Any) -> dict[str, Any]:
         "done": [],
         "skipped": [],
         "held": [],
+        "restarting": [],
         "failure": None,
         "is_cancelled": False,
         "is_over": False,
@@ -426,6 +427,7 @@ def roll(**fields: Any) -> dict[str, Any]:
     return begun | fields
 
 
+COMES_UP = "the listener starts it, with the new code"
 OVER = {"waiting": [], "turned": [], "is_over": True}
 OLD = {"ordered_at_s": 500.0}  # of another operator
 
@@ -480,6 +482,15 @@ def test_a_roll_is_followed_to_its_end() -> None:
                 "w:w_01: held: left alone, it runs the old code",
                 "w: roll incomplete; 1 restarted, 1 held: old code",
                 "  held: old code: w_01; swarm release, then roll again",
+            ],
+        ),
+        (
+            {"restarting": ["w:w_01"]},
+            Exit.OK,
+            [
+                f"w:w_01: down for a restart: {COMES_UP}",
+                "w: roll done; 1 restarted, 1 down for a restart",
+                f"  down for a restart: w_01; {COMES_UP}",
             ],
         ),
     ],
