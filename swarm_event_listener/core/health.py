@@ -54,6 +54,11 @@ _BY_STATE: Final = {
 }
 
 
+_UNSTARTED: Final = (
+    "nobody has stopped it: it was never started (autostart=false); supervisorctl "
+    "start does"
+)
+_BY_SIGNAL: Final = -1  # supervisord's exit code of what a signal has ended
 _GIVEN_UP: Final = frozenset({ProcessState.FATAL, ProcessState.UNKNOWN})
 
 
@@ -71,13 +76,24 @@ def down_for_good(node: Node, policy: Policy) -> str:
 
 def _left_down(node: Node, left: LeftDown, policy: Policy) -> Health:
     if left.exit_code != EXIT_CONFIG or node.is_held or policy.only_watches:
-        return _BY_STATE[ProcessState.EXITED]
+        return _exited(node.exit_code if left.exit_code is None else left.exit_code)
     every = f"{policy.backoff.backoff_max_s:.0f} s"
     return Health(
         Word.UNHEALTHY,
         f"it exited with {EXIT_CONFIG}, since what it was given cannot work; tried "
         f"again every {every}; see its log",
     )
+
+
+def _exited(exit_code: int | None) -> Health:
+    if exit_code is None:
+        return _BY_STATE[ProcessState.EXITED]
+    how = (
+        "a signal ended it"
+        if exit_code == _BY_SIGNAL
+        else f"it exited with {exit_code}"
+    )
+    return Health(Word.UNHEALTHY, f"{how}, and supervisord leaves it down; see its log")
 
 
 def health_of(node: Node, table: Table, *, now_s: float) -> Health:
@@ -100,6 +116,10 @@ def health_of(node: Node, table: Table, *, now_s: float) -> Health:
 def _in_state(node: Node, policy: Policy) -> Health:
     if node.state is ProcessState.EXITED and node.left_down is not None:
         return _left_down(node, node.left_down, policy)
+    if node.state is ProcessState.EXITED:
+        return _exited(node.exit_code)
+    if node.state is ProcessState.STOPPED and node.is_unstarted:
+        return Health(Word.STOPPED, _UNSTARTED)
     return _BY_STATE[node.state]
 
 

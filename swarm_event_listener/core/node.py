@@ -78,6 +78,9 @@ class Node:
         recorded: Statuses of the present trouble that were recorded as dry run.
         left_down: How it came to be down for good; kept until a process of it works,
             however often it is tried again meanwhile.
+        exit_code: How its process ended, as supervisord has it; None while it is not
+            known to have.
+        is_unstarted: supervisord has not started it since it runs itself.
     """
 
     name: str
@@ -102,6 +105,8 @@ class Node:
     is_respawn: bool = False
     recorded: frozenset[int] = frozenset()
     left_down: LeftDown | None = None
+    exit_code: int | None = None
+    is_unstarted: bool = False
 
     @property
     def group(self) -> str:

@@ -99,6 +99,7 @@ class Processes:
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
             self._learn_exit(info, now_s=now_s)
+            self._learn_start(info)
         while self._intents:  # of nodes that are no more
             _, intent = self._intents.popitem()
             yield from lifecycle.removed(intent).actions
@@ -132,7 +133,7 @@ class Processes:
             and node.left_down.exit_code is None
             and (self._asked_at_s <= node.left_down.at_s or now_s >= ask_again_at_s)
             for node in self._table
-        )
+        ) or (now_s >= ask_again_at_s and any(map(_lacks_exit_code, self._table)))
 
     def group_removed(self, group: str) -> list[Action]:
         """A group went: its nodes are forgotten."""
@@ -141,15 +142,27 @@ class Processes:
 
     def _learn_exit(self, info: ProcessInfo, *, now_s: float) -> None:
         """Learn why a node is down, which no event tells."""
+        if info.state is not ProcessState.EXITED:
+            return
         node = self._table.nodes[info.name]
+        if node.exit_code != info.exit_code:
+            node = replace(node, exit_code=info.exit_code)
+            self._table.put(node)
         left = node.left_down
-        if info.state is not ProcessState.EXITED or (left and left.exit_code):
+        if left and left.exit_code:
             return
         if left is not None:
             self._table.put(exited(node, left.at_s, info.exit_code))
         elif info.exit_code in FOR_A_PERSON:
             at_s = now_s - max(0.0, info.stopped_ago_s or 0.0)
             self._table.put(exited(node, at_s, info.exit_code))
+
+    def _learn_start(self, info: ProcessInfo) -> None:
+        """Learn whether a node is down because nobody has started it."""
+        node = self._table.nodes[info.name]
+        is_unstarted = info.state is ProcessState.STOPPED and info.started_ago_s is None
+        if node.is_unstarted is not is_unstarted:
+            self._table.put(replace(node, is_unstarted=is_unstarted))
 
     def _appeared(
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
@@ -224,6 +237,14 @@ class Processes:
                 lifecycle.seen, state=state, pid=pid, timeouts=timeouts, now_s=now_s
             ),
         )
+
+
+def _lacks_exit_code(node: Node) -> bool:
+    """Whether a node is down in a way that supervisord may leave, and nobody knows how.
+
+    One that it brings back has been brought back by the time that anybody asks.
+    """
+    return node.state is ProcessState.EXITED and node.exit_code is None
 
 
 def _is_late(node: Node, event: StateChanged) -> bool:

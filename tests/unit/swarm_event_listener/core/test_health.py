@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,15 @@ from swarm_event_listener.core.health import (
     health_of,
 )
 from swarm_event_listener.core.model.backoff import BackoffPolicy
-from swarm_event_listener.core.model.events import ProcessState, Reported
+from swarm_event_listener.core.model.events import (
+    ProcessInfo,
+    ProcessState,
+    Reported,
+    StateChanged,
+    Survey,
+    Surveyed,
+    Tick,
+)
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.node import LeftDown, Node, appeared
@@ -202,10 +211,71 @@ def test_a_node_that_is_tried_again_is_told_of_with_its_code() -> None:
     assert told.word is Word.UNHEALTHY
     assert "exited with 78" in told.why
     assert "tried again every 300 s" in told.why
-    for other in (left_down(5), left_down(None), left_down(78, is_held=True)):
+    for other, how in (
+        (left_down(5), "exited with 5"),
+        (left_down(None), "exited"),
+        (left_down(78, is_held=True), "exited with 78"),
+    ):
         assert health(other).why == (
-            "it exited, and supervisord leaves it down; see its log"
+            f"it {how}, and supervisord leaves it down; see its log"
         )
+
+
+def surveyed(**fields: Any) -> Health:
+    """Return the health of a node that supervisord tells of, and nobody else has."""
+    swarm = Swarm({"w": POLICY})
+    info = ProcessInfo(name="w:w_00", pid=None, **fields)
+    swarm.handle(Surveyed(processes=(info,)), now_s=NOW_S)
+    return swarm.health(swarm.nodes["w:w_00"], now_s=NOW_S)
+
+
+def test_a_process_that_was_never_started_is_no_operators_doing() -> None:
+    """The word is for whatever is STOPPED, and golden; the reason tells which."""
+    unstarted = surveyed(state=ProcessState.STOPPED, started_ago_s=None)
+    stopped = surveyed(state=ProcessState.STOPPED, started_ago_s=9.0)
+
+    assert unstarted.word is stopped.word is Word.STOPPED
+    assert "it was never started (autostart=false)" in unstarted.why
+    assert stopped.why == ""
+
+
+def test_the_code_of_an_exit_is_asked_for() -> None:
+    """Its event does not tell it, and the next survey would be a minute away."""
+    swarm = Swarm({"w": POLICY})
+    info = ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=7)
+    swarm.handle(Surveyed(processes=(info,)), now_s=NOW_S)
+    swarm.handle(Tick(), now_s=NOW_S)
+    exited = StateChanged(
+        name=info.name, state=ProcessState.EXITED, pid=7, expected=False
+    )
+    assert Survey() not in swarm.handle(exited, now_s=NOW_S)
+
+    assert Survey() in swarm.handle(Tick(), now_s=NOW_S + 6)
+
+
+def test_what_is_started_at_last_is_forgotten_as_unstarted() -> None:
+    """And an operator's stop after that is one."""
+    swarm = Swarm({"w": POLICY})
+    info = ProcessInfo(name="w:w_00", state=ProcessState.STOPPED, pid=None)
+    swarm.handle(Surveyed(processes=(info,)), now_s=NOW_S)
+    for state in (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPED):
+        swarm.handle(StateChanged(name=info.name, state=state, pid=7), now_s=NOW_S)
+
+    told = swarm.health(swarm.nodes[info.name], now_s=NOW_S)
+    assert told == Health(Word.STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "how"),
+    [(3, "it exited with 3"), (0, "it exited with 0"), (-1, "a signal ended it")],
+)
+def test_an_exit_is_told_with_its_code(exit_code: int, how: str) -> None:
+    """supervisord knows it, also of a process that ended before the listener came."""
+    told = surveyed(state=ProcessState.EXITED, started_ago_s=9.0, exit_code=exit_code)
+
+    assert told == Health(
+        Word.UNHEALTHY, f"{how}, and supervisord leaves it down; see its log"
+    )
 
 
 @pytest.mark.parametrize(
