@@ -9,6 +9,7 @@ from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_worker.shared.settings import nearest
 
 EVERYTHING = "all"
+LISTED_MAX = 8  # of the names there are, to whoever has named none of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,14 @@ def _refusal(
     known = [node.name for node in nodes]
     own_names = [node.partition(":")[2] for node in known]
     if any(process.group == group for process in everyone):
-        return f"no such process{nearest(name, known)}"
+        return f"no such process{nearest(name, known) or _listed(known)}"
     groups = [node.group for node in nodes]
-    return f"no such group or node{nearest(name, [*known, *groups, *own_names])}"
+    meant_perhaps = nearest(name, [*known, *groups, *own_names])
+    return f"no such group or node{meant_perhaps or _listed(known)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return "; there are x, y": nothing where there are none."""
+    more = [f"{len(names) - LISTED_MAX} more"] if len(names) > LISTED_MAX else []
+    listed = ", ".join([*names[:LISTED_MAX], *more])
+    return f"; there are {listed}" if listed else ""

@@ -288,7 +288,7 @@ def test_supervisords_refusal_is_one_line() -> None:
 
     assert world.run("quiet w:w_00 y") is Exit.FAILED
     assert world.lines == [
-        "y: ERROR (no such group or node)",
+        "y: ERROR (no such group or node; there are w:w_00, w:w_01)",
         "w:w_00: ERROR (not running)",
     ]
 
@@ -395,7 +395,7 @@ def test_an_order_that_nobody_confirms_has_failed(command: str) -> None:
 
     assert world.run(f"{command} w:w_00 x") is Exit.FAILED
     assert world.lines == [
-        "x: ERROR (no such group or node)",
+        "x: ERROR (no such group or node; there are w:w_00, w:w_01)",
         f"w:w_00: ERROR (not confirmed within 10 s; {LATER})",
     ]
 
@@ -795,7 +795,10 @@ def test_history_is_of_names_and_of_a_time() -> None:
     assert [r["node"] for r in json.loads(world.text)] == ["w:w_01"]
     world.lines.clear()
     assert world.run("history --since 1s x") is Exit.FAILED
-    assert world.lines == ["x: ERROR (no such group or node)", "no restarts on record"]
+    assert world.lines == [
+        "x: ERROR (no such group or node; there are w:w_00, w:w_01)",
+        "no restarts on record",
+    ]
 
 
 def test_a_dump_shows_what_came_after_the_signal(tmp_path: Path) -> None:

@@ -491,6 +491,21 @@ def test_other_names_are_refused_one_by_one(name: str, words: str) -> None:
     assert words in found.complaints[0]
 
 
+@pytest.mark.parametrize("name", ["1", "zzz", "host-7"])
+def test_a_name_that_is_like_none_is_answered_with_those_there_are(name: str) -> None:
+    """A number is no name; of hundreds of names a few show how they are written."""
+    many = [process(f"w:w_{number:02d}") for number in range(10)]
+
+    (few_said,) = choose([name], many[:2], ("w",)).complaints
+    (many_said,) = choose([name], many, ("w",)).complaints
+
+    assert few_said.endswith("; there are w:w_00, w:w_01)")
+    assert many_said.endswith("w:w_06, w:w_07, 2 more)")
+    assert choose([name], [], ("w",)).complaints == (
+        f"{name}: ERROR (no such group or node)",
+    )
+
+
 def test_ages_are_as_reported_while_reports_may_still_come() -> None:
     """Half of node_report_timeout is longer than two reports are apart."""
 
