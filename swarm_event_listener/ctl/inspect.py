@@ -64,7 +64,7 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
         return status(session, arguments)
     while True:
         shown = _look(session, arguments.names)
-        at = f"{datetime.now().astimezone():%H:%M:%S}, Ctrl-C ends it"
+        at = f"{datetime.now().astimezone():%H:%M:%S%z}, Ctrl-C ends it"
         above = [at, *shown.warnings, *_how_far(session, shown.rolls)]
         session.screen.redraw(_fitting(session, shown.rows, above))
         try:

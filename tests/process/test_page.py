@@ -117,6 +117,18 @@ def test_tab_reaches_all_that_can_be_operated_in_order(page: Page) -> None:
     assert [focus for focus in found if not focus["isInView"]] == []
 
 
+def test_moments_are_told_with_their_zone(page: Page) -> None:
+    """Who looks may be in another zone than the machine, and than whoever he tells."""
+    shown = page.open(pictures.scenes()["backing_off"]).run(
+        "return [document.getElementById('at').textContent,"
+        "document.querySelector('.restarts time').title,"
+        "new Date().toLocaleTimeString([], {timeZoneName: 'short'}).split(' ').pop()]"
+    )
+
+    assert shown[0].endswith(shown[2])
+    assert shown[1].endswith(shown[2])
+
+
 def test_what_was_stopped_on_purpose_is_neither_well_nor_ill(page: Page) -> None:
     """It is counted apart; the tab and the list of those that need somebody pass."""
     scene = copy.deepcopy(pictures.scenes()["healthy"])

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
-from swarm_event_listener.ctl.known.durations import duration
+from swarm_event_listener.ctl.known.durations import NONE, duration
 from swarm_event_listener.ctl.known.node_rows import Row
 from swarm_event_listener.ctl.known.records import moment_of
 from swarm_event_listener.ctl.sources.state import Plain
 from swarm_event_listener.ctl.view.text import columns, wrapped
 
+MOMENT: Final = "%m-%d %H:%M:%S"  # the zone stands beside it
+
 
 def _local(text: object) -> str:
-    """Return a moment as people of this machine read it."""
+    """Return a moment as people of this machine read it, and others can."""
     moment = moment_of(text)
-    return str(text) if moment is None else f"{moment.astimezone():%m-%d %H:%M:%S}"
+    return str(text) if moment is None else f"{moment.astimezone():{MOMENT}%z}"
 
 
 # --- a table --------------------------------------------------------------------------
@@ -27,7 +29,13 @@ def history(records: Sequence[Plain], *, width: int) -> str:
     """Return the records as text, oldest first, two lines each."""
     if not records:
         return "no restarts on record"
-    lines = columns([_cells(record) for record in records])
+    title, whens = _whens(records)
+    lines = columns(
+        [
+            _cells(record, title, when)
+            for record, when in zip(records, whens, strict=True)
+        ]
+    )
     return "\n".join(
         [
             lines[0],
@@ -39,12 +47,24 @@ def history(records: Sequence[Plain], *, width: int) -> str:
     )
 
 
-def _cells(record: Plain) -> dict[str, str]:
+def _whens(records: Sequence[Plain]) -> tuple[str, list[str]]:
+    """Return the title and the cells of the moments, all in the zone of the last."""
+    moments = [moment_of(record.get("detected_at")) for record in records]
+    last = next((m.astimezone() for m in reversed(moments) if m), None)
+    if last is None:
+        return "WHEN", [str(record.get("detected_at")) for record in records]
+    return f"WHEN ({last:%z})", [
+        f"{moment.astimezone(last.tzinfo):{MOMENT}}" if moment else NONE
+        for moment in moments
+    ]
+
+
+def _cells(record: Plain, title: str, when: str) -> dict[str, str]:
     seconds = record.get("seconds", {})
     status = record.get("status")
     return {
         "NODE": str(record.get("node")),
-        "WHEN": _local(record.get("detected_at")),
+        title: when,
         "STATUS": str(record.get("cause") if status is None else status),
         "STOP": duration(seconds.get("stop")),
         "TOTAL": duration(seconds.get("total")),

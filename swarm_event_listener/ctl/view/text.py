@@ -20,7 +20,9 @@ def columns(cells: Sequence[Mapping[str, str]]) -> list[str]:
     }
     return [
         " ".join(
-            cell.ljust(widths[title]) if title in LEFT else cell.rjust(widths[title])
+            cell.ljust(widths[title])
+            if title.partition(" ")[0] in LEFT
+            else cell.rjust(widths[title])
             for title, cell in row.items()
         ).rstrip()
         for row in (titles, *cells)

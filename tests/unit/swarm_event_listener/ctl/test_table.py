@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -332,7 +334,9 @@ def test_the_history_is_a_table_with_reasons() -> None:
     killed, dry = record(), record(dry_run=True)
     lines = history([killed, dry], width=80).splitlines()
 
-    assert lines[0].split() == ["NODE", "WHEN", "STATUS", "STOP", "TOTAL", "OUTCOME"]
+    titles = lines[0].split()
+    assert titles[:2] == ["NODE", "WHEN"]
+    assert titles[3:] == ["STATUS", "STOP", "TOTAL", "OUTCOME"]
     assert lines[1].endswith("KILLed, recovered")
     assert lines[2] == "  consuming_ttl: 9.0 s > 5.0 s"
     assert lines[3].endswith("dry run")
@@ -343,6 +347,33 @@ def test_the_history_is_a_table_with_reasons() -> None:
     assert line.endswith(" not started")
     assert " roll " in line
     assert history([], width=80) == "no restarts on record"
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be in a zone that has summer time."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_moments_are_told_with_their_zone() -> None:
+    """Of a table all in one, that of its last; else each with its own."""
+    summer = record(detected_at="2026-07-01T09:00:00.000+00:00")
+    winter = record(detected_at="2026-11-24T09:00:00.000+00:00")
+    (row,) = shown(node_status())
+
+    lines = history([summer, winter], width=80).splitlines()
+    assert "WHEN (+0100)" in lines[0]
+    assert " 07-01 10:00:00 " in lines[1]
+    assert " 11-24 10:00:00 " in lines[3]
+    told = why(row, [summer, winter], stacks=None, width=80)
+    assert "07-01 11:00:00+0200  " in told
+    assert "11-24 10:00:00+0100  " in told
+    assert " once " in history([record(detected_at="once")], width=80)
 
 
 def test_the_history_fits_eighty_columns() -> None:
