@@ -81,7 +81,7 @@ def _begun(what: Begin, backoff: BackoffPolicy, *, now_s: float) -> Done:
         record = _by_its_past(record, node, backoff, now_s=now_s)
     step = lifecycle.begin(
         record,
-        takes_evidence=cause is Cause.RULE and not is_bloated and node.is_known,
+        takes_evidence=cause is Cause.RULE and node.is_known,
         is_try=what.is_try,
         now_s=now_s,
     )

@@ -101,8 +101,8 @@ def test_each_step_is_published_for_other_listeners() -> None:
     ]
 
 
-def test_memory_over_its_limit_takes_no_stacks() -> None:
-    """Status 3 needs no evidence: stacks say nothing of memory."""
+def test_memory_over_its_limit_takes_stacks_too() -> None:
+    """Status 3 asks who holds it, before the stop."""
     policy = replace(POLICY, limits=replace(POLICY.limits, memory_limit_bytes=100))
     world = World(policy=policy)
     world.processes[N0].memory_bytes = 101
@@ -110,7 +110,7 @@ def test_memory_over_its_limit_takes_no_stacks() -> None:
     world.run(10)
 
     assert [record.status for record in world.records] == [3]
-    assert world.of(Signal) == []
+    assert [signal.signal for signal in world.of(Signal)] == ["TTIN"]
 
 
 def test_memory_needs_consecutive_samples() -> None:
@@ -125,7 +125,7 @@ def test_memory_needs_consecutive_samples() -> None:
     assert world.of(Stop) == []
 
     process.memory_bytes = 101
-    world.run(1)
+    world.run(2)  # its stacks come first
     assert len(world.of(Stop)) == 1
 
 
