@@ -18,9 +18,10 @@ def main() -> None:
     )
     # A crash in C leaves the stacks of all threads.
     faulthandler.enable(file=2, all_threads=True)
-    # In C: it prints although an import hangs, or a handler holds the GIL.
-    faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
-    # A stop is obeyed while this is imported.
+    # A stop is obeyed while these are imported.
+    from swarm_worker.process import stacks  # noqa: PLC0415
+
+    stacks.write_when_asked()
     from swarm_worker.node import main as start  # noqa: PLC0415
 
     sys.exit(start.main(sys.argv[1:], os.environ))

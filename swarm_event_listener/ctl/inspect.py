@@ -10,6 +10,7 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
+from swarm_event_listener.ctl.known import evidence
 from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
 from swarm_event_listener.ctl.known.snapshot import Snapshot
@@ -122,14 +123,18 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     (row,), _ = session.rows(snapshot, [process])
     log = NodeLog(process, session.supervisord.log_tail)
     text = log.tail() if process.stderr_log else ""
-    last_dump = next(reversed(stacks.dumps(text)), None)
+    dumps = stacks.found(text)
+    found = [evidence.of_restart(record, dumps) for record in records]
     last_words = text.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
         session.screen.say_json(
             {
                 "node": row.as_json(),
-                "restarts": records,
-                "stacks": last_dump,
+                "restarts": [
+                    {**record, "stacks": dump and dump.as_json()}
+                    for record, dump in zip(records, found, strict=True)
+                ],
+                "stacks": found[-1].text if found and found[-1] else None,
                 "last_words": last_words,
                 "warnings": missing(snapshot.status),
             }
@@ -137,9 +142,11 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
         return Exit.OK
     session.screen.say_lines(missing(snapshot.status))
     width = session.screen.width
-    session.screen.say(
-        story.why(row, records, stacks=last_dump, last_words=last_words, width=width)
-    )
+    told = [
+        story.Told(record=record, dump=dump, why_none=evidence.why_none(record, dumps))
+        for record, dump in zip(records, found, strict=True)
+    ]
+    session.screen.say(story.why(row, told, last_words=last_words, width=width))
     return Exit.OK
 
 

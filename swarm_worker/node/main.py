@@ -15,6 +15,7 @@ from swarm_worker.node import check
 from swarm_worker.node.boot import Failed, Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process import stacks
 from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.parent_death import ParentWatch, is_supervised
 from swarm_worker.process.shutdown_deadline import Deadline, threads_left_behind
@@ -25,6 +26,7 @@ from swarm_worker.shared import logs, reload_signals
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 LEFT_BEHIND_S: Final = 2.0
+EVIDENCE_WITHIN_S: Final = 3.0  # only where memory is traced and was asked for
 # supervisord starts a node again at its next turn: several a second where nobody puts
 # it off, as its listener may be waiting for the same file.
 START_AGAIN_S: Final = 1.0
@@ -49,6 +51,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     gc.freeze()
     last_act = LastAct()
     code = run(argv, environ, inbox, last_act)
+    stacks.finish(EVIDENCE_WITHIN_S)
     inbox.ignore()
     reload_signals.ignore_at_the_end()
     # The interpreter would wait for threads that a handler left behind.

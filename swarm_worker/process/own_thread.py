@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 
+from swarm_worker.process import stacks
+
 
 class OwnThread(ABC):
     """Something that works on a thread of its own; it does not keep its process up."""
 
     def __init__(self, name: str) -> None:
         """Prepare the thread."""
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # Its stack says by this name which thread it is, although Python hangs.
+        work = stacks.named(type(self)._run, name)  # noqa: SLF001 - of its own class
+        self._thread = threading.Thread(
+            target=work, args=(self,), name=name, daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 import faulthandler
 import os
 import re
-import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+from swarm_worker.process import stacks
 from swarm_worker.process.parent_death import ParentWatch, is_supervised
 from swarm_worker.reporting.channel import Channel
 from swarm_worker.reporting.clock import NodeClock, age_ms
@@ -149,7 +149,7 @@ class Liveness:
             ConfigError: stdout and stderr are one pipe, or one of them is closed.
         """
         if is_supervised(self._environ):
-            faulthandler.register(signal.SIGTTIN, file=2, all_threads=True, chain=False)
+            stacks.write_when_asked()
             if not faulthandler.is_enabled():  # a crash in C leaves them, too
                 faulthandler.enable(file=2, all_threads=True)
             self._reporter = Reporter(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from swarm_worker.process import exit_codes as exits
+from swarm_worker.process import stacks
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.process.parent_death import ParentWatch
 from swarm_worker.reporting.channel import Channel, ChannelGone
@@ -138,9 +139,13 @@ class Reporter(OwnThread):
         # Signals are the main thread's: one that was delivered here would not wake it.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while not self._stopping:
-            wait_s = self.step()
-            self._wake.wait(wait_s)
-            self._wake.clear()
+            # Who reads a dump of all stacks, a late one, too, finds whose it is.
+            stacks.signed(Reporter._turn)(self)
+
+    def _turn(self) -> None:
+        wait_s = self.step()
+        self._wake.wait(wait_s)
+        self._wake.clear()
 
 
 def _standing(report: Report) -> _Standing:

@@ -215,12 +215,15 @@ _STACKS: Final = (
     "Current thread 0x00007f (most recent call first):\n"
     '  File "/app/orders.py", line 7 in bill\n'
 )
+_SIGNATURE: Final = (
+    "swarm_stacks pid=7 at=2026-11-24T09:00:00.050000+00:00 threads=0x7f=MainThread\n"
+)
 
 
 def _answer(line: str) -> Any:
     with TemporaryDirectory() as folder:
         log = Path(folder) / "stderr.log"
-        log.write_text(_STACKS)
+        log.write_text(_STACKS + _SIGNATURE)
         world = operators.World(records=(operators.record(),))
         node = dataclasses.replace(world.processes_now[0], stderr_log=str(log))
         world.processes_now[0] = node

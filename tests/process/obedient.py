@@ -7,7 +7,6 @@ its stacks, TERM ends it.
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import select
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from swarm_worker.process import stacks
 from swarm_worker.shared.report import Report, State, encode
 from tests.kafka.leashed import leash_to
 
@@ -33,7 +33,7 @@ class Obedient:
 
     def obey(self) -> None:
         """Take the signals of an operator."""
-        faulthandler.register(signal.SIGTTIN)
+        stacks.write_when_asked()
         for number in (signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1, signal.SIGTERM):
             signal.signal(number, self._told)
 

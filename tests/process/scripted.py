@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import faulthandler
 import json
 import os
 import select
@@ -31,6 +30,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from swarm_worker.process import stacks
 from swarm_worker.shared.report import GroupReach, Report, State, encode
 from tests.kafka.leashed import leash_to
 
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
     """Report until told otherwise."""
     # Not to the present parent: supervisord may be gone by now.
     leash_to(int((folder / "supervisord.pid").read_text("ascii")))
-    faulthandler.register(signal.SIGTTIN)
+    stacks.write_when_asked()
     name = os.environ["SUPERVISOR_PROCESS_NAME"]
     script = folder / f"{name}.json"
     if (folder / f"{name}.refused").exists():

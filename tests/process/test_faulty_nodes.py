@@ -5,6 +5,7 @@ One swarm for all: whatever is wrong with a node must not be held against anothe
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -129,6 +130,41 @@ def test_the_stacks_of_a_hung_node_are_in_its_log(faulted: Faulted) -> None:
         await_restarted(faulted.swarm, node, than=faulted.pids[role], within_s=40)
 
         assert culprit in faulted.log(role), role
+
+
+@pytest.mark.parametrize(
+    ("role", "culprit"),
+    [
+        ("hold_gil", " in hold_gil"),
+        ("sleep", " in handle"),
+        ("wedge_poll", " in submit"),
+        ("leak", " in _leak"),
+        ("frozen", None),
+    ],
+)
+def test_why_shows_the_stacks_of_the_restart(
+    faulted: Faulted, role: str, culprit: str | None
+) -> None:
+    """Those of its process, from the moment; a frozen one has written none."""
+    node = faulted.node(role)
+    await_restarted(faulted.swarm, node, than=faulted.pids[role], within_s=40)
+
+    text = scenes.ctl(faulted.swarm, "swarm", "why", scenes.name_of(node)).stdout
+    plain = scenes.ctl(
+        faulted.swarm, "swarm", "why", "--json", scenes.name_of(node)
+    ).stdout
+    (record,) = json.loads(plain)["restarts"]
+
+    assert ("its stacks" in text) == (culprit is not None)
+    assert (culprit or f"no stacks of pid {faulted.pids[role]}") in text
+    if culprit:
+        assert record["stacks"]["pid"] == faulted.pids[role]
+        assert (record["stacks"]["at"] is None) == (role == "hold_gil")
+        assert "thread swarm-" in text
+        assert " idle thread" in text
+        assert "in _bootstrap" not in text
+    else:
+        assert record["stacks"] is None
 
 
 def test_a_long_batch_is_named_in_the_record(faulted: Faulted) -> None:

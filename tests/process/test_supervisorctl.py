@@ -231,7 +231,8 @@ def test_why_tells_a_restart_with_its_stacks(start_swarm: StartSwarm) -> None:
         f"pid {pid} stopped within",
         f"started as pid {new_pid}",
         "polled again",
-        "(most recent call first):",
+        "its stacks, written",
+        "thread MainThread:",
     ):
         assert words in story.text
     assert "w:w_00" in history.text

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
 from swarm_event_listener.ctl.known.durations import NONE, duration
 from swarm_event_listener.ctl.known.node_rows import Row
 from swarm_event_listener.ctl.known.records import moment_of
+from swarm_event_listener.ctl.sources.stacks import Dump
 from swarm_event_listener.ctl.sources.state import Plain
+from swarm_event_listener.ctl.view import stacks
 from swarm_event_listener.ctl.view.text import columns, wrapped
 
 MOMENT: Final = "%m-%d %H:%M:%S"  # the zone stands beside it
@@ -85,11 +88,25 @@ def outcome(record: Plain) -> str:
 # --- a story --------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is known of a restart.
+
+    Attributes:
+        record: As it is shown.
+        dump: The stacks that its process wrote for it.
+        why_none: What is said without them, of the last restart.
+    """
+
+    record: Plain
+    dump: Dump | None = None
+    why_none: str | None = None
+
+
 def why(
     row: Row,
-    records: Sequence[Plain],
+    restarts: Sequence[Told],
     *,
-    stacks: str | None,
     last_words: Sequence[str] = (),
     width: int,
 ) -> str:
@@ -97,21 +114,29 @@ def why(
 
     Args:
         row: How it is now.
-        records: Its records, oldest first.
-        stacks: What it last wrote of its threads; None where nothing was found.
+        restarts: Its restarts, oldest first.
         last_words: The end of the log of a node that is down.
         width: Columns of the terminal.
     """
     parts = [_now(row, width)]
-    parts += [_story(record, width) for record in records]
-    if not records:
+    parts += [_story(told.record, width) + _stacks(told) for told in restarts]
+    if not restarts:
         parts.append("no restarts on record")
-    if stacks is not None:
-        indented = textwrap.indent(stacks, "    ")
-        parts.append(f"the last stacks in its log:\n{indented}")
+    if restarts and restarts[-1].dump is None and restarts[-1].why_none:
+        parts[-1] += "\n" + wrapped(restarts[-1].why_none, width)
     if last_words:
         parts.append("\n".join(["the end of its log:", *last_words]))
     return "\n\n".join(parts)
+
+
+def _stacks(told: Told) -> str:
+    """Return the stacks of a restart, below its story."""
+    dump = told.dump
+    if dump is None:
+        return ""
+    at = f"written {_local(dump.at)}" if dump.at else "when Python ran no more"
+    lines = "\n".join(stacks.render(dump))
+    return f"\n  its stacks, {at}:\n{textwrap.indent(lines, '    ')}"
 
 
 def _now(row: Row, width: int) -> str:

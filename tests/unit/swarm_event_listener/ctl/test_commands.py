@@ -757,13 +757,18 @@ def test_a_roll_refuses_a_process_that_tstp_would_suspend() -> None:
 
 # --- looking back ---------------------------------------------------------------------
 
-DUMP = "Current thread 0x0a (most recent call first):\n  File x"
+DUMP = 'Current thread 0x0a (most recent call first):\n  File "x.py", line 3 in bill'
+
+
+def signature(pid: int, at: str = "2026-11-24T09:00:00.1+00:00") -> str:
+    """Return the line that a node writes behind its stacks."""
+    return f"swarm_stacks pid={pid} at={at} threads=0xa=swarm-poll"
 
 
 def test_why_tells_the_last_restarts_and_stacks(tmp_path: Path) -> None:
     """Those of the node alone, as many as asked for."""
     log = tmp_path / "w_00.log"
-    log.write_text(f"2026 INFO x\n{DUMP}\n2026 INFO y\n", "utf-8")
+    log.write_text(f"2026 INFO x\n{DUMP}\n{signature(6)}\n2026 INFO y\n", "utf-8")
     old, new = record(pid=5), record(pid=6)
     world = World(records=(old, new, record(node="w:w_01", pid=9)))
     world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
@@ -772,12 +777,41 @@ def test_why_tells_the_last_restarts_and_stacks(tmp_path: Path) -> None:
     assert "pid 6 KILLed" in world.text
     assert "pid 5" not in world.text
     assert "pid 9" not in world.text
-    assert "    Current thread 0x0a" in world.text
+    assert "    thread swarm-poll:\n      x.py:3 in bill" in world.text
 
     world.lines.clear()
     world.run("why --json w:w_00")
     plain = json.loads(world.text)
-    assert (len(plain["restarts"]), plain["stacks"]) == (2, DUMP)
+    assert [r["stacks"] and r["stacks"]["pid"] for r in plain["restarts"]] == [None, 6]
+    assert plain["stacks"] == DUMP
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        ("", "do not say of which process and moment"),
+        (signature(5), "no stacks of pid 7 from then in its log"),
+        (signature(7, "2026-11-24T08:55:00+00:00"), "no stacks of pid 7 from then"),
+    ],
+    ids=["an older version's", "another process's", "minutes older"],
+)
+def test_why_shows_no_stacks_but_those_of_the_restart(
+    tmp_path: Path, behind: str, words: str
+) -> None:
+    """Rather none than another's: that is said, and null as data."""
+    log = tmp_path / "w_00.log"
+    log.write_text(f"{DUMP}\n{behind}\n", "utf-8")
+    world = World(records=(record(status=3),))
+    world.processes_now[0] = replace(world.processes_now[0], stderr_log=str(log))
+
+    world.run("why w:w_00")
+    assert words in " ".join(world.text.split())
+    assert "x.py" not in world.text
+
+    world.lines.clear()
+    world.run("why --json w:w_00")
+    plain = json.loads(world.text)
+    assert (plain["stacks"], plain["restarts"][0]["stacks"]) == (None, None)
 
 
 @pytest.mark.parametrize("line", ["why w", "dump w:*"])

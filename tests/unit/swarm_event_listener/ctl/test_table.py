@@ -15,9 +15,9 @@ from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.known.names import choose
 from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well, rows
 from swarm_event_listener.ctl.known.records import recent
-from swarm_event_listener.ctl.sources.stacks import dumps
+from swarm_event_listener.ctl.sources.stacks import Dump, dumps
 from swarm_event_listener.ctl.sources.state import ListenerStatus
-from swarm_event_listener.ctl.view.story import history, why
+from swarm_event_listener.ctl.view.story import Told, history, why
 from swarm_event_listener.ctl.view.table import render
 from tests.operators import listener_status, node_status, process, record
 
@@ -268,7 +268,12 @@ def test_durations_are_short(seconds: float | None, text: str) -> None:
 def test_a_story_tells_rule_figures_steps_and_end() -> None:
     """What was wrong, what was in flight, how long each step took, how it ended."""
     (row,) = shown(node_status())
-    text = why(row, [record()], stacks="Thread 0x1\n  File x", width=80)
+    dump = Dump(
+        text='Thread 0x1 (most recent call first):\n  File "x.py", line 3 in bill',
+        pid=7,
+        at=datetime(2026, 11, 24, 9, tzinfo=UTC),
+    )
+    text = why(row, [Told(record=record(), dump=dump)], width=80)
 
     assert text.startswith("w:w_00: RUNNING, healthy, pid 7, up 1m15\n\n")
     for words in (
@@ -280,7 +285,8 @@ def test_a_story_tells_rule_figures_steps_and_end() -> None:
         "  down for 5.0s",
         "  started as pid 8",
         "  polled again 2.5s later; 11s in all",
-        "the last stacks in its log:\n    Thread 0x1\n      File x",
+        "\n  its stacks, written 11-24 ",
+        ":\n    thread 0x1:\n      x.py:3 in bill",
     ):
         assert words in text
 
@@ -319,14 +325,14 @@ def test_each_kind_of_restart_has_its_words(fields: dict[str, Any], words: str) 
     """Also those that did not end well, or that a later version knows."""
     (row,) = shown(node_status())
 
-    assert words in why(row, [record(**fields)], stacks=None, width=80)
+    assert words in why(row, [Told(record=record(**fields))], width=80)
 
 
 def test_a_node_without_restarts_says_so() -> None:
     """And how it is."""
     (row,) = shown(node_status())
 
-    assert "no restarts on record" in why(row, [], stacks=None, width=80)
+    assert "no restarts on record" in why(row, [], width=80)
 
 
 def test_the_history_is_a_table_with_reasons() -> None:
@@ -370,7 +376,7 @@ def test_moments_are_told_with_their_zone() -> None:
     assert "WHEN (+0100)" in lines[0]
     assert " 07-01 10:00:00 " in lines[1]
     assert " 11-24 10:00:00 " in lines[3]
-    told = why(row, [summer, winter], stacks=None, width=80)
+    told = why(row, [Told(record=summer), Told(record=winter)], width=80)
     assert "07-01 11:00:00+0200  " in told
     assert "11-24 10:00:00+0100  " in told
     assert " once " in history([record(detected_at="once")], width=80)
