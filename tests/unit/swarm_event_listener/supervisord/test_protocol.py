@@ -30,6 +30,7 @@ from swarm_event_listener.supervisord.protocol import (
     Serials,
     Unknown,
     full_name,
+    is_output,
     lost_between,
     parse_event,
 )
@@ -334,3 +335,20 @@ def test_a_jump_that_goes_on_is_a_loss() -> None:
     told = taken(7, 5_000_000, 5_000_001, 8)
 
     assert told == [0, 1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("PROCESS_LOG_STDOUT", True),
+        ("PROCESS_LOG_STDERR", True),
+        ("PROCESS_COMMUNICATION_STDERR", False),
+        ("PROCESS_STATE_NEW", False),
+        ("TICK_5", False),
+    ],
+)
+def test_what_processes_print_is_told_from_other_events(
+    name: str, *, is_one: bool
+) -> None:
+    """They may fill the listener's buffer, and it needs none of them."""
+    assert is_output(parse_event(name, "x")) is is_one
