@@ -104,7 +104,9 @@ def _node(swarm: Swarm, node: Node, *, now_s: float) -> dict[str, Any]:
 
 
 def _report(report: Report) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in _REPORTED}
+    plain = {name: getattr(report, name) for name in _REPORTED}
+    plain["failing"] = [dataclasses.asdict(each) for each in report.failing]
+    return plain
 
 
 def _age(since_s: float | None, now_s: float) -> float | None:

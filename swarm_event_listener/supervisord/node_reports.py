@@ -13,7 +13,7 @@ import msgspec
 
 from swarm_worker.shared.report import (
     BEGIN,
-    FRAME_MAX_BYTES,
+    FRAME_READ_MAX_BYTES,
     ITEMS_MAX,
     VERSION,
     ForeignReport,
@@ -38,9 +38,9 @@ def decode(payload: str) -> Report | ForeignReport:
         ReportError: The payload is no report; nothing else is raised, whatever comes.
     """
     text = payload.rpartition(BEGIN)[2]
-    if len(text) > FRAME_MAX_BYTES:
+    if len(text) > FRAME_READ_MAX_BYTES:
         raise ReportError(
-            f"expected a report of at most {FRAME_MAX_BYTES} bytes, "
+            f"expected a report of at most {FRAME_READ_MAX_BYTES} bytes, "
             f"got {len(text)}: {_cut(text)}"
         )
     try:
@@ -69,10 +69,16 @@ def _read(fields: dict[str, Any]) -> Report:
     known = {name: fields[name] for name in _FIELDS if name in fields}
     report = msgspec.convert(known, Report)
     for name in _FIELDS:
-        value = getattr(report, name)
-        if isinstance(value, int) and not 0 <= value < COUNT_END:
-            raise ValueError(f"{name}: expected a whole number from 0, got {value}")
+        _check_count(name, getattr(report, name))
+    for each in report.failing:
+        _check_count("failing.attempts", each.attempts)
+        _check_count("failing.for_ms", each.for_ms)
     return report
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, int) and not 0 <= value < COUNT_END:
+        raise ValueError(f"{name}: expected a whole number from 0, got {value}")
 
 
 def _is_count(value: object) -> bool:

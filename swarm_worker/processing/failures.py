@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.processing.batches import offset_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 30.0
+LOGGED_EVERY_S: Final = 600.0  # while the same message fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,8 @@ class Verdict:
         message: The first one that is not done.
         attempts: How often it has failed, this time included.
         retry_in_s: Back-off before it is tried again; None when it is given up.
-        is_news: Not the same failure of the same message as the last one.
+        is_news: Not the same failure of the same message as the last one, or that was
+            last logged `LOGGED_EVERY_S` ago.
     """
 
     message: Message
@@ -60,15 +63,21 @@ class Failures:
 
     Attributes:
         attempts: How often the message that failed last has; 0 once it is done.
+        offset: Its offset.
+        since_s: When it failed first.
+        error_text: Why it failed last, or why its dead letter was refused.
         delivery_failures: How often its dead letter could not be delivered.
         singly_until: Lower offsets are handled one at a time.
     """
 
     __slots__ = (
         "_error_type",
-        "_offset",
+        "_logged_at_s",
         "attempts",
         "delivery_failures",
+        "error_text",
+        "offset",
+        "since_s",
         "singly_until",
     )
 
@@ -76,23 +85,43 @@ class Failures:
         self.attempts = 0
         self.delivery_failures = 0
         self.singly_until = -1
-        self._offset = -1
+        self.offset = -1
+        self.since_s = 0.0
+        self.error_text = ""
         self._error_type: type[BaseException] | None = None
+        self._logged_at_s = -inf
 
-    def record(self, rest: Sequence[Message], error: BaseException) -> bool:
+    def record(
+        self,
+        rest: Sequence[Message],
+        error: BaseException,
+        *,
+        error_text: str = "",
+        now_s: float,
+    ) -> bool:
         """Record that the first of these messages failed; whether that is news.
 
         Args:
             rest: The messages of the batch that are not done.
             error: What the handler raised.
+            error_text: The same, as it is logged.
+            now_s: When.
         """
         offset = offset_of(rest[0])
-        is_same = offset == self._offset and self.attempts > 0
-        is_news = not is_same or self._error_type is not type(error)
+        is_same = offset == self.offset and self.attempts > 0
+        is_other = not is_same or self._error_type is not type(error)
         self.attempts = self._attempts_with(error, offset, is_same=is_same)
-        self._offset, self._error_type = offset, type(error)
+        self.offset, self._error_type = offset, type(error)
+        self.error_text = error_text
+        self.since_s = self.since_s if is_same else now_s
         self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)
-        return is_news
+        return self._is_news(is_other=is_other, now_s=now_s)
+
+    def _is_news(self, *, is_other: bool, now_s: float) -> bool:
+        if not is_other and now_s - self._logged_at_s < LOGGED_EVERY_S:
+            return False
+        self._logged_at_s = now_s
+        return True
 
     def _attempts_with(
         self, error: BaseException, offset: int, *, is_same: bool
@@ -113,10 +142,16 @@ class Failures:
         """Record that its dead letter was acknowledged."""
         self.attempts = self.delivery_failures = 0
 
-    def delivery_failed(self) -> float:
-        """Record that its dead letter is not delivered; return the seconds to wait."""
+    def delivery_failed(self, reason: str, *, now_s: float) -> tuple[float, bool]:
+        """Record that its dead letter was refused.
+
+        Returns:
+            The seconds until it is produced again, and whether the refusal is news.
+        """
         self.delivery_failures += 1
-        return backoff_s(self.delivery_failures)
+        self.error_text = f"its dead letter is refused: {reason}"
+        is_news = self._is_news(is_other=self.delivery_failures == 1, now_s=now_s)
+        return backoff_s(self.delivery_failures), is_news
 
 
 def verdict_on(

@@ -150,6 +150,7 @@ class Processing:
         )
         self._pool = pool
         self._progress = progress
+        progress.add_failing(self.lanes.failing)
         self._before_store = tuple(before_store)
         self._clock = clock
 

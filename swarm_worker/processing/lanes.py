@@ -28,6 +28,7 @@ from swarm_worker.processing.lane import Key, Lane, Phase
 from swarm_worker.processing.lane_table import LaneTable
 from swarm_worker.processing.poison import Suspect, Suspects
 from swarm_worker.processing.turns import Submit, Turns
+from swarm_worker.reporting.progress import FailingMessage
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -225,7 +226,9 @@ class Lanes:
                 lane.failures.end()
                 self.turns.end(lane, now_s=now_s)
                 return None
-            is_news = lane.failures.record(rest, error)
+            is_news = lane.failures.record(
+                rest, error, error_text=error_text, now_s=now_s
+            )
             verdict = verdict_on(
                 rest[0],
                 lane.route,
@@ -258,6 +261,23 @@ class Lanes:
         else:
             lane.chunks.appendleft(rest)
             self.back_pressure.add(lane, len(rest), sum(map(len, rest)))
+
+    def failing(self) -> list[FailingMessage]:
+        """Return the messages that fail, or whose dead letter is not acknowledged.
+
+        Of the partitions that are assigned: one that is revoked is another's.
+        """
+        with self.table.lock:
+            return [
+                FailingMessage(
+                    at=f"{lane.name}@{lane.failures.offset}",
+                    error=lane.failures.error_text,
+                    attempts=lane.failures.attempts,
+                    since_s=lane.failures.since_s,
+                )
+                for lane in self.table.lanes.values()
+                if lane.failures.attempts
+            ]
 
     # --- what is done -----------------------------------------------------------------
 

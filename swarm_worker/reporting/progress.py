@@ -7,7 +7,7 @@ writes or reads passes the time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ from swarm_worker.reporting.clock import age_ms
 from swarm_worker.shared.report import (
     LIST_ITEMS_MAX,
     MAX_POLL_INTERVAL_MS,
+    Failing,
     GroupReach,
     Report,
     State,
@@ -63,6 +64,23 @@ class ConsumerProgress:
     heard_at_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailingMessage:
+    """A message whose handler fails; its partition waits for it.
+
+    Attributes:
+        at: ``topic/partition@offset``.
+        error: Why it failed last, as it is logged.
+        attempts: How often it has failed.
+        since_s: When it failed first.
+    """
+
+    at: str
+    error: str
+    attempts: int
+    since_s: float
+
+
 class CrashRecorder(Protocol):
     """Records each batch; neither blocks nor raises."""
 
@@ -102,6 +120,7 @@ class Progress:
         self._consumers: list[ConsumerProgress] = []
         # By the identity of the batch: it is in flight once, and lives that long.
         self._in_flight: dict[int, tuple[float, Batch]] = {}
+        self._failing: list[Callable[[], Iterable[FailingMessage]]] = []
         self._messages = 0
         self._batches = 0
         self._errors = 0
@@ -114,6 +133,15 @@ class Progress:
         with self._lock:
             self._consumers.append(consumer)
         return consumer
+
+    def add_failing(self, ask: Callable[[], Iterable[FailingMessage]]) -> None:
+        """Ask here, too, which messages fail, each time a report is made.
+
+        Asked, not told: so what has recovered, was revoked or given up, in whatever
+        way, is gone from the next report.
+        """
+        with self._lock:
+            self._failing.append(ask)
 
     def began(
         self,
@@ -166,6 +194,7 @@ class Progress:
         """Return the report as of ``now_s``; its other arguments stand in it."""
         with self._lock:
             consumers = list(self._consumers)
+            asked = list(self._failing)
             in_flight = sorted(self._in_flight.values(), key=lambda entry: entry[0])
             counters: dict[str, Any] = {
                 "messages": self._messages,
@@ -175,6 +204,9 @@ class Progress:
                 "dead_letters": self._dead_letters,
             }
         stalled = _oldest_first(consumers)
+        failing = sorted(
+            (each for ask in asked for each in ask()), key=lambda each: each.since_s
+        )
         blocked = [name for consumer in consumers for name in consumer.blocked]
         return Report(
             node=self._node,
@@ -193,9 +225,20 @@ class Progress:
             assigned=sum(consumer.assigned for consumer in consumers),
             lag=_sum(consumer.lag for consumer in consumers),
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
+            failing=tuple(_failing(each, now_s) for each in failing[:LIST_ITEMS_MAX]),
+            failing_count=len(failing),
             **_brokers(consumers, now_s),
             **counters,
         )
+
+
+def _failing(message: FailingMessage, now_s: float) -> Failing:
+    return Failing(
+        at=message.at,
+        error=message.error,
+        attempts=message.attempts,
+        for_ms=age_ms([message.since_s], now_s=now_s) or 0,
+    )
 
 
 def _brokers(consumers: Iterable[ConsumerProgress], now_s: float) -> dict[str, Any]:

@@ -7,6 +7,8 @@ A frame is one ``write(2)`` of ASCII::
 * At least `FRAME_MIN_BYTES`: supervisord parses the events of one read recursively, so
   a burst of shorter ones ends it with a RecursionError.
 * At most `FRAME_MAX_BYTES`, far below PIPE_BUF, so that no other writer can split it.
+  A reader takes `FRAME_READ_MAX_BYTES`, below PIPE_BUF, too: listeners of before refuse
+  more than the first, so no node may write it as long as one of them may be there.
 * It ends with a newline because supervisord leaves an END token that ends its buffer
   unread until the next output.
 * ``<`` is escaped, so that no value can hold a token.
@@ -25,11 +27,17 @@ from typing import Any, Final
 VERSION: Final = 1
 FRAME_MIN_BYTES: Final = 256
 FRAME_MAX_BYTES: Final = 1024
+FRAME_READ_MAX_BYTES: Final = 3500
 NOT_JOINED_MAX: Final = 240  # characters
 NO_BROKER_MAX: Final = 120  # characters
+ERROR_MAX: Final = 80  # characters
+ERROR_LEAST: Final = 24  # what is left of that where a frame is too long
 LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
-ITEMS_MAX: Final = {**dict.fromkeys(LISTS, LIST_ITEMS_MAX), "kafka_groups": 16}
+ITEMS_MAX: Final = {
+    **dict.fromkeys((*LISTS, "failing"), LIST_ITEMS_MAX),
+    "kafka_groups": 16,
+}
 MAX_POLL_INTERVAL_MS: Final = 300_000  # librdkafka's default
 
 BEGIN: Final = "<!--XSUPERVISOR:BEGIN-->"
@@ -47,6 +55,37 @@ class State(StrEnum):
 
 # States whose ages count: a booting node has no polls yet, a stopping one no more.
 JUDGED: Final = frozenset({State.RUNNING, State.QUIET})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """A message whose handler fails again and again, while its partition waits.
+
+    Attributes:
+        at: ``topic/partition@offset``.
+        error: Type and text of the last exception, cut; or why its dead letter is not
+            taken.
+        attempts: How often it has failed.
+        for_ms: How long ago it failed first.
+    """
+
+    at: str
+    error: str
+    attempts: int
+    for_ms: int
+
+    def __str__(self) -> str:
+        """Return what people read: place, error, how often and for how long."""
+        often = f"{self.attempts} attempt{'s' * (self.attempts != 1)}"
+        return f"{self.at} fails: {self.error}, {often}, for {_age(self.for_ms)}"
+
+
+def _age(milliseconds: int) -> str:
+    seconds = milliseconds // 1000
+    for unit, length_s in (("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds // length_s} {unit}"
+    return f"{seconds} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +126,8 @@ class Report:
         awaits_id: Kafka still holds the node's group.instance.id for a predecessor.
         not_joined: Why a group has given no assignment, not even an empty one; empty
             when all have.
+        failing: Up to 3 messages that fail, those that have for the longest first.
+        failing_count: How many partitions have such a message.
     """
 
     node: int
@@ -115,6 +156,8 @@ class Report:
     awaits_id: bool = False
     not_joined: str = ""
     died_in_flight: tuple[str, ...] = ()
+    failing: tuple[Failing, ...] = ()
+    failing_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,15 +206,20 @@ class ForeignReport:
 def encode(report: Report) -> bytes:
     """Return the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
 
-    A report that is too long loses its list items, last first, then its lists, then its
-    texts, and at last what tells the listener about Kafka's groups. Texts for people
-    are cut and are plain ASCII, so that they stay within their size.
+    A report that is too long loses its list items, last first, then its lists, then the
+    ends of what messages fail with, and all of these messages but the first; then its
+    texts, what tells the listener about Kafka's groups, and at last that first message.
+    Texts for people are cut and are plain ASCII, so that they stay within their size.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
     for name, most in ITEMS_MAX.items():
         fields[name] = list(fields[name])[:most]
     fields["not_joined"] = _plain(report.not_joined)[:NOT_JOINED_MAX]
     fields["no_broker"] = _plain(report.no_broker)[:NO_BROKER_MAX]
+    if not report.failing:  # as ever: what is missing is none
+        del fields["failing"], fields["failing_count"]
+    for each in fields.get("failing", ()):
+        each["error"] = _cut(_plain(each["error"]), ERROR_MAX)
     frame = _frame(fields)
     while len(frame) > FRAME_MAX_BYTES and _shorten(fields):
         frame = _frame(fields)
@@ -191,18 +239,40 @@ def _plain(text: str) -> str:
     return shown.replace("\\", "/").replace('"', "'")
 
 
-_LAST: Final = ("not_joined", "no_broker", "kafka_groups")
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+_LAST: Final = ("not_joined", "no_broker", "kafka_groups", "failing")
 
 
 def _shorten(fields: dict[str, Any]) -> bool:
-    """Drop the last item of the longer list, or an empty one; whether there was one."""
-    lists = [name for name in LISTS if name in fields]
-    if not lists:
+    """Leave out a little; whether there was anything to leave out."""
+    if any(name in fields for name in LISTS):
+        _shorten_lists(fields)
+    elif not _shorten_failing(fields.get("failing", [])):
         last = next((name for name in _LAST if name in fields), None)
         return last is not None and fields.pop(last) is not None
+    return True
+
+
+def _shorten_failing(failing: list[dict[str, Any]]) -> bool:
+    """Cut what messages fail with, the last one first, then drop that; one stays."""
+    long = [each for each in failing if len(each["error"]) > ERROR_LEAST]
+    if long:
+        long[-1]["error"] = _cut(long[-1]["error"], ERROR_LEAST)
+    elif len(failing) > 1:
+        failing.pop()
+    else:
+        return False
+    return True
+
+
+def _shorten_lists(fields: dict[str, Any]) -> None:
+    """Drop the last item of the longest list, or an empty one."""
+    lists = [name for name in LISTS if name in fields]
     longest = max(lists, key=lambda name: len(fields[name]))
     if fields[longest]:
         fields[longest].pop()
     else:
         del fields[longest]
-    return True

@@ -35,7 +35,7 @@ from swarm_worker.demo.ledger import Ledger
 from swarm_worker.demo.summary import Outcome, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
-from swarm_worker.shared.report import Report, State, encode
+from swarm_worker.shared.report import Failing, Report, State, encode
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER
 from tests import operators, simulation
 from tests.golden.log_events import log_events
@@ -71,6 +71,18 @@ FULL: Final = Report(
 )
 REPORTS: Final = {
     "full": FULL,
+    "failing": dataclasses.replace(
+        FULL,
+        failing=(
+            Failing(
+                at="orders/4@547",
+                error="ValueError('no price')",
+                attempts=8,
+                for_ms=180_000,
+            ),
+        ),
+        failing_count=1,
+    ),
     "least": Report(node=0, pid=1, state=State.BOOTING),
     "tokens": dataclasses.replace(
         FULL, in_flight=("<!--XSUPERVISOR:END-->/0@1",), not_joined='a "b" \\ <é>'

@@ -131,3 +131,32 @@ def test_what_nobody_can_mean_is_refused(field: str, value: object) -> None:
     """By the field's name."""
     with pytest.raises(ReportError, match=field):
         decode(json.dumps({**LEAST, field: value}))
+
+
+def test_a_later_node_may_say_more_than_ours() -> None:
+    """Frames of up to 3 500 bytes are read; ours are shorter, for older listeners."""
+    long = fields(no_broker="x" * 3_000)
+
+    told = decode(long)
+
+    assert isinstance(told, Report)
+    assert len(told.no_broker) == 3_000
+    with pytest.raises(ReportError, match="at most 3500 bytes"):
+        decode(fields(no_broker="x" * 3_500))
+
+
+MESSAGE = {"at": "t/0@7", "error": "E()", "attempts": 2, "for_ms": 1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"attempts": -1}, {"for_ms": 2**63}, {"at": None}, {"error": 7}],
+)
+def test_a_failing_message_is_checked_like_the_rest(wrong: dict[str, object]) -> None:
+    """And what it has beyond what we know is ignored."""
+    told = decode(fields(failing=[MESSAGE | {"new": 1}] * 5, failing_count=5))
+    assert isinstance(told, Report)
+    assert [each.at for each in told.failing] == ["t/0@7"] * 3
+
+    with pytest.raises(ReportError):
+        decode(fields(failing=[MESSAGE | wrong]))

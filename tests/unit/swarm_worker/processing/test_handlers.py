@@ -283,3 +283,19 @@ def test_pool_with_a_dead_thread_is_not_alive(monkeypatch: pytest.MonkeyPatch) -
     eventually(lambda: not pool.alive, describe="a thread is dead")
     assert len(crashes) == 1
     pool.stop()
+
+
+def test_a_report_tells_which_message_fails_and_how(pool: HandlerPool) -> None:
+    """Place, error, attempts, and for how long: at the moment of the report."""
+
+    def handler(_: Batch) -> None:
+        raise ValueError("no price")
+
+    work = Work(pool, handler)
+    work.give(1)
+    seen = work.progress.report(State.RUNNING, now_s=NOW_S + 180)
+
+    assert seen.failing_count == 1
+    assert [str(each) for each in seen.failing] == [
+        "t/0@0 fails: ValueError('no price'), 1 attempt, for 3 min"
+    ]

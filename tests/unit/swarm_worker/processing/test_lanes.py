@@ -48,6 +48,7 @@ class Fixture:
 
     def __init__(self, *, partitions: int = 1, to: Route | None = None) -> None:
         self.submitted: list[Lane] = []
+        self.is_news = False
         self.lanes = Lanes(node=0, max_messages=4, submit=self.submitted.append)
         self.back_pressure = self.lanes.back_pressure
         self.commits, self.turns = self.lanes.commits, self.lanes.turns
@@ -87,8 +88,14 @@ class Fixture:
         """Take and fail; give the offsets, and the seconds until the next try."""
         lane, batch = self.take(now_s=now_s)
         verdict = self.lanes.failed(
-            lane, batch, error or ValueError(), done_count=done_count, now_s=now_s
+            lane,
+            batch,
+            error or ValueError(),
+            done_count=done_count,
+            now_s=now_s,
+            error_text=repr(error or ValueError()),
         )
+        self.is_news = verdict is not None and verdict.is_news
         return offsets(batch), verdict.retry_in_s if verdict else None
 
     def succeed(self, *, now_s: float = NOW_S) -> list[int]:
@@ -295,6 +302,98 @@ def test_failed_batch_comes_again_after_its_backoff() -> None:
     assert fixture.succeed() == [3]
     assert fixture.succeed() == [4, 5]
     assert fixture.stored() == {0: 6}
+
+
+def failing(fixture: Fixture) -> list[tuple[str, str, int, float]]:
+    """Return what fails."""
+    return [(f.at, f.error, f.attempts, f.since_s) for f in fixture.lanes.failing()]
+
+
+def test_a_message_that_fails_is_told_until_it_is_done() -> None:
+    """Since when, how often, and how it failed last; not a moment longer."""
+    fixture = Fixture()
+    fixture.add(2)
+    assert failing(fixture) == []
+    fixture.fail(done_count=1)
+    assert failing(fixture) == [("t/0@1", "ValueError()", 1, NOW_S)]
+    fixture.turns.due(now_s=NOW_S + 1)
+    fixture.fail(error=KeyError("x"), now_s=NOW_S + 1)
+    assert failing(fixture) == [("t/0@1", "KeyError('x')", 2, NOW_S)]
+
+    fixture.turns.due(now_s=NOW_S + 9)
+    assert fixture.succeed() == [1]
+    assert failing(fixture) == []
+    fixture.lanes.committed({("t", 0): 2}, now_s=NOW_S + 9)
+    fixture.add(1, first=2)
+    fixture.fail(now_s=NOW_S + 20)
+    assert failing(fixture) == [("t/0@2", "ValueError()", 1, NOW_S + 20)]
+
+
+def test_the_next_message_that_fails_has_a_time_of_its_own() -> None:
+    """Those before it in its batch were not the ones."""
+    fixture = Fixture()
+    fixture.add(2)
+    fixture.fail()
+    fixture.turns.due(now_s=NOW_S + 1)
+    assert fixture.succeed(now_s=NOW_S + 1) == [0]
+    fixture.fail(now_s=NOW_S + 2)
+
+    assert failing(fixture) == [("t/0@1", "ValueError()", 2, NOW_S + 2)]
+
+
+def test_a_message_that_is_revoked_fails_here_no_more() -> None:
+    """Whoever gets its partition tells of it."""
+    fixture = Fixture(partitions=2)
+    for partition in (0, 1):
+        fixture.add(1, partition=partition)
+        fixture.fail()
+
+    fixture.lanes.close([("t", 0)])
+
+    assert [at for at, *_ in failing(fixture)] == ["t/1@0"]
+
+
+def test_a_message_fails_until_its_dead_letter_is_taken() -> None:
+    """With the reason where it is refused: the partition stands still, too."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    (lane,) = fixture.turns.due(now_s=NOW_S)
+    fixture.fail_to_deliver(lane, now_s=NOW_S)
+    ((at, error, *_),) = failing(fixture)
+    assert (at, error.partition(": ")[0]) == ("t/0@0", "its dead letter is refused")
+
+    fixture.turns.due(now_s=NOW_S + 60)
+    fixture.deliver(lane, now_s=NOW_S + 60)
+    assert failing(fixture) == []
+
+
+def test_a_failure_that_lasts_is_logged_every_ten_minutes() -> None:
+    """Once would be out of the log by the time that somebody looks."""
+    fixture = Fixture()
+    fixture.add(1)
+    logged_at_s = []
+    for now_s in range(int(NOW_S), int(NOW_S) + 1500, 30):
+        fixture.turns.due(now_s=now_s)
+        fixture.fail(now_s=now_s)
+        if fixture.is_news:
+            logged_at_s.append(now_s - NOW_S)
+
+    assert logged_at_s == [0, 600, 1200]
+
+
+def test_a_refusal_that_lasts_is_logged_every_ten_minutes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The same of a dead letter that nobody takes."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    fixture.add(1)
+    fixture.fail()
+    for now_s in range(int(NOW_S), int(NOW_S) + 1500, 30):
+        (lane,) = fixture.turns.due(now_s=now_s)
+        fixture.fail_to_deliver(lane, now_s=now_s)
+
+    assert logged(caplog) == [("dead_letter_refused", "t/0@0")] * 3
 
 
 def test_all_marked_done_leaves_nothing_to_repeat() -> None:

@@ -1,9 +1,13 @@
 """Progress: what a report says of the data path."""
 
+from collections.abc import Callable
+
 from swarm_worker.app.batch import Batch
-from swarm_worker.reporting.progress import Progress
+from swarm_worker.reporting.progress import FailingMessage, Progress
 from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, mark_of
+
+NOW_S = 1000.0
 
 
 def report(progress: Progress, now_s: float) -> Report:
@@ -182,3 +186,22 @@ def test_what_has_just_begun_leaves_no_trace_at_a_stop() -> None:
 
     assert ended == [id(young)]
     assert len(report(progress, 1002.0).in_flight) == 2
+
+
+def test_three_messages_that_fail_are_told_the_oldest_first() -> None:
+    """Of all consumers; how many partitions wait for one is told of all."""
+
+    def of(*ages_s: int) -> Callable[[], list[FailingMessage]]:
+        return lambda: [
+            FailingMessage(at=f"t/{a}@0", error="E()", attempts=2, since_s=NOW_S - a)
+            for a in ages_s
+        ]
+
+    progress = Progress()
+    progress.add_failing(of(5, 90))
+    progress.add_failing(of(7, 1))
+
+    seen = progress.report(State.RUNNING, now_s=NOW_S)
+
+    assert [each.for_ms for each in seen.failing] == [90_000, 7_000, 5_000]
+    assert seen.failing_count == 4

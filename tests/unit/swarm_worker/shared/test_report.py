@@ -1,5 +1,7 @@
 """The wire format of reports."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +11,7 @@ from swarm_worker.shared.report import (
     END,
     FRAME_MAX_BYTES,
     FRAME_MIN_BYTES,
+    Failing,
     Report,
     State,
     encode,
@@ -41,6 +44,13 @@ reports = st.builds(
     brokers_up=maybe_counts,
     no_broker_ms=maybe_counts,
     not_joined=st.text(alphabet="<a: ", max_size=240),
+)
+failing = st.builds(
+    Failing,
+    at=st.text(max_size=60),
+    error=st.text(max_size=120),
+    attempts=counts,
+    for_ms=counts,
 )
 small = st.builds(Report, node=counts, pid=counts, state=st.sampled_from(State))
 
@@ -177,3 +187,57 @@ def test_a_report_that_cannot_fit_loses_its_lists_and_is_written() -> None:
 
     assert '"in_flight":' not in frame
     assert '"stalled":' not in frame
+
+
+@given(reports, st.lists(failing, min_size=1, max_size=5))
+def test_the_message_that_fails_for_the_longest_is_always_told(
+    report: Report, messages: list[Failing]
+) -> None:
+    """Whatever else there is to say, in a frame that an older listener takes, too."""
+    frame = encode(replace(report, failing=tuple(messages), failing_count=9))
+    back = read(payload(frame))
+
+    assert len(frame) <= FRAME_MAX_BYTES
+    kept = min(len(messages), 3)
+    assert [each.at for each in back.failing] == [
+        each.at for each in messages[: len(back.failing)]
+    ]
+    assert 1 <= len(back.failing) <= kept
+    assert (back.failing[0].attempts, back.failing_count) == (messages[0].attempts, 9)
+
+
+def test_what_fails_is_cut_before_it_goes() -> None:
+    """Lists first, then the ends of errors, then messages; texts only after that."""
+    messages = tuple(
+        Failing(
+            at=f"{'t' * 100}/{n}@7", error=f"E('{'x' * 200}')", attempts=8, for_ms=9
+        )
+        for n in range(3)
+    )
+    full = Report(
+        node=0, pid=1, state=State.RUNNING, in_flight=("t/0@7",), failing=messages
+    )
+    longer = replace(full, not_joined="n" * 150)
+
+    told = read(payload(encode(full)))
+    assert (told.in_flight, [len(f.error) for f in told.failing]) == ((), [80, 24, 24])
+    back = read(payload(encode(longer)))
+    assert (back.in_flight, back.not_joined) == ((), "n" * 150)
+    assert [each.error for each in back.failing] == [f"E('{'x' * 18}..."] * 2
+
+
+def test_the_first_message_that_fails_is_the_last_to_go() -> None:
+    """A text that cannot fit goes, and what is shown of the message stays."""
+    message = Failing(at="t/0@7", error="E()", attempts=8, for_ms=9)
+    report = Report(
+        node=0, pid=1, state=State.RUNNING, not_joined="<" * 240, failing=(message,)
+    )
+
+    back = read(payload(encode(report)))
+
+    assert (back.not_joined, back.failing) == ("", (message,))
+
+
+def test_a_report_without_failures_is_as_it_was() -> None:
+    """Healthy nodes cost supervisord and an older listener what they did."""
+    assert "failing" not in payload(encode(Report(node=0, pid=1, state=State.RUNNING)))
