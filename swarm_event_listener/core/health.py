@@ -30,6 +30,7 @@ class Word(StrEnum):
     HELD = "held"  # out of the rules, by an operator's command
     STOPPED = "stopped by operator"
     UNKNOWN = "unknown"  # nothing was reported lately
+    FAILING = "failing"  # at work, but for a message that its handler cannot take
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Health:
     word: Word
     why: str = ""
 
+
+# Attempts. One that is over with the next try, a second later, is no trouble; and of a
+# batch only a message that was tried alone is known to be the one that fails.
+FAILING_FROM: Final = 2
 
 _BY_STATE: Final = {
     ProcessState.STOPPED: Health(Word.STOPPED),
@@ -152,6 +157,8 @@ def _unbroken(node: Node, table: Table) -> Health:
         return Health(Word.QUIET, why)
     if why or not node.has_recovered:
         return Health(Word.BOOTING, why)
+    if any(each.attempts >= FAILING_FROM for each in report.failing):
+        return Health(Word.FAILING, str(report.failing[0]))
     return Health(Word.HEALTHY)
 
 

@@ -66,7 +66,8 @@ def status(parser: argparse.ArgumentParser) -> None:
     any_names(parser)
     parser.epilog = (
         "Exit 0 when all nodes are healthy, 3 when one is not, 4 when it is not known "
-        "how one is: no such node, no listener, or none that has written for 10 s."
+        "how one is: no such node, no listener, or none that has written for 10 s. "
+        "1 when all are at work, but messages of some fail again and again."
     )
 
 

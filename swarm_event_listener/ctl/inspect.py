@@ -11,7 +11,12 @@ from typing import Final
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl.known import evidence
-from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well
+from swarm_event_listener.ctl.known.node_rows import (
+    Row,
+    is_at_work,
+    is_unknown,
+    is_well,
+)
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
@@ -56,7 +61,9 @@ def status(session: Session, arguments: argparse.Namespace) -> Exit:
             session.screen.say(table.render(shown.rows, width=session.screen.width))
     if shown.is_unknown:
         return Exit.UNKNOWN
-    return Exit.OK if is_well(shown.rows) else Exit.NOT_HEALTHY
+    if is_well(shown.rows):
+        return Exit.OK
+    return Exit.FAILED if is_at_work(shown.rows) else Exit.NOT_HEALTHY
 
 
 def top(session: Session, arguments: argparse.Namespace) -> Exit:

@@ -28,7 +28,7 @@ KAFKA_WAIT_S: Final = 15.0
 MOCK_SESSION_TIMEOUT_MS: Final = 2_500
 KAFKA_SESSION_TIMEOUT_MS: Final = 10_000  # brokers refuse less than 6 s by default
 
-HEALTH_IS_KNOWN: Final = (0, 3)  # exit codes of `supervisorctl swarm status`
+HEALTH_IS_KNOWN: Final = (0, 1, 3)  # exit codes of `supervisorctl swarm status`
 LOG_TAIL_CHARS: Final = 2_000
 
 

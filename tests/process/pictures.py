@@ -116,11 +116,15 @@ def scenes() -> dict[str, Plain]:
     ]
     ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]
     words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
+    fails = "orders/4@54{0} fails: ValueError('no price'), 8 attempts, for 3 min".format
+    failing = node(6, "failing", why=fails(0), failing=[fails(n) for n in range(3)])
     return {
         "empty": data([], []),
         "healthy": data([node(n) for n in range(4)], rolled),
         "backing_off": data(ill, [*rolled, lost, silent]),
-        "all_words": data([node(n, word) for n, word in enumerate(words)], []),
+        "all_words": data(
+            [*(node(n, word) for n, word in enumerate(words)), failing], []
+        ),
         "hundred": data(
             [node(n) if n % 17 else backing_off(n) for n in range(100)],
             [record(28 - n / 3, n) for n in range(80)],

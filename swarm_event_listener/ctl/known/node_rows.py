@@ -14,7 +14,9 @@ from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
+from swarm_worker.shared.report import Failing
 
+_FAILING: Final = tuple(field.name for field in dataclasses.fields(Failing))
 SILENT_S: Final = 30.0  # where the listener has no rule for silence
 
 
@@ -35,6 +37,8 @@ class Row:
         restarts: Restarts on record.
         last_status: The status of the last one; None where no rule was its cause.
         last_cause: Its cause: rule, exited, fatal or roll.
+        failing: Messages that fail, as reported: those that have for the longest.
+        failing_count: Partitions that wait for such a message.
     """
 
     node: str
@@ -55,10 +59,26 @@ class Row:
     restarts: int | None = None
     last_status: int | None = None
     last_cause: str | None = None
+    failing: tuple[Plain, ...] = ()
+    failing_count: int | None = None
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each message that fails, beside those that ``why`` has."""
+        lines = [failure_text(message) for message in self.failing]
+        more = (self.failing_count or 0) - len(lines)
+        if lines and more > 0:
+            lines.append(f"and {more} partition{'s' * (more > 1)} more")
+        return [line for line in lines if line not in self.why]
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
         return dataclasses.asdict(self)
+
+
+def failure_text(message: Plain) -> str:
+    """Return a message that fails, as a report has it, as people read it."""
+    return str(Failing(**{name: message[name] for name in _FAILING}))
 
 
 def rows(
@@ -109,6 +129,8 @@ def _row(
         restarts=None if records is None else len(records),
         last_status=records[-1].get("status") if records else None,
         last_cause=records[-1].get("cause") if records else None,
+        failing=tuple(report.get("failing", ())),
+        failing_count=report.get("failing_count"),
     )
 
 
@@ -174,6 +196,11 @@ def has_changed(process: Process, node: Plain) -> bool:
 def is_well(shown: Sequence[Row]) -> bool:
     """Whether all nodes are healthy; without nodes nothing is well."""
     return bool(shown) and all(row.health == Word.HEALTHY for row in shown)
+
+
+def is_at_work(shown: Sequence[Row]) -> bool:
+    """Whether all nodes are well but for messages that fail."""
+    return all(row.health in {Word.HEALTHY, Word.FAILING} for row in shown)
 
 
 def is_unknown(shown: Sequence[Row]) -> bool:

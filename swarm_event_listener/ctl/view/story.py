@@ -142,7 +142,8 @@ def _stacks(told: Told) -> str:
 def _now(row: Row, width: int) -> str:
     pid = "" if row.pid is None else f", pid {row.pid}, up {duration(row.uptime_s)}"
     head = f"{row.node}: {row.state}, {row.health}{pid}"
-    return f"{head}\n{wrapped(row.why, width)}" if row.why else head
+    said = [*([row.why] if row.why else []), *row.failures]
+    return "\n".join([head, *(wrapped(text, width) for text in said)])
 
 
 def _story(record: Plain, width: int) -> str:

@@ -89,6 +89,7 @@ def _block(cells: Mapping[str, str]) -> tuple[str, str]:
 
 def _remarks(row: Row, width: int) -> list[str]:
     said = [row.why] if row.why else []
+    said += row.failures
     if row.health != Word.HEALTHY and row.in_flight:
         said.append("in flight: " + ", ".join(row.in_flight))
     if row.held and row.health != Word.HELD:

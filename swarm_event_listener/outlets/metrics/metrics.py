@@ -91,6 +91,12 @@ def _report_age_s(look: Look) -> Value | None:
     return round(look.now_s - at_s, 3)
 
 
+def _failing_s(look: Look) -> Value | None:
+    if look.report is None:
+        return None
+    return max((each.for_ms / 1000 for each in look.report.failing), default=0.0)
+
+
 def _restarts(look: Look, reason: str) -> int:
     return look.totals.restarts[look.node.name, reason]
 
@@ -117,6 +123,12 @@ NODE_METRICS: Final = (
         "gauge",
         "1 while the node is down because it failed again and again, else 0.",
         lambda look: int(look.health.word is Word.BACKING_OFF),
+    ),
+    Metric(
+        "node_failing",
+        "gauge",
+        "1 while the node is well but for a message that fails again, else 0.",
+        lambda look: int(look.health.word is Word.FAILING),
     ),
     Metric(
         "node_held",
@@ -165,6 +177,18 @@ NODE_METRICS: Final = (
         "gauge",
         "Seconds that a client of the node is without a broker, 0 if none (status 4).",
         _seconds("no_broker_ms", idle=0.0),
+    ),
+    Metric(
+        "node_failing_partitions",
+        "gauge",
+        "Partitions that wait for a message whose handler fails.",
+        _of_report("failing_count"),
+    ),
+    Metric(
+        "node_failing_seconds",
+        "gauge",
+        "Seconds that the oldest message that fails has done so, 0 if none.",
+        _failing_s,
     ),
     Metric(
         "node_memory_bytes",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
 from swarm_event_listener.config.config import METRICS_EXTRA
-from swarm_event_listener.core.health import down_for_good
+from swarm_event_listener.core.health import Word, down_for_good
 from swarm_event_listener.core.model.events import Reported
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.swarm import Swarm
@@ -45,6 +45,20 @@ def _down(swarm: Swarm) -> str:
         for name, node in sorted(swarm.nodes.items())
     )
     return "".join(f"{name} is down for good: {why}\n" for name, why in told if why)
+
+
+def _failing(swarm: Swarm, *, now_s: float) -> str:
+    """Return a line for each node that is well but for a message that fails."""
+    told = (
+        (name, swarm.health(node, now_s=now_s))
+        for name, node in sorted(swarm.nodes.items())
+        if node.report is not None and node.report.failing
+    )
+    return "".join(
+        f"{name} is {health.word}: {health.why}\n"
+        for name, health in told
+        if health.word is Word.FAILING
+    )
 
 
 class MetricsOutlet:
@@ -89,6 +103,7 @@ class MetricsOutlet:
                 metrics=metrics,
                 trouble=trouble,
                 down=_down(swarm),
+                failing=_failing(swarm, now_s=now_s),
                 made_at_s=now_s,
                 data=data,
             )

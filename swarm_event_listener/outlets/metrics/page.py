@@ -12,6 +12,7 @@ from swarm_event_listener.core.model.record import Record, headline
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends
 from swarm_event_listener.outlets.status import nodes_of
+from swarm_worker.shared.report import Failing
 
 RESTARTS_MAX: Final = 200
 WATCHED_S: Final = 60.0  # data is made while somebody looks
@@ -61,6 +62,8 @@ class Page:
     def _node(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row of the status file with what is drawn in place of the report."""
         report = row.pop("report") or {}
+        failing = report.get("failing", ()) if row["pid"] else ()
+        row["failing"] = [str(Failing(**each)) for each in failing]
         row["assigned"] = row["pid"] and report.get("assigned")
         row["trends"] = self._trends.of(row["node"])
         return row

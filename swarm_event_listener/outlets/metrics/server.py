@@ -44,6 +44,7 @@ class Snapshot:
         trouble: Why the listener is not well; empty while it is.
         made_at_s: When.
         down: A line for each node that is down for good.
+        failing: A line for each node that is well but for a message that fails.
         data: What the page draws, as JSON; empty while nobody looked lately.
     """
 
@@ -51,6 +52,7 @@ class Snapshot:
     trouble: str
     made_at_s: float
     down: str = ""
+    failing: str = ""
     data: bytes = b""
 
 
@@ -225,10 +227,16 @@ def _found(path: str, snapshot: Snapshot | None) -> Pieces:
         return _metrics(snapshot)
     if path == "/data.json":
         return _data(snapshot.data)
+    return _health(snapshot)
+
+
+def _health(snapshot: Snapshot) -> Pieces:
     trouble = f"{snapshot.trouble}\n" if snapshot.trouble else ""
     if trouble or snapshot.down:
-        body = f"{trouble}{snapshot.down}".encode()
+        body = f"{trouble}{snapshot.down}{snapshot.failing}".encode()
         return _response("503 Service Unavailable", body)
+    if snapshot.failing:  # no 503: what restarts us from outside cures no message
+        return _response("200 OK", snapshot.failing.encode())
     return _response("204 No Content")
 
 

@@ -33,7 +33,7 @@ from swarm_event_listener.core.reports import reported
 from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.status import Counters, head_of, nodes_of
-from swarm_worker.shared.report import ForeignReport, Report, State
+from swarm_worker.shared.report import Failing, ForeignReport, Report, State
 
 NOW_S = 1000.0
 POLICY = Policy(limits=Limits(polling_ttl_s=5.0), backoff=BackoffPolicy(gap_s=5.0))
@@ -71,6 +71,13 @@ def restarting(phase: Phase, *, pause_s: float = 5.0) -> Node:
     return node(restart=Restart(record=record, phase=phase, since_s=NOW_S))
 
 
+FAILING = replace(
+    REPORT,
+    failing=(
+        Failing(at="t/4@7", error="E('x')", attempts=8, for_ms=180_000),
+        Failing(at="t/5@1", error="E('y')", attempts=1, for_ms=0),
+    ),
+)
 BOOTING = replace(REPORT, state=State.BOOTING)
 BAD_POLL = replace(REPORT, poll_age_ms=9_000)
 
@@ -87,6 +94,12 @@ BAD_POLL = replace(REPORT, poll_age_ms=9_000)
         (node(replace(REPORT, brokers_up=0)), Word.BOOTING),
         (node(replace(REPORT, state=State.QUIET)), Word.QUIET),
         (node(replace(REPORT, state=State.STOPPING)), Word.STOPPING),
+        (node(FAILING), Word.FAILING),
+        (node(replace(FAILING, failing=FAILING.failing[1:])), Word.HEALTHY),
+        (node(replace(FAILING, not_joined="refused")), Word.BOOTING),
+        (node(replace(FAILING, state=State.QUIET)), Word.QUIET),
+        (node(replace(FAILING, poll_age_ms=9_000)), Word.UNHEALTHY),
+        (node(FAILING, is_held=True), Word.HELD),
         (node(BAD_POLL), Word.UNHEALTHY),
         (node(BAD_POLL, waiting_since_s=NOW_S), Word.WAITING),
         (node(BAD_POLL, is_held=True), Word.HELD),
@@ -117,6 +130,7 @@ def test_each_situation_has_its_word(of: Node, word: Word) -> None:
         (node(BAD_POLL, is_held=True), "polling_ttl"),
         (restarting(Phase.DOWN), "broken"),
         (node(None), "no report yet"),
+        (node(FAILING), "t/4@7 fails: E('x'), 8 attempts, for 3 min"),
         (node(replace(BOOTING, brokers_up=0)), "no broker"),
         (node(replace(BOOTING, awaits_id=True, brokers_up=1)), "predecessor"),
         (node(replace(REPORT, not_joined="refused")), "refused"),
@@ -297,3 +311,19 @@ def test_an_exit_is_told_with_its_code(exit_code: int, how: str) -> None:
 def test_who_is_down_for_good_is_named(of: Node, *, is_so: bool) -> None:
     """Until a process of it works; not who is stopped, or being brought back."""
     assert bool(down_for_good(of, POLICY)) is is_so
+
+
+def test_the_status_file_has_what_fails_as_plain_data() -> None:
+    """As it was reported."""
+    swarm = Swarm({"w": POLICY})
+    swarm._table.put(node(FAILING))
+
+    (told,) = json.loads(json.dumps(list(nodes_of(swarm, now_s=NOW_S))))
+
+    assert told["health"] == "failing"
+    assert told["report"]["failing"][0] == {
+        "at": "t/4@7",
+        "error": "E('x')",
+        "attempts": 8,
+        "for_ms": 180_000,
+    }

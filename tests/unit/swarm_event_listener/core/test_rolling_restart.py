@@ -31,7 +31,7 @@ from swarm_event_listener.core.rolling_restart import (
     advance,
 )
 from swarm_event_listener.storage.restored_state import restored
-from swarm_worker.shared.report import ForeignReport, State
+from swarm_worker.shared.report import Failing, ForeignReport, State
 from tests.simulation import POLICY, World, report
 
 ORDER = RollOrdered(group="swarm", timeout_s=20.0)
@@ -649,3 +649,24 @@ def test_only_what_fails_after_its_turn_began_is_the_rolls_failure() -> None:
         node = replace(idle(A), failures=(Failure(at_s),))
         step = step_of(a_roll(), node, free_places=1, now_s=1001.0)
         assert step.roll.failure == failure
+
+
+def test_a_roll_does_not_wait_for_a_message_that_fails() -> None:
+    """Before and after a node's restart: what it needs may be days away."""
+    world = World().run(2)
+    message = Failing(at="t/0@7", error="E()", attempts=8, for_ms=180_000)
+    world.tell(ORDER)
+    for _ in range(60):
+        for process in world.processes.values():
+            process.report = {"failing": (message,), "failing_count": 1}
+        world.run(1)
+
+    assert world.swarm is not None
+    rolled = world.swarm.rolls["swarm"]
+    assert (rolled.is_over, rolled.failure, len(rolled.done)) == (True, None, 4)
+    assert [record.cause for record in world.records] == [Cause.ROLL] * 4
+    healths = {
+        world.swarm.health(node, now_s=world.now_s).word
+        for node in world.swarm.nodes.values()
+    }
+    assert healths == {"failing"}

@@ -569,3 +569,50 @@ def test_a_loop_of_the_users_own_shows_no_partitions() -> None:
     assert partitions(assigned=0, brokers_up=None) is None
     assert partitions(assigned=0, brokers_up=1) == 0
     assert partitions(assigned=3, brokers_up=None) == 3
+
+
+def failing(count: int) -> dict[str, Any]:
+    """Return a node as told of, with so many messages that fail."""
+    messages = [
+        {"at": f"t/{n}@7", "error": "E('x')", "attempts": 8, "for_ms": 180_000}
+        for n in range(count)
+    ]
+    told = node_status(
+        health="failing", why="t/0@7 fails: E('x'), 8 attempts, for 3 min"
+    )
+    told["report"] |= {"failing": messages[:3], "failing_count": count}
+    return told
+
+
+@pytest.mark.parametrize(
+    ("count", "rest"),
+    [
+        (1, []),
+        (2, ["t/1@7 fails: E('x'), 8 attempts, for 3 min"]),
+        (4, ["t/1@7 fails", "t/2@7 fails", "and 1 partition more"]),
+    ],
+)
+def test_each_message_that_fails_has_a_line(count: int, rest: list[str]) -> None:
+    """Under its node, in the table and in the story; the first one once."""
+    (row,) = rows([process()], listener_status(failing(count)), [])
+
+    for text in (render([row], width=100), why(row, [], stacks=None, width=100)):
+        lines = [line.strip() for line in text.splitlines()]
+        first = lines.index("t/0@7 fails: E('x'), 8 attempts, for 3 min")
+        assert text.count("t/0@7") == 1
+        for line, start in zip(lines[first + 1 :], rest, strict=False):
+            assert line.startswith(start)
+        assert text.count(" fails") == min(count, 3)
+
+    assert [each["at"] for each in row.as_json()["failing"]] == [
+        f"t/{n}@7" for n in range(min(count, 3))
+    ]
+    assert row.as_json()["failing_count"] == count
+
+
+def test_what_fails_is_shown_of_a_node_that_is_not_well_either() -> None:
+    """Its reason is another one, and all of the messages have a line."""
+    told = failing(2) | {"health": "unhealthy", "why": "polling_ttl: 9.0 s > 5.0 s"}
+    (row,) = rows([process()], listener_status(told), [])
+
+    assert render([row], width=100).count(" fails: ") == 2

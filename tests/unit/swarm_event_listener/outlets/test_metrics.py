@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from swarm_event_listener.outlets.metrics.page import Page
 from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot, answer
 from swarm_event_listener.outlets.metrics.totals import Totals
 from swarm_event_listener.outlets.status import Counters
-from swarm_worker.shared.report import Report, State
+from swarm_worker.shared.report import Failing, Report, State
 
 if TYPE_CHECKING:
     import pytest
@@ -124,7 +125,7 @@ def test_a_node_that_is_down_has_no_figures_of_its_past() -> None:
     assert gauges == {
         f"kafka_swarm_node_{name}"
         for name in (
-            *("running", "healthy", "backing_off", "held", "stopped"),
+            *("running", "healthy", "backing_off", "failing", "held", "stopped"),
             "memory_limit_bytes",
         )
     }
@@ -277,3 +278,69 @@ def test_the_dashboard_goes_by_metrics_that_there_are() -> None:
     assert known_names() - names_in(text) <= unshown
     assert len(set(places)) == len(places)
     assert all(panel["title"] and panel["targets"] for panel in dashboard["panels"])
+
+
+# --- messages that fail ---------------------------------------------------------------
+
+
+def swarm_that_fails() -> Swarm:
+    """Give a node that is well but for two messages."""
+    swarm = swarm_of_two()
+    messages = tuple(
+        Failing(at=f"t/{n}@7", error="E('x')", attempts=8, for_ms=180_000 - n)
+        for n in range(2)
+    )
+    report = replace(BUSY, failing=messages, failing_count=2)
+    swarm.handle(Reported(name="w:w_00", pid=7, report=report), now_s=NOW_S)
+    return swarm
+
+
+def test_messages_that_fail_have_their_number_and_age() -> None:
+    """And the node is not called healthy."""
+    seen = scraped(text_of(swarm_that_fails()))
+    key = ("w", "w_00")
+    figures = {
+        name: seen[f"kafka_swarm_node_{name}"][key]
+        for name in ("healthy", "failing", "failing_partitions", "failing_seconds")
+    }
+    assert figures == {
+        "healthy": 0,
+        "failing": 1,
+        "failing_partitions": 2,
+        "failing_seconds": 180,
+    }
+
+    well = scraped(text_of(swarm_of_two()))
+    assert well["kafka_swarm_node_failing_seconds"][key] == 0
+    assert well["kafka_swarm_node_failing"][key] == 0
+
+
+def test_healthz_and_page_name_what_fails() -> None:
+    """No 503: a restart of the listener or of its machine cures no message."""
+    server = Server(("", 0))
+    page = Page([], wall=str)
+    outlet = MetricsOutlet(server, page, None)
+    swarm = swarm_that_fails()
+    swarm.handle(
+        Surveyed(
+            processes=(
+                ProcessInfo(name="w:w_00", state=ProcessState.RUNNING, pid=7),
+                ProcessInfo(name="w:w_01", state=ProcessState.STOPPED, pid=None),
+            )
+        ),
+        now_s=NOW_S,
+    )
+    outlet.show(swarm, Counters(), now_s=NOW_S, trouble="")
+    text = b"".join(answer(b"GET /healthz HTTP/1.1\r\n\r\n", server.shown, page=b""))
+    line = "t/0@7 fails: E('x'), 8 attempts, for 3 min"
+
+    assert text.startswith(b"HTTP/1.1 200")
+    assert text.endswith(f"\r\n\r\nw:w_00 is failing: {line}\n".encode())
+    (first, second) = json.loads(page.data(swarm, now_s=NOW_S, trouble=""))["nodes"]
+    assert (first["health"], first["why"], first["failing"][0]) == (
+        "failing",
+        line,
+        line,
+    )
+    assert len(first["failing"]) == 2
+    assert second["failing"] == []
