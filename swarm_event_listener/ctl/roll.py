@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model.events import RollOrdered
+from swarm_event_listener.ctl.known.node_rows import failure_text
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
     LATER,
@@ -24,6 +25,8 @@ from swarm_event_listener.supervisord.operator_commands import (
     encode_roll,
     encode_roll_cancel,
 )
+
+FAILS_AGAIN_WITHIN_S: Final = 10.0  # two reports, at the default interval
 
 _OTHER_CODE: Final = (
     "a roll is under way, but the listener runs other code than this command and does "
@@ -54,6 +57,7 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     group = arguments.group.removesuffix(":*").removesuffix(":")
     is_cancel: bool = arguments.cancel
     status = _asked(session, group, is_cancel=is_cancel)
+    failed_before = () if is_cancel else tuple(_failing(status, group))
     if group not in status.groups:
         watched = ", ".join(status.groups)
         raise StateError(
@@ -66,10 +70,14 @@ def roll(session: Session, arguments: argparse.Namespace) -> Exit:
     ended = _follow(
         session, followed, is_cancelled=is_cancel, verbose=not arguments.json
     )
+    failing = _failing_after(session, group, failed_before)
     if arguments.json:
-        session.screen.say_json(ended)
+        fails = {"failed_before": list(failed_before), "failing": list(failing)}
+        session.screen.say_json({**ended, **fails})
     else:
-        session.screen.say_lines(roll_view.ended(ended, width=session.screen.width))
+        width = session.screen.width
+        session.screen.say_lines(roll_view.ended(ended, width=width))
+        session.screen.say_lines(roll_view.failing(failed_before, failing, width=width))
     is_complete = is_cancel or not ended["held"]
     if is_complete and ended["is_cancelled"] is is_cancel and not ended["failure"]:
         return Exit.OK
@@ -160,6 +168,38 @@ def _begun_cancel(session: Session, group: str, status: ListenerStatus) -> _Foll
         within_s=SETTLED_WITHIN_S,
         missing="no roll is under way",
     )
+
+
+def _failing(status: ListenerStatus | None, group: str) -> dict[str, str]:
+    """Return a line for each message of a group that fails, by its place."""
+    nodes = {} if status is None or status.is_stale else status.nodes
+    reports = [
+        node.get("report") or {}
+        for name, node in sorted(nodes.items())
+        if name.startswith(f"{group}:") and node.get("pid")
+    ]
+    return {
+        message["at"]: failure_text(message)
+        for report in reports
+        for message in report.get("failing", ())
+    }
+
+
+def _failing_after(
+    session: Session, group: str, before: Sequence[str]
+) -> Mapping[str, str]:
+    """Return those that fail after a roll, with time for each to fail once more.
+
+    The roll itself does not wait for them: what a message needs may be days away.
+    """
+    now: Mapping[str, str] = {}
+    if not before:
+        return now
+    for _ in session.looks(FAILS_AGAIN_WITHIN_S):
+        now = _failing(session.status(), group)
+        if now.keys() >= set(before):
+            break
+    return now
 
 
 def _show_ill(session: Session, group: str) -> None:

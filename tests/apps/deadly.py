@@ -6,7 +6,8 @@ DEADLY_TOPIC   topic and group
 DEADLY_PATH    file to append ``partition offset pid`` to, for each message handled
 DEADLY_EACH    seconds that each other message takes
 DEADLY_AFTER   seconds between such a message's arrival and the end
-DEADLY_BY      ``kill``, ``exit``, or ``hang``: until it is killed
+DEADLY_BY      ``kill``, ``exit``, ``hang`` until it is killed, or ``raise`` until there
+               is a file "mended", and harms nobody
 DEADLY_ALONE   name of a process that looks for its brokers at DEADLY_ELSEWHERE, until
                there is a file "mended"
 DEADLY_LETTERS topic for dead letters; without it there are none
@@ -39,7 +40,10 @@ def handle(batch: Batch) -> None:
     """Tell of each message, or die of it."""
     for message in batch:
         told = f"{batch.partition} {message.offset()} {os.getpid()}"
-        if message.value() == b"die":
+        if message.value() == b"die" and os.environ.get("DEADLY_BY") == "raise":
+            if not PATH.with_name("mended").exists():
+                raise ValueError("no price")
+        elif message.value() == b"die":
             append(f"{told} died\n")
             NEVER.wait(float(os.environ.get("DEADLY_AFTER", "0")))
             die()

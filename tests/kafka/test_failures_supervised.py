@@ -8,7 +8,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import produce, unique
 from tests.kafka.supervised import deadly_swarm, deaths, handled
 from tests.kafka.test_failures import produce_value, reading
-from tests.process.scenes import supervisorctl
+from tests.process.scenes import ctl, supervisorctl
 from tests.process.swarms import Swarm
 
 LIMITS = {
@@ -133,6 +133,46 @@ def test_a_slow_message_is_not_given_up_for_the_stops_that_it_outlives(
         )
         assert swarm.daemon.file("w_00.log").count("shutdown_timeout_exceeded") == 4
     assert kafka.end_offsets(letters) == {0: 0}
+
+
+def test_a_message_that_raises_is_seen_until_it_is_mended(kafka: KafkaBroker) -> None:
+    """Its node is not healthy, and not restarted; a roll does not wait for it."""
+    name = kafka.create_topic(unique("raises"), 2)
+    produce(kafka.bootstrap, name, 3, partition=0)
+    produce_value(kafka, name, b"die")
+    with deadly_swarm(kafka, name, nodes=1, limits=LIMITS, BY="raise") as swarm:
+        line = f"{name}/0@3 fails: ValueError('no price'), "
+        told = eventually(
+            lambda: exits_with(swarm, 1), within_s=60.0, describe="status exits with 1"
+        )
+        assert "1 failing" in told
+        assert line in told
+        goes_on(kafka, name, swarm, count=100)
+        pid = swarm.pid(0)
+
+        rolled = supervisorctl(swarm, "swarm", "roll", "w")
+        assert "roll done" in rolled
+        assert line in rolled
+        assert swarm.pid(0) != pid
+        assert {record["cause"] for record in swarm.records()} == {"roll"}
+
+        (swarm.daemon.folder / "mended").touch()
+        eventually(
+            lambda: kafka.committed(name, name) == {0: 4, 1: 100},
+            within_s=60.0,
+            describe="the message is done",
+        )
+        eventually(
+            lambda: " fails: " not in (exits_with(swarm, 0) or line),
+            within_s=30.0,
+            describe="all is well again",
+        )
+
+
+def exits_with(swarm: Swarm, code: int) -> str:
+    """Give what ``swarm status`` says if it exits with this; else nothing."""
+    done = ctl(swarm, "swarm", "status")
+    return done.stdout if done.returncode == code else ""
 
 
 def slot_text(swarm: Swarm) -> str:

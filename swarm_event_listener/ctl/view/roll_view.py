@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from swarm_event_listener.ctl.known.durations import duration
@@ -88,6 +88,19 @@ def ended(roll: Plain, *, width: int) -> list[str]:
         for key, names in shown.items()
         if key in _HINTS or not is_as_meant
     ]
+
+
+def failing(before: Sequence[str], now: Mapping[str, str], *, width: int) -> list[str]:
+    """Return what became of the messages that failed before a roll.
+
+    Args:
+        before: Their places.
+        now: What fails after it: a line by place.
+        width: Columns of the terminal.
+    """
+    lines = [now.get(at, f"{at} has not been seen to fail again") for at in before]
+    lines += [line for at, line in now.items() if at not in before]
+    return [wrapped(line, width) for line in lines]
 
 
 def _outcome(roll: Plain) -> str:

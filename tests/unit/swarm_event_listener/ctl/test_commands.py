@@ -39,10 +39,14 @@ def stop_them() -> None:
         ({"health": "quiet"}, Exit.NOT_HEALTHY),
         ({"health": "unhealthy"}, Exit.NOT_HEALTHY),
         ({"health": "unknown"}, Exit.UNKNOWN),
+        ({"health": "failing"}, Exit.FAILED),
     ],
 )
 def test_status_is_a_monitoring_check(change: dict[str, str], status: Exit) -> None:
-    """0 only when all are healthy, 3 when one is not, 4 when it cannot be told."""
+    """0 only when all are healthy, 3 when one is not, 4 when it cannot be told.
+
+    1 where they are at work, and only messages fail: no other fault of it exits so.
+    """
     world = World()
     world.nodes["w:w_01"] |= change
 
@@ -507,7 +511,45 @@ def test_nodes_that_a_roll_left_alone_are_named_in_the_end(
     assert world.lines[0] == "rolling 1 nodes of w"
     assert [line for line in world.lines if "w_00" not in line][1:4] == told
     assert plain.run("roll w --json") is status
-    assert json.loads(plain.text) == over
+    assert json.loads(plain.text) == {**over, "failed_before": [], "failing": []}
+
+
+FAILING = {"at": "orders/4@547", "error": "ValueError('no price')", "attempts": 8}
+
+
+@pytest.mark.parametrize(
+    ("after", "line"),
+    [
+        (
+            [FAILING | {"attempts": 1, "for_ms": 0}],
+            "  orders/4@547 fails: ValueError('no price'), 1 attempt, for 0 s",
+        ),
+        ([], "  orders/4@547 has not been seen to fail again"),
+    ],
+)
+def test_a_roll_says_whether_a_failing_message_still_fails(
+    after: list[dict[str, Any]], line: str
+) -> None:
+    """It ends without waiting for that; the command gives it time to fail again."""
+    over = roll(**OVER, done=["w:w_00", "w:w_01"])
+
+    def rolled(asked: str) -> World:
+        world = World()
+        report = world.nodes["w:w_00"]["report"]
+        report["failing"] = [FAILING | {"for_ms": 180_000}]
+
+        def ends() -> None:
+            world.rolls.update(w=over)
+            report.update(failing=[])
+
+        world.on_wait = [ends, lambda: None, lambda: report.update(failing=after)]
+        assert world.run(asked) is Exit.OK
+        return world
+
+    assert rolled("roll w").lines[-2:] == ["w: roll done; 2 restarted", line]
+    told = json.loads(rolled("roll w --json").text)
+    assert told["failed_before"] == ["orders/4@547"]
+    assert told["failing"] == [message["at"] for message in after]
 
 
 def test_a_roll_that_fails_says_what_is_left() -> None:
