@@ -596,7 +596,7 @@ def test_each_message_that_fails_has_a_line(count: int, rest: list[str]) -> None
     """Under its node, in the table and in the story; the first one once."""
     (row,) = rows([process()], listener_status(failing(count)), [])
 
-    for text in (render([row], width=100), why(row, [], stacks=None, width=100)):
+    for text in (render([row], width=100), why(row, [], width=100)):
         lines = [line.strip() for line in text.splitlines()]
         first = lines.index("t/0@7 fails: E('x'), 8 attempts, for 3 min")
         assert text.count("t/0@7") == 1
