@@ -163,7 +163,8 @@ def test_crash_of_the_poll_thread_shows(kafka: KafkaBroker) -> None:
     def handle(batch: Batch) -> None: ...
 
     with Node(app, settings(kafka.bootstrap)) as node:
-        node.await_assigned(1)
+        node.await_assigned(1)  # which comes within the first poll
+        eventually(lambda: node.snapshot.poll_age_ms is not None, describe="a poll")
         node.monitor.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1)
         eventually(
