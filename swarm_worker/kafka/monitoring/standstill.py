@@ -130,7 +130,10 @@ class Stalls:
         before, self._seen = self._seen, {}
         for key in movable:
             partition = figures.partitions.get(key)
-            if partition is None or not self._may_stand(key, partition):
+            if partition is None:
+                continue
+            lacks_answer = self._lacks_answer(key, partition)
+            if not (partition.has_data or lacks_answer):
                 continue
             is_away = not (partition.has_leader or (breaks and figures.brokers_up))
             since_s = _unmoved_since_s(before.get(key), partition, now_s=now_s)
@@ -138,7 +141,7 @@ class Stalls:
                 offset=partition.fetched_offset,
                 since_s=min(now_s, since_s + passed_s) if is_away else since_s,
                 is_away=is_away,
-                lacks_answer=self._lacks_answer(key, partition),
+                lacks_answer=lacks_answer,
             )
         for key in uncommitted:
             last = before.get(key)
@@ -155,9 +158,6 @@ class Stalls:
             and not seen.is_away
             and seen.since_s < now_s
         }
-
-    def _may_stand(self, key: Key, partition: PartitionFigures) -> bool:
-        return partition.has_data or self._lacks_answer(key, partition)
 
     def _lacks_answer(self, key: Key, partition: PartitionFigures) -> bool:
         is_readable = key[0] in self.there and key not in self.refused
