@@ -62,7 +62,7 @@ class Deliveries:
         with self._lock:
             self._lanes.advance(lane, dead_letter.message, now_s=now_s)
             lane.dead_letter = None
-            lane.failures.end_with_dead_letter()
+            lane.failures.end()
             self._lanes.turns.end(lane, now_s=now_s)
         self._progress.dead_lettered()
 

@@ -134,13 +134,13 @@ class Failures:
         return 1 + int(offset < self.singly_until)
 
     def end(self) -> int:
-        """Record that the message is done; return how often it had failed."""
-        attempts, self.attempts = self.attempts, 0
-        return attempts
+        """Record that the message, or its dead letter, is done.
 
-    def end_with_dead_letter(self) -> None:
-        """Record that its dead letter was acknowledged."""
+        Return how often it had failed.
+        """
+        attempts = self.attempts
         self.attempts = self.delivery_failures = 0
+        return attempts
 
     def delivery_failed(self, reason: str, *, now_s: float) -> tuple[float, bool]:
         """Record that its dead letter was refused.
