@@ -99,22 +99,25 @@ class GroupConsumer(OwnThread):
         self._on_fatal = on_fatal
         self._clock = clock
         self._properties = properties_for(plan, settings)
+        commit_within_s = commit_early(self._properties)
         self._instance_id = self._properties.get("group.instance.id")
         token = _watched(self._properties.get("oauth_cb"), clock)
+        own = Aside(plan.group).keep_off(self._properties)
+        beside = dict(self._properties)  # of the clients beside the consumer
+        if token:  # the app's callback is called by the consumer alone
+            own["oauth_cb"], beside["oauth_cb"] = token, token.latest
         self._processing = Processing(
             node=settings.node,
             max_messages=settings.max_messages,
             pool=pool,
             progress=progress,
             before_store=plan.before_store,
-            commit_within_s=commit_early(self._properties),
+            commit_within_s=commit_within_s,
             suspects=suspects,
             clock=clock,
         )
         self._lanes = self._processing.lanes
         self._deliveries = Deliveries(self._lanes, progress=progress, clock=clock)
-        # The app's callback is called by the consumer alone.
-        beside = {**self._properties, **({"oauth_cb": token.latest} if token else {})}
         self._dead_letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
         self.monitor = Monitor(
             plan.group,
@@ -124,9 +127,6 @@ class GroupConsumer(OwnThread):
             clock=clock,
             token=token,
         )
-        own = Aside(plan.group).keep_off(self._properties)
-        if token:
-            own["oauth_cb"] = token
         self._client_properties = with_callbacks(own, self.monitor.callbacks)
         is_static = self._instance_id is not None and bool(plan.topics)
         self._subscribed = SubscribedTopics(
