@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-Key = tuple[str, int]  # topic, partition
+from swarm_worker.processing.lane import Key
 
 ASK_EVERY_S: Final = 30.0
 ASK_AGAIN_S: Final = 1.0  # where the last answer left something open

@@ -28,9 +28,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all_
 
 from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import text_of
-from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, Key, topic_id_in
+from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, topic_id_in
 from swarm_worker.kafka.topics.topic_memory import TopicMemory
 from swarm_worker.process.own_thread import OwnThread
+from swarm_worker.processing.lane import Key
 from swarm_worker.shared.redaction import without_secrets
 
 ANSWER_S: Final = 5.0  # for each of the two requests
