@@ -12,7 +12,6 @@ from swarm_event_listener.core.model.record import Record, headline
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends
 from swarm_event_listener.outlets.status import nodes_of
-from swarm_worker.shared.report import Failing
 
 RESTARTS_MAX: Final = 200
 WATCHED_S: Final = 60.0  # data is made while somebody looks
@@ -54,17 +53,17 @@ class Page:
             "trouble": trouble,
             "minutes": round(POINTS * EVERY_S / 60),
             "points": POINTS,
-            "nodes": [self._node(row) for row in nodes_of(swarm, now_s=now_s)],
+            "nodes": [self._node(swarm, row) for row in nodes_of(swarm, now_s=now_s)],
             "restarts": list(self._restarts),
         }
         return json.dumps(shown).encode()
 
-    def _node(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _node(self, swarm: Swarm, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row of the status file with what is drawn in place of the report."""
-        report = row.pop("report") or {}
-        failing = report.get("failing", ()) if row["pid"] else ()
-        row["failing"] = [str(Failing(**each)) for each in failing]
-        row["assigned"] = row["pid"] and report.get("assigned")
+        del row["report"]
+        report = swarm.nodes[row["node"]].report
+        row["failing"] = list(map(str, report.failing)) if report and row["pid"] else []
+        row["assigned"] = row["pid"] and report and report.assigned
         row["trends"] = self._trends.of(row["node"])
         return row
 
