@@ -26,6 +26,13 @@ liveness_interval = 500
 shutdown_timeout = 2000
 """
 
+# Of an app with `oauth_cb`, without whose token no client is made.
+TOKEN_SETTINGS: Final = SETTINGS.replace(
+    "[worker]",
+    '"security.protocol" = "SASL_PLAINTEXT"\n'
+    '"sasl.mechanisms" = "OAUTHBEARER"\n[worker]',
+)
+
 SUPERVISED: Final = {
     "SUPERVISOR_ENABLED": "1",
     "SUPERVISOR_GROUP_NAME": "swarm",

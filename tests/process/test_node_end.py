@@ -12,7 +12,7 @@ import pytest
 from swarm_worker.shared.report import State
 from tests.awaits import await_gone
 from tests.eventually import eventually
-from tests.nodes import SETTINGS, SUPERVISED, Bare, node
+from tests.nodes import SETTINGS, SUPERVISED, TOKEN_SETTINGS, Bare, node
 
 TERM = signal.SIGTERM
 
@@ -63,13 +63,7 @@ def test_a_stop_while_a_client_waits_for_a_token_ends_in_exit_0(tmp_path: Path) 
         "    raise OSError('503')\n"
         "app.configure_consumer(lambda: {'oauth_cb': token})\n"
     )
-    (tmp_path / "swarm.toml").write_text(
-        SETTINGS.replace(
-            "[worker]",
-            '"security.protocol" = "SASL_PLAINTEXT"\n'
-            '"sasl.mechanisms" = "OAUTHBEARER"\n[worker]',
-        )
-    )
+    (tmp_path / "swarm.toml").write_text(TOKEN_SETTINGS)
     with node(tmp_path, app="untold:app") as it:
         assert it.stop_after("token asked for") == 0
 

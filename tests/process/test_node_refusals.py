@@ -12,7 +12,7 @@ import pytest
 from swarm_worker.node import main
 from swarm_worker.process.last_act import LastAct
 from swarm_worker.process.signals import Inbox
-from tests.nodes import ROOT, SETTINGS, node
+from tests.nodes import ROOT, SETTINGS, TOKEN_SETTINGS, node
 
 APPS = """\
 from swarm_worker import App
@@ -179,13 +179,8 @@ def test_a_token_that_does_not_come_is_no_end_for_good(tmp_path: Path) -> None:
         "def token(_): raise OSError('503')\n"
         "app.configure_consumer(lambda: {'oauth_cb': token})\n"
     )
-    secured = SETTINGS.replace(
-        "[worker]",
-        '"security.protocol" = "SASL_PLAINTEXT"\n'
-        '"sasl.mechanisms" = "OAUTHBEARER"\n[worker]',
-    )
 
-    it = run(tmp_path, "untold:app", settings=secured)
+    it = run(tmp_path, "untold:app", settings=TOKEN_SETTINGS)
 
     assert (it.returncode, it.stdout) == (1, "")
     assert it.stderr == (
