@@ -145,6 +145,7 @@ class World(Supervisord, Screen):
     refusal: str = ""
     clock: FakeClock = field(default_factory=FakeClock)
     on_wait: list[Callable[[], None]] = field(default_factory=list)
+    on_say: dict[str, Callable[[], None]] = field(default_factory=dict)
     is_terminal: bool = False
     width: int = 80
     height: int = 24
@@ -188,8 +189,10 @@ class World(Supervisord, Screen):
     # --- the operator ---
 
     def say(self, text: str) -> None:
-        """Keep what is shown."""
+        """Keep what is shown; the first of a text may have a consequence."""
         self.lines += text.splitlines()
+        for part in [part for part in self.on_say if part in text]:
+            self.on_say.pop(part)()
 
     def redraw(self, text: str) -> None:
         """Keep it, too."""

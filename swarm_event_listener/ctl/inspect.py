@@ -71,11 +71,11 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
     if arguments.json or not session.screen.is_terminal:
         return status(session, arguments)
     while True:
-        shown = _look(session, arguments.names)
-        at = f"{datetime.now().astimezone():%H:%M:%S%z}, Ctrl-C ends it"
-        above = [at, *shown.warnings, *_how_far(session, shown.rolls)]
-        session.screen.redraw(_fitting(session, shown.rows, above))
-        try:
+        try:  # Ctrl-C may come at any line, not only while this waits
+            shown = _look(session, arguments.names)
+            at = f"{datetime.now().astimezone():%H:%M:%S%z}, Ctrl-C ends it"
+            above = [at, *shown.warnings, *_how_far(session, shown.rolls)]
+            session.screen.redraw(_fitting(session, shown.rows, above))
             session.screen.wait(REDRAW_EVERY_S)
         except KeyboardInterrupt:
             return Exit.OK

@@ -247,15 +247,15 @@ def _follow(
     last: Plain | None = None
     begun_by_s = session.sources.clock() + followed.within_s
     while True:
-        now = _look(session, followed, was_there=last is not None)
-        if now is not None and verbose and now != last:
-            session.screen.say_lines(roll_view.progress(last, now))
-        if now is not None and now["is_over"]:
-            return now
-        if now is None and session.sources.clock() > begun_by_s:
-            raise StateError(f"{followed.group}: ERROR ({followed.missing})")
-        last = now
-        try:
+        try:  # Ctrl-C may come at any line, not only while this waits
+            now = _look(session, followed, was_there=last is not None)
+            if now is not None and verbose and now != last:
+                session.screen.say_lines(roll_view.progress(last, now))
+            if now is not None and now["is_over"]:
+                return now
+            if now is None and session.sources.clock() > begun_by_s:
+                raise StateError(f"{followed.group}: ERROR ({followed.missing})")
+            last = now
             session.screen.wait(LOOK_EVERY_S)
         except KeyboardInterrupt:
             if is_cancelled:

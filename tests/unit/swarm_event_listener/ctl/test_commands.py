@@ -203,6 +203,13 @@ def test_top_is_redrawn_until_ctrl_c() -> None:
     assert World().run("top") is Exit.OK
 
 
+def test_top_ends_while_it_is_drawn() -> None:
+    """Ctrl-C need not wait for a pause."""
+    world = World(is_terminal=True, on_say={"2 healthy": stop_them})
+
+    assert world.run("top") is Exit.OK
+
+
 def test_top_fits_its_screen_and_shows_what_is_wrong_first() -> None:
     """Of forty nodes those that are not healthy are never below the edge."""
     names = [f"w:w_{number:02d}" for number in range(40)]
@@ -586,6 +593,20 @@ def test_ctrl_c_ends_a_roll_between_nodes() -> None:
         "  restarted: w_00",
         "  left as they were: w_01",
     ]
+
+
+def test_ctrl_c_ends_a_roll_while_its_progress_is_printed() -> None:
+    """It is pressed by who has read a line, and the next one may not be out yet."""
+    world = World(on_say={"its turn": stop_them})
+    over = roll(turned=[], done=["w:w_00"], is_cancelled=True, is_over=True)
+    world.on_wait = [
+        lambda: world.rolls.update(w=roll()),
+        lambda: world.rolls.update(w=over),
+    ]
+
+    assert world.run("roll w") is Exit.FAILED
+    assert world.done[-1] == ("send", "swarm.roll_cancel", '["w"]')
+    assert world.lines[-1] == "  left as they were: w_01"
 
 
 def test_ctrl_c_twice_leaves_a_roll_unwatched() -> None:
