@@ -11,7 +11,6 @@ from typing import Final
 
 from swarm_worker.config import config
 from swarm_worker.config.worker_settings import WorkerSettings
-from swarm_worker.node import check
 from swarm_worker.node.boot import Failed, Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
@@ -73,6 +72,8 @@ def run(
         settings = invocation.settings
         logs.configure(level=settings.log_level, log_format=settings.log_format)
         if invocation.check_only:
+            from swarm_worker.node import check  # noqa: PLC0415 - no node does
+
             inbox.interrupt(lambda: None)
             sys.stdout.write(check.check(invocation, environ))
             return exits.STOPPED

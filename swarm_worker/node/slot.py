@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -11,12 +10,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.node.remains import SLOT_NAMES, Remains
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.shared.lock_files import is_at, locked_within, opened
+from swarm_worker.shared.lock_files import file_name, is_at, locked_within, opened
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 logger = logging.getLogger(__name__)
@@ -62,10 +60,7 @@ def slot_key(environ: Mapping[str, str], *, node: int) -> str:
 
 def slot_path(directory: Path, key: str) -> Path:
     """Return the file of a slot."""
-    name = quote(key, safe="")
-    if len(name) > _NAME_MAX:
-        name = hashlib.sha256(key.encode()).hexdigest()
-    return directory / f"{name}.slot"
+    return directory / f"{file_name(key, most=_NAME_MAX)}.slot"
 
 
 class Slot:

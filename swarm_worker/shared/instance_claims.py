@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+
+from swarm_worker.shared import lock_files
 
 SUFFIX: Final = ".id"
 FILE_MAX: Final = 4096  # bytes
@@ -31,10 +31,7 @@ class Signature:
 
 def file_name(instance_id: str) -> str:
     """Return the name of an id's file."""
-    name = quote(instance_id, safe="")
-    if len(name) > _NAME_MAX:
-        name = hashlib.sha256(instance_id.encode("utf-8", "replace")).hexdigest()
-    return f"{name}{SUFFIX}"
+    return f"{lock_files.file_name(instance_id, most=_NAME_MAX)}{SUFFIX}"
 
 
 def signature(text: str) -> Signature | None:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import (
     Consumer,
@@ -20,10 +20,6 @@ from confluent_kafka import (
     KafkaException,
     TopicCollection,
     TopicPartition,
-)
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
-    AdminClient,
-    TopicDescription,
 )
 
 from swarm_worker.kafka.client.properties import connection_of
@@ -33,6 +29,12 @@ from swarm_worker.kafka.topics.topic_memory import TopicMemory
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.lane import Key
 from swarm_worker.shared.redaction import without_secrets
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
+        AdminClient,
+        TopicDescription,
+    )
 
 ANSWER_S: Final = 5.0  # for each of the two requests
 
@@ -174,6 +176,9 @@ class TopicAsker(OwnThread):
         self, topics: tuple[str, ...]
     ) -> Mapping[str, Future[TopicDescription]]:
         if self._admin is None:
+            # Takes 8 ms, for which no poll has to wait.
+            from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
             self._admin = AdminClient(self._connection)
         self._admin.poll(0)
         wanted = TopicCollection(list(topics))
