@@ -1,11 +1,11 @@
-"""What the checks look at: both configurations put together, and what is on disk."""
+"""What the checks look at: both configurations put together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Conf, Program, flags
@@ -20,8 +20,6 @@ from swarm_worker.shared.settings import (
     read_value,
 )
 from swarm_worker.shared.swarm_toml import Document, expand, unset_variables
-
-BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +36,15 @@ class Watch:
     """One watched group.
 
     Attributes:
-        group: Its name.
-        rules: The listener's rules for it.
+        rules: The listener's, for this group.
         worker: The ``[worker]`` settings of its nodes.
-        kafka: Their librdkafka properties, as they are written.
-        toml: The file of its nodes.
-        programs: The programs in it.
+        document: The file of its nodes.
     """
 
     group: str
     rules: Mapping[str, Setting]
     worker: Mapping[str, Setting]
-    kafka: Mapping[str, Any]
-    toml: Path
+    document: Document
     programs: tuple[Program, ...]
 
     @property
@@ -60,29 +54,12 @@ class Watch:
 
     def kafka_ms(self, name: str, default: int) -> int:
         """Return a time of librdkafka; the default where it cannot be known."""
-        return kafka_ms(self.kafka, name, default)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateDir:
-    """A directory that a program keeps its state in.
-
-    Attributes:
-        path: The directory.
-        where: What names it.
-        section: ``listener`` or ``worker``: whose it is.
-        uid: As whom supervisord runs the program; None where it does not change it.
-    """
-
-    path: Path
-    where: Where
-    section: str
-    uid: int | None
+        return kafka_ms(self.document.table("kafka"), name, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that the checks look at.
+    """All that the checks look at; state directories they look at themselves.
 
     Attributes:
         conf: supervisord's configuration.
@@ -91,13 +68,7 @@ class Case:
         toml: The listener's file.
         metrics: Where the listener serves metrics.
         documents: All files of the swarm, by path.
-        has_metrics_extra: Whether what writes metrics is installed.
-        open_files: Those of the files read that everybody can read.
-        write_errors: Why state directories cannot be written to, those that cannot.
-        claims: By state directory of nodes, the files of ids in Kafka that are owned.
-        first_bytes: What the listeners' commands wrote on stdout, asked for their
-            version; by section, of those that ended.
-        boot_s: What a node takes from its start to its first poll.
+        environ: Stands for the environment in which supervisord starts.
     """
 
     conf: Conf
@@ -106,12 +77,7 @@ class Case:
     toml: Path
     metrics: Setting
     documents: Mapping[Path, Document]
-    has_metrics_extra: bool = True
-    open_files: frozenset[Path] = frozenset()
-    write_errors: Mapping[StateDir, str] = field(default_factory=dict)
-    claims: Mapping[StateDir, frozenset[str]] = field(default_factory=dict)
-    first_bytes: Mapping[str, bytes] = field(default_factory=dict)
-    boot_s: float = BOOT_S
+    environ: Mapping[str, str]
 
     @property
     def node_count(self) -> int:
@@ -136,7 +102,7 @@ def toml_of(program: Program, conf: Conf) -> Path:
 
 def toml_files(conf: Conf) -> tuple[Path, ...]:
     """Return all files that the programs of swarms read, the listener's first."""
-    readers = (*conf.listeners, *filter(lambda it: it.is_node, conf.programs))
+    readers = (*conf.listeners, *conf.node_programs)
     found = dict.fromkeys(toml_of(reader, conf) for reader in readers)
     return tuple(found) or (conf.path.parent / DEFAULT_FILE,)
 
@@ -153,18 +119,24 @@ def put_together(
     flag_settings = reader.flags(next(iter(conf.listeners), None))
     section = reader.section(document, "listener", LISTENER) | flag_settings
     named = tuple(section["groups"].value)
-    watches = [
-        Watch(
-            group=group,
-            rules=reader.section(document, "listener", RULES)
-            | reader.section(document, f"listener.group.{group}", RULES, own=True)
-            | {key: flag for key, flag in flag_settings.items() if key in RULES},
-            programs=programs,
-            **_worker(reader, programs, document, documents, conf),
+    watches = []
+    for group in named:
+        programs = conf.of_group(group)
+        if not programs:
+            continue
+        own = [documents.get(toml_of(it, conf)) for it in programs if it.is_node]
+        nodes_document = next(filter(None, own), document)
+        watches.append(
+            Watch(
+                group=group,
+                rules=reader.section(document, "listener", RULES)
+                | reader.section(document, f"listener.group.{group}", RULES, own=True)
+                | {key: flag for key, flag in flag_settings.items() if key in RULES},
+                worker=reader.section(nodes_document, "worker", WORKER),
+                document=nodes_document,
+                programs=programs,
+            )
         )
-        for group in named
-        if (programs := conf.of_group(group))
-    ]
     case = Case(
         conf=conf,
         watches=tuple(watches),
@@ -172,27 +144,9 @@ def put_together(
         toml=toml,
         metrics=section["metrics"],
         documents=documents,
+        environ=environ,
     )
     return case, tuple(dict.fromkeys(reader.findings))
-
-
-def _worker(
-    reader: _Reader,
-    programs: tuple[Program, ...],
-    document: Document,
-    documents: Mapping[Path, Document],
-    conf: Conf,
-) -> dict[str, Any]:
-    """Return the settings of a group's nodes, from their own file if they have one."""
-    own = [
-        documents.get(toml_of(program, conf)) for program in programs if program.is_node
-    ]
-    used = next((found for found in own if found), document)
-    return {
-        "worker": reader.section(used, "worker", WORKER),
-        "kafka": used.table("kafka"),
-        "toml": used.path,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +180,13 @@ class _Reader:
         """Return the settings that are flags of the listener's command."""
         if listener is None:
             return {}
-        spelled = {key.replace("_", "-"): key for key in LISTENER}
+        keys = {key.replace("_", "-"): key for key in LISTENER}
         where = listener.section.where
-        return {
-            spelled[flag]: self._read(
-                where,
-                spelled[flag],
-                LISTENER[spelled[flag]],
-                False if value == "false" else value,
-                is_flag=True,
-            )
-            for flag, value in flags(listener.options.command, list(spelled)).items()
-        }
+        found = {}
+        for flag, text in flags(listener.options.command, list(keys)).items():
+            key, value = keys[flag], False if text == "false" else text
+            found[key] = self._read(where, key, LISTENER[key], value, is_flag=True)
+        return found
 
     def _read(
         self,

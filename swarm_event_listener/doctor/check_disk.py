@@ -1,7 +1,4 @@
-"""Whether a state directory can be written to, as far as that is to be seen.
-
-`observed` looks, `state_dirs` and `check` decide.
-"""
+"""Whether a state directory can be written to, as far as that is to be seen."""
 
 from __future__ import annotations
 
@@ -11,18 +8,18 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from swarm_event_listener.doctor.case import Case, StateDir, toml_of
+from swarm_event_listener.doctor.case import Case, toml_of
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
 from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
-from swarm_worker.shared.settings import LISTENER, WORKER
+from swarm_worker.shared.settings import LISTENER, WORKER, Key
 from swarm_worker.shared.swarm_toml import expand, unset_variables
 
 TEST: Final = "/usr/bin/test"
@@ -52,9 +49,8 @@ def write_error(directory: Path, uid: int | None, names: Iterable[str] = ()) -> 
     try:
         there = next(folder for folder in folders if folder.exists())
         disk = os.statvfs(there)
-        longest_bytes = max(
-            (_size_bytes(directory / name) for name in names), default=0
-        )
+        sizes_bytes = (_size_bytes(directory / name) for name in names)
+        longest_bytes = max(sizes_bytes, default=0)
     except (OSError, ValueError):  # no name of a file, too
         return ""
     lack = lack_of(disk, is_root=uid == 0, needed_bytes=longest_bytes)
@@ -132,78 +128,70 @@ def owner_name(uid: int) -> str:
 # --- those of a swarm -----------------------------------------------------------------
 
 
-def observed(case: Case, environ: Mapping[str, str]) -> Case:
-    """Return a case with what stands in the state directories, and speaks against."""
-    places = tuple(state_dirs(case, environ))
-    write_errors = {
-        place: write_error(place.path, place.uid, (JOURNAL, STATUS)) for place in places
-    }
-    return replace(
-        case,
-        write_errors={place: why for place, why in write_errors.items() if why},
-        claims={
-            place: claims_in(place.path, now_s=time.monotonic())
-            for place in places
-            if place.section == "worker"
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StateDir:
+    """A directory that a program keeps its state in.
 
+    Attributes:
+        where: What names it.
+        section: ``listener`` or ``worker``: whose it is.
+        uid: As whom supervisord runs the program; None where it does not change it.
+    """
 
-def state_dirs(case: Case, environ: Mapping[str, str]) -> Iterator[StateDir]:
-    """Return where listeners and nodes keep their state, as far as the files say."""
-    for pool in case.conf.listeners:
-        yield from _state_dir(case, pool, "listener", environ)
-    for program in case.conf.programs:
-        if program.is_node:
-            yield from _state_dir(case, program, "worker", environ)
-
-
-def _state_dir(
-    case: Case, program: Program, section: str, environ: Mapping[str, str]
-) -> Iterator[StateDir]:
-    toml = toml_of(program, case.conf)
-    known = {**environ, **program.options.environment}
-    uid = program.uid
-    flag = flags(program.options.command, ["state-dir"]).get("state-dir")
-    if flag:
-        path = case.conf.folder_of(program) / flag
-        where = program.section.where
-        yield StateDir(path=path, where=where, section=section, uid=uid)
-    elif toml in case.documents:
-        default = {"listener": LISTENER, "worker": WORKER}[section]["state_dir"].default
-        raw = case.documents[toml].table(section).get("state_dir", default)
-        if isinstance(raw, str) and not unset_variables(raw, known):
-            path = toml.parent / str(expand(raw, known, where="state_dir"))
-            where = Where(toml, section)
-            yield StateDir(path=path, where=where, section=section, uid=uid)
-
-
-def claims_in(directory: Path, *, now_s: float) -> frozenset[str]:
-    """Return the files of ids in Kafka that nodes own there since the machine runs."""
-    found = set()
-    for path in directory.glob(f"*{SUFFIX}"):
-        with suppress(OSError):
-            owner = signature(path.read_text("utf-8", "replace")[:FILE_MAX])
-            if owner is not None and owner.at_s <= now_s:
-                found.add(path.name)
-    return frozenset(found)
+    path: Path
+    where: Where
+    section: str
+    uid: int | None
 
 
 def check(case: Case) -> Iterator[Finding]:
     """What is to be written has to have a place, and each id in Kafka one owner."""
-    yield from _owned_twice(case)
-    for state_dir, why in case.write_errors.items():
-        yield error(
-            state_dir.where,
-            "state-dir",
-            why=f"{why}: {_WHAT_COMES[state_dir.section]}",
-        )
+    state_dirs = [*dict.fromkeys(_state_dirs(case))]
+    yield from _owned_twice([it for it in state_dirs if it.section == "worker"])
+    for state_dir in state_dirs:
+        why = write_error(state_dir.path, state_dir.uid, (JOURNAL, STATUS))
+        if why:
+            yield error(
+                state_dir.where,
+                "state-dir",
+                why=f"{why}: {_WHAT_COMES[state_dir.section]}",
+            )
 
 
-def _owned_twice(case: Case) -> Iterator[Finding]:
+def _state_dirs(case: Case) -> Iterator[_StateDir]:
+    """Return where listeners and nodes keep their state, as far as the files say."""
+    for pool in case.conf.listeners:
+        yield from _state_dir(case, pool, "listener", LISTENER)
+    for program in case.conf.node_programs:
+        yield from _state_dir(case, program, "worker", WORKER)
+
+
+def _state_dir(
+    case: Case, program: Program, section: str, keys: Mapping[str, Key]
+) -> Iterator[_StateDir]:
+    toml = toml_of(program, case.conf)
+    known = {**case.environ, **program.options.environment}
+    flag = flags(program.options.command, ["state-dir"]).get("state-dir")
+    if flag:
+        path, where = case.conf.folder_of(program) / flag, program.section.where
+    elif toml in case.documents:
+        table = case.documents[toml].table(section)
+        raw = table.get("state_dir", keys["state_dir"].default)
+        if not isinstance(raw, str) or unset_variables(raw, known):
+            return
+        path = toml.parent / str(expand(raw, known, where="state_dir"))
+        where = Where(toml, section)
+    else:
+        return
+    yield _StateDir(path=path, where=where, section=section, uid=program.uid)
+
+
+def _owned_twice(state_dirs: Iterable[_StateDir]) -> Iterator[Finding]:
     """Programs of one state_dir see each other's ids, and take others."""
-    for one, other in combinations(case.claims, 2):
-        twice = sorted(case.claims[one] & case.claims[other])
+    now_s = time.monotonic()
+    claims = [(it, _claims_in(it.path, now_s=now_s)) for it in state_dirs]
+    for (one, claimed), (other, also_claimed) in combinations(claims, 2):
+        twice = sorted(claimed & also_claimed)
         if twice and one.path.resolve() != other.path.resolve():
             name = unquote(twice[0].removesuffix(SUFFIX))
             yield error(
@@ -215,3 +203,14 @@ def _owned_twice(case: Case) -> Iterator[Finding]:
                 "swarm.toml of its own with another instance_prefix; where that is "
                 f"over, remove {other.path / twice[0]}",
             )
+
+
+def _claims_in(directory: Path, *, now_s: float) -> frozenset[str]:
+    """Return the files of ids in Kafka that nodes own there since the machine runs."""
+    found = set()
+    for path in directory.glob(f"*{SUFFIX}"):
+        with suppress(OSError):
+            owner = signature(path.read_text("utf-8", "replace")[:FILE_MAX])
+            if owner is not None and owner.at_s <= now_s:
+                found.add(path.name)
+    return frozenset(found)

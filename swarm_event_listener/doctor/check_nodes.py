@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from swarm_event_listener.doctor.case import Case, Watch, setting_line
+from swarm_event_listener.doctor.case import Case, setting_line
 from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import NAMES, Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
@@ -23,60 +23,51 @@ STOPS_GRACEFULLY: Final = frozenset({"TERM", "INT", "QUIT"})
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
-Check = Callable[[Case], Iterator[Finding]]
-
 
 def each_program(case: Case) -> Iterator[Finding]:
     """Each program has to be right by itself."""
     for _, program in case.nodes():
-        for check in (
-            *(capture, redirected, output_events, respawn, too_few_retries),
-            *(stop_signal, numbering),
-        ):
-            yield from check(program)
+        yield from reports(program)
+        yield from restarts(
+            program,
+            "node",
+            left_down=FOR_A_PERSON,
+            unstopped="a node gracefully: batches in flight are cut off and handled "
+            "again",
+        )
+        yield from numbering(program)
 
 
-# --- reports --------------------------------------------------------------------------
-
-
-def capture(program: Program) -> Iterator[Finding]:
-    """Reports travel as captured output."""
-    captured_bytes = program.options.stdout_capture_maxbytes
-    line = "stdout_capture_maxbytes=64KB"
-    if captured_bytes <= 0:
+def reports(program: Program) -> Iterator[Finding]:
+    """Reports travel as captured output, on a pipe of their own."""
+    where, options = program.section.where, program.options
+    if options.stdout_capture_maxbytes <= 0:
         yield error(
-            program.section.where,
+            where,
             "capture",
-            line=line,
+            line="stdout_capture_maxbytes=64KB",
             why="stdout_capture_maxbytes is 0 (its default): no report arrives",
         )
-    elif captured_bytes < CAPTURE_LEAST_BYTES:
+    elif options.stdout_capture_maxbytes < CAPTURE_LEAST_BYTES:
         yield warning(
-            program.section.where,
+            where,
             "capture",
-            line=line,
-            why=f"stdout_capture_maxbytes is {captured_bytes} bytes, a report up to "
-            f"{FRAME_MAX_BYTES}: supervisord drops the begin of what does not fit",
+            line="stdout_capture_maxbytes=64KB",
+            why=f"stdout_capture_maxbytes is {options.stdout_capture_maxbytes} bytes, "
+            f"a report up to {FRAME_MAX_BYTES}: supervisord drops the begin of what "
+            "does not fit",
         )
-
-
-def redirected(program: Program) -> Iterator[Finding]:
-    """Reports and prints must not share a pipe."""
-    if program.options.redirect_stderr:
+    if options.redirect_stderr:
         yield error(
-            program.section.where,
+            where,
             "redirect-stderr",
             line="redirect_stderr=false",
             why="stdout and stderr are one pipe: a print can split or forge a report, "
             "and swarm-worker refuses to start (exit 78)",
         )
-
-
-def output_events(program: Program) -> Iterator[Finding]:
-    """Captured output makes no second event."""
-    if program.options.stdout_events_enabled:
+    if options.stdout_events_enabled:
         yield warning(
-            program.section.where,
+            where,
             "output-events",
             line="stdout_events_enabled=false",
             why="each report makes a second event, PROCESS_LOG_STDOUT",
@@ -86,19 +77,21 @@ def output_events(program: Program) -> Iterator[Finding]:
 # --- restarts -------------------------------------------------------------------------
 
 
-def respawn(
-    program: Program, who: str = "node", left_down: frozenset[int] = FOR_A_PERSON
+def restarts(
+    program: Program, who: str, *, left_down: frozenset[int], unstopped: str
 ) -> Iterator[Finding]:
-    """A program that ends, however it ends, has to come back.
+    """A program that ends, however it ends, has to come back; a stop is understood.
 
     Args:
         program: The program.
         who: What it is called in the findings.
         left_down: The exit codes after which it may stay down.
+        unstopped: What a signal that it does not understand does not stop.
     """
-    where = program.section.where
+    where, options = program.section.where, program.options
     codes = ",".join(str(code) for code in sorted(left_down, reverse=True))
     lines = f"startsecs=0\nautorestart=unexpected\nexitcodes={codes}"
+    surplus = sorted(set(options.exitcodes) - left_down)
     if program.autorestart == "false":
         yield error(
             where,
@@ -106,54 +99,38 @@ def respawn(
             line=lines,
             why=f"autorestart=false: a {who} that dies is not brought back",
         )
-    if program.autorestart != "unexpected":
-        return
-    startsecs = program.options.startsecs
-    surplus = sorted(set(program.options.exitcodes) - left_down)
-    if surplus:
-        listed = ",".join(map(str, surplus))
+    elif program.autorestart == "unexpected" and surplus:
         finding = error if 0 in surplus else warning
         yield finding(
             where,
             "autorestart",
             line=lines,
-            why=f"autorestart=unexpected and exitcodes has {listed}: a {who} that "
-            "exits so stays down",
+            why="autorestart=unexpected and exitcodes has "
+            f"{','.join(map(str, surplus))}: a {who} that exits so stays down",
         )
-    elif startsecs > 0:
+    elif program.autorestart == "unexpected" and options.startsecs > 0:
         yield warning(
             where,
             "autorestart",
             line=lines,
-            why=f"startsecs={startsecs}: supervisord takes an exit within it for a "
-            f"failed start, whatever its code; exitcodes={codes} holds only after it",
+            why=f"startsecs={options.startsecs}: supervisord takes an exit within it "
+            f"for a failed start, whatever its code; exitcodes={codes} holds only "
+            "after it",
         )
-
-
-def too_few_retries(program: Program) -> Iterator[Finding]:
-    """supervisord must not give up."""
-    startretries = program.options.startretries
-    if program.options.startsecs > 0 and startretries < START_RETRIES_LEAST:
+    if options.startsecs > 0 and options.startretries < START_RETRIES_LEAST:
         yield warning(
-            program.section.where,
+            where,
             "startretries",
             line="startretries=1000",
-            why=f"after {startretries} failed starts in a row, a matter of seconds, "
-            "supervisord gives it up (FATAL) and never tries again",
+            why=f"after {options.startretries} failed starts in a row, a matter of "
+            "seconds, supervisord gives it up (FATAL) and never tries again",
         )
-
-
-def stop_signal(
-    program: Program,
-    what: str = "a node gracefully: batches in flight are cut off and handled again",
-) -> Iterator[Finding]:
-    """A stop has to be one that is understood; ``what`` else comes of it."""
     if program.stop_signal not in STOPS_GRACEFULLY:
         yield error(
-            program.section.where,
+            where,
             "stopsignal",
             line="stopsignal=TERM",
-            why=f"{program.stop_signal} does not stop {what}",
+            why=f"{program.stop_signal} does not stop {unstopped}",
         )
 
 
@@ -161,7 +138,7 @@ def stop_time(case: Case) -> Iterator[Finding]:
     """KILL must not come before the handlers had their time."""
     for watch, program in case.nodes():
         timeouts = {
-            f"[worker] shutdown_timeout of {watch.toml.name}": watch.worker,
+            f"[worker] shutdown_timeout of {watch.document.path.name}": watch.worker,
             "the listener's shutdown_timeout": watch.rules,
         }
         name, settings = max(
@@ -201,11 +178,8 @@ def numbering(program: Program) -> Iterator[Finding]:
 def odd_names(case: Case) -> Iterator[Finding]:
     """A name with odd characters breaks headers, calls or files."""
     for watch, program in case.nodes():
-        odd = [
-            name
-            for name in (watch.group, *_names(program))
-            if not _PLAIN_NAME.fullmatch(name)
-        ]
+        names = (watch.group, *_names(program))
+        odd = [name for name in names if not _PLAIN_NAME.fullmatch(name)]
         if odd:
             yield error(
                 program.section.where,
@@ -241,37 +215,29 @@ def _names(program: Program) -> frozenset[str]:
 
 def node_ids(case: Case) -> Iterator[Finding]:
     """Each process of a program is a node of its own, and knows how many there are."""
-    for watch in case.watches:
-        for program in watch.programs:
-            if program.is_node:
-                ids = _flag(program, "node", "0")
-                yield from _own_ids(program, ids)
-                yield from _known_count(watch, program)
-
-
-def _own_ids(program: Program, ids: list[str]) -> Iterator[Finding]:
-    twice = [node for node in ids if ids.count(node) > 1]
-    if twice:
-        yield error(
-            program.section.where,
-            "node-id",
-            line="command=swarm-worker ... --node %(process_num)d",
-            why=f"more than one of its processes is node {twice[0]}: they are given "
-            "the same partitions, and nobody is given the others",
-        )
-
-
-def _known_count(watch: Watch, program: Program) -> Iterator[Finding]:
-    """A program may be all of a swarm, or one of several that are one together."""
-    counts = {*_flag(program, "nodes", "1")}
-    if counts not in ({str(program.numprocs)}, {str(watch.node_count)}):
-        yield error(
-            program.section.where,
-            "node-count",
-            line="command=swarm-worker ... --nodes %(numprocs)d",
-            why=f"its nodes are told of {', '.join(sorted(counts))} nodes, but it has "
-            f"{program.numprocs} processes",
-        )
+    for watch, program in case.nodes():
+        if not program.is_node:
+            continue
+        ids = _flag(program, "node", "0")
+        twice = [node for node in ids if ids.count(node) > 1]
+        if twice:
+            yield error(
+                program.section.where,
+                "node-id",
+                line="command=swarm-worker ... --node %(process_num)d",
+                why=f"more than one of its processes is node {twice[0]}: they are "
+                "given the same partitions, and nobody is given the others",
+            )
+        # It may be all of a swarm, or one of several programs that are one together.
+        counts = {*_flag(program, "nodes", "1")}
+        if counts not in ({str(program.numprocs)}, {str(watch.node_count)}):
+            yield error(
+                program.section.where,
+                "node-count",
+                line="command=swarm-worker ... --nodes %(numprocs)d",
+                why=f"its nodes are told of {', '.join(sorted(counts))} nodes, but it "
+                f"has {program.numprocs} processes",
+            )
 
 
 def _flag(program: Program, name: str, default: str) -> list[str]:

@@ -1,7 +1,6 @@
 """What a listener's command writes on its stdout before the protocol begins.
 
-`first_bytes` starts the command, with ``--version`` in the place of its flags; `check`
-decides.
+It is started, with ``--version`` in the place of its flags.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from swarm_event_listener.doctor.case import Case
@@ -55,62 +52,43 @@ def argv_of(command: str) -> list[str] | None:
     return None
 
 
-def observed(case: Case, environ: Mapping[str, str]) -> Case:
-    """Return a case with what each listener's command prints, asked for its version."""
-    outputs = {
-        pool.section.name: first_bytes(pool, case, environ)
-        for pool in case.conf.listeners
-    }
-    return replace(case, first_bytes={name: it for name, it in outputs.items() if it})
-
-
-def first_bytes(pool: Program, case: Case, environ: Mapping[str, str]) -> bytes | None:
+def _first_bytes(pool: Program, case: Case) -> bytes:
     """Start a listener's command as supervisord would; return what is on its stdout.
 
-    As its user where this process may become that. None where it cannot be started, or
+    As its user where this process may become that. Empty where it cannot be started, or
     does not end: then what it wrote says nothing.
     """
     argv = argv_of(pool.options.command)
     if argv is None:
-        return None
-    own = os.geteuid()
-    becomes = pool.uid if own == 0 and pool.uid != own else None
-    known = {
-        **environ,
+        return b""
+    environ = {
+        **case.environ,
         **pool.options.environment,
         "SUPERVISOR_ENABLED": "1",
         "SUPERVISOR_SERVER_URL": _NOBODY,
         "SUPERVISOR_PROCESS_NAME": pool.options.name,
         "SUPERVISOR_GROUP_NAME": pool.group,
     }
-    return _output(argv, known, case.conf.folder_of(pool), becomes)
-
-
-def _output(
-    argv: Sequence[str],
-    environ: Mapping[str, str],
-    directory: str | Path,
-    uid: int | None,
-) -> bytes | None:
+    becomes = pool.uid if os.geteuid() == 0 and pool.uid != 0 else None
     with tempfile.TemporaryFile() as stdout:  # not a pipe: a child may keep it open
         try:
             process = subprocess.Popen(  # noqa: S603 - what supervisord runs, too
                 argv,
                 executable=shutil.which(argv[0], path=environ.get("PATH", "")),
-                cwd=directory,
+                cwd=case.conf.folder_of(pool),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                **({} if uid is None else as_user(uid)),
+                **({} if becomes is None else as_user(becomes)),
             )
         except (OSError, ValueError, subprocess.SubprocessError):
-            return None  # supervisord says so
+            return b""  # supervisord says so
         try:
             process.wait(WITHIN_S)
         except subprocess.TimeoutExpired:
-            return None
+            return b""
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -119,9 +97,8 @@ def _output(
         return stdout.read(READ_MAX)
 
 
-def printed(output: bytes | None) -> bytes:
+def printed(output: bytes) -> bytes:
     """Return what stands before the listener's answer; empty where nothing does."""
-    output = output or b""
     begun = _BEGIN.search(output)
     return output[: begun.start()] if begun else output
 
@@ -129,7 +106,7 @@ def printed(output: bytes | None) -> bytes:
 def check(case: Case) -> Iterator[Finding]:
     """Nothing may be printed before the protocol."""
     for pool in case.conf.listeners:
-        before = printed(case.first_bytes.get(pool.section.name))
+        before = printed(_first_bytes(pool, case))
         if before:
             shown = ascii(before[:SHOWN_MAX].decode("utf-8", "replace"))
             yield error(

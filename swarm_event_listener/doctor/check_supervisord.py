@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.doctor.case import Case
-from swarm_event_listener.doctor.check_nodes import (
-    respawn,
-    stop_signal,
-    too_few_retries,
-)
+from swarm_event_listener.doctor.check_nodes import restarts
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_worker.shared.redaction import is_secret_variable
@@ -24,38 +20,29 @@ LISTENER_STOP_S: Final = 10  # it finishes restarts under way for up to 8 s
 SOCKET_PATH_MAX: Final = 100  # sun_path has 108 bytes, supervisord adds ".<pid>"
 LOOPBACK: Final = ("127.", "localhost", "::1", "[::1]")
 SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NEEDED: Final = (
-    (
-        "PROCESS_STATE",
-        frozenset(f"PROCESS_STATE_{state}" for state in ProcessState),
-        True,
-    ),
-    ("PROCESS_COMMUNICATION", frozenset({"PROCESS_COMMUNICATION_STDOUT"}), True),
-    ("TICK_5", frozenset({"TICK_5"}), True),
-    (
-        "SUPERVISOR_STATE_CHANGE",
-        frozenset({"SUPERVISOR_STATE_CHANGE_STOPPING"}),
-        False,
-    ),
-    (
-        "PROCESS_GROUP",
-        frozenset({"PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED"}),
-        False,
-    ),
-    ("REMOTE_COMMUNICATION", frozenset({"REMOTE_COMMUNICATION"}), False),
-)
-_WIDER: Final = {"TICK_5": "TICK"}
+# What the listener needs to hear of, and the narrower or wider names that amount to it.
+_NEEDED: Final[Mapping[str, set[str]]] = {
+    "PROCESS_STATE": {f"PROCESS_STATE_{state}" for state in ProcessState},
+    "PROCESS_COMMUNICATION": {"PROCESS_COMMUNICATION_STDOUT"},
+    "TICK_5": {"TICK"},
+    "SUPERVISOR_STATE_CHANGE": {"SUPERVISOR_STATE_CHANGE_STOPPING"},
+    "PROCESS_GROUP": {"PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED"},
+    "REMOTE_COMMUNICATION": {"REMOTE_COMMUNICATION"},
+}
+_VITAL: Final = frozenset({"PROCESS_STATE", "PROCESS_COMMUNICATION", "TICK_5"})
 _OUTPUT: Final = frozenset(
     {"EVENT", "PROCESS_LOG", "PROCESS_LOG_STDOUT", "PROCESS_LOG_STDERR"}
 )
-EVENTS_LINE: Final = "events=" + ",".join(name for name, _, _ in _NEEDED)
+EVENTS_LINE: Final = f"events={','.join(_NEEDED)}"
+_SERVERS: Final = ("unix_http_server", "inet_http_server")
+_CREDENTIALS: Final = frozenset({"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"})
 
 
 # --- the listener ---------------------------------------------------------------------
 
 
-def a_listener(case: Case) -> Iterator[Finding]:
-    """Somebody has to watch."""
+def listeners(case: Case) -> Iterator[Finding]:
+    """Somebody has to watch: to hear of everything, and to come back."""
     if not case.conf.listeners:
         yield error(
             Where(case.conf.path),
@@ -65,81 +52,76 @@ def a_listener(case: Case) -> Iterator[Finding]:
             + EVENTS_LINE,
             why="no [eventlistener:x] runs swarm-event-listener: nobody watches",
         )
-
-
-def single_process(case: Case) -> Iterator[Finding]:
-    """A listener has to hear of every event."""
+    seen = []
     for pool in case.conf.listeners:
+        where, files = pool.section.where, _files(pool)
         if pool.numprocs != 1:
             yield error(
-                pool.section.where,
+                where,
                 "listener-pool",
                 line="numprocs=1",
                 why=f"a pool of {pool.numprocs}: each event goes to one of them only, "
                 "so none knows how the nodes are",
             )
-
-
-def own_journal(case: Case) -> Iterator[Finding]:
-    """Two listeners cannot share one."""
-    seen = []
-    for pool in case.conf.listeners:
-        files = flags(pool.options.command, ["config", "state-dir"])
         if files in seen:
             yield error(
-                pool.section.where,
+                where,
                 "listener",
                 why="another listener has the same configuration: it holds the "
                 "journal, and this one exits 78; remove one of the two",
             )
         seen.append(files)
+        yield from _buffer(case, pool)
+        yield from _events(case, pool)
+        yield from _restarts(pool)
+        yield from _credentials(case, pool)
 
 
-def buffer(case: Case) -> Iterator[Finding]:
+def _files(pool: Program) -> dict[str, str]:
+    return flags(pool.options.command, ["config", "state-dir"])
+
+
+def _buffer(case: Case, pool: Program) -> Iterator[Finding]:
     """Events must not be dropped while the listener starts or is busy."""
-    least = EVENTS_PER_NODE * case.node_count
-    for pool in case.conf.listeners:
-        size = pool.buffer_size
-        if size < least:
-            is_hopeless = size < EVENTS_PER_START * case.node_count
-            finding = error if is_hopeless else warning
-            yield finding(
-                pool.section.where,
-                "buffer-size",
-                line=f"buffer_size={max(1000, least)}",
-                why=f"buffer_size is {size} for {case.node_count} nodes: supervisord "
-                f"drops the oldest events; {EVENTS_PER_NODE} a node ({least}) at least",
-            )
+    size, least = pool.buffer_size, EVENTS_PER_NODE * case.node_count
+    if size < least:
+        finding = error if size < EVENTS_PER_START * case.node_count else warning
+        yield finding(
+            pool.section.where,
+            "buffer-size",
+            line=f"buffer_size={max(1000, least)}",
+            why=f"buffer_size is {size} for {case.node_count} nodes: supervisord "
+            f"drops the oldest events; {EVENTS_PER_NODE} a node ({least}) at least",
+        )
 
 
-def events(case: Case) -> Iterator[Finding]:
+def _events(case: Case, pool: Program) -> Iterator[Finding]:
     """The listener has to hear of all that it decides on, and not of each line."""
-    for pool in case.conf.listeners:
-        words = pool.section.values.get("events", "").upper().split(",")
-        heard = {word.strip() for word in words}
-        yield from _output(case, pool, heard & _OUTPUT)
-        missing = [need for need in _NEEDED if not _hears(heard, need[0], need[1])]
-        if missing:
-            finding = error if any(need[2] for need in missing) else warning
-            yield finding(
-                pool.section.where,
-                "events",
-                line=EVENTS_LINE,
-                why="the listener does not hear of "
-                + ", ".join(need[0] for need in missing),
-            )
-
-
-def _output(case: Case, pool: Program, heard: Collection[str]) -> Iterator[Finding]:
+    words = pool.section.values.get("events", "").upper().split(",")
+    heard = {word.strip() for word in words}
+    output = heard & _OUTPUT
     printing = [it.section.name for it in case.conf.everyone if _makes_events(it)]
-    if heard and printing:
+    if output and printing:
         yield warning(
             pool.section.where,
             "events",
             line=EVENTS_LINE,
-            why=f"{', '.join(sorted(heard))} has each line that [{printing[0]}] prints "
-            "(std*_events_enabled) sent to the listener, which does not need it: its "
-            "buffer overflows, and what it needs is lost",
+            why=f"{', '.join(sorted(output))} has each line that [{printing[0]}] "
+            "prints (std*_events_enabled) sent to the listener, which does not need "
+            "it: its buffer overflows, and what it needs is lost",
+        )
+    missing = [
+        word
+        for word, same in _NEEDED.items()
+        if not (heard & {"EVENT", word} or same <= heard)
+    ]
+    if missing:
+        finding = error if _VITAL.intersection(missing) else warning
+        yield finding(
+            pool.section.where,
+            "events",
+            line=EVENTS_LINE,
+            why=f"the listener does not hear of {', '.join(missing)}",
         )
 
 
@@ -149,83 +131,76 @@ def _makes_events(program: Program) -> bool:
     return options.stdout_events_enabled or options.stderr_events_enabled
 
 
-def _hears(heard: set[str], word: str, parts: frozenset[str]) -> bool:
-    wide = {"EVENT", word, _WIDER.get(word, word)}
-    return bool(heard & wide) or parts <= heard
-
-
-def listener_restarts(case: Case) -> Iterator[Finding]:
+def _restarts(pool: Program) -> Iterator[Finding]:
     """The listener itself has to come back, and to have time to finish."""
-    for pool in case.conf.listeners:
-        yield from respawn(pool, "listener", frozenset({EXIT_CONFIG}))
-        yield from too_few_retries(pool)
-        yield from stop_signal(
-            pool,
-            "the listener in order: restarts under way are not finished, and nodes may "
-            "stay down",
-        )
-        if pool.options.stopwaitsecs < LISTENER_STOP_S:
-            yield warning(
-                pool.section.where,
-                "stopwaitsecs",
-                line=f"stopwaitsecs={LISTENER_STOP_S}",
-                why=f"the listener finishes restarts under way before it ends; after "
-                f"{pool.options.stopwaitsecs} s it would be KILLed meanwhile",
-            )
-
-
-def credentials(case: Case) -> Iterator[Finding]:
-    """supervisord tells its children its server's address, but not the password."""
-    section = case.conf.section("unix_http_server") or case.conf.section(
-        "inet_http_server"
+    yield from restarts(
+        pool,
+        "listener",
+        left_down=frozenset({EXIT_CONFIG}),
+        unstopped="the listener in order: restarts under way are not finished, and "
+        "nodes may stay down",
     )
-    if section is None or not section.values.get("password"):
-        return
-    names = {"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD"}
-    for pool in case.conf.listeners:
-        missing = sorted(names - pool.options.environment.keys())
-        if missing:
-            yield error(
-                pool.section.where,
-                "credentials",
-                line='environment=SUPERVISOR_USERNAME="...",SUPERVISOR_PASSWORD="..."',
-                why=f"[{section.name}] asks for a password, which supervisord does not "
-                f"pass on: the listener needs {' and '.join(missing)}",
-            )
+    if pool.options.stopwaitsecs < LISTENER_STOP_S:
+        yield warning(
+            pool.section.where,
+            "stopwaitsecs",
+            line=f"stopwaitsecs={LISTENER_STOP_S}",
+            why="the listener finishes restarts under way before it ends; after "
+            f"{pool.options.stopwaitsecs} s it would be KILLed meanwhile",
+        )
+
+
+def _credentials(case: Case, pool: Program) -> Iterator[Finding]:
+    """supervisord tells its children its server's address, but not the password."""
+    server = next((it for it in _SERVERS if it in case.conf.sections), "")
+    missing = sorted(_CREDENTIALS - pool.options.environment.keys())
+    if server and case.conf.sections[server].values.get("password") and missing:
+        yield error(
+            pool.section.where,
+            "credentials",
+            line='environment=SUPERVISOR_USERNAME="...",SUPERVISOR_PASSWORD="..."',
+            why=f"[{server}] asks for a password, which supervisord does not pass on: "
+            f"the listener needs {' and '.join(missing)}",
+        )
 
 
 # --- supervisord ----------------------------------------------------------------------
 
 
-def descriptors(case: Case) -> Iterator[Finding]:
-    """supervisord needs descriptors for each process."""
+def supervisord(case: Case) -> Iterator[Finding]:
+    """supervisord must not end, nor change what it passes on."""
+    where, options = case.conf.where, case.conf.supervisord
     count = sum(program.numprocs for program in case.conf.everyone)
-    minfds = case.conf.supervisord.minfds
     least = 6 * count + 200
-    if minfds < least:
+    if options.minfds < least:
         yield error(
-            case.conf.where,
+            where,
             "minfds",
             line=f"minfds={least}",
-            why=f"minfds is {minfds} for {count} processes: supervisord runs out of "
-            "file descriptors, and nodes become FATAL; 6 a process and 200 at least",
+            why=f"minfds is {options.minfds} for {count} processes: supervisord runs "
+            "out of file descriptors, and nodes become FATAL; 6 a process and 200 at "
+            "least",
         )
-
-
-def log_rotation(case: Case) -> Iterator[Finding]:
-    """A rotation that fails ends supervisord."""
-    if case.conf.supervisord.logfile_maxbytes > 0:
+    if options.logfile_maxbytes > 0:
         yield warning(
-            case.conf.where,
+            where,
             "log-rotation",
             line="logfile_maxbytes=0",
             why="supervisord rotates its own log: should that fail (a full disk, a "
             "directory that is gone), supervisord ends and all nodes with it. Rotate "
             "it from outside, then send supervisord USR2",
         )
+    yield from _growth(case)
+    if options.strip_ansi:
+        yield warning(
+            where,
+            "strip-ansi",
+            line="strip_ansi=false",
+            why="strip_ansi changes captured output, reports among it",
+        )
 
 
-def growth(case: Case) -> Iterator[Finding]:
+def _growth(case: Case) -> Iterator[Finding]:
     """A reread has to find what the one before it found."""
     line = case.conf.sections["supervisord"].values.get("environment", "")
     names = case.conf.supervisord.environment
@@ -246,32 +221,18 @@ def growth(case: Case) -> Iterator[Finding]:
         )
 
 
-def ansi(case: Case) -> Iterator[Finding]:
-    """Reports have to arrive as they were sent."""
-    if case.conf.supervisord.strip_ansi:
-        yield warning(
-            case.conf.where,
-            "strip-ansi",
-            line="strip_ansi=false",
-            why="strip_ansi changes captured output, reports among it",
-        )
-
-
 def http_servers(case: Case) -> Iterator[Finding]:
     """The listener calls supervisord through one of its HTTP servers."""
-    path = case.conf.path
-    if not (
-        case.conf.section("unix_http_server") or case.conf.section("inet_http_server")
-    ):
+    if not any(server in case.conf.sections for server in _SERVERS):
         yield error(
-            Where(path),
+            Where(case.conf.path),
             "no-server",
             line="[unix_http_server]\nfile=%(here)s/supervisor.sock",
             why="supervisord has no socket: the listener cannot restart anything",
         )
-    if not case.conf.section("rpcinterface:supervisor"):
+    if "rpcinterface:supervisor" not in case.conf.sections:
         yield error(
-            Where(path),
+            Where(case.conf.path),
             "no-rpc",
             line="[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory="
             "supervisor.rpcinterface:make_main_rpcinterface",
@@ -281,7 +242,7 @@ def http_servers(case: Case) -> Iterator[Finding]:
 
 def inet_server(case: Case) -> Iterator[Finding]:
     """Whoever reaches supervisord's port can run anything as its user."""
-    section = case.conf.section("inet_http_server")
+    section = case.conf.sections.get("inet_http_server")
     if section is None:
         return
     port = section.values.get("port", "")
@@ -353,17 +314,8 @@ def _shown(option: str, value: str) -> str:
 
 
 CHECKS: Final = (
-    a_listener,
-    single_process,
-    own_journal,
-    buffer,
-    events,
-    listener_restarts,
-    credentials,
-    descriptors,
-    log_rotation,
-    growth,
-    ansi,
+    listeners,
+    supervisord,
     http_servers,
     inet_server,
     unix_server,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.config.config import METRICS_EXTRA
-from swarm_event_listener.doctor.case import Case, Setting, Watch, setting_line
+from swarm_event_listener.doctor.case import Case, Watch, setting_line
 from swarm_event_listener.doctor.finding import Finding, Where, error, warning
 from swarm_worker.shared.kafka_timeouts import SESSION_TIMEOUT_MS, slips
 from swarm_worker.shared.redaction import is_secret, is_secret_variable
@@ -16,6 +17,7 @@ from swarm_worker.shared.report import MAX_POLL_INTERVAL_MS
 from swarm_worker.shared.settings import nearest
 from swarm_worker.shared.swarm_toml import unset_variables
 
+BOOT_S: Final = 10.0  # imports, connecting, joining: what a node of common size takes
 # What a node without an app takes, rounded down (docs/performance.md, 10b and 10c).
 NODE_LEAST_MB: Final[Mapping[str, int]] = {"rss": 33, "pss": 17, "uss": 17}
 
@@ -42,7 +44,7 @@ def known_groups(case: Case) -> Iterator[Finding]:
         yield error(
             where,
             "groups",
-            line=f'groups = ["{known[0] if known else "swarm_worker"}"]',
+            line=_groups_line(*known[:1] or ["swarm_worker"]),
             why="no group is watched: the listener refuses to start",
         )
     for group in case.named_groups:
@@ -50,7 +52,7 @@ def known_groups(case: Case) -> Iterator[Finding]:
             yield error(
                 where,
                 "groups",
-                line="groups = [" + ", ".join(f'"{name}"' for name in known) + "]",
+                line=_groups_line(*known),
                 why=f"supervisord has no group {group!r}, but "
                 f"{', '.join(known) or 'none at all'}{nearest(group, known)}; "
                 "a program in a [group:x] is of group x",
@@ -59,23 +61,25 @@ def known_groups(case: Case) -> Iterator[Finding]:
 
 def unwatched(case: Case) -> Iterator[Finding]:
     """Nodes that nobody watches are probably forgotten."""
-    for program in case.conf.programs:
-        if program.is_node and program.group not in case.named_groups:
-            names = ", ".join(
-                f'"{name}"' for name in (*case.named_groups, program.group)
-            )
+    for program in case.conf.node_programs:
+        if program.group not in case.named_groups:
             yield warning(
                 Where(case.toml, "listener"),
                 "unwatched",
-                line=f"groups = [{names}]",
+                line=_groups_line(*case.named_groups, program.group),
                 why=f"[{program.section.name}] runs swarm-worker in group "
                 f"{program.group}, which the listener does not watch",
             )
 
 
+def _groups_line(*names: str) -> str:
+    listed = ", ".join(f'"{name}"' for name in names)
+    return f"groups = [{listed}]"
+
+
 def metrics(case: Case) -> Iterator[Finding]:
     """What writes the metrics is an extra of the package."""
-    if case.metrics.value and not case.has_metrics_extra:
+    if case.metrics.value and find_spec("prometheus_client") is None:
         yield warning(
             case.metrics.where,
             "metrics",
@@ -94,8 +98,7 @@ def ttls(case: Case) -> Iterator[Finding]:
         evicted_ms = watch.kafka_ms("max.poll.interval.ms", MAX_POLL_INTERVAL_MS)
         yield from _too_long(watch, "polling_ttl", evicted_ms)
         yield from _too_long(watch, "consuming_ttl", evicted_ms)
-        yield from _too_short(watch)
-        yield from _impatient(watch, evicted_ms)
+        yield from _too_short(watch, evicted_ms)
 
 
 def _too_long(watch: Watch, name: str, evicted_ms: int) -> Iterator[Finding]:
@@ -108,12 +111,12 @@ def _too_long(watch: Watch, name: str, evicted_ms: int) -> Iterator[Finding]:
             why=f"{name} is {ttl.value} ms, max.poll.interval.ms {evicted_ms}: Kafka "
             "gives the node's partitions away, or a rebalance waits for it in vain, "
             "before the listener acts; or raise max.poll.interval.ms in "
-            f"{watch.toml.name}",
+            f"{watch.document.path.name}",
         )
 
 
-def _too_short(watch: Watch) -> Iterator[Finding]:
-    ttl: Setting = watch.rules["polling_ttl"]
+def _too_short(watch: Watch, evicted_ms: int) -> Iterator[Finding]:
+    ttl = watch.rules["polling_ttl"]
     longest_poll_ms = watch.worker["max_wait_time"].value
     if isinstance(ttl.value, int) and ttl.value <= longest_poll_ms:
         yield error(
@@ -123,9 +126,6 @@ def _too_short(watch: Watch) -> Iterator[Finding]:
             why=f"polling_ttl is {ttl.value} ms, and an idle poll takes up to "
             f"max_wait_time ({longest_poll_ms} ms): idle nodes are restarted",
         )
-
-
-def _impatient(watch: Watch, evicted_ms: int) -> Iterator[Finding]:
     ttl = watch.rules["stability_ttl"]
     if isinstance(ttl.value, int) and ttl.value < evicted_ms:
         yield warning(
@@ -144,15 +144,15 @@ def session(case: Case) -> Iterator[Finding]:
             continue
         session_ms = watch.kafka_ms("session.timeout.ms", SESSION_TIMEOUT_MS)
         gap_ms = watch.rules["node_restart_timeout"].value
-        away_ms = gap_ms + round(case.boot_s * 1000)
+        away_ms = gap_ms + round(BOOT_S * 1000)
         if away_ms >= session_ms:
             yield warning(
-                Where(watch.toml, "kafka"),
+                Where(watch.document.path, "kafka"),
                 "session",
                 line=f'"session.timeout.ms" = {max(SESSION_TIMEOUT_MS, 2 * away_ms)}',
                 why=f"session.timeout.ms is {session_ms}, and a node that is restarted "
                 f"is away for node_restart_timeout ({gap_ms} ms) and its boot (about "
-                f"{case.boot_s:g} s): its partitions move to others and back. It beats "
+                f"{BOOT_S:g} s): its partitions move to others and back. It beats "
                 "until its stop has ended; the stop of a frozen one counts, too",
             )
 
@@ -163,9 +163,9 @@ def session(case: Case) -> Iterator[Finding]:
 def units(case: Case) -> Iterator[Finding]:
     """A number without a unit is one of milliseconds, or of MB."""
     for watch in case.watches:
-        for slip in slips(watch.kafka):
+        for slip in slips(watch.document.table("kafka")):
             finding = error if slip.is_refused else warning
-            where = Where(watch.toml, "kafka")
+            where = Where(watch.document.path, "kafka")
             yield finding(where, "units", line=slip.line, why=slip.why)
         for name, effect in _SECONDS_MEANT.items():
             limit = watch.rules[name]
@@ -200,16 +200,15 @@ def _too_little_memory(watch: Watch) -> Iterator[Finding]:
 def secrets(case: Case) -> Iterator[Finding]:
     """A secret belongs to its owner, or in the environment."""
     for path, document in case.documents.items():
-        for name in _secrets_of(document.table("kafka")):
-            if path in case.open_files:
-                variable = re.sub(r"\W", "_", name).upper()
-                yield error(
-                    Where(path, "kafka"),
-                    "secret",
-                    line=f'"{name}" = "${{{variable}}}"',
-                    why=f"{name} can be read by everyone: chmod o-rwx {path}, or take "
-                    "it from the environment",
-                )
+        for name in _secrets_of(document.table("kafka")) if _is_open(path) else ():
+            variable = re.sub(r"\W", "_", name).upper()
+            yield error(
+                Where(path, "kafka"),
+                "secret",
+                line=f'"{name}" = "${{{variable}}}"',
+                why=f"{name} can be read by everyone: chmod o-rwx {path}, or take "
+                "it from the environment",
+            )
     yield from _ini_secrets(case)
 
 
@@ -223,28 +222,36 @@ def _secrets_of(table: Mapping[str, Any]) -> list[str]:
 
 
 def _ini_secrets(case: Case) -> Iterator[Finding]:
-    open_files = case.open_files.intersection(case.conf.files)
-    for section in case.conf.sections.values():
-        names = [
-            name
-            for name, value in section.values.items()
-            if (name == "password" and "%(ENV_" not in value)
-            or (name == "environment" and _writes_a_secret(value))
-        ]
-        # An included file may add to a section: any file that is open counts.
-        for name in names if open_files else []:
-            path = section.file if section.file in open_files else min(open_files)
-            yield error(
-                Where(Path(path), section.name),
-                "secret",
-                line=f"{name}=...%(ENV_...)s",
-                why=f"{name} holds a secret and can be read by everyone: "
-                f"chmod o-rwx {path}, or take it from the environment",
-            )
+    # An included file may add to a section: any file that is open counts.
+    open_files = [path for path in case.conf.files if _is_open(path)]
+    for section in case.conf.sections.values() if open_files else ():
+        path = section.file if section.file in open_files else min(open_files)
+        for name, value in section.values.items():
+            if (name == "password" and "%(ENV_" not in value) or (
+                name == "environment" and _writes_a_secret(value)
+            ):
+                yield error(
+                    Where(path, section.name),
+                    "secret",
+                    line=f"{name}=...%(ENV_...)s",
+                    why=f"{name} holds a secret and can be read by everyone: "
+                    f"chmod o-rwx {path}, or take it from the environment",
+                )
 
 
 def _writes_a_secret(environment: str) -> bool:
     return any(map(is_secret_variable, _VARIABLE_WRITTEN.findall(environment)))
+
+
+def _is_open(path: Path) -> bool:
+    """Whether everybody can read a file, by the directories above it, too."""
+    try:
+        folders = [folder.stat().st_mode for folder in path.absolute().parents]
+        return all(mode & 0o001 for mode in folders) and bool(
+            path.stat().st_mode & 0o004
+        )
+    except OSError:
+        return False
 
 
 CHECKS: Final = (known_groups, unwatched, metrics, ttls, session, units, secrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
@@ -26,12 +27,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The place of a line.
-
-    Attributes:
-        file: The file.
-        section: Its section, without brackets; empty for the file itself.
-    """
+    """The place of a line: a section, without brackets; empty for the file itself."""
 
     file: Path
     section: str = ""
@@ -42,8 +38,6 @@ class Finding:
     """One thing to change.
 
     Attributes:
-        severity: How much it matters.
-        where: What to change.
         check: Which check found it; a short name that stays.
         why: What is there, and what comes of it.
         line: The line as it should read; empty where only a person can tell.
@@ -85,15 +79,8 @@ def render(findings: tuple[Finding, ...]) -> str:
     if not findings:
         return "no findings: supervisord and the swarm are configured well"
     errors_first = sorted(findings, key=lambda f: f.severity is not Severity.ERROR)
-    counts = {
-        severity: sum(finding.severity is severity for finding in findings)
-        for severity in (Severity.ERROR, Severity.WARNING)
-    }
-    summary = ", ".join(
-        f"{count} {severity}{'' if count == 1 else 's'}"
-        for severity, count in counts.items()
-        if count
-    )
+    counts = Counter(finding.severity for finding in errors_first).items()
+    summary = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts)
     return "\n\n".join([*map(_text, errors_first), summary])
 
 

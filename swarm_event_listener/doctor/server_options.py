@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Any, Final
@@ -73,25 +74,20 @@ def read_conf(path: Path, environ: Mapping[str, str]) -> Conf:
             refused.add(parser, str(refusal))
 
 
+@dataclass(slots=True)
 class _Refused:
     """What supervisord refuses, and what stands in for it.
 
     Attributes:
-        findings: In the order of their discovery, each once.
         instead: What stands in for a value; None: the default.
         unset: The values that need a variable which is not set.
         lacks_supervisord: Whether there is no ``[supervisord]``.
     """
 
-    def __init__(self) -> None:
-        self.findings: dict[Finding, None] = {}
-        self.instead: dict[Place, str | None] = {}
-        self.unset: set[Place] = set()
-        self.lacks_supervisord = False
-
-    def note(self, finding: Finding) -> None:
-        """Keep a finding."""
-        self.findings[finding] = None
+    findings: list[Finding] = field(default_factory=list)
+    instead: dict[Place, str | None] = field(default_factory=dict)
+    unset: set[Place] = field(default_factory=set)
+    lacks_supervisord: bool = False
 
     def add(self, parser: _Parser, why: str) -> None:
         """Make a finding of a refusal, and let another value stand in.
@@ -118,7 +114,9 @@ class _Refused:
             raise ConfigError(f"{file} is no configuration of supervisord: {why}")
         self.lacks_supervisord = True
         why = f"there is no [supervisord]: {_REFUSES}"
-        self.note(error(Where(file), "unreadable", line="[supervisord]", why=why))
+        self.findings.append(
+            error(Where(file), "unreadable", line="[supervisord]", why=why)
+        )
 
     def _add_value(self, parser: _Parser, place: Place, why: str) -> None:
         section, option = place
@@ -135,7 +133,7 @@ class _Refused:
         default = (
             instead if checks or option == "buffer_size" else parser.default(place)
         )
-        self.note(
+        self.findings.append(
             error(
                 parser.where(section),
                 checks[0] if checks else "unreadable",
@@ -193,7 +191,7 @@ class _Parser(supervisors.UnhosedConfigParser):
             path.read_bytes()
         except OSError as refusal:
             why = f"cannot read {path}: {refusal.strerror}"
-            self.refused.note(error(Where(path), "unreadable", why=why))
+            self.refused.findings.append(error(Where(path), "unreadable", why=why))
         return super().read(filenames, **how)
 
     def saneget(self, section: str, option: str, *default: Any, **how: Any) -> Any:  # noqa: ANN401
@@ -234,7 +232,7 @@ class _Parser(supervisors.UnhosedConfigParser):
                 f"{place[1]} needs the environment variable {known.unset[0]}, which is "
                 f"not set here: {_REFUSES} where it is not set"
             )
-            self.refused.note(
+            self.refused.findings.append(
                 warning(self.where(section), "environment-unset", why=why)
             )
             self.refused.unset.add(place)
@@ -305,7 +303,9 @@ def _judge_names(parser: _Parser) -> None:
                 datatypes.process_or_group_name(name)
         except ValueError as refusal:
             why = f"{refusal}: {_REFUSES}"
-            parser.refused.note(error(parser.where(section), "odd-name", why=why))
+            parser.refused.findings.append(
+                error(parser.where(section), "odd-name", why=why)
+            )
             parser.remove_section(section)
             continue
         if kind == "group":
@@ -322,7 +322,9 @@ def _judge_members(parser: _Parser, group: str, sections: list[str]) -> None:
     for name in members:
         if name not in known:
             why = f"there is no [program:{name}]: {_REFUSES}"
-            parser.refused.note(error(parser.where(group), "group-programs", why=why))
+            parser.refused.findings.append(
+                error(parser.where(group), "group-programs", why=why)
+            )
     parser.refused.instead[group, "programs"] = ",".join(known)
 
 
@@ -366,7 +368,7 @@ def _conf(options: _Options, parser: _Parser) -> Conf:
         supervisord=root.supervisord,
         groups=tuple(it for it in groups if not hasattr(groups[it], "buffer_size")),
         everyone=tuple(programs),
-        findings=tuple(parser.refused.findings),
+        findings=tuple(dict.fromkeys(parser.refused.findings)),
     )
 
 

@@ -62,8 +62,6 @@ class Program:
     """A ``[program:x]`` or ``[eventlistener:x]`` with what supervisord makes of it.
 
     Attributes:
-        section: Where it is written.
-        group: The process group that it belongs to.
         processes: The options of each process; one at least.
         numprocs_start: The number of the first one.
         autorestart: ``true``, ``false`` or ``unexpected``.
@@ -130,28 +128,24 @@ class Conf:
     findings: tuple[Finding, ...]
 
     @property
-    def programs(self) -> tuple[Program, ...]:
-        """All but the pools of listeners."""
-        return tuple(program for program in self.everyone if not program.is_pool)
+    def node_programs(self) -> tuple[Program, ...]:
+        """The programs whose processes are nodes."""
+        return tuple(it for it in self.everyone if it.is_node and not it.is_pool)
 
     @property
     def listeners(self) -> tuple[Program, ...]:
         """The listeners of swarms."""
-        everyone = self.everyone
-        return tuple(it for it in everyone if it.is_pool and it.is_listener)
+        return tuple(it for it in self.everyone if it.is_listener and it.is_pool)
 
     @property
     def where(self) -> Where:
         """The place of ``[supervisord]``."""
         return self.sections["supervisord"].where
 
-    def section(self, name: str) -> Section | None:
-        """Return a section; None where there is none."""
-        return self.sections.get(name)
-
     def of_group(self, group: str) -> tuple[Program, ...]:
         """Return the programs of a process group."""
-        return tuple(program for program in self.programs if program.group == group)
+        everyone = self.everyone
+        return tuple(it for it in everyone if it.group == group and not it.is_pool)
 
     def folder_of(self, program: Program) -> Path:
         """Return where a program works; where supervisord would start is a guess."""

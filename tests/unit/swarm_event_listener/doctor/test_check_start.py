@@ -45,7 +45,6 @@ def test_the_version_stands_in_the_place_of_the_flags(
 @pytest.mark.parametrize(
     ("told", "before"),
     [
-        (None, b""),
         (b"", b""),
         (b"swarm-event-listener 1.2\n", b""),
         (b"agent\nswarm-event-listener 1.2\n", b"agent\n"),
@@ -54,9 +53,7 @@ def test_the_version_stands_in_the_place_of_the_flags(
         (b"agent\n", b"agent\n"),
     ],
 )
-def test_what_comes_before_the_answer_is_printed(
-    told: bytes | None, before: bytes
-) -> None:
+def test_what_comes_before_the_answer_is_printed(told: bytes, before: bytes) -> None:
     """Also where no answer comes."""
     assert printed(told) == before
 

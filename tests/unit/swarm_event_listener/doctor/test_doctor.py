@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm_event_listener.doctor import check_disk as doctor_disk
-from swarm_event_listener.doctor import doctor
+from swarm_event_listener.doctor import check_swarm
 from swarm_event_listener.doctor.check_disk import lack_of, write_error
 from swarm_event_listener.doctor.check_supervisord import SYSTEM_PATH
 from swarm_event_listener.doctor.doctor import examine
@@ -922,7 +922,7 @@ def test_metrics_without_what_writes_them_are_found(
     metrics = (("[listener]", '[listener]\nmetrics = "127.0.0.1:9464"'),)
     assert look(toml=metrics) == ()
 
-    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    monkeypatch.setattr(check_swarm, "find_spec", lambda _: None)
     assert look() == ()
     (finding,) = look(toml=metrics)
     assert shown((finding,)) == [("warning", "metrics", "listener")]
@@ -945,7 +945,7 @@ def test_an_open_port_without_a_password_is_two_findings(look: Look) -> None:
 def open_look(look: Look, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Examine files that everybody can read, wherever the test's directory is."""
     monkeypatch.setattr(
-        "swarm_event_listener.doctor.doctor._is_open",
+        "swarm_event_listener.doctor.check_swarm._is_open",
         lambda path: bool(path.stat().st_mode & 0o004),
     )
 
