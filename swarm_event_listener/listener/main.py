@@ -74,7 +74,7 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
     try:
         settings = read_settings(argv, environ, cwd=Path.cwd())
         _log_as(settings)
-        supervisor = _supervisor(environ)
+        supervisor = Supervisor.from_environment(environ)
         watchdog = watchdog_from(notifier, environ) if notifier else None
         name = environ.get("SUPERVISOR_PROCESS_NAME", "")
         return _run(settings, supervisor, watchdog, stdout=stdout, name=name)
@@ -130,13 +130,6 @@ def _log_as(settings: ListenerSettings) -> None:
     root.setLevel(settings.log_level.upper())
     for handler in root.handlers:
         handler.setFormatter(formatter(settings.log_format))
-
-
-def _supervisor(environ: Mapping[str, str]) -> Supervisor:
-    try:
-        return Supervisor.from_environment(environ)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def _run(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from swarm_event_listener.supervisord.protocol import quoted
 from swarm_worker.shared.report import (
     BEGIN,
     FRAME_READ_MAX_BYTES,
@@ -41,24 +42,24 @@ def decode(payload: str) -> Report | ForeignReport:
     if len(text) > FRAME_READ_MAX_BYTES:
         raise ReportError(
             f"expected a report of at most {FRAME_READ_MAX_BYTES} bytes, "
-            f"got {len(text)}: {_cut(text)}"
+            f"got {len(text)}: {quoted(text)}"
         )
     try:
         # Not msgspec's own JSON: it refuses half of a character, as a text may have.
         fields = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ReportError(
-            f"expected a JSON object ({error}), got {_cut(text)}"
+            f"expected a JSON object ({error}), got {quoted(text)}"
         ) from None
     if not isinstance(fields, dict) or not _is_count(fields.get("swarm")):
-        raise ReportError(f"expected an object with 'swarm': 1, got {_cut(text)}")
+        raise ReportError(f"expected an object with 'swarm': 1, got {quoted(text)}")
     if fields["swarm"] != VERSION:
         return ForeignReport(fields["swarm"])
     try:
         return _read(fields)
     except ValueError as error:
-        why = _cut(str(error))[1:-1]  # it may quote what came
-        raise ReportError(f"{why} in {_cut(text)}") from None
+        why = quoted(str(error))[1:-1]  # it may quote what came
+        raise ReportError(f"{why} in {quoted(text)}") from None
 
 
 def _read(fields: dict[str, Any]) -> Report:
@@ -93,8 +94,3 @@ def _number(text: str) -> float:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
-
-
-def _cut(text: str) -> str:
-    """Quote a text for a message, cut and with its control characters escaped."""
-    return ascii(text if len(text) <= 80 else text[:79] + "…")

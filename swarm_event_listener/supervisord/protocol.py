@@ -49,11 +49,6 @@ class Communication:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """supervisord lives: a TICK. Its wall-clock time is of no use and dropped."""
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteCommand:
     """Somebody called ``sendRemoteCommEvent``."""
 
@@ -63,7 +58,10 @@ class RemoteCommand:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An event that says nothing to a swarm, or whose payload could not be read."""
+    """An event that says nothing to a swarm, or whose payload could not be read.
+
+    A TICK says no more than that supervisord lives, as any event does.
+    """
 
     event_name: str
 
@@ -71,7 +69,6 @@ class Unknown:
 Heard = (
     StateChanged
     | Communication
-    | Beat
     | GroupAdded
     | GroupRemoved
     | SupervisorChanged
@@ -82,28 +79,10 @@ Heard = (
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event and its numbers.
+    """An event, and its number over the events meant for this listener."""
 
-    Attributes:
-        serial: Number over all events of this supervisord.
-        pool_serial: Number over the events meant for this listener: a gap is a loss.
-        event: What happened.
-    """
-
-    serial: int
     pool_serial: int
     event: Heard
-
-
-def lost_between(last: int | None, pool_serial: int) -> int:
-    """Return how many events were lost before ``pool_serial``.
-
-    Args:
-        last: The pool serial seen before; None at the start, when nothing is missed.
-        pool_serial: The one that came. One that goes back is a delivery repeated or
-            numbers begun afresh, and no loss.
-    """
-    return 0 if last is None else max(0, pool_serial - last - 1)
 
 
 # No buffer of supervisord's holds so many: what jumps farther says nothing of a loss.
@@ -120,10 +99,7 @@ class Serials:
     until then the events that it has jumped over are new, too.
     """
 
-    __slots__ = ("_before_jump", "last")
-
     def __init__(self) -> None:
-        """Know of no event yet."""
         self.last: int | None = None
         self._before_jump: int | None = None
 
@@ -133,7 +109,10 @@ class Serials:
         None for an event that is repeated.
         """
         last, before = self.last, self._before_jump
-        if last is None or pool_serial == last + 1:
+        if last is None:
+            self.last = pool_serial
+            return 0
+        if pool_serial == last + 1:
             self._before_jump = None
         elif pool_serial > last:
             self._before_jump = last if before is None else before
@@ -142,7 +121,7 @@ class Serials:
         else:
             last, self._before_jump = before, None
         self.last = pool_serial
-        lost_count = lost_between(last, pool_serial)
+        lost_count = pool_serial - last - 1
         return lost_count if lost_count <= LOST_MAX else 1
 
 
@@ -150,28 +129,18 @@ class Serials:
 
 # Read from its end: the server's identifier and the pool's name may hold spaces.
 _HEADER: Final = re.compile(
-    r"ver:.* serial:([0-9]{1,19}) pool:.* poolserial:([0-9]{1,19}) "
-    r"eventname:(\S+) len:([0-9]{1,9})"
+    r"ver:.* serial:[0-9]{1,19} pool:.* poolserial:(?P<pool_serial>[0-9]{1,19}) "
+    r"eventname:(?P<name>\S+) len:(?P<length>[0-9]{1,9})"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Header:
-    serial: int
-    pool_serial: int
-    event_name: str
-    length: int
 
 
 class EventStream:
     """Cuts supervisord's stream into events. Memory is bounded whatever comes."""
 
-    __slots__ = ("_decoder", "_header", "_missing", "_payload", "_text")
-
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""  # decoded and not yet used
-        self._header: _Header | None = None
+        self._header: re.Match[str] | None = None
         self._payload = ""
         self._missing = 0  # characters of the payload still to come
 
@@ -201,22 +170,27 @@ class EventStream:
         if self._missing:
             return None
         self._header = None
-        event = parse_event(header.event_name, self._payload)
-        return Envelope(header.serial, header.pool_serial, event)
+        event = parse_event(header["name"], self._payload)
+        return Envelope(int(header["pool_serial"]), event)
 
-    def _begin(self) -> _Header | None:
+    def _begin(self) -> re.Match[str] | None:
         line, newline, rest = self._text.partition("\n")
         if len(line) > HEADER_MAX_CHARS:
             raise ProtocolError(
                 f"expected an event header of at most {HEADER_MAX_CHARS} characters, "
-                f"got {_cut(line)}"
+                f"got {quoted(line)}"
             )
         if not newline:
             return None
-        self._header = _read_header(line)
+        self._header = _HEADER.fullmatch(line)
+        if self._header is None:
+            raise ProtocolError(
+                "expected an event header 'ver:… server:… serial:… pool:… poolserial:… "
+                f"eventname:… len:…', got {quoted(line)}"
+            )
         self._text = rest
         self._payload = ""
-        self._missing = self._header.length
+        self._missing = int(self._header["length"])
         return self._header
 
     def _take(self) -> None:
@@ -226,23 +200,8 @@ class EventStream:
         self._payload += piece[: PAYLOAD_MAX_CHARS - len(self._payload)]
 
 
-def _read_header(line: str) -> _Header:
-    match = _HEADER.fullmatch(line)
-    if match is None:
-        raise ProtocolError(
-            "expected an event header 'ver:… server:… serial:… pool:… poolserial:… "
-            f"eventname:… len:…', got {_cut(line)}"
-        )
-    serial, pool_serial, event_name, length = match.groups()
-    return _Header(
-        serial=int(serial),
-        pool_serial=int(pool_serial),
-        event_name=event_name,
-        length=int(length),
-    )
-
-
-def _cut(text: str) -> str:
+def quoted(text: str) -> str:
+    """Quote a text for a message, cut and with its control characters escaped."""
     return ascii(text if len(text) <= 80 else text[:79] + "…")
 
 
@@ -278,8 +237,6 @@ def parse_event(event_name: str, payload: str) -> Heard:
             event = SupervisorChanged(state=detail)
         case "REMOTE":
             event = _remote_command(payload)
-        case "TICK":
-            event = Beat()
         case _:
             event = None
     return event or Unknown(event_name)

@@ -22,6 +22,7 @@ from swarm_event_listener.supervisord.transport import (
     connector,
     sendable,
 )
+from swarm_worker.shared.settings import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,11 @@ class SupervisorFault(Exception):  # noqa: N818 - XML-RPC's own word
 
     Attributes:
         code: supervisord's number for it.
-        text: supervisord's words.
     """
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"fault {code}: {text}")
         self.code = code
-        self.text = text
 
 
 class SupervisorUnreachable(Exception):  # noqa: N818 - says more than "error"
@@ -56,24 +55,17 @@ class ProcessConfig:
     ``update`` that is not what its processes run with. It does not tell autorestart.
 
     Attributes:
-        group: Its process group.
         name: ``group:process``.
-        in_use: Whether its group is among the running ones.
         stop_wait_s: Seconds from the stop signal to KILL.
         capture_max_bytes: 0 means that no report can arrive.
         redirect_stderr: stdout and stderr are one pipe.
-        start_s: Seconds that make a start a success.
-        start_retries: Starts in a row that may fail before FATAL.
     """
 
     group: str
     name: str
-    in_use: bool
     stop_wait_s: float
     capture_max_bytes: int
     redirect_stderr: bool
-    start_s: float
-    start_retries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +73,6 @@ class SupervisorIdentity:
     """Which supervisord this is; intents of another one are void.
 
     Attributes:
-        pid: Its process id.
         started_ticks: Its start in clock ticks since boot; None where /proc is not.
         boot_id: Of the machine's run; empty where /proc is not.
     """
@@ -105,25 +96,21 @@ class Supervisor:
         username: str | None = None,
         password: str | None = None,
         timeout_s: float = TIMEOUT_S,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the address; nothing is connected yet.
 
         Raises:
-            ValueError: The URL is neither ``unix://`` nor ``http://``.
+            ConfigError: The URL is neither ``unix://`` nor ``http://``.
         """
         self._url = url
-        self._proxy = xmlrpc.client.ServerProxy(
-            "http://localhost/RPC2",
-            Transport(
-                connector(url),
-                credentials=None
-                if username is None
-                else f"{username}:{password or ''}",
-                timeout_s=timeout_s,
-                clock=clock,
-            ),
+        known = username is not None
+        transport = Transport(
+            connector(url),
+            credentials=f"{username}:{password or ''}" if known else None,
+            timeout_s=timeout_s,
+            clock=time.monotonic,
         )
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Supervisor:
@@ -132,17 +119,15 @@ class Supervisor:
         supervisord passes no credentials: they are to be set by ``environment=``.
 
         Raises:
-            ValueError: The environment has no such address, or a strange one.
+            ConfigError: The environment has no such address, or a strange one.
         """
-        try:
-            url = environ["SUPERVISOR_SERVER_URL"]
-        except KeyError:
-            raise ValueError(
+        if "SUPERVISOR_SERVER_URL" not in environ:
+            raise ConfigError(
                 "SUPERVISOR_SERVER_URL is not set: run this program as an "
                 "[eventlistener:x] of a supervisord that has a [unix_http_server]"
-            ) from None
+            )
         return cls(
-            url,
+            environ["SUPERVISOR_SERVER_URL"],
             username=environ.get("SUPERVISOR_USERNAME"),
             password=environ.get("SUPERVISOR_PASSWORD"),
         )
@@ -285,12 +270,9 @@ def _process_config(item: Mapping[str, Any]) -> ProcessConfig:
     return ProcessConfig(
         group=str(item["group"]),
         name=_name(item),
-        in_use=bool(item["inuse"]),
         stop_wait_s=float(item["stopwaitsecs"]),
         capture_max_bytes=int(item["stdout_capture_maxbytes"]),
         redirect_stderr=bool(item["redirect_stderr"]),
-        start_s=float(item["startsecs"]),
-        start_retries=int(item["startretries"]),
     )
 
 

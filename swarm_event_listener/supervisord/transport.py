@@ -17,6 +17,8 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
 
+from swarm_worker.shared.settings import ConfigError
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, SizedBuffer, WriteableBuffer
 
@@ -63,14 +65,7 @@ class Transport(xmlrpc.client.Transport):
         timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
-        """Take what a call needs; nothing is connected yet.
-
-        Args:
-            connect: Connects to supervisord.
-            credentials: ``user:password`` for basic authentication.
-            timeout_s: For a whole call.
-            clock: CLOCK_MONOTONIC, seconds.
-        """
+        """Take ``user:password``, and the time for a whole call; connect to nothing."""
         super().__init__()
         self._connect = connect
         self._timeout_s = timeout_s
@@ -183,7 +178,7 @@ def connector(url: str) -> Connect:
     """Return what connects to an address of supervisord.
 
     Raises:
-        ValueError: The URL is neither ``unix://`` nor ``http://``.
+        ConfigError: The URL is neither ``unix://`` nor ``http://``.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "unix" and rest:
@@ -193,7 +188,7 @@ def connector(url: str) -> Connect:
         if host and port.isascii() and port.isdigit():
             address = (host.strip("[]"), int(port))
             return lambda timeout_s: socket.create_connection(address, timeout_s)
-    raise ValueError(
+    raise ConfigError(
         f"expected unix:///path or http://host:port as the address of supervisord, "
         f"got {url!r}"
     )

@@ -153,16 +153,14 @@ command = sleep 300
 stopwaitsecs = 77
 stdout_capture_maxbytes = 64KB
 redirect_stderr = true
-startretries = 5
 """
     )
     with running_supervisord(sections) as daemon:
         configs = {config.name: config for config in daemon.rpc.configs()}
 
         a = configs["a:a"]
-        assert (a.group, a.in_use, a.stop_wait_s) == ("a", True, 77.0)
+        assert (a.group, a.stop_wait_s) == ("a", 77.0)
         assert (a.capture_max_bytes, a.redirect_stderr) == (65_536, True)
-        assert (a.start_s, a.start_retries) == (1.0, 5)
         assert "recorder:recorder" in configs
 
 
@@ -175,7 +173,6 @@ def test_an_added_group_is_told() -> None:
         config.write_text(text, "utf-8")
 
         daemon.rpc._call("supervisor.reloadConfig")
-        assert {c.name: c.in_use for c in daemon.rpc.configs()}["late:late"] is False
         daemon.rpc._call("supervisor.addProcessGroup", "late")
 
         eventually(

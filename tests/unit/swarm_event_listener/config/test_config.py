@@ -255,12 +255,9 @@ def process_config(**changes: object) -> ProcessConfig:
     facts: dict[str, object] = {
         "group": "w",
         "name": "w:w_00",
-        "in_use": True,
         "stop_wait_s": 65.0,
         "capture_max_bytes": 65_536,
         "redirect_stderr": False,
-        "start_s": 1.0,
-        "start_retries": 3,
         **changes,
     }
     return ProcessConfig(**facts)  # type: ignore[arg-type]

@@ -20,7 +20,6 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.supervisord.protocol import (
     HEADER_MAX_CHARS,
     PAYLOAD_MAX_CHARS,
-    Beat,
     Communication,
     Envelope,
     EventStream,
@@ -31,7 +30,6 @@ from swarm_event_listener.supervisord.protocol import (
     Unknown,
     full_name,
     is_output,
-    lost_between,
     parse_event,
 )
 
@@ -106,8 +104,8 @@ def test_what_a_node_prints_on_stderr_is_no_report() -> None:
 @pytest.mark.parametrize(
     ("event_name", "payload", "event"),
     [
-        ("TICK_5", "when:1201063880", Beat()),
-        ("TICK_60", "when:1201063860", Beat()),
+        ("TICK_5", "when:1201063880", Unknown("TICK_5")),
+        ("TICK_60", "when:1201063860", Unknown("TICK_60")),
         ("PROCESS_GROUP_ADDED", "groupname:cat\n", GroupAdded(group="cat")),
         ("PROCESS_GROUP_REMOVED", "groupname:a b\n", GroupRemoved(group="a b")),
         ("PROCESS_GROUP_ADDED", "cat", Unknown("PROCESS_GROUP_ADDED")),
@@ -164,7 +162,7 @@ def test_the_real_supervisord_agrees_on_the_frame() -> None:
 
     (envelope,) = EventStream().feed(text.encode())
 
-    assert envelope == Envelope(5, 7, RemoteCommand("1€", "x"))
+    assert envelope == Envelope(7, RemoteCommand("1€", "x"))
 
 
 @given(st.data())
@@ -188,9 +186,7 @@ def test_however_the_bytes_arrive_the_events_are_the_same(data: st.DataObject) -
     assert [e.event for e in envelopes] == [
         Communication(name="€:ä", pid=7, text=text) for text in texts
     ]
-    assert [(e.serial, e.pool_serial) for e in envelopes] == [
-        (serial, serial + 1) for serial in range(len(texts))
-    ]
+    assert [e.pool_serial for e in envelopes] == [*range(1, len(texts) + 1)]
 
 
 def test_length_counts_characters() -> None:
@@ -199,7 +195,10 @@ def test_length_counts_characters() -> None:
 
     envelopes = EventStream().feed(first + frame("TICK_5", "when:1"))
 
-    assert [e.event for e in envelopes] == [RemoteCommand("café€😀", "x"), Beat()]
+    assert [e.event for e in envelopes] == [
+        RemoteCommand("café€😀", "x"),
+        Unknown("TICK_5"),
+    ]
 
 
 @pytest.mark.parametrize("server", ["a b", "x serial:9 pool:p", "len:3"])
@@ -207,7 +206,7 @@ def test_a_server_name_with_spaces_does_not_confuse(server: str) -> None:
     """supervisord accepts ``identifier=a b``; numbers are read from the end."""
     (envelope,) = EventStream().feed(frame("TICK_5", "when:1", serial=4, server=server))
 
-    assert (envelope.serial, envelope.pool_serial) == (4, 5)
+    assert envelope.pool_serial == 5
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_a_long_payload_is_cut_and_the_stream_goes_on() -> None:
     long, beat = (e.event for e in envelopes)
     assert isinstance(long, Communication)
     assert len(long.text) < PAYLOAD_MAX_CHARS
-    assert beat == Beat()
+    assert beat == Unknown("TICK_5")
     assert longest <= PAYLOAD_MAX_CHARS + 2000
 
 
@@ -278,16 +277,6 @@ def test_nonsense_is_read_in_linear_time() -> None:
     assert parse_event("PROCESS_STATE_RUNNING", payload) == Unknown(
         "PROCESS_STATE_RUNNING"
     )
-
-
-@pytest.mark.parametrize(
-    ("last", "now", "lost"), [(None, 7, 0), (7, 8, 0), (7, 9, 1), (7, 7, 0), (7, 0, 0)]
-)
-def test_a_gap_in_the_pool_serials_is_a_loss(
-    last: int | None, now: int, lost: int
-) -> None:
-    """Only numbers skipped are losses: a repeated delivery or a fresh count is none."""
-    assert lost_between(last, now) == lost
 
 
 # --- serials --------------------------------------------------------------------------
