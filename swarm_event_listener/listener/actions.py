@@ -219,7 +219,6 @@ class Actions:
     def note_unheard(self, since_s: float) -> None:
         """Leave to the next listener since when nothing has come from supervisord."""
         self._journal.note({**self._journal.notes, UNHEARD_SINCE: since_s})
-        self._journal.save()
 
     def _remember(self, name: str, record: Record) -> None:
         self._journal.remember(name, record.as_json(self._wall))
@@ -234,7 +233,6 @@ class Actions:
                 "failures": note.failures,
             }
         )
-        self._journal.save()
 
 
 def needs_supervisor(action: Action) -> bool:

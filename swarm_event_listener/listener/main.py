@@ -182,7 +182,6 @@ def forget_standstill(journal: Journal) -> None:
     """Take off the disk what was noted for this listener, and for none after it."""
     if UNHEARD_SINCE in journal.notes:
         journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
-        journal.save()
 
 
 def _metrics(

@@ -74,20 +74,6 @@ def make_directory(path: Path) -> None:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a file of that name that can be seen."""
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
-def is_open_to_others(path: Path) -> bool:
-    """Whether any user can put files into a directory."""
-    return bool(path.stat().st_mode & 0o002)
-
-
 def read_own_file(path: Path) -> bytes:
     """Return the content of a file of ours, at most `READ_MAX_BYTES`.
 

@@ -17,13 +17,10 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.storage.atomic_files import (
-    is_open_to_others,
-    is_there,
     make_directory,
     read_own_file,
     replace_file,
@@ -67,23 +64,6 @@ class JournalLeftError(JournalTakenError):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What the journal held when it was opened.
-
-    Attributes:
-        supervisor: The supervisord whose intents these are; None in a new journal.
-        intents: Restarts under way, by node.
-        notes: Other facts that must survive.
-        history: Records of restarts, oldest first.
-    """
-
-    supervisor: Plain | None = None
-    intents: Mapping[str, Plain] = field(default_factory=dict)
-    notes: Plain = field(default_factory=dict)
-    history: tuple[Plain, ...] = ()
-
-
 class Journal:
     """The journal of one state directory; held by one listener at a time."""
 
@@ -100,16 +80,16 @@ class Journal:
         self._lock: int | None = None
         self._lock_errno: int | None = None  # why it could not be taken
         self._is_failing = False
-        _prepare(state_dir)
+        _warn_if_open(state_dir)
         self._take_lock(lock_wait_s)
-        memory = _load(self._path, self._copy)
-        self._supervisor = memory.supervisor
-        self._intents = dict(memory.intents)
-        self._notes = dict(memory.notes)
-        self._history = deque(map(_dump, memory.history), maxlen=HISTORY_MAX)
-        self.memory = memory
-        if memory != Memory() and not self._path.exists():
-            self._write()  # the copy may be lost, too
+        found = _load(self._path, self._copy)
+        self._supervisor = found.get("supervisor")
+        self._intents: dict[str, Plain] = found.get("intents", {})
+        self._notes: Plain = found.get("notes", {})
+        history = map(_dump, found.get("history", []))
+        self._history = deque(history, maxlen=HISTORY_MAX)
+        if found and not self._path.exists():
+            self.save()  # the copy may be lost, too
 
     def recent(self, count: int) -> list[Any]:
         """Return the last records of restarts, oldest first."""
@@ -127,24 +107,24 @@ class Journal:
                 logger.info("intents_void nodes=%s", ",".join(sorted(self._intents)))
             self._supervisor = mine
             self._intents.clear()
-            self._write()
+            self.save()
         return dict(self._intents)
 
     def intend(self, name: str, intent: Plain) -> bool:
         """Keep an intent; return whether it is durable."""
         self._intents[name] = intent
-        return self._write()
+        return self.save()
 
     def forget(self, name: str) -> None:
         """Drop an intent."""
         if self._intents.pop(name, None) is not None:
-            self._write()
+            self.save()
 
     def remember(self, name: str, record: Plain) -> None:
         """Drop an intent and keep the record of what came of it."""
         self._intents.pop(name, None)
         self._history.append(_dump(record))
-        self._write()
+        self.save()
 
     @property
     def notes(self) -> Plain:
@@ -152,15 +132,9 @@ class Journal:
         return self._notes
 
     def note(self, notes: Plain) -> None:
-        """Keep facts in the place of those noted before; durable with the next write.
-
-        `save` writes at once.
-        """
+        """Keep facts in the place of those noted before."""
         self._notes = dict(notes)
-
-    def save(self) -> bool:
-        """Write the journal; return whether it is durable."""
-        return self._write()
+        self.save()
 
     def keep(self) -> None:
         """Write all from memory where somebody has removed the files.
@@ -171,7 +145,7 @@ class Journal:
             JournalTakenError: It still does after that.
         """
         is_held = self._lock is not None and is_at(self._lock_path, self._lock)
-        if is_held and is_there(self._path):
+        if is_held and os.path.lexists(self._path):
             return
         if not self._is_failing and self._lock_errno is None:
             logger.error(
@@ -181,8 +155,8 @@ class Journal:
             )
         if not is_held:
             self._take_lock(KEEP_WAIT_S)
-        if self._lock_errno is None or not is_there(self._path):
-            self._write()
+        if self._lock_errno is None or not os.path.lexists(self._path):
+            self.save()
 
     def close(self) -> None:
         """Let another listener have the journal."""
@@ -208,12 +182,6 @@ class Journal:
         self.close()
         self._lock = taken
 
-    def _fail(self, error: OSError) -> None:
-        is_said = self._is_failing or error.errno == self._lock_errno
-        if not is_said:
-            self._say_unwritable(self._path, error)
-        self._is_failing = True
-
     def _say_unwritable(self, path: Path, error: OSError) -> None:
         logger.warning(
             "journal_unwritable path=%s why=%r supervision=%r",
@@ -222,12 +190,25 @@ class Journal:
             UNLOCKED if error.errno == errno.ELOOP else GOES_ON,
         )
 
-    def _write(self) -> bool:
-        head = self._head()
+    def save(self) -> bool:
+        """Write the journal; return whether it is durable."""
+        head = _encoded(
+            {
+                "version": VERSION,
+                "supervisor": self._supervisor,
+                "intents": self._intents,
+                "notes": self._notes,
+            }
+        )
+        # The records are kept encoded: a thousand of them would cost 5 ms each time.
+        history = ",\n".join(self._history).encode("ascii")
+        whole = _with_lines(head, b"history", history)
         try:
-            replace_file(self._path, self._whole(head), mode=0o600, durable=True)
+            replace_file(self._path, whole, mode=0o600, durable=True)
         except OSError as error:
-            self._fail(error)
+            if not self._is_failing and error.errno != self._lock_errno:
+                self._say_unwritable(self._path, error)
+            self._is_failing = True
             return False
         if self._is_failing:
             logger.info("journal_written_again path=%s", self._path)
@@ -240,23 +221,13 @@ class Journal:
                 self._copy.unlink()  # it would bring back a hold that was lifted
         return True
 
-    def _head(self) -> bytes:
-        head = {
-            "version": VERSION,
-            "supervisor": self._supervisor,
-            "intents": self._intents,
-            "notes": self._notes,
-        }
-        return _dump(head).encode("ascii")
-
-    def _whole(self, head: bytes) -> bytes:
-        # The records are kept encoded: a thousand of them would cost 5 ms each time.
-        history = ",\n".join(self._history).encode("ascii")
-        return _with_lines(head, b"history", history)
-
 
 def _dump(plain: Plain) -> str:
     return json.dumps(plain, separators=(",", ":"))
+
+
+def _encoded(plain: Plain) -> bytes:
+    return _dump(plain).encode("ascii")
 
 
 def _with_lines(head: bytes, name: bytes, lines: bytes) -> bytes:
@@ -267,17 +238,15 @@ def _with_lines(head: bytes, name: bytes, lines: bytes) -> bytes:
 # --- opening --------------------------------------------------------------------------
 
 
-def _prepare(state_dir: Path) -> None:
-    try:
-        make_directory(state_dir)
-        if is_open_to_others(state_dir):
+def _warn_if_open(state_dir: Path) -> None:
+    """Warn where any user can put files into it; it may not be there yet."""
+    with contextlib.suppress(OSError):
+        if state_dir.stat().st_mode & 0o002:
             logger.warning(
                 "state_dir_open_to_others path=%s do=%r",
                 state_dir,
                 f"chmod o-w {state_dir}",
             )
-    except OSError:
-        return  # taking the lock fails, too, and says so
 
 
 def _take_lock(path: Path, *, wait_s: float) -> int:
@@ -299,7 +268,8 @@ def _take_lock(path: Path, *, wait_s: float) -> int:
     )
 
 
-def _load(path: Path, copy: Path) -> Memory:
+def _load(path: Path, copy: Path) -> dict[str, Any]:
+    """Return what the journal or its copy says; empty where there is neither."""
     try:
         return _parse(read_own_file(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -307,11 +277,11 @@ def _load(path: Path, copy: Path) -> Memory:
     except (OSError, ValueError, RecursionError) as error:
         _put_aside(path, why=str(error))
     try:
-        memory = _parse(read_own_file(copy))
+        found = _parse(read_own_file(copy))
     except (OSError, ValueError, RecursionError):
-        return Memory()
+        return {}
     logger.info("journal_restored from=%s lost='the history'", copy)
-    return memory
+    return found
 
 
 def _put_aside(path: Path, *, why: str) -> None:
@@ -324,29 +294,30 @@ def _put_aside(path: Path, *, why: str) -> None:
     logger.warning("journal_unreadable path=%s kept_as=%s why=%r", path, aside, why)
 
 
-def _parse(data: bytes) -> Memory:
+def _parse(data: bytes) -> dict[str, Any]:
+    """Return what can be used of a journal.
+
+    Raises:
+        ValueError: It is none.
+    """
     plain = json.loads(data)
     if not isinstance(plain, dict):
         raise ValueError(f"expected an object, got {data[:80]!r}")
     if plain.get("version") != VERSION:
         raise ValueError(f"expected version {VERSION}, got {plain.get('version')!r}")
-    intents = _table(plain, "intents")
+    intents, notes = plain.get("intents", {}), plain.get("notes", {})
+    for key, table in (("intents", intents), ("notes", notes)):
+        if not isinstance(table, dict):
+            raise ValueError(f"expected a table as {key}, got {table!r:.80}")
     history = plain.get("history", [])
     if not isinstance(history, list):
         raise ValueError(f"expected a list as history, got {history!r:.80}")
-    return Memory(
-        supervisor=plain.get("supervisor"),
-        intents={k: v for k, v in intents.items() if isinstance(v, dict)},
-        notes=_table(plain, "notes"),
-        history=tuple(r for r in history if isinstance(r, dict))[-HISTORY_MAX:],
-    )
-
-
-def _table(plain: Plain, key: str) -> dict[str, Any]:
-    value = plain.get(key, {})
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a table as {key}, got {value!r:.80}")
-    return value
+    return {
+        "supervisor": plain.get("supervisor"),
+        "intents": {k: v for k, v in intents.items() if isinstance(v, dict)},
+        "notes": notes,
+        "history": [record for record in history if isinstance(record, dict)],
+    }
 
 
 # --- for other eyes -------------------------------------------------------------------
@@ -367,8 +338,8 @@ class StatusFile:
         Each of ``nodes`` is encoded before the next is made: hundreds of them at once
         would cost the listener a megabyte for good.
         """
-        encoded = b",\n".join(_dump(node).encode("ascii") for node in nodes)
-        data = _with_lines(_dump(head).encode("ascii"), b"nodes", encoded)
+        encoded = b",\n".join(map(_encoded, nodes))
+        data = _with_lines(_encoded(head), b"nodes", encoded)
         try:
             replace_file(self._path, data, mode=0o640, durable=False)
         except OSError as error:

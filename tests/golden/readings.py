@@ -51,10 +51,10 @@ def _opened(files: Mapping[str, str]) -> Any:
         book = Journal(Path(folder))
         book.save()
         book.close()
-        memory = book.memory
-        left = restored(memory.intents, memory.notes, now_s=samples.NOW_S)
+        written = json.loads((Path(folder) / JOURNAL).read_bytes())
+        left = restored(written["intents"], written["notes"], now_s=samples.NOW_S)
         return {
-            "supervisor": memory.supervisor,
+            "supervisor": written["supervisor"],
             "intents": [restart.as_intent() for restart in left.intents],
             "failures": {
                 name: [[failure.at_s, failure.oldest_in_flight] for failure in failures]
@@ -65,7 +65,7 @@ def _opened(files: Mapping[str, str]) -> Any:
             "rolls": [roll.as_json() for roll in left.rolls],
             "history": read_history(Path(folder)),
             "put aside": (Path(folder) / f"{JOURNAL}.corrupt").exists(),
-            "written": json.loads((Path(folder) / JOURNAL).read_bytes()),
+            "written": written,
         }
 
 

@@ -18,17 +18,29 @@ from swarm_event_listener.storage.journal import (
     Journal,
     JournalLeftError,
     JournalTakenError,
-    Memory,
     StatusFile,
 )
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
 
+NOTHING: dict[str, Any] = {
+    "version": 1,
+    "supervisor": None,
+    "intents": {},
+    "notes": {},
+    "history": [],
+}
 ME = SupervisorIdentity(pid=7, started_ticks=99, boot_id="b")
 
 
 def reopened(folder: Path) -> Journal:
     """Return the journal as the next listener finds it."""
     return Journal(folder, lock_wait_s=0.0)
+
+
+def taken_over(journal: Journal, folder: Path) -> Any:
+    """Return what a journal has taken over, as it writes it down again."""
+    journal.save()
+    return read(folder / "journal.json")
 
 
 @pytest.fixture
@@ -53,7 +65,7 @@ def test_what_was_written_is_there_for_the_next_listener(
     again = reopened(tmp_path / "run")
 
     assert again.adopt(ME) == {"w:w_00": {"phase": "intended"}}
-    assert again.memory.history == ({"node": "w:w_01"},)
+    assert again.recent(9) == [{"node": "w:w_01"}]
     assert again.notes == {"held": ["w:w_01"]}
     again.close()
 
@@ -77,7 +89,7 @@ def test_intents_of_another_supervisord_are_void(
     again = reopened(tmp_path / "run")
 
     assert again.adopt(other) == {}
-    assert len(again.memory.history) == 1
+    assert len(again.recent(9)) == 1
     again.close()
     third = reopened(tmp_path / "run")
     assert third.adopt(other) == {}
@@ -94,9 +106,10 @@ def test_history_is_bounded(journal: Journal, tmp_path: Path) -> None:
 
     again = reopened(tmp_path / "run")
 
-    assert len(again.memory.history) == HISTORY_MAX
-    assert again.memory.history[0] == {"n": 6}
-    assert again.memory.history[-1] == {"n": -1}
+    history = again.recent(2 * HISTORY_MAX)
+    assert len(history) == HISTORY_MAX
+    assert history[0] == {"n": 6}
+    assert history[-1] == {"n": -1}
     again.close()
 
 
@@ -136,7 +149,7 @@ def test_a_damaged_journal_is_put_aside(
     with caplog.at_level(logging.INFO):
         journal = reopened(tmp_path)
 
-    assert journal.memory == Memory()
+    assert taken_over(journal, tmp_path) == NOTHING
     assert warnings(caplog) == ["journal_unreadable"]
     assert (tmp_path / "journal.json.corrupt").read_text("latin-1") == text
     assert journal.intend("w:w_00", {})
@@ -159,7 +172,7 @@ def test_a_lost_journal_costs_the_history_alone(
 
     assert again.notes == {"held": ["w:w_01"]}
     assert again.adopt(ME) == {"w:w_00": {"phase": "down"}}
-    assert again.memory.history == ()
+    assert again.recent(9) == []
     copy = tmp_path / "run/journal.copy.json"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     again.close()
@@ -170,7 +183,6 @@ def test_a_journal_that_was_lost_is_written_at_once(
 ) -> None:
     """The copy may be lost before the next change."""
     journal.note({"held": ["w:w_01"]})
-    journal.save()
     journal.close()
     (tmp_path / "run/journal.json").unlink()
     reopened(tmp_path / "run").close()
@@ -187,7 +199,6 @@ def test_a_copy_that_cannot_be_renewed_is_removed(
 ) -> None:
     """An old one would bring back a hold that an operator has lifted."""
     journal.note({"held": ["w:w_01"]})
-    journal.save()
     (tmp_path / "run/journal.copy.json.new").mkdir()
     journal.note({"held": []})
 
@@ -225,8 +236,12 @@ def test_entries_that_are_no_objects_are_dropped(tmp_path: Path) -> None:
 
     journal = reopened(tmp_path)
 
-    assert journal.memory.intents == {"b": {}}
-    assert journal.memory.history == ({"n": 2},)
+    assert taken_over(journal, tmp_path) == {
+        **NOTHING,
+        "supervisor": 7,
+        "intents": {"b": {}},
+        "history": [{"n": 2}],
+    }
     journal.close()
 
 
@@ -242,9 +257,9 @@ def test_a_link_is_not_followed(
 
     journal = reopened(folder)
 
-    assert journal.memory.intents == {}
     assert warnings(caplog) == ["journal_unreadable"]
     assert journal.intend("w:w_00", {})
+    assert read(folder / "journal.json")["intents"] == {"w:w_00": {}}
     assert target.read_text(encoding="ascii") == _GOOD
     assert not (folder / "journal.json").is_symlink()
     journal.close()
@@ -304,7 +319,7 @@ def test_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
 
     journal = reopened(tmp_path)
 
-    assert journal.memory == Memory()
+    assert taken_over(journal, tmp_path) == NOTHING
     assert journal.intend("w:w_00", {})
     journal.close()
 

@@ -453,7 +453,6 @@ def test_a_standstill_is_told_to_one_listener(tmp_path: Path) -> None:
     """A later one would take it for one of days, and all that hangs for well."""
     journal = Journal(tmp_path, lock_wait_s=0.0)
     journal.note({"held": ["w:w_00"], "unheard_since_s": 100.0})
-    journal.save()
 
     forget_standstill(journal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from pathlib import Path
 from swarm_event_listener.ctl.sources.state import Plain, StateError
 from swarm_event_listener.doctor.server_options import read_conf
 from swarm_event_listener.doctor.supervisord_conf import LISTENER, flags
-from swarm_event_listener.storage.atomic_files import is_there
 from swarm_event_listener.storage.journal import STATUS
 from swarm_worker.shared import settings
 from swarm_worker.shared.parsers import texts
@@ -159,7 +159,7 @@ def _of_document(
             "listener", settings.LISTENER, environ, only=["state_dir", "groups"]
         )
     except ConfigError as error:
-        if not is_there(directory / STATUS):
+        if not os.path.lexists(directory / STATUS):
             raise
         warning = f"{error}; told is what the listener has written to {directory}"
     if "state-dir" not in given:

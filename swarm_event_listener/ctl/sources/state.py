@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import json
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.doctor.check_disk import owner_name, write_error
-from swarm_event_listener.storage.atomic_files import READ_MAX_BYTES, is_there
+from swarm_event_listener.storage.atomic_files import READ_MAX_BYTES
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
 
 Plain = Mapping[str, Any]
@@ -60,7 +61,7 @@ def read_status(directory: Path, *, now_s: float) -> ListenerStatus:
         StateError: It wrote nothing, or that cannot be read.
     """
     error = _write_error(directory)
-    if error and not is_there(directory / STATUS):
+    if error and not os.path.lexists(directory / STATUS):
         return ListenerStatus(
             age_s=None, listener_pid=None, groups=(), write_error=error
         )
