@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from swarm_worker.shared.command_line import Parser
 from swarm_worker.shared.parsers import STATUSES
-from swarm_worker.shared.settings import DEFAULT_FILE, LISTENER, Key, read_value
+from swarm_worker.shared.settings import DEFAULT_FILE, LISTENER, read_value
 
 # Flags named as their key, and what stands for the value in --help.
 _FLAGS: Final = {
@@ -28,6 +28,10 @@ _FLAGS: Final = {
 }
 
 
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the flags; what is wrong is a ConfigError, not an exit."""
     made = Parser(
@@ -44,8 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", help=f"the settings (./{DEFAULT_FILE})"
     )
     for key, metavar in _FLAGS.items():
-        flag = "--" + key.replace("_", "-")
-        made.add_argument(flag, metavar=metavar, help=LISTENER[key].help)
+        made.add_argument(_flag(key), metavar=metavar, help=LISTENER[key].help)
     made.add_argument(
         "--dry-run",
         action="store_true",
@@ -67,11 +70,13 @@ def read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
     Raises:
         ConfigError: A value cannot be used.
     """
-    flags = {
-        key: _read_flag(key, LISTENER[key], arguments[key], cwd)
-        for key in _FLAGS
-        if arguments[key] is not None
-    }
+    flags: dict[str, Any] = {}
+    for key in _FLAGS:
+        text = arguments[key]
+        if text is not None:
+            given_value = False if text == "false" else text
+            value = read_value(_flag(key), LISTENER[key], given_value)
+            flags[key] = str(cwd / value) if LISTENER[key].is_path else value
     if arguments["dry_run"]:
         flags["dry_run"] = STATUSES
     return flags
@@ -89,9 +94,3 @@ def given(words: Sequence[str], names: Collection[str]) -> dict[str, str]:
         if word.startswith("--") and name in names:
             values[name] = value if equals else after
     return values
-
-
-def _read_flag(key: str, schema: Key, value: str, cwd: Path) -> Any:  # noqa: ANN401
-    flag = "--" + key.replace("_", "-")
-    read = read_value(flag, schema, False if value == "false" else value)
-    return str(cwd / read) if schema.is_path else read

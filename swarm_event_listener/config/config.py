@@ -38,13 +38,7 @@ METRICS_EXTRA: Final = "pip install 'kafka-consumer-swarm[metrics]'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSettings:
-    """What holds for the nodes of one group.
-
-    Attributes:
-        policy: How they are judged and treated.
-        memory_metric: What is read of their memory.
-        memory_children: Whether their child processes count.
-    """
+    """What holds for the nodes of one group."""
 
     policy: Policy
     memory_metric: Metric
@@ -56,10 +50,8 @@ class ListenerSettings:
     """All that a user may choose.
 
     Attributes:
-        groups: The groups to watch, by name.
         state_dir: Directory of journal and status.
         metrics: Address of the metrics endpoint; None without one.
-        log_level: Least level of what is logged.
         log_format: ``text`` or ``json``.
     """
 
@@ -95,11 +87,11 @@ def read_settings(
     chosen = document.defaults(LISTENER) | section | flags
     names = chosen["groups"]
     _check_groups(names, document, section.get("group", {}))
-    interval_s = _liveness_interval_s(document, environ)
-    settings = ListenerSettings(
+    interval_ms = _liveness_interval_ms(document, environ)
+    return ListenerSettings(
         groups={
             name: _group_settings(
-                name, document.rules(name, environ) | flags, interval_s
+                name, document.rules(name, environ) | flags, interval_ms
             )
             for name in names
         },
@@ -108,15 +100,13 @@ def read_settings(
         log_level=chosen["log_level"],
         log_format=chosen["log_format"],
     )
-    _check_report_timeouts(settings, interval_s)
-    return settings
 
 
-def _liveness_interval_s(document: Document, environ: Mapping[str, str]) -> float:
+def _liveness_interval_ms(document: Document, environ: Mapping[str, str]) -> int:
     key = "liveness_interval"
     worker = document.section("worker", WORKER, environ, only=[key])
     interval_ms: int = worker.get(key, WORKER[key].default)
-    return interval_ms / 1000
+    return interval_ms
 
 
 def file_of(argv: Sequence[str], *, cwd: Path) -> Path:
@@ -133,11 +123,11 @@ def _document(name: str | None, cwd: Path) -> Document:
 
 
 def _group_settings(
-    name: str, values: Mapping[str, Any], interval_s: float
+    name: str, values: Mapping[str, Any], interval_ms: int
 ) -> GroupSettings:
-    _check_ttls(name, values)
+    _check_times(name, values, interval_ms)
     return GroupSettings(
-        policy=_policy(values, interval_s),
+        policy=_policy(values, interval_ms / 1000),
         memory_metric=values["memory_metric"],
         memory_children=values["memory_children"],
     )
@@ -196,22 +186,17 @@ def _check_groups(
             )
 
 
-def _check_ttls(group: str, values: Mapping[str, Any]) -> None:
+def _check_times(group: str, values: Mapping[str, Any], interval_ms: int) -> None:
     for key in ("consuming_ttl", "polling_ttl", "stability_ttl", "boot_ttl"):
         if values[key] == 0:
             raise ConfigError(
                 f"{key} of group {group!r}: expected more than 0 ms, got 0; "
                 "false turns the rule off"
             )
-
-
-def _check_report_timeouts(settings: ListenerSettings, interval_s: float) -> None:
-    for name, group in settings.groups.items():
-        timeout_s = group.policy.limits.report_timeout_s
-        if is_short_report_timeout(timeout_s, interval_s):
-            raise ConfigError(
-                f"node_report_timeout of group {name!r}: expected at least "
-                f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "
-                f"({REPORTS_PER_TIMEOUT} x {interval_s * 1000:.0f} ms), "
-                f"got {timeout_s:g} s"
-            )
+    timeout_ms = values["node_report_timeout"]
+    if is_short_report_timeout(timeout_ms, interval_ms):
+        raise ConfigError(
+            f"node_report_timeout of group {group!r}: expected at least "
+            f"{REPORTS_PER_TIMEOUT} times [worker] liveness_interval "
+            f"({REPORTS_PER_TIMEOUT} x {interval_ms} ms), got {timeout_ms / 1000:g} s"
+        )

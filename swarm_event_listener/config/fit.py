@@ -52,23 +52,17 @@ def complaints(
     settings: ListenerSettings, configs: Sequence[ProcessConfig]
 ) -> list[str]:
     """Return what an operator must change, although supervision can begin."""
-    return [
-        complaint
-        for name in settings.groups
-        for complaint in _complaints(name, [c for c in configs if c.group == name])
-    ]
-
-
-def _complaints(group: str, configs: Sequence[ProcessConfig]) -> list[str]:
-    found: list[str] = []
-    if any(config.capture_max_bytes == 0 for config in configs):
-        found.append(
-            f"group {group}: stdout_capture_maxbytes is 0, so no report can arrive; "
-            "set stdout_capture_maxbytes=64KB in its [program:x]"
-        )
-    if any(config.redirect_stderr for config in configs):
-        found.append(
-            f"group {group}: redirect_stderr=true lets prints forge reports; "
-            "set redirect_stderr=false in its [program:x]"
-        )
+    found = []
+    for group in settings.groups:
+        own = [config for config in configs if config.group == group]
+        if any(config.capture_max_bytes == 0 for config in own):
+            found.append(
+                f"group {group}: stdout_capture_maxbytes is 0, so no report can "
+                "arrive; set stdout_capture_maxbytes=64KB in its [program:x]"
+            )
+        if any(config.redirect_stderr for config in own):
+            found.append(
+                f"group {group}: redirect_stderr=true lets prints forge reports; "
+                "set redirect_stderr=false in its [program:x]"
+            )
     return found
