@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, Final, assert_never
 
 from swarm_event_listener.core.model.events import (
@@ -28,7 +29,6 @@ from swarm_event_listener.core.model.events import (
     Survey,
     Surveyed,
 )
-from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.storage.journal import Journal
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE
 from swarm_event_listener.supervisord.deafness import LOG_END_BYTES, is_ignored
@@ -47,16 +47,10 @@ logger = logging.getLogger(__name__)
 MARK: Final = "swarm.mark"
 
 
-class WallClock:
-    """The wall-clock text of a monotonic moment, for people."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-
-    def __call__(self, moment_s: float) -> str:
-        """Return ISO 8601 in UTC."""
-        ago = timedelta(seconds=self._clock() - moment_s)
-        return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
+def wall_text(moment_s: float) -> str:
+    """Return a moment of CLOCK_MONOTONIC for people: ISO 8601 in UTC."""
+    ago = timedelta(seconds=monotonic() - moment_s)
+    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
 
 
 class Actions:
@@ -90,13 +84,14 @@ class Actions:
             case Forget():
                 self._journal.forget(action.name)
             case Remember():
-                self._remember(action.name, action.record)
+                record = action.record.as_json(self._wall)
+                self._journal.remember(action.name, record)
             case Note():
                 self._note(action)
             case Signal() | Stop() | Start():
                 return self._call(action)
             case Publish():
-                self._publish(action)
+                self._send(action.type, json.dumps(dict(action.payload)))
             case Say():
                 say(action)
             case _:
@@ -182,9 +177,6 @@ class Actions:
             self._supervisor.signal(action.name, action.signal)
         return Answer.DONE
 
-    def _publish(self, action: Publish) -> None:
-        self._send(action.type, json.dumps(dict(action.payload)))
-
     def _send(self, event_type: str, data: str) -> bool:
         """Send an event; return whether supervisord answered at all."""
         try:
@@ -219,9 +211,6 @@ class Actions:
     def note_unheard(self, since_s: float) -> None:
         """Leave to the next listener since when nothing has come from supervisord."""
         self._journal.note({**self._journal.notes, UNHEARD_SINCE: since_s})
-
-    def _remember(self, name: str, record: Record) -> None:
-        self._journal.remember(name, record.as_json(self._wall))
 
     def _note(self, note: Note) -> None:
         self._journal.note(

@@ -20,7 +20,7 @@ from swarm_event_listener.config.config import (
 )
 from swarm_event_listener.config.fit import complaints, fit
 from swarm_event_listener.core.swarm import Swarm
-from swarm_event_listener.listener.actions import Actions, WallClock
+from swarm_event_listener.listener.actions import Actions, wall_text
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.systemd import Notifier, Watchdog, watchdog_from
@@ -147,7 +147,6 @@ def _run(
     journal = Journal(settings.state_dir)
     identity = _first_answer(supervisor.identity)
     clock = time.monotonic
-    wall = WallClock(clock)
     left = restored(journal.adopt(identity), journal.notes, now_s=clock())
     forget_standstill(journal)
     swarm = Swarm({n: g.policy for n, g in settings.groups.items()}, left)
@@ -158,15 +157,15 @@ def _run(
         identity.pid,
         settings.state_dir,
     )
-    actions = Actions(supervisor, journal, wall=wall)
+    actions = Actions(supervisor, journal, wall=wall_text)
     listener = Listener(
         swarm,
         actions,
         memory_readers=_memory_readers(settings),
         outlets=Outlets(
             StatusFile(settings.state_dir),
-            wall=wall,
-            metrics=_metrics(settings.metrics, journal, wall),
+            wall=wall_text,
+            metrics=_metrics(settings.metrics, journal),
         ),
         stdin=0,
         stdout=stdout,
@@ -184,9 +183,7 @@ def forget_standstill(journal: Journal) -> None:
         journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
 
 
-def _metrics(
-    address: tuple[str, int] | None, journal: Journal, wall: Callable[[float], str]
-) -> MetricsOutlet | None:
+def _metrics(address: tuple[str, int] | None, journal: Journal) -> MetricsOutlet | None:
     if address is None:
         return None
     # Here, since a listener without metrics can do without the memory.
@@ -199,7 +196,7 @@ def _metrics(
 
     server = MetricsServer(address, page=html())
     server.start()
-    page = Page(journal.recent(RESTARTS_MAX), wall=wall)
+    page = Page(journal.recent(RESTARTS_MAX), wall=wall_text)
     return MetricsOutlet(server, page, writer())
 
 

@@ -42,15 +42,7 @@ class Counters:
 def head_of(
     swarm: Swarm, counters: Counters, *, now_s: float, at: str, pid: int
 ) -> dict[str, Any]:
-    """Return the status without its nodes.
-
-    Args:
-        swarm: The core.
-        counters: The listener's own.
-        now_s: Now.
-        at: The same moment on the wall clock, for people.
-        pid: The listener's.
-    """
+    """Return the status without its nodes; ``at`` is ``now_s`` on the wall clock."""
     return {
         "version": VERSION,
         "at": at,

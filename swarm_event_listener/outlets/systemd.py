@@ -62,12 +62,7 @@ class Watchdog:
     """Says READY once, then WATCHDOG while events come: the caller's loop turns."""
 
     def __init__(self, notifier: Notifier, *, timeout_s: float | None) -> None:
-        """Begin before READY.
-
-        Args:
-            notifier: Where it is said.
-            timeout_s: The unit's WatchdogSec; None where it has none.
-        """
+        """Begin before READY; ``timeout_s`` is the unit's WatchdogSec, None without."""
         self._notifier = notifier
         self._timeout_s = timeout_s
         self._is_ready = False
@@ -76,25 +71,20 @@ class Watchdog:
     def beat(self, *, now_s: float, heard_at_s: float | None) -> None:
         """Say what is due. Call it every `TICK_S`, from the loop that is watched.
 
-        Args:
-            now_s: Now.
-            heard_at_s: When supervisord last sent an event; None before the first.
+        supervisord last sent an event at ``heard_at_s``; None before the first.
         """
         if heard_at_s is None or now_s - heard_at_s > HEARD_MAX_S:
             return
-        if not self._is_ready:
-            self._is_ready = self._notifier.send("READY=1", *self._armed())
         if self._timeout_s is None:
+            self._is_ready = self._is_ready or self._notifier.send("READY=1")
             return
+        if not self._is_ready:
+            # Armed: a predecessor may have had it `rest`.
+            armed = f"WATCHDOG_USEC={self._timeout_s * 1e6:.0f}"
+            self._is_ready = self._notifier.send("READY=1", armed)
         if now_s + TICK_S - self._said_at_s > self._timeout_s / 2:
             self._said_at_s = now_s
             self._notifier.send("WATCHDOG=1")
-
-    def _armed(self) -> tuple[str, ...]:
-        """Take back the `rest` of a predecessor."""
-        if self._timeout_s is None:
-            return ()
-        return (f"WATCHDOG_USEC={self._timeout_s * 1e6:.0f}",)
 
     def rest(self) -> None:
         """Have systemd not wait any more: the listener ends because it was asked to.

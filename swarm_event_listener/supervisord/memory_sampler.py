@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from swarm_event_listener.core.model.events import Measured
@@ -16,21 +17,23 @@ from swarm_event_listener.supervisord.memory import (
 )
 
 
+@dataclass(frozen=True, slots=True)
 class MemorySampler:
-    """Reads the memory of all nodes, one after another."""
+    """Reads the memory of all nodes, one after another.
 
-    def __init__(
-        self, readers: Mapping[str, MemoryReader], throttle: LogThrottle
-    ) -> None:
-        """Take a reader for each group, and what logs that one cannot read."""
-        self._readers = readers
-        self._throttle = throttle
+    Attributes:
+        readers: One for each group.
+        throttle: What logs that one cannot read.
+    """
+
+    readers: Mapping[str, MemoryReader]
+    throttle: LogThrottle
 
     def measure(self, nodes: Mapping[str, Node], *, now_s: float) -> Iterator[Measured]:
         """Yield the readings that are news; the nodes may change meanwhile."""
         sampled = list(nodes.values())
         pids = {node.pid for node in sampled}
-        for reader in self._readers.values():
+        for reader in self.readers.values():
             reader.forget_all_but(pids)
         children = cache(children_of_all)  # once for all nodes, if one needs it
         for node in sampled:
@@ -44,9 +47,9 @@ class MemorySampler:
         self, node: Node, pid: int, children: Callable[[], Children], *, now_s: float
     ) -> int | None:
         try:
-            return self._readers[node.group].read(pid, now_s=now_s, children=children)
+            return self.readers[node.group].read(pid, now_s=now_s, children=children)
         except MemoryUnreadableError as error:
-            self._throttle.warn(
+            self.throttle.warn(
                 "memory_unreadable", node.name, pid, str(error), now_s=now_s
             )
             return None

@@ -23,7 +23,7 @@ from swarm_event_listener.core.model.events import (
     StateChanged,
     Stop,
 )
-from swarm_event_listener.listener.actions import Actions, WallClock
+from swarm_event_listener.listener.actions import Actions, wall_text
 from swarm_event_listener.storage.journal import Journal
 from swarm_event_listener.supervisord.protocol import parse_event
 from tests.eventually import eventually
@@ -133,8 +133,7 @@ class Real:
 
     def __init__(self, daemon: Supervisord, state_dir: Path) -> None:
         self._daemon = daemon
-        wall = WallClock(lambda: 0.0)
-        self._actions = Actions(daemon.rpc, Journal(state_dir), wall=wall)
+        self._actions = Actions(daemon.rpc, Journal(state_dir), wall=wall_text)
         for name in (NODE, STUBBORN):
             self.await_fact(lambda name=name: self._has_begun(name), f"{name} runs")  # type: ignore[misc]
 
