@@ -28,10 +28,7 @@ def restored(
 ) -> RestoredState:
     """Read what was left; what cannot be read is dropped, and nothing else with it.
 
-    Args:
-        intents: Restarts begun under the same supervisord.
-        notes: Facts noted.
-        now_s: Now: a moment that lies ahead is of another run of the machine.
+    A moment that lies ahead is of another run of the machine.
     """
     unheard_since_s = _sound([notes.get(UNHEARD_SINCE)], float)
     return RestoredState(

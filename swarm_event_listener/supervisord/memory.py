@@ -48,13 +48,8 @@ class MemoryReader:
         """Return the memory in bytes, an upper bound of it while that is within limits.
 
         None: the process is gone, a zombie, or it is not yet time for another costly
-        reading.
-
-        Args:
-            pid: The process.
-            now_s: CLOCK_MONOTONIC, seconds.
-            children: Looks for the children of all processes; those of all its
-                descendants count, where the group wants that.
+        reading. Its descendants count, where the group wants that; ``children`` looks
+        for those of all processes.
 
         Raises:
             MemoryUnreadableError: Not permitted, or unknown to this platform.

@@ -21,14 +21,10 @@ _SILENT: Final = timedelta(hours=1)
 
 
 def of_restart(record: Mapping[str, Any], dumps: Iterable[Dump]) -> Dump | None:
-    """Return the first stacks that the process wrote for its restart.
+    """Return the first stacks that the process wrote for its restart, of its log's.
 
     Stacks with a moment come first. Those without one count where Python has not run
     again in their process, as far as the log tells: it hung until its end.
-
-    Args:
-        record: As it is shown.
-        dumps: Those of its node's log, oldest first.
     """
     detected_at = moment_of(record.get("detected_at"))
     if detected_at is None or record.get("pid") is None or record.get("dry_run"):

@@ -26,7 +26,6 @@ class Row:
 
     Attributes:
         node: ``group:process``.
-        state: supervisord's state.
         health: One of `health.Word`.
         why: What is wrong; empty where the health says all.
         held: Whether an operator took it out of the rules.
@@ -34,7 +33,6 @@ class Row:
             half of ``node_report_timeout`` as they are now, if nothing has happened
             since.
         partitions: Those held; None also for a loop of the user's own.
-        restarts: Restarts on record.
         last_status: The status of the last one; None where no rule was its cause.
         last_cause: Its cause: rule, exited, fatal or roll.
         failing: Messages that fail, as reported: those that have for the longest.
@@ -88,10 +86,7 @@ def rows(
 ) -> tuple[Row, ...]:
     """Return a row for each process, sorted by name.
 
-    Args:
-        processes: Those of the swarm, as supervisord tells of them.
-        status: That of the listener; None where it is not known.
-        history: Records of restarts; None where they are not known.
+    Status and history are None where they are not known.
     """
     nodes = None if status is None or status.is_stale else status.nodes
     return tuple(

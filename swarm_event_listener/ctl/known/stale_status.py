@@ -27,10 +27,7 @@ def stale_status(
 ) -> StaleStatus | None:
     """Return why a status may no longer hold; None where it does.
 
-    Args:
-        status: The last one.
-        everyone: supervisord's processes.
-        pool: The listener's; empty where that is not known.
+    ``pool`` is the listener's; empty where that is not known.
     """
     alive = [process for process in everyone if process.pid is not None]
     # An id of the time before the machine started is anybody's now.

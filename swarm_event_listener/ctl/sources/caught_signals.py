@@ -12,14 +12,9 @@ _HARMLESS: Final = frozenset({"CONT"})
 
 
 def catches(pid: int, signal_name: str) -> bool | None:
-    """Whether a process has a handler for a signal, or takes no harm from it.
+    """Whether a process has a handler for a signal (TTIN), or takes no harm from it.
 
-    Args:
-        pid: The process.
-        signal_name: Such as TTIN.
-
-    Returns:
-        None where that is not known, as without /proc.
+    None where that is not known, as without /proc.
     """
     if signal_name in _HARMLESS:
         return True

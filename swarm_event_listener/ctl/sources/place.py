@@ -24,7 +24,6 @@ class Place:
     """Where a listener works.
 
     Attributes:
-        directory: Its state directory.
         groups: The groups that it is told to watch; empty where that is not known.
         warning: Why it may be another place; empty where it is known.
         pool: Its ``[eventlistener:x]``; empty where that is not known.

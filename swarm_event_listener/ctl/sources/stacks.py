@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -96,10 +95,7 @@ class Dump:
                 {
                     "id": None if thread.id is None else f"{thread.id:#x}",
                     "name": thread.name,
-                    "frames": [
-                        {"file": f.file, "line": f.line, "function": f.function}
-                        for f in thread.frames
-                    ],
+                    "frames": [asdict(frame) for frame in thread.frames],
                 }
                 for thread in self.threads
             ],
@@ -202,12 +198,12 @@ class _Reader:
         place = self._latest(pid)
         for index, dump in enumerate(self._found):
             if dump.pid == pid and index != place:
-                self._found[index] = _with(dump, is_open=False)
+                self._found[index] = replace(dump, is_open=False)
         if place is None:
             return
         named = {int(id_, 16): name for id_, name in _NAME.findall(names)}
         dump = self._found[place]
-        self._found[place] = _with(
+        self._found[place] = replace(
             dump, pid=pid, at=_moment(at), names=named, is_open=False
         )
 
@@ -222,15 +218,11 @@ class _Reader:
 
     def _allocate(self, place: int, line: str) -> None:
         dump = self._found[place]
-        self._found[place] = _with(dump, allocations=(*dump.allocations, line))
+        self._found[place] = replace(dump, allocations=(*dump.allocations, line))
 
 
 def _is_remark(line: str) -> bool:
     return bool(_SIGNATURE.match(line) or _ALLOCATIONS.match(line))
-
-
-def _with(dump: Dump, **changes: Any) -> Dump:  # noqa: ANN401 - fields of a dump
-    return dataclasses.replace(dump, **changes)
 
 
 def _moment(text: str) -> datetime | None:

@@ -31,9 +31,7 @@ class ListenerStatus:
     Attributes:
         age_s: How long ago; None when it was before the machine last started.
         listener_pid: Who wrote it.
-        groups: The groups that it watches.
-        nodes: Its nodes by name.
-        rolls: Rolling restarts by group.
+        nodes: By name; the rolls by group.
         write_error: Why nothing can be written there now; empty where none is seen.
     """
 
@@ -53,9 +51,7 @@ class ListenerStatus:
 def read_status(directory: Path, *, now_s: float) -> ListenerStatus:
     """Return what the listener last wrote; nothing where it could not write.
 
-    Args:
-        directory: Its state directory.
-        now_s: CLOCK_MONOTONIC, which all programs of a machine share.
+    ``now_s`` is of CLOCK_MONOTONIC, which all programs of a machine share.
 
     Raises:
         StateError: It wrote nothing, or that cannot be read.
@@ -127,12 +123,7 @@ def _why_missing(directory: Path) -> str:
 
 
 def who_may(path: Path, group_bits: int) -> str:
-    """Return who may open a file, as far as that can be seen from outside.
-
-    Args:
-        path: The file.
-        group_bits: What its group needs.
-    """
+    """Return who may open a file, as far as that can be seen from outside."""
     for seen in (path, path.parent):
         try:
             facts = seen.stat()

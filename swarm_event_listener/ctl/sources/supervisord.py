@@ -31,13 +31,10 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process as supervisord describes it.
+    """One process as supervisord describes it; without pid and uptime unless it runs.
 
     Attributes:
         name: ``group:process``.
-        state: supervisord's state.
-        pid: None without a process.
-        uptime_s: None without a process.
         stderr_log: Its file; empty without one.
     """
 
