@@ -45,8 +45,7 @@ from swarm_event_listener.outlets.status import Counters
 from swarm_event_listener.outlets.systemd import HEARD_MAX_S, Watchdog
 from swarm_event_listener.supervisord import deafness
 from swarm_event_listener.supervisord.log_throttle import LogThrottle
-from swarm_event_listener.supervisord.memory import MemoryReader
-from swarm_event_listener.supervisord.memory_sampler import MemorySampler
+from swarm_event_listener.supervisord.memory import MemoryReader, MemorySampler
 from swarm_event_listener.supervisord.node_reports import ReportError
 from swarm_event_listener.supervisord.node_reports import decode as decode_report
 from swarm_event_listener.supervisord.operator_commands import OrderError
@@ -125,7 +124,6 @@ class Listener:
         self._watchdog = watchdog
         self._swarm = swarm
         self._actions = actions
-        self._memory_readers = memory_readers
         self._outlets = outlets
         self._stdin, self._stdout, self._wake = stdin, stdout, wake
         self._clock = clock
@@ -364,7 +362,7 @@ class Listener:
                 pass  # a beat, or nothing to us
 
     def _take_report(self, said: Communication) -> None:
-        if group_of(said.name) not in self._memory_readers:
+        if group_of(said.name) not in self._swarm.policies:
             return
         logger.debug("report node=%s pid=%s text=%r", said.name, said.pid, said.text)
         try:

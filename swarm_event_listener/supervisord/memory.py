@@ -11,9 +11,15 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import psutil
+
+from swarm_event_listener.core.model.events import Measured
+from swarm_event_listener.core.node import Node, is_news
+from swarm_event_listener.supervisord.log_throttle import LogThrottle
 
 Metric = Literal["rss", "pss", "uss"]
 Children = Mapping[int, Sequence[psutil.Process]]  # by the pid of their parent
@@ -75,6 +81,39 @@ class MemoryReader:
         for known in (self._processes, self._read_at_s):
             for pid in [pid for pid in known if pid not in pids]:
                 del known[pid]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySampler:
+    """Reads the memory of all nodes, one after another, by the readers of groups."""
+
+    readers: Mapping[str, MemoryReader]
+    throttle: LogThrottle
+
+    def measure(self, nodes: Mapping[str, Node], *, now_s: float) -> Iterator[Measured]:
+        """Yield the readings that are news; the nodes may change meanwhile."""
+        sampled = list(nodes.values())
+        pids = {node.pid for node in sampled}
+        for reader in self.readers.values():
+            reader.forget_all_but(pids)
+        children = cache(children_of_all)  # once for all nodes, if one needs it
+        for node in sampled:
+            if node.pid is None:
+                continue
+            memory_bytes = self._read(node, node.pid, children, now_s=now_s)
+            if memory_bytes is not None and is_news(node, memory_bytes):
+                yield Measured(name=node.name, pid=node.pid, memory_bytes=memory_bytes)
+
+    def _read(
+        self, node: Node, pid: int, children: Callable[[], Children], *, now_s: float
+    ) -> int | None:
+        try:
+            return self.readers[node.group].read(pid, now_s=now_s, children=children)
+        except MemoryUnreadableError as error:
+            self.throttle.warn(
+                "memory_unreadable", node.name, pid, str(error), now_s=now_s
+            )
+            return None
 
 
 def children_of_all() -> Children:

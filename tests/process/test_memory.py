@@ -13,7 +13,7 @@ import pytest
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import appeared
-from swarm_event_listener.supervisord import memory, memory_sampler
+from swarm_event_listener.supervisord import memory
 from swarm_event_listener.supervisord.log_throttle import LogThrottle
 from swarm_event_listener.supervisord.memory import (
     COSTLY_EVERY_S,
@@ -223,9 +223,9 @@ def test_all_nodes_of_a_tick_share_one_look_at_the_processes(
         looked.append(1)
         return children_of_all()
 
-    monkeypatch.setattr(memory_sampler, "children_of_all", look)
+    monkeypatch.setattr(memory, "children_of_all", look)
     reader = MemoryReader("rss", with_children=with_children, limit_bytes=None)
-    sampler = memory_sampler.MemorySampler({"w": reader}, LogThrottle())
+    sampler = memory.MemorySampler({"w": reader}, LogThrottle())
     nodes = {
         name: appeared(name, ProcessState.RUNNING, pid, now_s=0.0)
         for name, pid in (("w:a", os.getpid()), ("w:b", os.getppid()))
