@@ -62,14 +62,9 @@ class Actions:
         self._supervisor = supervisor
         self._journal = journal
         self._wall = wall
-        self._is_reachable = True
+        self.is_reachable = True  # as the last call went
         self._marks = itertools.count()
         self._survey: tuple[str, Surveyed] | None = None
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether supervisord answered the last call."""
-        return self._is_reachable
 
     def carry_out(  # noqa: C901 - one verb for each action
         self, action: Action
@@ -189,14 +184,14 @@ class Actions:
         return True
 
     def _no_answer(self, error: SupervisorUnreachable) -> None:
-        if self._is_reachable:
+        if self.is_reachable:
             logger.warning("supervisor_unreachable why=%r", str(error))
-        self._is_reachable = False
+        self.is_reachable = False
 
     def _answer(self) -> None:
-        if not self._is_reachable:
+        if not self.is_reachable:
             logger.info("supervisor_answers_again")
-        self._is_reachable = True
+        self.is_reachable = True
 
     # --- journal --------------------------------------------------------------------
 

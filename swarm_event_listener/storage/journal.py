@@ -85,7 +85,7 @@ class Journal:
         found = _load(self._path, self._copy)
         self._supervisor = found.get("supervisor")
         self._intents: dict[str, Plain] = found.get("intents", {})
-        self._notes: Plain = found.get("notes", {})
+        self.notes: Plain = found.get("notes", {})
         history = map(_dump, found.get("history", []))
         self._history = deque(history, maxlen=HISTORY_MAX)
         if found and not self._path.exists():
@@ -126,14 +126,9 @@ class Journal:
         self._history.append(_dump(record))
         self.save()
 
-    @property
-    def notes(self) -> Plain:
-        """The facts noted last."""
-        return self._notes
-
     def note(self, notes: Plain) -> None:
         """Keep facts in the place of those noted before."""
-        self._notes = dict(notes)
+        self.notes = dict(notes)
         self.save()
 
     def keep(self) -> None:
@@ -197,7 +192,7 @@ class Journal:
                 "version": VERSION,
                 "supervisor": self._supervisor,
                 "intents": self._intents,
-                "notes": self._notes,
+                "notes": self.notes,
             }
         )
         # The records are kept encoded: a thousand of them would cost 5 ms each time.
