@@ -30,14 +30,14 @@ def main() -> int:
 
 def _take_stdout() -> int:
     """Keep the channel for the protocol; what is printed goes to stderr instead."""
-    told = os.environ.pop(CHANNEL, "")
+    channel = os.environ.pop(CHANNEL, "")
     try:
-        os.set_inheritable(int(told), False)  # noqa: FBT003 - positional only
+        os.set_inheritable(int(channel), False)  # noqa: FBT003 - positional only
     except (OSError, ValueError):  # started without that command, as a module
-        channel = os.dup(1)  # close-on-exec, as all of Python's descriptors
+        stdout = os.dup(1)  # close-on-exec, as all of Python's descriptors
         os.dup2(2, 1)
-        return channel
-    return int(told)
+        return stdout
+    return int(channel)
 
 
 def _tell_version(stdout: int) -> int:

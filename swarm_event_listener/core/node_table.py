@@ -98,7 +98,7 @@ class Table:
         if old is None or old.report is not node.report or old.state != node.state:
             self._keep_troubled(node, group)
         if old is None or old.report is not node.report:
-            group.brokers.told(node)
+            group.brokers.reported(node)
 
     def _keep_troubled(self, node: Node, group: Group) -> None:
         report = node.report if node.state is ProcessState.RUNNING else None

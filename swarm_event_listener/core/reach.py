@@ -40,21 +40,21 @@ class Brokers:
         self._gap_s = QUIET_S + 2 * interval_s
         self._fresh_s = 3 * interval_s
         self._runs: dict[str, _Run] = {}
-        # By Kafka group and node: when it last told, and whether it was without one.
+        # By Kafka group and node: when it reported, and whether it was without one.
         self._without: dict[str, dict[str, tuple[float, bool]]] = {}
 
-    def told(self, node: Node) -> None:
+    def reported(self, node: Node) -> None:
         """Record what a node's last report tells of brokers."""
         now_s = node.made_at_s
         for reach in _reaches(node):
             is_without = reach.without_ms is not None
-            told = self._without.setdefault(reach.mark, {})
-            told[node.name] = now_s, is_without
+            nodes = self._without.setdefault(reach.mark, {})
+            nodes[node.name] = now_s, is_without
             if not is_without and reach.heard_ms is not None:
                 self._heard(reach.mark, now_s - reach.heard_ms / 1000)
             elif all(
                 without
-                for at_s, without in told.values()
+                for at_s, without in nodes.values()
                 if now_s - at_s <= self._fresh_s
             ):
                 self._runs.pop(reach.mark, None)

@@ -251,10 +251,10 @@ class Swarm:
         change = self._table.held.add if is_held else self._table.held.discard
         for node in self._table:
             if {node.name, f"{node.group}:*", node.group} & set(event.names):
-                told = replace(node, is_held=is_held)
-                self._table.put(told)
+                changed = replace(node, is_held=is_held)
+                self._table.put(changed)
                 change(node.name)
-                yield lines.held(told)
+                yield lines.held(changed)
                 yield from self._table.step(
                     node.name, partial(lifecycle.held, is_held=is_held)
                 )

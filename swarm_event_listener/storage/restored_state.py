@@ -72,8 +72,8 @@ def _rolls(plain: object) -> Iterator[Roll]:
 def _failures(plain: object) -> Iterator[tuple[str, Iterable[Failure]]]:
     for name, failures in plain.items() if isinstance(plain, dict) else ():
         if isinstance(failures, list):
-            told = _sound(failures, tuple[float, str | None])
-            yield name, (Failure(*each) for each in told)
+            sound = _sound(failures, tuple[float, str | None])
+            yield name, (Failure(*each) for each in sound)
 
 
 def _sound(plain: object, kind: type[T]) -> Iterator[T]:
@@ -88,11 +88,11 @@ def _items(plain: object) -> list[object]:
 
 
 def _read(plain: object, kind: type[T]) -> T:
-    """Return what plain data tells; fields that are unknown tell nothing.
+    """Return plain data as an object of a kind; unknown fields are left out.
 
     Raises:
         ValueError: It is of another kind, or a number in it is NaN or infinite.
     """
-    told = msgspec.convert(plain, kind)
-    json.dumps(msgspec.to_builtins(told), allow_nan=False)
-    return told
+    value = msgspec.convert(plain, kind)
+    json.dumps(msgspec.to_builtins(value), allow_nan=False)
+    return value

@@ -12,9 +12,9 @@ from swarm_event_listener.core.model.rules import (
     Found,
     Status,
     bloated,
+    booting,
     judge,
     lone,
-    overdue,
     ranked,
     silent,
 )
@@ -50,7 +50,7 @@ def violations(node: Node, table: Table, *, now_s: float) -> Found:
         bloated(node.memory_bytes, node.over_count, limits) if has_told else None,
     ]
     if report is not None and report.state is State.BOOTING:
-        found.append(overdue(now_s - node.booting_since_s, limits))
+        found.append(booting(now_s - node.booting_since_s, limits))
     return ranked(found) if any(found) else ()  # this is called for all, each second
 
 

@@ -200,7 +200,7 @@ def silent(silence_s: float, limits: Limits) -> Violation | None:
     )
 
 
-def overdue(booting_s: float, limits: Limits) -> Violation | None:
+def booting(booting_s: float, limits: Limits) -> Violation | None:
     """Status -1: the node reports, but never gets past booting."""
     ttl_s = limits.boot_ttl_s
     if ttl_s is None or booting_s <= ttl_s:

@@ -129,11 +129,11 @@ def replaced(restart: Restart, state: ProcessState, pid: int | None) -> Step:
 
 def ended(record: Record) -> Step:
     """End a restart: its one record is kept, logged and published."""
-    told = _told(record)
+    summary = _summary(record)
     if record.recovered_at_s is None:
-        return Step(None, (Remember(name=record.node, record=record), told))
+        return Step(None, (Remember(name=record.node, record=record), summary))
     recovered = published(record, "recovered")
-    return Step(None, (Remember(name=record.node, record=record), told, recovered))
+    return Step(None, (Remember(name=record.node, record=record), summary, recovered))
 
 
 def cut_short(restart: Restart, why: str) -> Step:
@@ -144,7 +144,7 @@ def cut_short(restart: Restart, why: str) -> Step:
     return dropped(restart, why)
 
 
-def _told(record: Record) -> Say:
+def _summary(record: Record) -> Say:
     """Return the one line from which a restart can be understood."""
     has_recovered = record.recovered_at_s is not None
     return Say(

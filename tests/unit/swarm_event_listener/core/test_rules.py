@@ -11,9 +11,9 @@ from swarm_event_listener.core.model.rules import (
     Status,
     Violation,
     bloated,
+    booting,
     is_outage,
     judge,
-    overdue,
     ranked,
     silent,
     troubled,
@@ -83,7 +83,7 @@ def test_a_rule_can_be_off() -> None:
 
     assert judge(sick, off) == ()
     assert silent(10**9, off) is None
-    assert overdue(10**9, off) is None
+    assert booting(10**9, off) is None
     assert bloated(10**15, 1, off) is None
 
 
@@ -127,9 +127,9 @@ def test_a_frozen_group_is_named_with_what_keeps_the_node_out() -> None:
 def test_silence_and_boot_have_their_edges() -> None:
     """At the limit: healthy; beyond: status -1."""
     assert silent(60.0, Limits()) is None
-    assert overdue(600.0, Limits()) is None
+    assert booting(600.0, Limits()) is None
 
-    over = (silent(60.1, Limits()), overdue(600.1, Limits()))
+    over = (silent(60.1, Limits()), booting(600.1, Limits()))
 
     assert [v.status for v in over if v] == [Status.SILENT, Status.SILENT]
 
