@@ -51,7 +51,7 @@ def commit(
     *,
     group: str,
     wait: bool,
-    patience_s: float = 0.0,
+    retry_for_s: float = 0.0,
     follow: Callable[[], Iterable[Lane]] | None = None,
 ) -> Mapping[Key, int]:
     """Commit what is done of lanes, whatever was committed before.
@@ -67,14 +67,14 @@ def commit(
         lanes: Whose offsets.
         group: The Kafka group, for the log.
         wait: Block until the coordinator has answered.
-        patience_s: How long to try again while the group rebalances.
+        retry_for_s: How long to try again while the group rebalances.
         follow: Called before each such try: takes part in the rebalance for a while,
             and returns the lanes that are left.
 
     Returns:
         What Kafka has taken; nothing where it refused, or was not waited for.
     """
-    give_up_at_s = time.monotonic() + patience_s
+    give_up_at_s = time.monotonic() + retry_for_s
     while offsets := [_next_of(lane) for lane in lanes if lane.next_offset >= 0]:
         try:
             if wait:

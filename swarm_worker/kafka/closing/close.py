@@ -54,7 +54,7 @@ def _commit_and_close(
     # librdkafka may never answer it; Python is locked then.
     offsets.commit(
         client, held, group=group, wait=True,
-        patience_s=CLOSE_MAX_S / 2, follow=follow,
+        retry_for_s=CLOSE_MAX_S / 2, follow=follow,
     )  # fmt: skip
     for _ in range(FOLLOW_POLLS):
         client.poll(0)

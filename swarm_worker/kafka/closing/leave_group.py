@@ -76,7 +76,7 @@ def leave(
     return _bounded(go, within_s)
 
 
-def give_up_id(
+def leave_as_classic(
     properties: Mapping[str, Any], topics: Sequence[str], *, within_s: float
 ) -> str | None:
     """Leave for a closed member of the consumer protocol; return why not, or None.

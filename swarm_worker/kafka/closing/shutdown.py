@@ -101,7 +101,9 @@ class Shutdown:
             self._close()
             leave_group.tell(self._group, why_not=why_not)
         else:
-            why_not = self._give_up_id() if self._close() else leave_group.NOT_CLOSED
+            why_not = (
+                self._leave_as_classic() if self._close() else leave_group.NOT_CLOSED
+            )
             leave_group.tell(self._group, why_not=why_not)
 
     def _leave(self, is_member: Callable[[], bool]) -> str | None:
@@ -112,8 +114,8 @@ class Shutdown:
             within_s=self._times.leave_within_s(time.monotonic()),
         )
 
-    def _give_up_id(self) -> str | None:
-        return leave_group.give_up_id(
+    def _leave_as_classic(self) -> str | None:
+        return leave_group.leave_as_classic(
             self._properties,
             self._topics,
             within_s=self._times.give_up_at_s - time.monotonic(),

@@ -160,11 +160,11 @@ def unshared(
     """
     if assigned_at_s is None:
         return []
-    patience_s = UNSHARED_S + NEXT_NODE_S * min(node, NEXT_NODES_MAX)
+    wait_s = UNSHARED_S + NEXT_NODE_S * min(node, NEXT_NODES_MAX)
     return [
         topic
         for topic, absence in sorted(absences.items())
         if topic not in held
         and absence.covers(assigned_at_s)
-        and now_s - absence.back_s >= patience_s
+        and now_s - absence.back_s >= wait_s
     ]

@@ -52,7 +52,7 @@ def test_commit_follows_a_rebalance_and_leaves_out_what_went_in_it() -> None:
     left = [[lane(0), lane(1)], [lane(1)]]
 
     taken = commit(
-        client, [lane(0), lane(1)], patience_s=10.0, follow=lambda: left.pop(0)
+        client, [lane(0), lane(1)], retry_for_s=10.0, follow=lambda: left.pop(0)
     )
     assert taken == {1: 10}
     assert client.asked == [{0: 10, 1: 10}, {0: 10, 1: 10}, {1: 10}]
@@ -62,21 +62,21 @@ def test_nothing_is_left_to_commit_after_a_rebalance() -> None:
     """Then nothing is asked for."""
     client = Client(KafkaError.REBALANCE_IN_PROGRESS)
 
-    assert commit(client, [lane(0)], patience_s=10.0, follow=list) == {}
+    assert commit(client, [lane(0)], retry_for_s=10.0, follow=list) == {}
     assert client.asked == [{0: 10}]
 
 
 @pytest.mark.parametrize(
-    ("refusal", "patience_s"),
+    ("refusal", "retry_for_s"),
     [(KafkaError.REBALANCE_IN_PROGRESS, 0.0), (KafkaError.UNKNOWN_MEMBER_ID, 10.0)],
 )
 def test_refusal_that_does_not_pass_is_told(
-    refusal: int, patience_s: float, caplog: pytest.LogCaptureFixture
+    refusal: int, retry_for_s: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, with the reason; so is one that has lasted too long."""
     client = Client(refusal)
 
-    assert commit(client, [lane(0)], patience_s=patience_s, follow=list) == {}
+    assert commit(client, [lane(0)], retry_for_s=retry_for_s, follow=list) == {}
     assert len(client.asked) == 1
     (record,) = caplog.records
     assert record.getMessage().startswith("commit_failed group=g reason=")
