@@ -49,8 +49,8 @@ def write_error(directory: Path, uid: int | None, names: Iterable[str] = ()) -> 
     try:
         there = next(folder for folder in folders if folder.exists())
         disk = os.statvfs(there)
-        sizes_bytes = (_size_bytes(directory / name) for name in names)
-        longest_bytes = max(sizes_bytes, default=0)
+        files = filter(Path.exists, (directory / name for name in names))
+        longest_bytes = max((file.stat().st_size for file in files), default=0)
     except (OSError, ValueError):  # no name of a file, too
         return ""
     lack = lack_of(disk, is_root=uid == 0, needed_bytes=longest_bytes)
@@ -75,13 +75,6 @@ def lack_of(disk: os.statvfs_result, *, is_root: bool, needed_bytes: int) -> str
     if disk.f_files and not (disk.f_ffree if is_root else disk.f_favail):
         return "is full (no inodes left)"
     return ""
-
-
-def _size_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _may_write(folder: Path, uid: int) -> bool:

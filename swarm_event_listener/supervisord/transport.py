@@ -105,22 +105,19 @@ class Transport(xmlrpc.client.Transport):
                 return self._values(response)
 
     def _values(self, response: HTTPResponse) -> tuple[Any, ...]:
+        """Return the values of an answer, without what XML forbids."""
         begin = response.peek(_SHOWN_BYTES)[:_SHOWN_BYTES]
+        parser, values = self.getparser()
+        text_of = getincrementaldecoder("utf-8")("replace").decode
         try:
-            return self.parse_response(response)
+            while piece := response.read(_PIECE_BYTES):
+                parser.feed(_ILLEGAL.sub("", text_of(piece)))
+            parser.close()
+            return values.close()
         except _MALFORMED as error:
             raise AnswerError(
                 f"expected an XML-RPC answer ({error}), got {begin!r}"
             ) from None
-
-    def parse_response(self, response: HTTPResponse) -> tuple[Any, ...]:
-        """Read the values of an answer, without what XML forbids."""
-        parser, values = self.getparser()
-        text_of = getincrementaldecoder("utf-8")("replace").decode
-        while piece := response.read(_PIECE_BYTES):
-            parser.feed(_ILLEGAL.sub("", text_of(piece)))
-        parser.close()
-        return values.close()
 
     def _left_s(self, give_up_at_s: float) -> float:
         left_s = give_up_at_s - self._clock()
