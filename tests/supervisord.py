@@ -2,7 +2,7 @@
 
 Nothing outlives the test: supervisord is told to shut down, then killed by its pid,
 its children with it. Should a test run itself be killed, the kernel ends supervisord
-(`leashed`); programs of the tests see to themselves, as nodes and listener do.
+(`parent_death`); programs of the tests see to themselves, as nodes and listener do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from swarm_event_listener.supervisord.rpc import (
 from tests.eventually import eventually
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LEASHED: Final = ROOT / "tests" / "kafka" / "leashed.py"
+LEASHED: Final = ROOT / "tests" / "kafka" / "parent_death.py"
 SUPERVISORD: Final = Path(sys.executable).with_name("supervisord")
 SOCKET_PATH_MAX: Final = 100  # sun_path holds 108 bytes, supervisord adds ".<pid>"
 

@@ -43,7 +43,7 @@ class KafkaBroker:
 
     ``home`` receives everything it writes: configuration, log, data. Ports and data
     survive ``stop``/``kill`` and ``start``. The process ends with the *thread* that
-    called ``start`` (see ``leashed.py``).
+    called ``start`` (see ``parent_death.py``).
 
     Attributes:
         bootstrap: ``127.0.0.1:PORT``, no authentication.
@@ -235,7 +235,7 @@ class KafkaBroker:
         temp = self.home / "tmp"  # native libraries are unpacked there
         temp.mkdir(exist_ok=True)
         command = [
-            *(sys.executable, "-ISs", str(HERE / "leashed.py"), str(os.getpid())),
+            *(sys.executable, "-ISs", str(HERE / "parent_death.py"), str(os.getpid())),
             *(java, "-Xms64m", f"-Xmx{self._heap_mb}m", *JVM_FLAGS),
             f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
             f"-Djava.io.tmpdir={temp}",

@@ -17,7 +17,7 @@ from typing import Final
 
 from swarm_worker.process import stacks
 from swarm_worker.shared.report import Report, State, encode
-from tests.kafka.leashed import leash_to
+from tests.kafka.parent_death import leash_to
 
 EVERY_S: Final = 0.25
 

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from swarm_worker.process import stacks
 from swarm_worker.shared.report import GroupReach, Report, State, encode
-from tests.kafka.leashed import leash_to
+from tests.kafka.parent_death import leash_to
 
 EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))
 MARK: Final = "1a2b"  # of the Kafka group that they share

@@ -8,7 +8,7 @@ import select
 import signal
 
 from swarm_worker.shared.report import Report, State, encode
-from tests.kafka.leashed import leash_to
+from tests.kafka.parent_death import leash_to
 
 GONE_AFTER_S = 0.2
 EVERY_S = 0.5

@@ -1,4 +1,4 @@
-"""``leashed.py PARENT_PID COMMAND...``: become COMMAND, which dies with PARENT_PID.
+"""``parent_death.py PARENT_PID COMMAND...``: become COMMAND, which dies with PARENT_PID.
 
 A broker must not outlive its test, not even when that is killed with SIGKILL. The
 kernel can see to it, but the request has to be made by the child itself; this launcher
