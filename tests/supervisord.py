@@ -27,7 +27,7 @@ from swarm_event_listener.supervisord.rpc import (
 from tests.eventually import eventually
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LEASHED: Final = ROOT / "tests" / "kafka" / "parent_death.py"
+PARENT_DEATH: Final = ROOT / "tests" / "kafka" / "parent_death.py"
 SUPERVISORD: Final = Path(sys.executable).with_name("supervisord")
 SOCKET_PATH_MAX: Final = 100  # sun_path holds 108 bytes, supervisord adds ".<pid>"
 
@@ -152,10 +152,10 @@ def start_supervisord(folder: Path, config: str) -> Supervisord:
     """Start a supervisord in a folder; it may not answer yet."""
     config_file = folder / "supervisord.conf"
     config_file.write_text(config, encoding="utf-8")
-    leash = [sys.executable, str(LEASHED), str(os.getpid())]
+    launcher = [sys.executable, str(PARENT_DEATH), str(os.getpid())]
     with (folder / "supervisord.stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            [*leash, str(SUPERVISORD), "-n", "-c", str(config_file)],
+            [*launcher, str(SUPERVISORD), "-n", "-c", str(config_file)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,

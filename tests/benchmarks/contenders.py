@@ -17,7 +17,7 @@ from swarm_worker.node.main import COLLECT_AFTER
 from tests.benchmarks.bench import Bench
 from tests.eventually import eventually
 from tests.nodes import SUPERVISED
-from tests.supervisord import LEASHED, ROOT
+from tests.supervisord import PARENT_DEATH, ROOT
 
 PEERS: Final = Path(__file__).parent / "peers"
 WARM_S: Final = 0.5
@@ -159,10 +159,10 @@ def child(
     a pipe, which ``cat`` empties as supervisord would.
     """
     (folder / "orders.json").write_text(json.dumps(orders), encoding="utf-8")
-    leash = [sys.executable, "-ISs", str(LEASHED), str(os.getpid())]
+    launcher = [sys.executable, "-ISs", str(PARENT_DEATH), str(os.getpid())]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*leash, *command],
+            [*launcher, *command],
             cwd=folder,
             env={
                 **os.environ,

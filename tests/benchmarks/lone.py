@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 
 from tests.benchmarks.bench import Bench
 from tests.eventually import eventually
-from tests.supervisord import LEASHED, ROOT
+from tests.supervisord import PARENT_DEATH, ROOT
 
 WITHIN_S: Final = 60.0
 
@@ -135,10 +135,10 @@ def start(
     arguments: Sequence[str],
     topic: str,
     *,
-    leash: Sequence[str] = (),
+    launcher: Sequence[str] = (),
     **environ: str,
 ) -> Lone:
-    """Start a Python program, as it is or through a leash; whoever calls ends it."""
+    """Start a Python program, as it is or through a launcher; whoever calls ends it."""
     own = {
         "BENCH_NOTES": str(folder / "notes"),
         "BENCH_TOPIC": topic,
@@ -148,7 +148,7 @@ def start(
     with (folder / "log").open("ab") as log:
         started_at_s = wall_s()
         process = subprocess.Popen(
-            [*leash, sys.executable, *arguments],
+            [*launcher, sys.executable, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **own},
             stdin=subprocess.DEVNULL,
@@ -167,8 +167,8 @@ def running(
     Raises:
         LoneError: It did not end well by itself.
     """
-    leash = [sys.executable, str(LEASHED), str(os.getpid())]
-    lone = start(folder, arguments, topic, leash=leash, **environ)
+    launcher = [sys.executable, str(PARENT_DEATH), str(os.getpid())]
+    lone = start(folder, arguments, topic, launcher=launcher, **environ)
     try:
         yield lone
         lone.end()

@@ -213,7 +213,7 @@ class ByHand:
             process.stdout.close()
 
     def _start(self) -> Lone:
-        # Without a leash, which is one interpreter more: supervisord has none either.
+        # Without the launcher, one interpreter more: supervisord has none either.
         started = lone.start(self._folder, self._arguments, self._topic, BENCH_LAST="1")
         try:
             started.noted_at_s("first")

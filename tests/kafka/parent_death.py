@@ -1,12 +1,12 @@
-"""``parent_death.py PARENT_PID COMMAND...``: become COMMAND, which dies with PARENT_PID.
+"""``parent_death.py PARENT_PID COMMAND...``: become COMMAND, which ends with it.
 
 A broker must not outlive its test, not even when that is killed with SIGKILL. The
 kernel can see to it, but the request has to be made by the child itself; this launcher
 makes it and then turns into the command, so pid, signals and exit code are the
 command's own. (``preexec_fn`` would do the same, yet is unsafe in a threaded parent.)
 
-Linux only; elsewhere the command runs without a leash. The leash is tied to the
-*thread* that started the process: start brokers from a thread that stays.
+Linux only; elsewhere the command is not tied to its parent. The tie is to the *thread*
+that started the process: start brokers from a thread that stays.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import sys
 PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
 
 
-def leash_to(parent_pid: int) -> None:
+def end_with(parent_pid: int) -> None:
     """Have the kernel KILL this process when its parent ends.
 
     Raises:
@@ -31,5 +31,5 @@ def leash_to(parent_pid: int) -> None:
 
 
 if __name__ == "__main__":
-    leash_to(int(sys.argv[1]))
+    end_with(int(sys.argv[1]))
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - the point of this file

@@ -188,7 +188,7 @@ threading.Event().wait()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="the tie to a parent is Linux's")
 def test_broker_dies_with_its_test(kafka: KafkaBroker, tmp_path: Path) -> None:
     """KILL of the process that started a broker, even a frozen one, ends both."""
     del kafka  # only so that Kafka is known to be there

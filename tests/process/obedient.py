@@ -17,7 +17,7 @@ from typing import Final
 
 from swarm_worker.process import stacks
 from swarm_worker.shared.report import Report, State, encode
-from tests.kafka.parent_death import leash_to
+from tests.kafka.parent_death import end_with
 
 EVERY_S: Final = 0.25
 
@@ -68,7 +68,7 @@ class Obedient:
 
 def main(folder: Path) -> None:
     """Report until told to end."""
-    leash_to(os.getppid())
+    end_with(os.getppid())
     node = Obedient(folder)
     node.obey()
     while not node.ends:

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from swarm_worker.process import stacks
 from swarm_worker.shared.report import GroupReach, Report, State, encode
-from tests.kafka.parent_death import leash_to
+from tests.kafka.parent_death import end_with
 
 EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))
 MARK: Final = "1a2b"  # of the Kafka group that they share
@@ -53,7 +53,7 @@ HEALTHY: Final = Report(
 def main(folder: Path) -> None:
     """Report until told otherwise."""
     # Not to the present parent: supervisord may be gone by now.
-    leash_to(int((folder / "supervisord.pid").read_text("ascii")))
+    end_with(int((folder / "supervisord.pid").read_text("ascii")))
     stacks.write_when_asked()
     name = os.environ["SUPERVISOR_PROCESS_NAME"]
     script = folder / f"{name}.json"

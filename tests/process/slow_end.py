@@ -8,7 +8,7 @@ import select
 import signal
 
 from swarm_worker.shared.report import Report, State, encode
-from tests.kafka.parent_death import leash_to
+from tests.kafka.parent_death import end_with
 
 GONE_AFTER_S = 0.2
 EVERY_S = 0.5
@@ -16,7 +16,7 @@ EVERY_S = 0.5
 
 def main() -> None:
     """Report again and again that a batch has taken an hour."""
-    leash_to(os.getppid())
+    end_with(os.getppid())
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _end())
     hangs = Report(

@@ -22,7 +22,7 @@ from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachab
 from swarm_worker.demo.swarm import mock_broker
 from tests.eventually import eventually
 from tests.process.swarms import free_port
-from tests.supervisord import LEASHED, ROOT, is_alive, signal_if_alive
+from tests.supervisord import PARENT_DEATH, ROOT, is_alive, signal_if_alive
 
 pytestmark = pytest.mark.process
 
@@ -80,9 +80,9 @@ class Installation:
 
     def run(self) -> Supervisor:
         """Start supervisord as the README says; wait until it answers."""
-        leash = [sys.executable, str(LEASHED), str(os.getpid())]
+        launcher = [sys.executable, str(PARENT_DEATH), str(os.getpid())]
         self.process = subprocess.Popen(
-            [*leash, str(BIN / "supervisord"), "-n", "-c", "conf/supervisord.conf"],
+            [*launcher, str(BIN / "supervisord"), "-n", "-c", "conf/supervisord.conf"],
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
