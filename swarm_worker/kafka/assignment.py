@@ -7,27 +7,21 @@ the partitions in question.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from swarm_worker.kafka import offsets
-from swarm_worker.kafka.dead_letters import DeadLetterProducer
 from swarm_worker.kafka.errors import FatalError, Kind
 from swarm_worker.process import exit_codes as exits
 
 if TYPE_CHECKING:
-    from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.config.worker_settings import WorkerSettings
-    from swarm_worker.kafka.monitoring.monitor import Monitor
-    from swarm_worker.kafka.subscribed_topics import SubscribedTopics
+    from swarm_worker.kafka.group import Group
     from swarm_worker.kafka.topics.topic_watch import TopicWatch
     from swarm_worker.processing.lane import Key, Lane
-    from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -53,44 +47,33 @@ class Assignment:
         is_outdated: The group goes by topics that are not this node's (any more).
     """
 
-    def __init__(
-        self,
-        client: Consumer,
-        plan: GroupPlan,
-        *,
-        settings: WorkerSettings,
-        lanes: Lanes,
-        dead_letters: DeadLetterProducer,
-        monitor: Monitor,
-        topic_watch: TopicWatch,
-        clock: Callable[[], float],
-        subscribed: SubscribedTopics,
-    ) -> None:
+    def __init__(self, client: Consumer, group: Group, topic_watch: TopicWatch) -> None:
         """Hold nothing yet; see `join`."""
         self.has_joined = False
         self.is_outdated = False
         self._is_over = False  # the lanes are another client's from now on
         self._client = client
-        self._plan = plan
-        self._lanes = lanes
-        self._dead_letters = dead_letters
-        self._monitor = monitor
+        self._group = group
+        self._plan = group.plan
+        self._lanes = group.lanes
+        self._monitor = group.monitor
+        self._troubles = group.monitor.troubles
         self._topic_watch = topic_watch
-        self._troubles = monitor.troubles
-        self._clock = clock
-        self._subscribed = subscribed
-        self._routes = {topic: route for route in plan.routes for topic in route.topics}
+        self._clock = group.clock
+        routes = group.plan.routes
+        self._routes = {topic: route for route in routes for topic in route.topics}
         # Beyond what an operator gives handlers at a stop nothing is waited for.
         self._revoke_wait_s = min(
-            settings.shutdown_timeout_s,
-            REVOKE_SHARE * settings.max_poll_interval_ms / 1000,
+            group.settings.shutdown_timeout_s,
+            REVOKE_SHARE * group.settings.max_poll_interval_ms / 1000,
         )
-        self._topics_at_s = clock()
-        self._looks_for_topics = monitor.is_consumer_protocol and bool(plan.topics)
+        self._topics_at_s = self._clock()
+        is_consumer_protocol = group.monitor.is_consumer_protocol
+        self._looks_for_topics = is_consumer_protocol and bool(group.plan.topics)
 
     # --- to hold ----------------------------------------------------------------------
 
-    def join(self, stopping: threading.Event) -> None:
+    def join(self) -> None:
         """Subscribe, or assign directly.
 
         A direct assignment waits, polling, until its topics exist, or the client is of
@@ -108,6 +91,7 @@ class Assignment:
             )
             return
         missing, monitor = {topic for topic, _ in self._plan.assignments}, self._monitor
+        stopping = self._group.stopping
         while missing and not (
             stopping.is_set() or monitor.failure or monitor.brokers.are_forgotten
         ):
@@ -165,7 +149,7 @@ class Assignment:
         self._monitor.commits.rebalancing()
         self.has_joined = True
         foreign = {at.topic for at in partitions if at.topic not in self._routes}
-        if changed := foreign | self._subscribed.changed:
+        if changed := foreign | self._group.subscribed.changed:
             self._refuse(changed)
             return
         now_s = self._clock()
@@ -178,7 +162,7 @@ class Assignment:
             for at in partitions
         )
         if self._plan.topics:
-            self._subscribed.accepted()
+            self._group.subscribed.accepted()
         topics = {at.topic for at in partitions}
         self._troubles.end(Kind.TOPIC, having=topics.__contains__)
         self._troubles.end(Kind.GROUP, Kind.JOIN, Kind.OTHER)
@@ -193,7 +177,7 @@ class Assignment:
         self.is_outdated = True
         logger.warning(
             "assignment_outdated group=%s topics=%s consequence=%r",
-            self._plan.group, ",".join(sorted(changed)),
+            self._group.name, ",".join(sorted(changed)),
             "the group does not know that the app has taken these up, or given up: "
             "the node leaves it and joins anew",
         )  # fmt: skip
@@ -225,13 +209,13 @@ class Assignment:
         if late := self._retire(keys):
             logger.warning(
                 "revoked_in_flight group=%s partitions=%s consequence=%r",
-                self._plan.group, ",".join(lane.name for lane in late),
+                self._group.name, ",".join(lane.name for lane in late),
                 "their batches outlived the wait; the next owner repeats them",
             )  # fmt: skip
         self._lanes.commits.rest()
-        offsets.store(self._client, self._lanes.commits, group=self._plan.group)
+        offsets.store(self._client, self._lanes.commits, group=self._group.name)
         lanes = self._drop(keys)
-        offsets.commit(self._client, lanes, group=self._plan.group, wait=True)
+        offsets.commit(self._client, lanes, group=self._group.name, wait=True)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._is_over:
@@ -255,13 +239,13 @@ class Assignment:
             left_s = max(0.0, give_up_at_s - time.monotonic())
             slice_s = (
                 DEAD_LETTERS_EVERY_S
-                if self._dead_letters.outstanding
+                if self._group.dead_letters.outstanding
                 else COMMIT_EVERY_S
             )
             late = self._lanes.retire(keys, within_s=min(slice_s, left_s))
             if not late or left_s <= 0:
                 return late
-            self._dead_letters.serve()
+            self._group.dead_letters.serve()
             if time.monotonic() >= commit_at_s:
                 takes = self._commit_meanwhile()
                 commit_at_s = time.monotonic() + COMMIT_EVERY_S if takes else inf
@@ -274,7 +258,7 @@ class Assignment:
         lanes = self._lanes.commits.uncommitted(now_s=self._clock())
         if not lanes:
             return True
-        group = self._plan.group
+        group = self._group.name
         offsets.store(self._client, self._lanes.commits, group=group)
         taken = offsets.commit(self._client, lanes, group=group, wait=True)
         self._lanes.committed(taken, now_s=self._clock())
@@ -300,6 +284,6 @@ class Assignment:
         more = len(names) - LISTED_MAX
         logger.info(
             "partitions_%s group=%s count=%s held=%s partitions=%s%s",
-            what, self._plan.group, len(names), held,
+            what, self._group.name, len(names), held,
             ",".join(names[:LISTED_MAX]), f",+{more}" if more > 0 else "",
         )  # fmt: skip

@@ -9,7 +9,6 @@ partition is ours cannot change between that question and the store.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
@@ -35,6 +34,7 @@ from swarm_worker.kafka.errors import (
     is_fenced,
     kind_of,
 )
+from swarm_worker.kafka.group import Group
 from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.poll_loop import Ending, PollLoop
 from swarm_worker.kafka.subscribed_topics import SubscribedTopics
@@ -92,21 +92,17 @@ class GroupConsumer(OwnThread):
             clock: Seconds, as the one that reads ``progress`` has them.
         """
         super().__init__(f"swarm-poll-{plan.group}")
-        self._plan = plan
-        self._group = plan.group
-        self._settings = settings
         self._pool = pool
         self._on_fatal = on_fatal
-        self._clock = clock
-        self._properties = properties_for(plan, settings)
-        commit_within_s = commit_early(self._properties)
-        self._instance_id = self._properties.get("group.instance.id")
-        token = _watched(self._properties.get("oauth_cb"), clock)
-        own = Aside(plan.group).keep_off(self._properties)
-        beside = dict(self._properties)  # of the clients beside the consumer
+        self._leaves = False
+        properties = properties_for(plan, settings)
+        commit_within_s = commit_early(properties)
+        token = _watched(properties.get("oauth_cb"), clock)
+        own = Aside(plan.group).keep_off(properties)
+        beside = dict(properties)  # of the clients beside the consumer
         if token:  # the app's callback is called by the consumer alone
             own["oauth_cb"], beside["oauth_cb"] = token, token.latest
-        self._processing = Processing(
+        processing = Processing(
             node=settings.node,
             max_messages=settings.max_messages,
             pool=pool,
@@ -116,51 +112,56 @@ class GroupConsumer(OwnThread):
             suspects=suspects,
             clock=clock,
         )
-        self._lanes = self._processing.lanes
-        self._deliveries = Deliveries(self._lanes, progress=progress, clock=clock)
-        self._dead_letters = DeadLetterProducer(beside, self._deliveries.on_delivery)
-        self.monitor = Monitor(
+        lanes = processing.lanes
+        monitor = Monitor(
             plan.group,
-            self._properties,
+            properties,
             progress=progress.add_consumer(plan.group),
-            lanes=self._lanes,
+            lanes=lanes,
             clock=clock,
             token=token,
         )
-        self._client_properties = with_callbacks(own, self.monitor.callbacks)
-        is_static = self._instance_id is not None and bool(plan.topics)
-        self._subscribed = SubscribedTopics(
-            plan.topics,
-            before=subscribed_before,
-            keep=on_subscribed,
-            outlives_member=is_static and not self.monitor.is_consumer_protocol,
-        )
+        self._client_properties = with_callbacks(own, monitor.callbacks)
+        is_static = "group.instance.id" in properties and bool(plan.topics)
+        self._deliveries = Deliveries(lanes, progress=progress, clock=clock)
         self._asker = TopicAsker(beside, plan.group, memory)
-        self._first_known: dict[str, str] = {}
-        self._stopping = threading.Event()
-        self._leaves = False
+        self.group = Group(
+            plan=plan,
+            settings=settings,
+            properties=properties,
+            processing=processing,
+            dead_letters=DeadLetterProducer(beside, self._deliveries.on_delivery),
+            monitor=monitor,
+            subscribed=SubscribedTopics(
+                plan.topics,
+                before=subscribed_before,
+                keep=on_subscribed,
+                outlives_member=is_static and not monitor.is_consumer_protocol,
+            ),
+            clock=clock,
+        )
 
     # --- for the node -----------------------------------------------------------------
 
     @property
     def is_isolating(self) -> bool:
         """See `Lanes.is_isolating`."""
-        return self._lanes.is_isolating(now_s=self._clock())
+        return self.group.lanes.is_isolating(now_s=self.group.clock())
 
     @property
     def suspects(self) -> list[Suspect]:
         """See `Suspects.ahead`."""
-        return self._lanes.suspects.ahead(now_s=self._clock())
+        return self.group.lanes.suspects.ahead(now_s=self.group.clock())
 
     def quiet(self) -> None:
         """Begin no new batch; those in flight go on, membership stays. At once."""
-        self._lanes.table.is_held = True
+        self.group.lanes.table.is_held = True
 
     def resume(self) -> None:
         """Undo `quiet`; does nothing while stopping."""
-        if not self._stopping.is_set():
-            self._lanes.table.is_held = False
-            self._lanes.turns.offer_all()
+        if not self.group.stopping.is_set():
+            self.group.lanes.table.is_held = False
+            self.group.lanes.turns.offer_all()
 
     def stop(self, *, leave: bool = False) -> None:
         """Begin no new batch, let those in flight end, commit, close. At once.
@@ -175,8 +176,8 @@ class GroupConsumer(OwnThread):
                 -2 there; tried).
         """
         self._leaves = leave
-        self._lanes.table.is_held = True
-        self._stopping.set()
+        self.group.lanes.table.is_held = True
+        self.group.stopping.set()
 
     # --- lives of a client ------------------------------------------------------------
 
@@ -184,18 +185,18 @@ class GroupConsumer(OwnThread):
         self._asker.start()
         try:
             while self._live():
-                if self._stopping.wait(JOIN_AGAIN_S):
+                if self.group.stopping.wait(JOIN_AGAIN_S):
                     if self._leaves:
                         why_not = leave_group.NOT_JOINED
-                        leave_group.tell(self._group, why_not=why_not)
+                        leave_group.tell(self.group.name, why_not=why_not)
                     return
         except FatalError as error:
             self._on_fatal(error)
         finally:
             self._asker.close()
-            self._dead_letters.stop()
+            self.group.dead_letters.stop()
         # A consumer that failed is no dead thread: the node was told why, and stops it.
-        self._stopping.wait()
+        self.group.stopping.wait()
 
     def _live(self) -> bool:
         """Live the life of one client; return whether another is to follow.
@@ -203,32 +204,25 @@ class GroupConsumer(OwnThread):
         Raises:
             FatalError: Another life would end like this one.
         """
+        group = self.group
         client = make_client(
             self._client_properties,
-            group=self._group,
-            lacks_client=self.monitor.lacks_client,
-            stopping=self._stopping,
+            group=group.name,
+            lacks_client=group.monitor.lacks_client,
+            stopping=group.stopping,
         )
         if client is None:
             return True
-        self.monitor.begin(is_subscribed=bool(self._plan.topics))
-        topics = self._watch_topics(client)
-        assignment = self._assignment(client, topics)
-        loop = self._poll_loop(client, assignment, topics)
+        group.monitor.begin(is_subscribed=bool(group.plan.topics))
+        topics = TopicWatch(client, group, self._asker)
+        assignment = Assignment(client, group, topics)
+        loop = PollLoop(client, group, assignment=assignment, topics=topics)
         why = self._consume(assignment, loop)
         if why is Ending.STOPPED:
             self._shut_down(client, assignment, loop)
             return False
-        failure = self.monitor.failure  # what comes while it ends is of no account
-        end_replaced(
-            client,
-            assignment,
-            why,
-            topics=topics,
-            subscribed=self._subscribed,
-            lanes=self._lanes,
-            group=self._group,
-        )
+        failure = group.monitor.failure  # what comes while it ends is of no account
+        end_replaced(client, assignment, why, topics=topics, group=group)
         if failure is not None:
             self._judge(failure)
         return True
@@ -236,11 +230,11 @@ class GroupConsumer(OwnThread):
     def _consume(self, assignment: Assignment, loop: PollLoop) -> Ending:
         """Poll until the client is of no use any more, or the node stops."""
         try:
-            assignment.join(self._stopping)
+            assignment.join()
             return loop.run()
         except KafkaException as error:
-            self.monitor.on_error(error.args[0])
-            if self.monitor.failure is None:
+            self.group.monitor.on_error(error.args[0])
+            if self.group.monitor.failure is None:
                 raise
             return Ending.FAILED
 
@@ -250,28 +244,23 @@ class GroupConsumer(OwnThread):
         Raises:
             FatalError: The failure is not one to wait for its end.
         """
-        if is_fenced(failure) and self.monitor.member.fenced_itself():
+        group, member = self.group, self.group.monitor.member
+        if is_fenced(failure) and member.fenced_itself():
             logger.warning(
                 "fenced_by_own_session group=%s consequence=%r reason=%r",
-                self._group, "joining again", failure.str(),
+                group.name, "joining again", failure.str(),
             )  # fmt: skip
         elif kind_of(failure) is Kind.HELD_ID:
-            self.monitor.member.id_refused()
+            member.id_refused()
         else:
-            reason = fatal_reason(failure, instance_id=self._instance_id)
-            raise FatalError(f"group {self._group}: {reason}")
+            instance_id = group.properties.get("group.instance.id")
+            reason = fatal_reason(failure, instance_id=instance_id)
+            raise FatalError(f"group {group.name}: {reason}")
 
     def _shut_down(
         self, client: Consumer, assignment: Assignment, loop: PollLoop
     ) -> None:
-        shutdown = Shutdown(
-            client,
-            self._plan,
-            properties=self._properties,
-            lanes=self._lanes,
-            monitor=self.monitor,
-            timeout_s=self._settings.shutdown_timeout_s,
-        )
+        shutdown = Shutdown(client, self.group)
         shutdown.drain(
             tend=loop.tend,
             abandon_dead_letters=self._deliveries.abandon,
@@ -279,51 +268,6 @@ class GroupConsumer(OwnThread):
         )
         # Asked now: that the node does not come back may be told while it stops.
         shutdown.close(leaves=self._leaves, is_member=lambda: assignment.has_joined)
-
-    # --- the parts of a life ----------------------------------------------------------
-
-    def _watch_topics(self, client: Consumer) -> TopicWatch:
-        assigned = {topic for topic, _ in self._plan.assignments}
-        return TopicWatch(
-            client,
-            group=self._group,
-            node=self._settings.node,
-            topics=assigned.union(self._plan.topics),
-            asker=self._asker,
-            first_known=self._first_known,
-            lanes=self._lanes,
-            monitor=self.monitor,
-            clock=self._clock,
-        )
-
-    def _assignment(self, client: Consumer, topics: TopicWatch) -> Assignment:
-        return Assignment(
-            client,
-            self._plan,
-            settings=self._settings,
-            lanes=self._lanes,
-            dead_letters=self._dead_letters,
-            monitor=self.monitor,
-            topic_watch=topics,
-            subscribed=self._subscribed,
-            clock=self._clock,
-        )
-
-    def _poll_loop(
-        self, client: Consumer, assignment: Assignment, topics: TopicWatch
-    ) -> PollLoop:
-        return PollLoop(
-            client,
-            self._plan,
-            max_wait_s=self._settings.max_wait_s,
-            processing=self._processing,
-            dead_letters=self._dead_letters,
-            monitor=self.monitor,
-            assignment=assignment,
-            topics=topics,
-            stopping=self._stopping,
-            clock=self._clock,
-        )
 
 
 def _watched(callback: object, clock: Callable[[], float]) -> TokenCallback | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -19,14 +19,9 @@ from swarm_worker.kafka.poll_batches import (
 from swarm_worker.processing.lane import KEEP_ALIVE_S, Key, Lane
 
 if TYPE_CHECKING:
-    from threading import Event
-
-    from swarm_worker.app.routing import GroupPlan
     from swarm_worker.kafka.assignment import Assignment
-    from swarm_worker.kafka.dead_letters import DeadLetterProducer
-    from swarm_worker.kafka.monitoring.monitor import Monitor
+    from swarm_worker.kafka.group import Group
     from swarm_worker.kafka.topics.topic_watch import TopicWatch
-    from swarm_worker.processing.handlers import Processing
 
 # The longest a poll may block: stop, quiet and back-offs are looked at in between. Ten
 # wake-ups a second cost nothing that can be measured.
@@ -53,44 +48,33 @@ class PollLoop:
     def __init__(
         self,
         client: Consumer,
-        plan: GroupPlan,
+        group: Group,
         *,
-        max_wait_s: float,
-        processing: Processing,
-        dead_letters: DeadLetterProducer,
-        monitor: Monitor,
         assignment: Assignment,
         topics: TopicWatch,
-        stopping: Event,
-        clock: Callable[[], float],
     ) -> None:
         """Poll nothing yet.
 
         Args:
             client: The client.
-            plan: What it consumes.
-            max_wait_s: The node's ``max_wait_time``.
-            processing: Has the lanes.
-            dead_letters: Writes dead letters.
-            monitor: Is told of polls and errors.
+            group: Its group.
             assignment: What the client holds.
             topics: Of which logs that is.
-            stopping: Set once the node stops.
-            clock: Seconds, as in the reports.
         """
         self._client = client
-        self._group = plan.group
-        self._has_one_topic = sum(len(route.topics) for route in plan.routes) == 1
-        self._poll_max_s = min(POLL_MAX_S, max_wait_s)
-        self._processing = processing
-        self._lanes = processing.lanes
-        self._dead_letters = dead_letters
-        self._monitor = monitor
+        self._group = group.name
+        routes = group.plan.routes
+        self._has_one_topic = sum(len(route.topics) for route in routes) == 1
+        self._poll_max_s = min(POLL_MAX_S, group.settings.max_wait_s)
+        self._processing = group.processing
+        self._lanes = group.lanes
+        self._dead_letters = group.dead_letters
+        self._monitor = group.monitor
         self._assignment = assignment
         self._topics = topics
-        self._stopping = stopping
-        self._clock = clock
-        self._marks_at_s = clock()
+        self._stopping = group.stopping
+        self._clock = group.clock
+        self._marks_at_s = self._clock()
         self._drain = DRAIN_MESSAGES
 
     def run(self) -> Ending:

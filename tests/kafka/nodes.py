@@ -128,7 +128,7 @@ class Node:
     @property
     def monitor(self) -> Monitor:
         """What the first group's client tells of itself."""
-        return self.consumers[0].monitor
+        return self.consumers[0].group.monitor
 
     def await_assigned(self, count: int, *, within_s: float = 20.0) -> Self:
         """Wait until the node holds so many partitions."""

@@ -302,12 +302,12 @@ def test_report_is_about_the_group_that_is_worst_off(kafka: KafkaBroker) -> None
 
         node.monitor.polled = lambda: wedge.open.wait(20.0)  # type: ignore[method-assign,assignment]
         produce(kafka.bootstrap, name, 1, first=20)
-        polls = node.consumers[1].monitor.polls
+        polls = node.consumers[1].group.monitor.polls
         eventually(
             lambda: (node.snapshot.poll_age_ms or 0) > 1_000,
             describe="the polls of one group age",
         )
-        assert node.consumers[1].monitor.polls > polls, "the other polls"
+        assert node.consumers[1].group.monitor.polls > polls, "the other polls"
         wedge.open.set()
         hangs.open.set()
 

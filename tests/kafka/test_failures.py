@@ -250,7 +250,7 @@ def test_letter_that_nobody_answers_does_not_hold_up_a_stop(
 
     produce(kafka.bootstrap, name, 1)
     with Node(app, settings(kafka.bootstrap, shutdown_timeout_s=4.0)) as node:
-        letters = node.consumers[0]._dead_letters
+        letters = node.consumers[0].group.dead_letters
         eventually(lambda: letters.outstanding == 1, describe="a letter is out")
     (line,) = log("dead_letter_left", name)
     assert f"at={name}/0@0 topic={name}.missing" in line

@@ -41,7 +41,9 @@ def quiet_nodes(kafka: KafkaBroker, name: str, nodes: list[Node], seen: Seen) ->
     await_committed(kafka, name, name, {0: OLD, 1: OLD})
     for node in nodes:
         node.consumers[0].quiet()
-    lanes = [lane for node in nodes for lane in node.consumers[0]._lanes.table.all()]
+    lanes = [
+        lane for node in nodes for lane in node.consumers[0].group.lanes.table.all()
+    ]
     assert len(lanes) == 2
     eventually(lambda: all(lane.paused for lane in lanes), describe="all is paused")
 

@@ -182,4 +182,4 @@ def sleeper(
 def partitions_of(node: Node) -> list[int]:
     """Return what a node holds when it has half of four partitions."""
     node.await_assigned(2)
-    return [lane.partition for lane in node.consumers[0]._lanes.table.all()]
+    return [lane.partition for lane in node.consumers[0].group.lanes.table.all()]

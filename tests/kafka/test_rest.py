@@ -34,7 +34,7 @@ def test_what_comes_while_a_node_is_away_is_handled_whatever_the_reset(
     node = settings(kafka.bootstrap, kafka=told, static=False)
     with Node(app, node) as first:
         first.await_assigned(2)
-        lanes = first.consumers[0]._lanes
+        lanes = first.consumers[0].group.lanes
         eventually(
             lambda: all(lane.end_offset >= 0 for lane in lanes.table.all()),
             describe="both logs are read to their ends",
@@ -102,7 +102,7 @@ def test_a_message_without_an_acknowledged_letter_is_not_passed(
 
     produce(kafka.bootstrap, name, 3)
     with Node(app, settings(kafka.bootstrap)) as node:
-        (lane,) = eventually(node.consumers[0]._lanes.table.all, describe="a lane")
+        (lane,) = eventually(node.consumers[0].group.lanes.table.all, describe="a lane")
         eventually(lambda: tries, describe="the last message is tried")
         eventually(lambda: lane.end_offset == 3, describe="its log is read to its end")
     assert kafka.committed(name, name) == {0: 2}

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from swarm_worker.kafka.assignment import Assignment
-    from swarm_worker.kafka.subscribed_topics import SubscribedTopics
+    from swarm_worker.kafka.group import Group
     from swarm_worker.kafka.topics.topic_watch import TopicWatch
-    from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +47,7 @@ def end_replaced(
     why: Ending,
     *,
     topics: TopicWatch,
-    subscribed: SubscribedTopics,
-    lanes: Lanes,
-    group: str,
+    group: Group,
 ) -> None:
     """End a client so that the next one can take its place.
 
@@ -59,33 +56,31 @@ def end_replaced(
         assignment: What it holds.
         why: It is of no use any more.
         topics: Of which logs that is.
-        subscribed: By which topics the group knows this node.
-        lanes: The lanes of what it holds.
-        group: The Kafka group.
+        group: Its group.
     """
     if why is Ending.FAILED:
         _abandon(client, assignment, within_s=CLOSE_FAILED_S)
     elif why is Ending.ASSIGNMENT_OUTDATED:
-        _leave_group(client, subscribed)
+        _leave_group(client, group)
         _abandon(client, assignment, within_s=CLOSE_REPLACED_S)
     elif why is Ending.BROKERS_FORGOTTEN:
-        _log_replaced(group, _FORGOTTEN)
+        _log_replaced(group.name, _FORGOTTEN)
         _abandon(client, assignment, within_s=CLOSE_REPLACED_S)
     elif why is Ending.TOPICS_UNSHARED:
-        _log_replaced(group, _with_names(_UNSHARED, "topics", topics.unshared))
+        _log_replaced(group.name, _with_names(_UNSHARED, "topics", topics.unshared))
         # In order, as in a revoke; a static member that closes has nobody rebalance.
         assignment.let_go_of_all()
-        if (why_not := _leave_group(client, subscribed)) is not None:
-            leave_group.tell(group, why_not=why_not, consequence=_STAYS_UNSHARED)
-        close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
+        if (why_not := _leave_group(client, group)) is not None:
+            leave_group.tell(group.name, why_not=why_not, consequence=_STAYS_UNSHARED)
+        close(client, group.lanes.table, group=group.name, within_s=CLOSE_MAX_S)
     else:
         names = [f"{topic}/{partition}" for topic, partition in topics.outdated]
-        _log_replaced(group, _with_names(_OUTDATED, "partitions", names))
+        _log_replaced(group.name, _with_names(_OUTDATED, "partitions", names))
         assignment.let_go_of_all()
-        close(client, lanes.table, group=group, within_s=CLOSE_MAX_S)
+        close(client, group.lanes.table, group=group.name, within_s=CLOSE_MAX_S)
 
 
-def _leave_group(client: Consumer, subscribed: SubscribedTopics) -> str | None:
+def _leave_group(client: Consumer, group: Group) -> str | None:
     """Leave: as the next client joins, the group goes by that one's topics.
 
     Return why that was not possible, or None.
@@ -97,7 +92,7 @@ def _leave_group(client: Consumer, subscribed: SubscribedTopics) -> str | None:
         within_s=leave_group.LEAVE_MAX_S,
     )
     if why_not is None:
-        subscribed.accepted()
+        group.subscribed.accepted()
     return why_not
 
 

@@ -7,8 +7,8 @@ removed from its group, and a rebalance whose callback comes in the close may ne
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from swarm_worker.kafka import offsets
 from swarm_worker.kafka.closing import leave_group
@@ -18,9 +18,7 @@ from swarm_worker.kafka.closing.stop_policy import WayOut, stop_times, way_out
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-    from swarm_worker.app.routing import GroupPlan
-    from swarm_worker.kafka.monitoring.monitor import Monitor
-    from swarm_worker.processing.lanes import Lanes
+    from swarm_worker.kafka.group import Group
 
 DRAIN_EVERY_S: Final = 0.05  # between polls while batches in flight end
 
@@ -28,32 +26,12 @@ DRAIN_EVERY_S: Final = 0.05  # between polls while batches in flight end
 class Shutdown:
     """The stop of one client; its times run from when this is made."""
 
-    def __init__(
-        self,
-        client: Consumer,
-        plan: GroupPlan,
-        *,
-        properties: Mapping[str, Any],
-        lanes: Lanes,
-        monitor: Monitor,
-        timeout_s: float,
-    ) -> None:
-        """Begin.
-
-        Args:
-            client: The client.
-            plan: What it consumes.
-            properties: Of the client.
-            lanes: What it holds; handing out is held.
-            monitor: Is told of polls.
-            timeout_s: The node's ``shutdown_timeout``.
-        """
+    def __init__(self, client: Consumer, group: Group) -> None:
+        """Begin; handing out is held."""
         self._client = client
-        self._group = plan.group
-        self._topics = plan.topics
-        self._properties = properties
-        self._lanes = lanes
-        self._monitor = monitor
+        self._group = group
+        self._lanes = group.lanes
+        timeout_s = group.settings.shutdown_timeout_s
         self._times = stop_times(began_at_s=time.monotonic(), timeout_s=timeout_s)
 
     def drain(
@@ -75,11 +53,11 @@ class Shutdown:
                 abandon_dead_letters()
             tend()
             self._client.poll(0)  # dropped: nothing of it was stored
-            self._monitor.polled()
+            self._group.monitor.polled()
             if time.monotonic() > self._times.cancel_at_s:
                 cancel()
         self._lanes.commits.rest()
-        offsets.store(self._client, self._lanes.commits, group=self._group)
+        offsets.store(self._client, self._lanes.commits, group=self._group.name)
 
     def close(self, *, leaves: bool, is_member: Callable[[], bool]) -> None:
         """Commit and close; leave the group if the node does not come back.
@@ -90,21 +68,21 @@ class Shutdown:
         """
         way = way_out(
             leaves=leaves,
-            is_static="group.instance.id" in self._properties,
-            is_subscribed=bool(self._topics),
-            is_consumer_protocol=self._monitor.is_consumer_protocol,
+            is_static="group.instance.id" in self._group.properties,
+            is_subscribed=bool(self._group.plan.topics),
+            is_consumer_protocol=self._group.monitor.is_consumer_protocol,
         )
         if way is WayOut.CLOSE_ALONE:
             self._close()
         elif way is WayOut.LEAVE_FIRST:
             why_not = self._leave(is_member)
             self._close()
-            leave_group.tell(self._group, why_not=why_not)
+            leave_group.tell(self._group.name, why_not=why_not)
         else:
             why_not = (
                 self._leave_as_classic() if self._close() else leave_group.NOT_CLOSED
             )
-            leave_group.tell(self._group, why_not=why_not)
+            leave_group.tell(self._group.name, why_not=why_not)
 
     def _leave(self, is_member: Callable[[], bool]) -> str | None:
         return leave_group.leave(
@@ -116,13 +94,13 @@ class Shutdown:
 
     def _leave_as_classic(self) -> str | None:
         return leave_group.leave_as_classic(
-            self._properties,
-            self._topics,
+            self._group.properties,
+            self._group.plan.topics,
             within_s=self._times.give_up_at_s - time.monotonic(),
         )
 
     def _close(self) -> bool:
         within_s = self._times.close_within_s(time.monotonic())
         return close(
-            self._client, self._lanes.table, group=self._group, within_s=within_s
+            self._client, self._lanes.table, group=self._group.name, within_s=within_s
         )

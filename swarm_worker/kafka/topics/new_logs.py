@@ -16,9 +16,8 @@ from swarm_worker.kafka.errors import Kind, text_of
 
 if TYPE_CHECKING:
     from swarm_worker.app.app import Route
-    from swarm_worker.kafka.monitoring.monitor import Monitor
+    from swarm_worker.kafka.group import Group
     from swarm_worker.processing.lane import Key, Lane
-    from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +43,13 @@ class _Change:
 class NewLogs:
     """The new logs that one client has not begun yet: nothing of them is handed out."""
 
-    def __init__(
-        self, client: Consumer, *, group: str, lanes: Lanes, monitor: Monitor
-    ) -> None:
-        """Have none.
-
-        Args:
-            client: The client.
-            group: Its group, for the log.
-            lanes: What is held.
-            monitor: Knows which partitions are in trouble.
-        """
+    def __init__(self, client: Consumer, group: Group) -> None:
+        """Have none."""
         self._client = client
-        self._group = group
-        self._lanes = lanes
-        self._troubles = monitor.troubles
-        self._partitions = monitor.partitions
+        self._group = group.name
+        self._lanes = group.lanes
+        self._troubles = group.monitor.troubles
+        self._partitions = group.monitor.partitions
         self._changes: dict[Key, _Change] = {}
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +30,9 @@ from swarm_worker.kafka.topics.topic_changes import TopicChanges
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-    from swarm_worker.kafka.monitoring.monitor import Monitor
+    from swarm_worker.kafka.group import Group
     from swarm_worker.kafka.topics.topic_asker import TopicAsker
     from swarm_worker.processing.lane import Key, Lane
-    from swarm_worker.processing.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -52,49 +51,27 @@ class TopicWatch:
         unshared: Topics that the group may have left to nobody: it has to rebalance.
     """
 
-    def __init__(
-        self,
-        client: Consumer,
-        *,
-        group: str,
-        node: int,
-        topics: Iterable[str],
-        asker: TopicAsker,
-        first_known: dict[str, str],
-        lanes: Lanes,
-        monitor: Monitor,
-        clock: Callable[[], float],
-    ) -> None:
-        """Ask for the first time: the answer comes before most assignments do.
-
-        Args:
-            client: The client.
-            group: Its group, for the log.
-            node: The number of this node.
-            topics: All that may be assigned.
-            asker: Asks.
-            first_known: The first id of each topic that this node has known; added to.
-            lanes: What is held.
-            monitor: Has the troubles.
-            clock: Seconds.
-        """
-        self._topics = tuple(sorted(topics))
+    def __init__(self, client: Consumer, group: Group, asker: TopicAsker) -> None:
+        """Ask for the first time: the answer comes before most assignments do."""
+        plan = group.plan
+        assigned = {topic for topic, _ in plan.assignments}
+        self._topics = tuple(sorted(assigned.union(plan.topics)))
         self._asker = asker
-        self._first_known = first_known
-        self._lanes = lanes
-        self._monitor = monitor
-        self._troubles = monitor.troubles
-        self._clock = clock
+        self._first_known = group.first_known
+        self._lanes = group.lanes
+        self._monitor = group.monitor
+        self._troubles = group.monitor.troubles
+        self._clock = group.clock
         self._unread: dict[Key, Lane] = {}  # what is committed of it is not known
         self._held: dict[Key, tuple[Lane, float]] = {}  # since when
         # The question under way, and the lanes that its answer counts for.
         self._asked: tuple[Question, dict[Key, Lane]] | None = None
         self._asked_at_s = -inf
-        self._ask_at_s = self._look_at_s = clock()
+        self._ask_at_s = self._look_at_s = self._clock()
         self._answered_at_s = self._look_at_s
         self._last_ids: Mapping[str, str] = {}
-        self._changes = TopicChanges(node=node)
-        self._new_logs = NewLogs(client, group=group, lanes=lanes, monitor=monitor)
+        self._changes = TopicChanges(node=group.settings.node)
+        self._new_logs = NewLogs(client, group)
         self._unanswered: set[Key] = set()
         self.outdated: list[Key] = []
         self.unshared: list[str] = []

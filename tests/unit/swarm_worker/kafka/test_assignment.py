@@ -80,27 +80,21 @@ def assignment(lanes: Lanes, monitor: Monitor) -> Assignment:
         dead_letter=None,
         max_messages=None,
     )
-    settings = SimpleNamespace(shutdown_timeout_s=1.0, max_poll_interval_ms=300_000)
-    told: dict[str, Any] = {
-        "client": SimpleNamespace(
-            resume=lambda _: None,
-            commit=lambda **_: [],
-            store_offsets=lambda **_: None,
-        ),
-        "dead_letters": SimpleNamespace(outstanding=0, serve=lambda: None),
-        "topic_watch": SimpleNamespace(opened=list, left=lambda _: None),
-    }
-    client = told.pop("client")
+    client: Any = SimpleNamespace(
+        resume=lambda _: None, commit=lambda **_: [], store_offsets=lambda **_: None
+    )
     plan = GroupPlan(group="g", routes=(route,), topics=("orders",))
-    return Assignment(
-        client,
-        plan,
-        settings=settings,  # type: ignore[arg-type]  # two fields of it are read
+    group: Any = SimpleNamespace(
+        name="g",
+        plan=plan,
+        settings=SimpleNamespace(shutdown_timeout_s=1.0, max_poll_interval_ms=300_000),
         lanes=lanes,
         monitor=monitor,
+        dead_letters=SimpleNamespace(outstanding=0, serve=lambda: None),
         clock=lambda: 1.0,
         subscribed=SubscribedTopics(
             plan.topics, before=None, keep=None, outlives_member=False
         ),
-        **told,
     )
+    topic_watch: Any = SimpleNamespace(opened=list, left=lambda _: None)
+    return Assignment(client, group, topic_watch)

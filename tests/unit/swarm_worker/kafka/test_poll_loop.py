@@ -74,24 +74,21 @@ class Polling:
         self.assignment = SimpleNamespace(is_outdated=False)
         self.topics = SimpleNamespace(unshared=[], outdated=[])
         self.stopping = Event()
-        told: dict[str, Any] = {
-            "processing": SimpleNamespace(
-                lanes=self.lanes,
-                count_marks=lambda: self.lanes.count_marks(now_s=self.now_s),
+        group: Any = SimpleNamespace(
+            name="g",
+            plan=GroupPlan(group="g", routes=(ROUTE,), topics=("t",)),
+            settings=SimpleNamespace(max_wait_s=0.0),
+            processing=SimpleNamespace(
+                count_marks=lambda: self.lanes.count_marks(now_s=self.now_s)
             ),
-            "dead_letters": SimpleNamespace(outstanding=0),
-            "assignment": self.assignment,
-            "topics": self.topics,
-        }
-        self.loop = PollLoop(
-            self.client,  # type: ignore[arg-type]
-            GroupPlan(group="g", routes=(ROUTE,), topics=("t",)),
-            max_wait_s=0.0,
+            lanes=self.lanes,
+            dead_letters=SimpleNamespace(outstanding=0),
             monitor=self.monitor,
             stopping=self.stopping,
             clock=lambda: self.now_s,
-            **told,
         )
+        parts: dict[str, Any] = {"assignment": self.assignment, "topics": self.topics}
+        self.loop = PollLoop(self.client, group, **parts)  # type: ignore[arg-type]
 
     def handle(self) -> Batch:
         """Begin a batch of two messages; return it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from swarm_worker.app.app import Route
@@ -79,14 +80,15 @@ class Stopping:
             lanes=self.lanes,
             clock=lambda: NOW_S,
         )
-        self.shutdown = Shutdown(
-            self.client,  # type: ignore[arg-type]
-            plan,
+        group: Any = SimpleNamespace(
+            name="g",
+            plan=plan,
+            settings=SimpleNamespace(shutdown_timeout_s=0.0),  # all times are over
             properties=properties,
             lanes=self.lanes,
             monitor=monitor,
-            timeout_s=0.0,  # all times are over at once
         )
+        self.shutdown = Shutdown(self.client, group)  # type: ignore[arg-type]
 
     def end_batch(self) -> None:
         """The handler returns."""

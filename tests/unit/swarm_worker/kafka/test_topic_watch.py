@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from confluent_kafka import (
 
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import message
+from swarm_worker.app.routing import GroupPlan
 from swarm_worker.kafka.errors import Kind
 from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.kafka.topic_ids import (
@@ -128,17 +130,16 @@ class Fixture:
 
     def begin(self) -> TopicWatch:
         """Look after another client."""
-        return TopicWatch(
-            self.client,  # type: ignore[arg-type]
-            group="g",
-            node=0,
-            topics=["t"],
-            asker=self.asker,  # type: ignore[arg-type]
+        group: Any = SimpleNamespace(
+            name="g",
+            plan=GroupPlan(group="g", routes=(ROUTE,), topics=("t",)),
+            settings=SimpleNamespace(node=0),
             first_known=self.first_known,
             lanes=self.lanes,
             monitor=self.monitor,
             clock=self.clock,
         )
+        return TopicWatch(self.client, group, self.asker)  # type: ignore[arg-type]
 
     def assign(self, partition: int = 0) -> Lane:
         """A partition comes."""
