@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from queue import Full, SimpleQueue
-from queue import Queue as BoundedQueue
-from typing import Any, Final, Generic, TypeVar
+from concurrent.futures import Future
+from queue import Full, Queue
+from typing import Any, Final, TypeVar
 
 from swarm_worker.shared.logs import shown
 
@@ -33,37 +33,22 @@ def ends_within(within_s: float, call: Callable[[], None], *, name: str) -> bool
     return not thread.is_alive()
 
 
-class Making(Generic[T]):
-    """Something that is being made on a thread of its own."""
+def begun(make: Callable[[], T], *, name: str) -> Future[T]:
+    """Begin to make something on a thread of its own, which is left behind at the end.
 
-    def __init__(self, make: Callable[[], T], *, name: str) -> None:
-        """Begin.
+    Raises:
+        RuntimeError: The system gives no thread.
+    """
+    made: Future[T] = Future()
 
-        Raises:
-            RuntimeError: The system gives no thread.
-        """
-        self._make = make
-        self._outcome: SimpleQueue[T | BaseException] = SimpleQueue()
-        self._is_over = threading.Event()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; return whether it came."""
-        return self._is_over.wait(timeout_s)
-
-    def result(self) -> T:
-        """Return what was made, once, or raise what that raised."""
-        outcome = self._outcome.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            self._outcome.put(self._make())
+            made.set_result(make())
         except BaseException as error:  # noqa: BLE001 - raised where it is asked for
-            self._outcome.put(error)
-        self._is_over.set()
+            made.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return made
 
 
 class Aside:
@@ -72,8 +57,8 @@ class Aside:
     def __init__(self, group: str) -> None:
         """Start no thread before the first call."""
         self._group = group
-        self._calls: BoundedQueue[tuple[str, Callable[..., object], tuple[Any, ...]]]
-        self._calls = BoundedQueue(WAITING_MAX)
+        self._calls: Queue[tuple[str, Callable[..., object], tuple[Any, ...]]]
+        self._calls = Queue(WAITING_MAX)
         self._thread: threading.Thread | None = None
         self._is_full = False
 

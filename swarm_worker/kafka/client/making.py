@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
@@ -12,15 +13,12 @@ from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.kafka.client.properties import properties_for
 from swarm_worker.kafka.errors import FatalError, library_logger, text_of
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.process.aside import Making
+from swarm_worker.process.aside import begun
 from swarm_worker.shared.redaction import without_secrets
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 if TYPE_CHECKING:
     from threading import Event
-
-
-T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 0.1  # whether the node stops meanwhile
 
@@ -49,13 +47,8 @@ def make_client(
     Raises:
         FatalError: The properties cannot work.
     """
-    making = Making(
-        lambda: judged(
-            lambda: Consumer(dict(properties), logger=library_logger), properties
-        ),
-        name=f"swarm-client-{group}",
-    )
-    while not making.wait(LOOK_EVERY_S):
+    making = begun(lambda: make_consumer(properties), name=f"swarm-client-{group}")
+    while not wait([making], LOOK_EVERY_S).done:
         lacks_client("")
         if stopping.is_set():
             return None
@@ -75,22 +68,12 @@ def make_consumer(properties: Mapping[str, Any]) -> Consumer:
     blocks until there is a token, for 10 s, or as long as that callback takes.
 
     Raises:
-        PassingError: See `judged`.
-        ConfigError: The same.
-    """
-    return judged(lambda: Consumer(dict(properties)), properties)
-
-
-def judged(make: Callable[[], T], properties: Mapping[str, Any]) -> T:
-    """Make a client; what speaks against it is raised as an error of the configuration.
-
-    Raises:
         PassingError: No token came, a file cannot be read, or there are no resources.
         ConfigError: librdkafka does not know a property or refuses its value; in its
             own words, which name the property.
     """
     try:
-        return make()
+        return Consumer(dict(properties), logger=library_logger)
     except SystemError as error:
         # A constructor in C makes one of what a signal's handler raises meanwhile.
         raise (error.__cause__ or error) from None
@@ -117,7 +100,7 @@ def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
     """Have librdkafka judge the properties of a group, and join nothing.
 
     Raises:
-        PassingError: See `judged`.
+        PassingError: See `make_consumer`.
         ConfigError: It does not take them.
     """
     # It begins to connect; what it would log of that is not what is tried.

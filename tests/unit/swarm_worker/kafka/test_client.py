@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from swarm_worker.app.routing import GroupPlan
 from swarm_worker.config.worker_settings import WorkerSettings
-from swarm_worker.kafka.client.making import is_passing, judged, make_consumer
+from swarm_worker.kafka.client import making
+from swarm_worker.kafka.client.making import is_passing, make_consumer
 from swarm_worker.kafka.client.properties import (
     commit_early,
     properties_for,
@@ -140,11 +141,14 @@ def test_no_token_and_no_resources_are_passing() -> None:
     assert not is_passing(TypeError("expected a string"))
 
 
-def test_a_stop_within_a_constructor_in_c_is_a_stop() -> None:
+def test_a_stop_within_a_constructor_in_c_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Python makes a SystemError of it: the node crashed where it was to stop."""
 
-    def make() -> None:
+    def make(*_: object, **__: object) -> None:
         raise SystemError("returned a result with an exception set") from StopAsked()
 
+    monkeypatch.setattr(making, "Consumer", make)
     with pytest.raises(StopAsked):
-        judged(make, {})
+        make_consumer({})

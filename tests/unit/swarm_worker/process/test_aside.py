@@ -6,19 +6,18 @@ import threading
 
 import pytest
 
-from swarm_worker.process.aside import WAITING_MAX, Aside, Making
+from swarm_worker.process.aside import WAITING_MAX, Aside, begun
 from tests.eventually import eventually
 
 
 def test_what_is_made_is_given_once_it_is_there() -> None:
     """Nobody is held up meanwhile."""
     may_end = threading.Event()
-    making = Making(lambda: may_end.wait(10) and "made", name="making")
-    assert not making.wait(0)
+    making = begun(lambda: may_end.wait(10) and "made", name="making")
+    assert not making.done()
 
     may_end.set()
-    assert making.wait(10)
-    assert making.result() == "made"
+    assert making.result(10) == "made"
 
 
 def test_why_it_could_not_be_made_is_raised_where_it_is_asked_for() -> None:
@@ -27,11 +26,9 @@ def test_why_it_could_not_be_made_is_raised_where_it_is_asked_for() -> None:
     def make() -> None:
         raise OSError("no token")
 
-    making = Making(make, name="making")
-    assert making.wait(10)
-
+    making = begun(make, name="making")
     with pytest.raises(OSError, match="no token"):
-        making.result()
+        making.result(10)
 
 
 def test_a_callback_of_the_apps_holds_up_nobody() -> None:
