@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,15 +80,6 @@ def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """A dead letter on its way."""
-
-    lane: Lane
-    dead_letter: DeadLetter
-    topic: str
-
-
 class DeadLetterProducer:
     """Produces dead letters, and reports when they are acknowledged.
 
@@ -110,7 +100,7 @@ class DeadLetterProducer:
         """
         self._properties = producer_properties(consumer)
         self._outcome = outcome
-        self._to_send: SimpleQueue[_Sending | None] = SimpleQueue()
+        self._to_send: SimpleQueue[tuple[Lane, DeadLetter] | None] = SimpleQueue()
         self._known: SimpleQueue[tuple[Lane, KafkaError | None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self.outstanding = 0
@@ -123,16 +113,14 @@ class DeadLetterProducer:
 
     def send(self, lane: Lane) -> None:
         """Send the dead letter of a lane; does not block and does not raise."""
-        dead_letter, topic = lane.dead_letter, lane.route.dead_letter
-        assert dead_letter is not None  # noqa: S101 - `due` returns such lanes
-        assert topic is not None  # noqa: S101 - only such routes give up
+        assert lane.dead_letter is not None  # noqa: S101 - `due` returns such lanes
         self.outstanding += 1
         try:
             self._start()
         except RuntimeError as error:  # no thread can be had for now
             self._known.put((lane, self._failure(error)))
         else:
-            self._to_send.put(_Sending(lane, dead_letter, topic))
+            self._to_send.put((lane, lane.dead_letter))
 
     def serve(self) -> None:
         """Report the outcomes that are known; does not block."""
@@ -168,9 +156,9 @@ class DeadLetterProducer:
                 continue
             if sending is None:
                 return
-            self._send(sending)
+            self._send(*sending)
 
-    def _next(self) -> _Sending | None:
+    def _next(self) -> tuple[Lane, DeadLetter] | None:
         """Return what is to be sent next.
 
         Raises:
@@ -181,15 +169,14 @@ class DeadLetterProducer:
             raise Empty
         return self._to_send.get(block=not self._awaited)
 
-    def _send(self, sending: _Sending) -> None:
+    def _send(self, lane: Lane, dead_letter: DeadLetter) -> None:
         try:
             if self._producer is None or self._is_suspect:
                 self._producer = Producer(self._properties, logger=library_logger)
                 self._is_suspect = False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            self._fail_all(sending, self._failure(error))
+            self._fail_all(lane, self._failure(error))
             return
-        lane = sending.lane
 
         def on_delivery(error: KafkaError | None, _: object) -> None:
             self._awaited -= 1
@@ -197,13 +184,14 @@ class DeadLetterProducer:
                 self._is_suspect = True
             self._known.put((lane, error))
 
-        message = sending.dead_letter.message
+        topic, message = lane.route.dead_letter, dead_letter.message
+        assert topic is not None  # noqa: S101 - only such routes give up
         try:
             self._producer.produce(
-                sending.topic,
+                topic,
                 key=message.key(),
                 value=message.value(),
-                headers=headers_of(sending.dead_letter),
+                headers=headers_of(dead_letter),
                 on_delivery=on_delivery,
             )
         except Exception as error:  # noqa: BLE001 - the same
@@ -211,15 +199,15 @@ class DeadLetterProducer:
         else:
             self._awaited += 1
 
-    def _fail_all(self, sending: _Sending, error: KafkaError) -> None:
+    def _fail_all(self, lane: Lane, error: KafkaError) -> None:
         """Let all that wait by now fail: each would wait as long as the first."""
-        self._known.put((sending.lane, error))
+        self._known.put((lane, error))
         for _ in range(self._to_send.qsize()):
             waiting = self._to_send.get()
             if waiting is None:
                 self._to_send.put(None)
                 return
-            self._known.put((waiting.lane, error))
+            self._known.put((waiting[0], error))
 
     def _failure(self, error: Exception) -> KafkaError:
         if isinstance(error, BufferError):

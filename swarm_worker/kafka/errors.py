@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -171,14 +170,6 @@ def text_of(error: Exception) -> str:
     return cause.str() if isinstance(cause, KafkaError) else str(error)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing that is wrong."""
-
-    kind: Kind
-    subject: str
-
-
 class Troubles:
     """The troubles of one group that are not over; logs their begin and end."""
 
@@ -186,7 +177,8 @@ class Troubles:
         """Start without any."""
         self._group = group
         self._logger = logger
-        self._told: dict[Trouble, tuple[int, str]] = {}
+        # By kind and subject: level and text.
+        self._under_way: dict[tuple[Kind, str], tuple[int, str]] = {}
 
     def begin(
         self, kind: Kind, text: str, *, subject: str = "", level: int = logging.WARNING
@@ -195,10 +187,9 @@ class Troubles:
 
         Texts of the same trouble differ in times and ports: they do not count.
         """
-        trouble = Trouble(kind, subject)
-        known_level, _ = self._told.get(trouble, (logging.NOTSET, ""))
+        known_level, _ = self._under_way.get((kind, subject), (logging.NOTSET, ""))
         if level > known_level:
-            self._told[trouble] = level, text
+            self._under_way[kind, subject] = level, text
             self._logger.log(
                 level, "kafka_trouble group=%s about=%s detail=%r",
                 self._group, kind.value, text,
@@ -211,26 +202,26 @@ class Troubles:
             *kinds: Which kinds.
             having: Only those whose subject it accepts; all by default.
         """
-        for trouble in list(self._told):
-            if trouble.kind in kinds and (having is None or having(trouble.subject)):
-                _, text = self._told.pop(trouble)
+        for kind, subject in list(self._under_way):
+            if kind in kinds and (having is None or having(subject)):
+                _, text = self._under_way.pop((kind, subject))
                 self._logger.info(
                     "kafka_trouble_over group=%s about=%s detail=%r",
-                    self._group, trouble.kind.value, text,
+                    self._group, kind.value, text,
                 )  # fmt: skip
 
     def has(self, *kinds: Kind) -> bool:
         """Whether there is a trouble of one of some kinds."""
-        return any(trouble.kind in kinds for trouble in self._told)
+        return any(kind in kinds for kind, _ in self._under_way)
 
     def text(self, *kinds: Kind) -> str:
         """Return the text of the first of some kinds that there is; empty without."""
-        told = {trouble.kind: text for trouble, (_, text) in self._told.items()}
-        return next((told[kind] for kind in kinds if kind in told), "")
+        texts = {kind: text for (kind, _), (_, text) in self._under_way.items()}
+        return next((texts[kind] for kind in kinds if kind in texts), "")
 
     def subjects(self, kind: Kind) -> tuple[str, ...]:
         """Return the subjects of a kind of trouble, in the order of their beginning."""
-        return tuple(t.subject for t in self._told if t.kind is kind)
+        return tuple(subject for of, subject in self._under_way if of is kind)
 
 
 class LibraryLog(logging.Filter):

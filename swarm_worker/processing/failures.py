@@ -1,7 +1,4 @@
-"""What fails of one lane: how often, and what becomes of it. Pure.
-
-`Failures` records; `verdict_on` decides.
-"""
+"""What fails of one lane: how often, and what becomes of it. Pure."""
 
 from __future__ import annotations
 
@@ -45,14 +42,12 @@ class Verdict:
     """What becomes of a batch that failed.
 
     Attributes:
-        message: The first one that is not done.
-        attempts: How often it has failed, this time included.
+        attempts: How often its first message has failed, this time included.
         retry_in_s: Back-off before it is tried again; None when it is given up.
         is_news: Not the same failure of the same message as the last one, or that was
             last logged `LOGGED_EVERY_S` ago.
     """
 
-    message: Message
     attempts: int
     retry_in_s: float | None
     is_news: bool
@@ -96,15 +91,19 @@ class Failures:
         rest: Sequence[Message],
         error: BaseException,
         *,
+        route: Route,
+        is_alone: bool,
         error_text: str = "",
         now_s: float,
-    ) -> bool:
-        """Record that the first of these messages failed; whether that is news.
+    ) -> Verdict:
+        """Record that the first of these messages failed; return what becomes of it.
 
         Args:
             rest: The messages of the batch that are not done.
             error: What the handler raised.
-            error_text: The same, as it is logged.
+            route: Says how often a message is tried.
+            is_alone: The batch had one message only, so that is the one that fails.
+            error_text: The error, as it is logged.
             now_s: When.
         """
         offset = offset_of(rest[0])
@@ -115,7 +114,12 @@ class Failures:
         self.error_text = error_text
         self.since_s = self.since_s if is_same else now_s
         self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)
-        return self._is_news(is_other=is_other, now_s=now_s)
+        given_up = is_alone and _is_exhausted(route, self.attempts)
+        return Verdict(
+            attempts=self.attempts,
+            retry_in_s=None if given_up else backoff_s(self.attempts),
+            is_news=self._is_news(is_other=is_other, now_s=now_s),
+        )
 
     def _is_news(self, *, is_other: bool, now_s: float) -> bool:
         if not is_other and now_s - self._logged_at_s < LOGGED_EVERY_S:
@@ -152,27 +156,6 @@ class Failures:
         self.error_text = f"its dead letter is refused: {reason}"
         is_news = self._is_news(is_other=self.delivery_failures == 1, now_s=now_s)
         return backoff_s(self.delivery_failures), is_news
-
-
-def verdict_on(
-    message: Message, route: Route, *, attempts: int, alone: bool, is_news: bool
-) -> Verdict:
-    """Return what becomes of a message that failed.
-
-    Args:
-        message: The first of the batch that is not done.
-        route: Says how often it is tried.
-        attempts: How often it has failed.
-        alone: The batch had one message only, so that is the one that fails.
-        is_news: For the verdict.
-    """
-    given_up = alone and _is_exhausted(route, attempts)
-    return Verdict(
-        message=message,
-        attempts=attempts,
-        retry_in_s=None if given_up else backoff_s(attempts),
-        is_news=is_news,
-    )
 
 
 def _is_exhausted(route: Route, attempts: int) -> bool:

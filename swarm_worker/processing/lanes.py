@@ -23,7 +23,7 @@ from swarm_worker.app.batch import Batch
 from swarm_worker.processing.backpressure import BackPressure
 from swarm_worker.processing.batches import offset_of, size_bytes_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
-from swarm_worker.processing.failures import DeadLetter, Verdict, verdict_on
+from swarm_worker.processing.failures import DeadLetter, Verdict
 from swarm_worker.processing.lane import Key, Lane, Phase
 from swarm_worker.processing.lane_table import LaneTable
 from swarm_worker.processing.poison import Suspect, Suspects
@@ -226,18 +226,16 @@ class Lanes:
                 lane.failures.end()
                 self.turns.end(lane, now_s=now_s)
                 return None
-            is_news = lane.failures.record(
-                rest, error, error_text=error_text, now_s=now_s
-            )
-            verdict = verdict_on(
-                rest[0],
-                lane.route,
-                attempts=lane.failures.attempts,
-                alone=len(batch) == 1,
-                is_news=is_news,
+            verdict = lane.failures.record(
+                rest,
+                error,
+                route=lane.route,
+                is_alone=len(batch) == 1,
+                error_text=error_text,
+                now_s=now_s,
             )
             if not lane.closed:
-                self._keep(lane, rest, verdict, error=error, error_text=error_text)
+                self._keep(lane, rest, verdict, error)
             self.turns.end(lane, now_s=now_s, retry_in_s=verdict.retry_in_s or 0.0)
             return verdict
 
@@ -246,17 +244,15 @@ class Lanes:
         lane: Lane,
         rest: Sequence[Message],
         verdict: Verdict,
-        *,
         error: BaseException,
-        error_text: str,
     ) -> None:
         """Keep what failed for its next try, or as a dead letter."""
         if verdict.retry_in_s is None:
             lane.dead_letter = DeadLetter(
-                message=verdict.message,
+                message=rest[0],
                 error=error,
                 attempts=verdict.attempts,
-                error_text=error_text,
+                error_text=lane.failures.error_text,
             )
         else:
             lane.chunks.appendleft(rest)
