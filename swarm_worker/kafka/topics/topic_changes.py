@@ -60,7 +60,7 @@ class TopicChanges:
         self._changed_at_s: dict[str, float] = {}
         self._there_s: dict[str, float] = {}  # when it was last known to be the same
         self.absences: dict[str, Absence] = {}
-        self._assigned_at_s: float | None = None
+        self._assigned_at_s: float | None = None  # None: the group is to tell anew
 
     def note(self, ids: Mapping[str, str], *, asked_at_s: float, now_s: float) -> None:
         """Note what topics there are.
@@ -96,75 +96,44 @@ class TopicChanges:
         self._assigned_at_s = None
 
     def outdated(self, unanswered: Mapping[Key, float], *, now_s: float) -> list[Key]:
-        """Return the partitions that the client will never learn of; see below."""
-        return outdated(unanswered, self._changed_at_s, now_s=now_s)
+        """Return the partitions of new logs that the client will never learn of.
+
+        librdkafka takes what metadata say of a partition for outdated if the epoch of
+        its leader is lower than one that it has known, also where the topic is another
+        one by now, whose epochs begin at 0 (its issue 4898). It then asks with the
+        former epoch, and is refused, until the new topic has had as many leaders, or
+        the client is gone.
+
+        Args:
+            unanswered: Those of which the client learns nothing, by since when.
+            now_s: When it was seen to learn nothing.
+        """
+        return [
+            key
+            for key, since_s in sorted(unanswered.items())
+            if (at_s := self._changed_at_s.get(key[0])) is not None
+            and now_s - max(since_s, at_s) >= OUTDATED_S
+        ]
 
     def unshared(self, held: Collection[str], *, now_s: float) -> list[str]:
-        """Return the topics that the group may have left to nobody; see below."""
-        return unshared(
-            self.absences,
-            held,
-            assigned_at_s=self._assigned_at_s,
-            node=self._node,
-            now_s=now_s,
-        )
+        """Return the topics that the group may have left to nobody.
 
+        A leader of the classic protocol that finds a topic missing assigns nothing of
+        it. librdkafka joins anew where it sees that a topic has come or has another
+        number of partitions; a client that has not looked while it was away sees
+        neither. Nodes of lower numbers go first.
 
-def outdated(
-    unanswered: Mapping[Key, float],
-    changed_at_s: Mapping[str, float],
-    *,
-    now_s: float,
-) -> list[Key]:
-    """Return the partitions of new logs that a client will never learn of.
-
-    librdkafka takes what metadata say of a partition for outdated if the epoch of its
-    leader is lower than one that it has known, also where the topic is another one by
-    now, whose epochs begin at 0 (its issue 4898). It then asks with the former epoch,
-    and is refused, until the new topic has had as many leaders, or the client is gone.
-
-    Args:
-        unanswered: Those of which the client learns nothing, by since when.
-        changed_at_s: Topics whose id has changed in the life of the client, by when
-            that was noticed.
-        now_s: When it was seen to learn nothing.
-    """
-    return [
-        key
-        for key, since_s in sorted(unanswered.items())
-        if (at_s := changed_at_s.get(key[0])) is not None
-        and now_s - max(since_s, at_s) >= OUTDATED_S
-    ]
-
-
-def unshared(
-    absences: Mapping[str, Absence],
-    held: Collection[str],
-    *,
-    assigned_at_s: float | None,
-    node: int,
-    now_s: float,
-) -> list[str]:
-    """Return the topics that the group may have left to nobody.
-
-    A leader of the classic protocol that finds a topic missing assigns nothing of it.
-    librdkafka joins anew where it sees that a topic has come or has another number of
-    partitions; a client that has not looked while it was away sees neither.
-
-    Args:
-        absences: Of the topics that have changed in the life of this client.
-        held: Topics of which this node has partitions: they were shared out.
-        assigned_at_s: When the group last told what is ours; None while that is open.
-        node: The number of this node: lower ones go first.
-        now_s: Now.
-    """
-    if assigned_at_s is None:
-        return []
-    wait_s = UNSHARED_S + NEXT_NODE_S * min(node, NEXT_NODES_MAX)
-    return [
-        topic
-        for topic, absence in sorted(absences.items())
-        if topic not in held
-        and absence.covers(assigned_at_s)
-        and now_s - absence.back_s >= wait_s
-    ]
+        Args:
+            held: Topics of which this node has partitions: they were shared out.
+            now_s: Now.
+        """
+        if self._assigned_at_s is None:
+            return []
+        after_s = UNSHARED_S + NEXT_NODE_S * min(self._node, NEXT_NODES_MAX)
+        return [
+            topic
+            for topic, absence in sorted(self.absences.items())
+            if topic not in held
+            and absence.covers(self._assigned_at_s)
+            and now_s - absence.back_s >= after_s
+        ]

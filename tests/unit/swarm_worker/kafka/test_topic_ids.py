@@ -21,9 +21,7 @@ from swarm_worker.kafka.topics.topic_changes import (
     OUTDATED_S,
     SHARED_WITHIN_S,
     UNSHARED_S,
-    Absence,
-    outdated,
-    unshared,
+    TopicChanges,
 )
 
 ID = "OGUkp0UJRr+nuzoN28V5Ag"
@@ -94,30 +92,46 @@ def test_what_is_open_is_asked_for_again_soon_and_then_less_often() -> None:
     assert next_delay_s(delay_s, is_complete=True) == ASK_EVERY_S == 30.0
 
 
+def made_anew(
+    *topics: str,
+    there_s: float,
+    back_s: float,
+    assigned_at_s: float | None = None,
+    node: int = 0,
+) -> TopicChanges:
+    """Return what a client knows of topics that were there, and then were others."""
+    changes = TopicChanges(node=node)
+    if assigned_at_s is not None:
+        changes.assigned(now_s=assigned_at_s)
+    for topic_id, at_s in (("A", there_s), ("B", back_s)):
+        changes.note(dict.fromkeys(topics, topic_id), asked_at_s=at_s, now_s=at_s)
+    return changes
+
+
 def test_a_client_is_outdated_where_both_have_lasted() -> None:
     """That the topic is another one, and that nothing is told of it since then."""
     silent = {("u", 0): 0.0, ("t", 1): 0.0, ("t", 0): 100.0}
-    changed = {"t": 50.0}
+    changes = made_anew("t", there_s=0.0, back_s=50.0)
 
-    assert outdated(silent, {}, now_s=1_000.0) == []
-    assert outdated({}, changed, now_s=1_000.0) == []
-    assert outdated(silent, changed, now_s=50.0) == []
-    assert outdated(silent, changed, now_s=50.0 + OUTDATED_S) == [("t", 1)]
+    assert TopicChanges(node=0).outdated(silent, now_s=1_000.0) == []
+    assert changes.outdated({}, now_s=1_000.0) == []
+    assert changes.outdated(silent, now_s=50.0) == []
+    assert changes.outdated(silent, now_s=50.0 + OUTDATED_S) == [("t", 1)]
     at_s = 100.0 + OUTDATED_S
-    assert outdated(silent, changed, now_s=at_s) == [("t", 0), ("t", 1)]
+    assert changes.outdated(silent, now_s=at_s) == [("t", 0), ("t", 1)]
 
 
 def test_a_topic_is_unshared_where_it_may_have_been_away_when_all_was_shared_out() -> (
     None
 ):
     """From when the former one was there to when the new one was seen, and a bit."""
-    absences = {"t": Absence(there_s=100.0, back_s=130.0)}
     early_s, late_s = 100.0 - BROKERS_LAG_S, 130.0 + SHARED_WITHIN_S
 
     def judged(assigned_at_s: float | None) -> list[str]:
-        return unshared(
-            absences, (), assigned_at_s=assigned_at_s, node=0, now_s=1_000.0
+        changes = made_anew(
+            "t", there_s=100.0, back_s=130.0, assigned_at_s=assigned_at_s
         )
+        return changes.unshared((), now_s=1_000.0)
 
     assert judged(None) == judged(early_s - 0.1) == judged(late_s + 0.1) == []
     assert judged(early_s) == judged(late_s) == ["t"]
@@ -125,9 +139,8 @@ def test_a_topic_is_unshared_where_it_may_have_been_away_when_all_was_shared_out
 
 def test_a_topic_of_which_this_node_holds_something_is_not_unshared() -> None:
     """All of a topic is shared out, or nothing."""
-    absences = dict.fromkeys(("u", "t", "s"), Absence(0.0, 10.0))
-    told = unshared(absences, {"t"}, assigned_at_s=5.0, node=0, now_s=99.0)
-    assert told == ["s", "u"]
+    changes = made_anew("u", "t", "s", there_s=0.0, back_s=10.0, assigned_at_s=5.0)
+    assert changes.unshared({"t"}, now_s=99.0) == ["s", "u"]
 
 
 @pytest.mark.parametrize(
@@ -137,13 +150,9 @@ def test_nodes_find_topics_unshared_one_after_the_other(
     node: int, after_s: float
 ) -> None:
     """The first that mends it does so for all."""
-    absences = {"t": Absence(0.0, 100.0)}
-
-    def judged(now_s: float) -> list[str]:
-        return unshared(absences, (), assigned_at_s=50.0, node=node, now_s=now_s)
-
-    assert judged(100.0 + after_s - 0.1) == []
-    assert judged(100.0 + after_s) == ["t"]
+    changes = made_anew("t", there_s=0.0, back_s=100.0, assigned_at_s=50.0, node=node)
+    assert changes.unshared((), now_s=100.0 + after_s - 0.1) == []
+    assert changes.unshared((), now_s=100.0 + after_s) == ["t"]
 
 
 def test_the_first_to_mend_is_seen_by_the_others() -> None:
