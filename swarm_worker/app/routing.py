@@ -66,12 +66,6 @@ def plan(
 ) -> tuple[GroupPlan, ...]:
     """Return the consumers of a node, one per Kafka group, in order of declaration.
 
-    Args:
-        app: The user's app.
-        node: Id of the node, from 0.
-        nodes: Number of nodes of the swarm.
-        selection: Topics and groups picked; all by default.
-
     Raises:
         RoutingError: The routes cannot work; names handler, topic and what to change.
     """
@@ -126,11 +120,7 @@ def _group_plan(app: App, group: str, routes: list[Route], node: int) -> GroupPl
 
 
 def check(routes: Collection[Route], *, nodes: int) -> None:
-    """Refuse routes that cannot work on any node.
-
-    Raises:
-        RoutingError: Names handler, topic and what to change.
-    """
+    """Refuse routes that cannot work on any node."""
     if not routes:
         raise RoutingError(
             'the app has no handlers; add one: @app.topic("orders", group="billing")'

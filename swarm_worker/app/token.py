@@ -25,7 +25,6 @@ class TokenCallback:
     def __init__(
         self, callback: Callable[[object], object], clock: Callable[[], float]
     ) -> None:
-        """Watch a callback that was not called yet."""
         self._callback = callback
         self._clock = clock
         self._began_at_s: float | None = None

@@ -157,8 +157,7 @@ def check_report_timeout(
 ) -> None:
     """Refuse a ``node_report_timeout`` that a few late reports would exceed.
 
-    Raises:
-        ConfigError: It is shorter than three liveness intervals, for all or a group.
+    Of all, or of a group: one that is shorter than three liveness intervals.
     """
     key = "node_report_timeout"
     groups = document.table("listener.group")

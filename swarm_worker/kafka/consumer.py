@@ -79,17 +79,9 @@ class GroupConsumer(OwnThread):
     ) -> None:
         """Prepare; nothing is joined before `start`.
 
-        Args:
-            plan: What to consume.
-            settings: The node's.
-            progress: Is told how it goes.
-            pool: Runs the handlers.
-            on_fatal: Called from the poll thread when the node cannot go on.
-            suspects: What was in flight of this group as the last process died.
-            memory: What former processes have known of topics.
-            subscribed_before: The topics of the slot's last process, if known.
-            on_subscribed: Called once the group hands out partitions by the topics.
-            clock: Seconds, as the one that reads ``progress`` has them.
+        ``on_fatal`` is called from the poll thread when the node cannot go on, and
+        ``on_subscribed`` once the group hands out partitions by the topics of this
+        process; ``subscribed_before`` are those of the slot's last one, if known.
         """
         super().__init__(f"swarm-poll-{plan.group}")
         self._pool = pool

@@ -93,10 +93,8 @@ class DeadLetterProducer:
     def __init__(self, consumer: Mapping[str, Any], outcome: Outcome) -> None:
         """Prepare; thread and producer are made for the first dead letter.
 
-        Args:
-            consumer: Properties of the consumer.
-            outcome: Called once for each dead letter sent, with None when it is
-                acknowledged, else with the reason.
+        ``outcome`` is called once for each that is sent, with None when it is
+        acknowledged, else with the reason.
         """
         self._properties = producer_properties(consumer)
         self._outcome = outcome

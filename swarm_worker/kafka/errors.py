@@ -126,10 +126,7 @@ def no_offset(
 def advice(kind: Kind, error: KafkaError, *, connection: str = "") -> str:
     """Return an error's text and what an operator can do, where there is something.
 
-    Args:
-        kind: What it is about.
-        error: The error.
-        connection: Why the last connection failed, with its broker.
+    ``connection`` is why the last one failed, with its broker.
     """
     lost = f" ({connection})" if connection else ""
     hint = {
@@ -174,7 +171,6 @@ class Troubles:
     """The troubles of one group that are not over; logs their begin and end."""
 
     def __init__(self, group: str, logger: logging.Logger) -> None:
-        """Start without any."""
         self._group = group
         self._logger = logger
         # By kind and subject: level and text.
@@ -198,9 +194,7 @@ class Troubles:
     def end(self, *kinds: Kind, having: Callable[[str], bool] | None = None) -> None:
         """Record that troubles of some kinds are over; logged if they were there.
 
-        Args:
-            *kinds: Which kinds.
-            having: Only those whose subject it accepts; all by default.
+        Only those whose subject ``having`` accepts, if it is given.
         """
         for kind, subject in list(self._under_way):
             if kind in kinds and (having is None or having(subject)):

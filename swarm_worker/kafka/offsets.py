@@ -56,23 +56,16 @@ def commit(
 ) -> Mapping[Key, int]:
     """Commit what is done of lanes, whatever was committed before.
 
+    Return what Kafka has taken; nothing where it refused, or was not waited for.
+
     librdkafka's own commits never go back, neither in offset nor, before that, in the
     epoch of the leader. A topic that was created again, or an offset that was reset,
     begins below what is committed: left at that, a restart would skip what arrives
     meanwhile. `store` first: what is stored is committed by a close, and would undo
     this.
 
-    Args:
-        client: The client.
-        lanes: Whose offsets.
-        group: The Kafka group, for the log.
-        wait: Block until the coordinator has answered.
-        retry_for_s: How long to try again while the group rebalances.
-        follow: Called before each such try: takes part in the rebalance for a while,
-            and returns the lanes that are left.
-
-    Returns:
-        What Kafka has taken; nothing where it refused, or was not waited for.
+    While the group rebalances, it is tried again for ``retry_for_s``, with the lanes
+    that are left after ``follow``, which takes part in the rebalance for a while.
     """
     give_up_at_s = time.monotonic() + retry_for_s
     while offsets := [_next_of(lane) for lane in lanes if lane.next_offset >= 0]:

@@ -21,9 +21,7 @@ def by_partition(
 ) -> Iterable[tuple[Key, list[Message]]]:
     """Group a drain; 30 ns a message, or 60 where there are several topics.
 
-    Args:
-        messages: At least one, without errors, those of a partition in order.
-        has_one_topic: They are all of one topic.
+    It has a message at least and no errors; those of a partition are in order.
     """
     grouped: dict[Key, list[Message]] = {}
     by_topic: Iterable[tuple[str | None, Iterable[Message]]]

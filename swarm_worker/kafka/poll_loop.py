@@ -53,14 +53,6 @@ class PollLoop:
         assignment: Assignment,
         topics: TopicWatch,
     ) -> None:
-        """Poll nothing yet.
-
-        Args:
-            client: The client.
-            group: Its group.
-            assignment: What the client holds.
-            topics: Of which logs that is.
-        """
         self._client = client
         self._group = group.name
         routes = group.plan.routes

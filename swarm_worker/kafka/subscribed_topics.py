@@ -20,13 +20,10 @@ class SubscribedTopics:
         keep: Callable[[frozenset[str]], None] | None,
         outlives_member: bool,
     ) -> None:
-        """Begin with what the slot's last process left.
+        """Begin with what the slot's last process left: its topics, None if not known.
 
-        Args:
-            topics: What this process subscribes to.
-            before: What the last one did; None if that is not known.
-            keep: Called with what the next one is to know.
-            outlives_member: The group goes by the former topics, as said above.
+        ``keep`` is called with what the next one is to know. What the group has learned
+        ``outlives_member`` where it goes by the former topics, as said above.
         """
         self._topics = frozenset(topics)
         self._before = before

@@ -97,9 +97,5 @@ def id_of_commit(commit: Commit, *, first_known: str | None) -> str | None:
     Kafka forgets the offsets of a topic that is deleted. So where there is none, it is
     the log that this node has known first: what has come in a newer one since, nobody
     has seen.
-
-    Args:
-        commit: What is committed.
-        first_known: The topic's first id that this node was told of.
     """
     return first_known if commit.offset is None else commit.topic_id

@@ -91,13 +91,7 @@ class Boot:
     """
 
     def __init__(self, launch: Launch, progress: Progress, clock: NodeClock) -> None:
-        """Do nothing yet but read what the slot's last process left.
-
-        Args:
-            launch: What the node is started with.
-            progress: Is told how it goes.
-            clock: Seconds, as in the reports.
-        """
+        """Do nothing yet but read what the slot's last process left."""
         self._settings = launch.invocation.settings
         self._app_path = launch.invocation.app
         self._environ = launch.environ

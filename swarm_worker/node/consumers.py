@@ -37,14 +37,8 @@ class Consumers:
     ) -> None:
         """Make them; no thread is started before `start`.
 
-        Args:
-            plans: What each consumes.
-            settings: The node's.
-            progress: Is told how it goes.
-            suspects: What was in flight as the last process died.
-            slot_path: The slot's file; beside it is what processes know of topics.
-            clock: Seconds, as in the reports.
-            on_fatal: Called from a poll thread when the node cannot go on.
+        ``on_fatal`` is called from a poll thread when the node cannot go on. Beside the
+        slot's file is what its processes know of topics.
         """
         from swarm_worker.kafka.consumer import GroupConsumer  # noqa: PLC0415 - the Kafka client
         from swarm_worker.kafka.topics.topic_memory import TopicMemory  # noqa: PLC0415 - the same
@@ -105,11 +99,9 @@ class Consumers:
         """Stop the consumers, then the handlers' threads. Waits without an end.
 
         Consumers first, which keep polling while batches in flight end and then commit;
-        the threads when nobody can give them work any more.
-
-        Args:
-            leaves: Whether the node does not come back, which may be told meanwhile.
-            look: Called each `LOOK_S` meanwhile.
+        the threads when nobody can give them work any more. Each `LOOK_S` meanwhile
+        ``look`` is called, and ``leaves``: that the node does not come back may be told
+        late.
         """
         for consumer in self._consumers:
             consumer.stop(leave=leaves())

@@ -47,12 +47,9 @@ class Claim:
 
     @classmethod
     def take(cls, path: Path, owner: str, *, now_s: float) -> Claim | None:
-        """Take an id, unless it is another's.
+        """Take an id, unless it is another's; its file is made when absent.
 
-        Args:
-            path: Its file; made when absent.
-            owner: Who asks, as `process_key` has it.
-            now_s: CLOCK_MONOTONIC, which all processes of a machine share.
+        The time is CLOCK_MONOTONIC's, which all processes of a machine share.
 
         Raises:
             OSError: The file cannot be used.

@@ -188,11 +188,8 @@ class Node:
     def _stop(self, ending: Ending, booted: Booted | None) -> int:
         """Let handlers finish, commit, leave; return the exit code.
 
-        Order matters: consumers first, then the hooks, when no handler runs.
-
-        Args:
-            ending: Why, and within what time.
-            booted: What was started; None where a signal has ended the boot.
+        Order matters: consumers first, then the hooks, when no handler runs. Nothing is
+        booted where a signal has ended the boot.
         """
         code = ending.code
         deadline = self._boot.deadline or self._deadline(ending, booted)

@@ -93,12 +93,6 @@ class Slot:
     ) -> Slot:
         """Take a slot, waiting up to ``wait_s`` seconds for its holder to end.
 
-        Args:
-            directory: Where slot files are; made when absent.
-            key: The slot's name.
-            wait_s: How long a live holder is waited for.
-            remains: Ends what earlier processes of the slot have left.
-
         Raises:
             SlotHeldError: The holder lives on.
             PassingError: The directory is a link to what is away.

@@ -48,11 +48,8 @@ def to_end_with(
 ) -> list[Process]:
     """Return what a node that ends has to KILL.
 
-    Args:
-        own: The node.
-        processes: All there are.
-        has_group: Whether supervisord made its group for this slot.
-        spared: What ends by itself as the node is gone.
+    Of its whole group, where supervisord made that for its slot. Those to be spared end
+    by themselves as the node is gone.
     """
     found = {each.pid: each for each in _descendants(own, processes)}
     if has_group:

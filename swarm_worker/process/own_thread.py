@@ -12,7 +12,6 @@ class OwnThread(ABC):
     """Something that works on a thread of its own; it does not keep its process up."""
 
     def __init__(self, name: str) -> None:
-        """Prepare the thread."""
         # Its stack says by this name which thread it is, although Python hangs.
         work = stacks.named(type(self)._run, name)  # noqa: SLF001 - of its own class
         self._thread = threading.Thread(

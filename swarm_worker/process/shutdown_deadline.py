@@ -37,11 +37,7 @@ class Deadline:
     ) -> None:
         """Arm it.
 
-        Args:
-            after_s: Seconds from now.
-            code: The exit code.
-            describe: Gives the last line, when the time has come.
-            leave: Ends the process with the code and that line.
+        ``leave`` is given the code, and as last line what ``describe`` returns then.
         """
         self._disarmed = threading.Event()
         faulthandler.dump_traceback_later(after_s + _C_LEVEL_LATER_S, exit=True, file=2)

@@ -27,7 +27,6 @@ class BackPressure:
     """What the lanes of one consumer hold, and which of them get no more."""
 
     def __init__(self, table: LaneTable) -> None:
-        """Begin empty."""
         self._table = table
         self._messages = 0  # of lanes that are not paused
         self._bytes = 0

@@ -24,12 +24,7 @@ class Commits:
     """
 
     def __init__(self, table: LaneTable, *, within_s: float) -> None:
-        """Begin with nothing done.
-
-        Args:
-            table: The lanes.
-            within_s: How long work may be done and not committed.
-        """
+        """Begin with nothing done; work is late after ``within_s`` without a commit."""
         self.keeps_ids = True
         self._table = table
         self._within_s = within_s

@@ -23,13 +23,7 @@ class Deliveries:
     def __init__(
         self, lanes: Lanes, *, progress: Progress, clock: Callable[[], float]
     ) -> None:
-        """Begin with none.
-
-        Args:
-            lanes: Have the dead letters; see `Turns.due`.
-            progress: Counts those that are delivered.
-            clock: Seconds, as in the reports.
-        """
+        """Begin with none; `Turns.due` returns those that are to be produced."""
         self._lanes = lanes
         self._lock = lanes.table.lock
         self._progress = progress

@@ -98,13 +98,8 @@ class Failures:
     ) -> Verdict:
         """Record that the first of these messages failed; return what becomes of it.
 
-        Args:
-            rest: The messages of the batch that are not done.
-            error: What the handler raised.
-            route: Says how often a message is tried.
-            is_alone: The batch had one message only, so that is the one that fails.
-            error_text: The error, as it is logged.
-            now_s: When.
+        These are the messages of the batch that are not done. It ``is_alone`` where the
+        batch had no other, so that it is certain which one fails.
         """
         offset = offset_of(rest[0])
         is_same = offset == self.offset and self.attempts > 0
@@ -147,10 +142,9 @@ class Failures:
         return attempts
 
     def delivery_failed(self, reason: str, *, now_s: float) -> tuple[float, bool]:
-        """Record that its dead letter was refused.
+        """Record that its dead letter was refused; return the back-off.
 
-        Returns:
-            The seconds until it is produced again, and whether the refusal is news.
+        And whether the refusal is news.
         """
         self.delivery_failures += 1
         self.error_text = f"its dead letter is refused: {reason}"

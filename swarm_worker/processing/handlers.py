@@ -128,19 +128,6 @@ class Processing:
         suspects: Iterable[Suspect] = (),
         clock: Callable[[], float],
     ) -> None:
-        """Prepare.
-
-        Args:
-            node: Node id, for the batches.
-            max_messages: Most messages in a batch whose route does not say.
-            pool: Runs the handlers.
-            progress: Counts what begins and ends.
-            before_store: Called after a handler returned, before its offset
-                is stored.
-            commit_within_s: See `Lanes`.
-            suspects: The same.
-            clock: Seconds, as in the reports.
-        """
         self.lanes = Lanes(
             node=node,
             max_messages=max_messages,

@@ -25,7 +25,6 @@ class LaneTable:
     """
 
     def __init__(self) -> None:
-        """Begin without lanes."""
         self.lock = threading.Lock()
         self.lanes: dict[Key, Lane] = {}
         self.is_held = False

@@ -58,13 +58,9 @@ class Lanes:
     ) -> None:
         """Start without lanes.
 
-        Args:
-            node: Node id, for the batches.
-            max_messages: Most messages in a batch whose route does not say.
-            commit_within_s: How long work may be done and not committed before its
-                lane gets no further batch.
-            suspects: What was in flight as the last process died.
-            submit: See `Turns`.
+        A batch has ``max_messages`` at most where its route does not say. A lane gets
+        no further batch while work of it is not committed ``commit_within_s`` after it
+        was done. The suspects were in flight as the last process died.
         """
         self.table = LaneTable()
         self.turns = Turns(self.table, submit)
@@ -88,14 +84,9 @@ class Lanes:
     ) -> Lane:
         """Make and return the lane of a partition that was assigned.
 
-        Args:
-            topic: The topic.
-            partition: The partition.
-            route: Who handles it.
-            awaits_log: Nothing of it is handed out before `Turns.release`.
-            anew_as: The id of the topic whose log begins at its first offset: nothing
-                that is known of the partition so far is of this log.
-            now_s: The time.
+        Nothing of one that ``awaits_log`` is handed out before `Turns.release`.
+        ``anew_as`` is the id of a topic whose log begins at its first offset: nothing
+        that is known of the partition so far is of this log.
         """
         self.close([(topic, partition)])
         with self.table.lock:
@@ -125,13 +116,10 @@ class Lanes:
                     self.commits.forget(lane)
 
     def retire(self, partitions: Iterable[Key], *, within_s: float) -> list[Lane]:
-        """Hand out nothing more of partitions and wait for what is under way.
+        """Hand out nothing more of partitions, and wait; return the lanes still busy.
 
         Blocks for at most ``within_s`` seconds. Results count as usual; `close` the
         partitions afterwards.
-
-        Returns:
-            The lanes that are still busy.
         """
         with self.table.lock:
             found = [self.table.lanes.get(key) for key in partitions]
@@ -204,19 +192,10 @@ class Lanes:
     ) -> Verdict | None:
         """Record that a handler raised: what is not done comes again.
 
-        It comes one message at a time until past the end of this batch: so the one
-        that fails is known, and those before it are not repeated with every retry.
-
-        Args:
-            lane: The lane.
-            batch: What the handler got.
-            error: What it raised.
-            done_count: Messages from the front that count as done.
-            now_s: Time of the failure.
-            error_text: What it raised, as it is logged.
-
-        Returns:
-            What becomes of the first message that is not done; None if all are.
+        Return what becomes of the first message that is not done; None if all are: so
+        many from the front as ``done_count`` says. What is not done comes again, one
+        message at a time until past the end of this batch: so the one that fails is
+        known, and those before it are not repeated with every retry.
         """
         with self.table.lock:
             if done_count:

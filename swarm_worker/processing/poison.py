@@ -28,7 +28,6 @@ class ProcessDiedError(Exception):
     """A message's process died each time that its handler was called."""
 
     def __init__(self, deaths: int) -> None:
-        """Name so many deaths in a row."""
         self.deaths = deaths
         super().__init__(
             f"the process died in the handler, {deaths} times in a row: it was killed, "

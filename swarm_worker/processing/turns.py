@@ -30,10 +30,8 @@ class Turns:
     def __init__(self, table: LaneTable, submit: Submit) -> None:
         """Begin with no lane busy.
 
-        Args:
-            table: The lanes.
-            submit: Gives a lane to a handler thread, which then calls `Lanes.take`.
-                Called with the lock held: must neither block nor call back.
+        ``submit`` gives a lane to a handler thread, which then calls `Lanes.take`. It
+        is called with the lock held: must neither block nor call back.
         """
         self.busy: dict[Key, Lane] = {}
         self._table = table
@@ -132,10 +130,8 @@ class Turns:
     def end(self, lane: Lane, *, now_s: float, retry_in_s: float | None = None) -> None:
         """End what a lane has under way: a batch, or a dead letter.
 
-        Args:
-            lane: The lane; its partition's lane of today may be another.
-            now_s: The time.
-            retry_in_s: How long the lane is to wait for its next turn.
+        Its next turn may be some seconds away. Its partition's lane of today may be
+        another.
         """
         self.busy.pop(lane.key, None)
         lane.batch = None

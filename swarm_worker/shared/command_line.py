@@ -15,11 +15,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints are configuration errors (78), not usage errors (2)."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line.
-
-        Raises:
-            ConfigError: Always.
-        """
+        """Refuse the command line."""
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 

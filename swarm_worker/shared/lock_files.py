@@ -76,10 +76,7 @@ def locked_within(
 ) -> bool:
     """Lock an open file, waiting for its holder to end; whether it is locked.
 
-    Args:
-        fd: The file.
-        wait_s: How long a holder is waited for.
-        meanwhile: Called after each try that was in vain.
+    ``meanwhile`` is called after each try that was in vain.
     """
     give_up_at_s = monotonic() + wait_s
     while not locked(fd):

@@ -89,9 +89,8 @@ class LogQueue(QueueHandler):
     ) -> None:
         """Start the thread.
 
-        Args:
-            targets: Gives the handlers that write, asked for each line; it is given one
-                for stderr.
+        For each line ``targets`` is asked for the handlers that write, one of which may
+        be the one for stderr that it is given.
         """
         super().__init__(SimpleQueue())
         self.writer = StderrWriter()

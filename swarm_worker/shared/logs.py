@@ -95,12 +95,7 @@ def _targets(stderr: StderrWriter) -> Iterable[logging.Handler]:
 
 
 def configure(*, level: str, log_format: str) -> None:
-    """Log as the settings say, once they are read.
-
-    Args:
-        level: The least level, in small letters.
-        log_format: ``text`` or ``json``.
-    """
+    """Log as the settings say, once they are read."""
     ours = logging.getLogger(_OURS)
     ours.setLevel(level.upper())
     for handler in ours.handlers:

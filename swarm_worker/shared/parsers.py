@@ -20,20 +20,12 @@ _NUMBER_WITH_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
 def duration_ms(value: object) -> int:
-    """Read a duration: whole milliseconds, or a text such as ``"90s"`` or ``"5min"``.
-
-    Raises:
-        ValueError: It is neither, or negative.
-    """
+    """Read a duration: whole milliseconds, or a text such as ``"90s"``, ``"5min"``."""
     return round(_quantity(value, _DURATION_MS, plain="milliseconds"))
 
 
 def memory_mb(value: object) -> int:
-    """Read an amount of memory: whole MB (2^20 bytes), or a text such as ``"2GB"``.
-
-    Raises:
-        ValueError: It is neither, or not positive.
-    """
+    """Read an amount of memory: whole MB (2^20 bytes), or a text such as ``"2GB"``."""
     amount = round(_quantity(value, _MEMORY_MB, plain="MB"))
     if amount < 1:
         raise ValueError(f"expected at least 1 MB, got {value!r}")
@@ -77,22 +69,14 @@ def count(least: int, most: float = math.inf, *, why: str = "") -> Reader:
 
 
 def flag(value: object) -> bool:
-    """Read true or false.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Read true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"expected true or false, got {value!r}")
     return value
 
 
 def text(value: object) -> str:
-    """Read a text that is not empty.
-
-    Raises:
-        ValueError: It is no text, or empty.
-    """
+    """Read a text that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"expected a text that is not empty, got {value!r}")
     return value
@@ -110,11 +94,7 @@ def choice(*choices: str) -> Reader:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Read a list of texts; a single text with commas is one too.
-
-    Raises:
-        ValueError: It is neither, or has an empty item.
-    """
+    """Read a list of texts; a single text with commas is one too."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"expected a list of texts, got {value!r}")
@@ -124,11 +104,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def table(value: object) -> dict[str, Any]:
-    """Read a table.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Read a table."""
     if not isinstance(value, dict):
         raise ValueError(f"expected a table, got {value!r}")
     return value
@@ -138,11 +114,7 @@ STATUSES: Final = (-1, 1, 2, 3, 4)
 
 
 def statuses(value: object) -> tuple[int, ...]:
-    """Read a list of status codes.
-
-    Raises:
-        ValueError: It is no list of them.
-    """
+    """Read a list of status codes."""
     if not isinstance(value, list) or not all(
         item in STATUSES and not isinstance(item, bool) for item in value
     ):
@@ -151,11 +123,7 @@ def statuses(value: object) -> tuple[int, ...]:
 
 
 def address(value: object) -> tuple[str, int]:
-    """Read ``HOST:PORT``; an IPv6 host stands in brackets.
-
-    Raises:
-        ValueError: It is no such text.
-    """
+    """Read ``HOST:PORT``; an IPv6 host stands in brackets."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", str(value))
     if not match or int(match[2]) > 65_535:
         raise ValueError(f"expected HOST:PORT such as 127.0.0.1:9464, got {value!r}")

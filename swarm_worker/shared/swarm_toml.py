@@ -65,14 +65,8 @@ class Document:
     ) -> dict[str, Any]:
         """Return the values of a section, named as ``worker`` or ``listener.group.x``.
 
-        Absent keys are absent in the result: what holds then are the `defaults`, or
-        for a group the `rules`.
-
-        Args:
-            name: The section.
-            keys: What it may hold.
-            environ: Where ``${NAME}`` is looked up.
-            only: Read these keys only; all by default.
+        Absent keys are absent in the result: what holds then are the `defaults`, or for
+        a group the `rules`. Only some keys are read where they are named.
 
         Raises:
             ConfigError: A value cannot be read, or a name is not in ``environ``.
@@ -97,13 +91,8 @@ class Document:
     ) -> dict[str, Any]:
         """Return the rules of a group: its own over the listener's over the defaults.
 
-        Args:
-            group: supervisord's group.
-            environ: Where ``${NAME}`` is looked up.
-            only: Read these keys only; all by default.
-
         Raises:
-            ConfigError: A value cannot be read, or a name is not in ``environ``.
+            ConfigError: See `section`.
         """
         listener = self.section("listener", RULES, environ, only=only)
         own = self.section(f"listener.group.{group}", RULES, environ, only=only)

@@ -37,12 +37,7 @@ def make_client(
     """Make a client; None where that has to be tried again, or the node stops.
 
     Not on this thread, which a constructor would hold up: it waits for a token.
-
-    Args:
-        properties: The client's.
-        group: The Kafka group.
-        lacks_client: Called while there is none, with why where one cannot be made.
-        stopping: Set once the node stops.
+    ``lacks_client`` is called while there is none, with why where one cannot be made.
 
     Raises:
         FatalError: The properties cannot work.
@@ -100,8 +95,7 @@ def try_out(plan: GroupPlan, settings: WorkerSettings) -> None:
     """Have librdkafka judge the properties of a group, and join nothing.
 
     Raises:
-        PassingError: See `make_consumer`.
-        ConfigError: It does not take them.
+        ConfigError: It does not take them; see `make_consumer`.
     """
     # It begins to connect; what it would log of that is not what is tried.
     make_consumer({"log_level": 0, **properties_for(plan, settings)}).close()

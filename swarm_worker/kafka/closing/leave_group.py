@@ -55,14 +55,9 @@ def leave(
 ) -> str | None:
     """Leave, in the classic protocol; return why that was not possible, or None.
 
-    Blocks, polling. `close` must follow: right after `unsubscribe` it would keep the
-    request back (tried on librdkafka 2.16).
-
-    Args:
-        client: The client.
-        is_member: Whether it has joined: before that there is nothing it could leave.
-        holds: Whether it still has partitions.
-        within_s: When to give up; after `LEAVE_MAX_S` at the latest.
+    Blocks, polling, for `LEAVE_MAX_S` at most. `close` must follow: right after
+    `unsubscribe` it would keep the request back (tried on librdkafka 2.16). A client
+    that is no member yet has nothing it could leave.
     """
 
     def go(until_s: float) -> str | None:
@@ -84,12 +79,8 @@ def leave_as_classic(
     There librdkafka closes a static member with epoch -2, "back soon", whatever one
     does. A classic member with the same id takes its place, and can leave, unless
     ``group.consumer.migration.policy`` is ``disabled`` (tried on Kafka 4.3 with all
-    four). Blocks; what is polled is dropped, and nothing is committed.
-
-    Args:
-        properties: Of the closed client.
-        topics: What it was subscribed to.
-        within_s: When to give up; after `LEAVE_MAX_S` at the latest.
+    four). Blocks, for `LEAVE_MAX_S` at most; what is polled is dropped, and nothing is
+    committed.
     """
 
     def go(until_s: float) -> str | None:

@@ -49,15 +49,7 @@ def end_replaced(
     topics: TopicWatch,
     group: Group,
 ) -> None:
-    """End a client so that the next one can take its place.
-
-    Args:
-        client: The client.
-        assignment: What it holds.
-        why: It is of no use any more.
-        topics: Of which logs that is.
-        group: Its group.
-    """
+    """End a client so that the next one can take its place."""
     if why is Ending.FAILED:
         _abandon(client, assignment, within_s=CLOSE_FAILED_S)
     elif why is Ending.ASSIGNMENT_OUTDATED:

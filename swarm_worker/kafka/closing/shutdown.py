@@ -43,10 +43,8 @@ class Shutdown:
     ) -> None:
         """Let batches in flight end while polls go on; store what is done.
 
-        Args:
-            tend: Called before each poll. Pauses all, as handing out is held.
-            abandon_dead_letters: Called once dead letters have had their time.
-            cancel: Called once coroutine handlers have had theirs.
+        Before each poll comes ``tend``, which pauses all, as handing out is held. Dead
+        letters and coroutine handlers are given up once they have had their time.
         """
         while not self._lanes.turns.wait_idle(within_s=DRAIN_EVERY_S):
             if time.monotonic() > self._times.dead_letters_until_s:
@@ -60,12 +58,7 @@ class Shutdown:
         offsets.store(self._client, self._lanes.commits, group=self._group.name)
 
     def close(self, *, leaves: bool, is_member: Callable[[], bool]) -> None:
-        """Commit and close; leave the group if the node does not come back.
-
-        Args:
-            leaves: It does not.
-            is_member: Whether the group has let the client in.
-        """
+        """Commit and close; leave the group if the node does not come back."""
         way = way_out(
             leaves=leaves,
             is_static="group.instance.id" in self._group.properties,

@@ -44,7 +44,6 @@ class NewLogs:
     """The new logs that one client has not begun yet: nothing of them is handed out."""
 
     def __init__(self, client: Consumer, group: Group) -> None:
-        """Have none."""
         self._client = client
         self._group = group.name
         self._lanes = group.lanes
@@ -60,10 +59,7 @@ class NewLogs:
     def add(self, lanes: list[Lane], topic_id: str, *, now_s: float) -> None:
         """Let go of a topic's old log: what is in flight of it counts for nothing.
 
-        Args:
-            lanes: All that is held of the topic.
-            topic_id: That of the new one.
-            now_s: When that was found out.
+        The lanes are all that is held of the topic, the id is that of the new one.
         """
         lanes.sort(key=lambda lane: lane.partition)
         logger.warning(

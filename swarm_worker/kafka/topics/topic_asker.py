@@ -79,13 +79,7 @@ class TopicAsker(OwnThread):
     def __init__(
         self, properties: Mapping[str, Any], group: str, memory: TopicMemory | None
     ) -> None:
-        """Prepare; nothing is connected before `start`.
-
-        Args:
-            properties: Of the group's consumer.
-            group: The Kafka group.
-            memory: What this node has known of topics; None if nothing is kept.
-        """
+        """Prepare; nothing is connected before `start`."""
         super().__init__(f"swarm-topics-{group}")
         # Nobody serves their logs and errors: what is wrong, the consumer tells.
         self._connection = {**connection_of(properties), "log_level": 0}

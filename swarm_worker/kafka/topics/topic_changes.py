@@ -63,15 +63,10 @@ class TopicChanges:
         self._assigned_at_s: float | None = None  # None: the group is to tell anew
 
     def note(self, ids: Mapping[str, str], *, asked_at_s: float, now_s: float) -> None:
-        """Note what topics there are.
+        """Note what topics there are, as an answer has told to what was asked before.
 
         Not by the ids of lanes: where another node has begun a new log, one that comes
         to this node has the new id, and its client has known the former topic.
-
-        Args:
-            ids: The topics that exist.
-            asked_at_s: When that was asked.
-            now_s: When it was answered.
         """
         for topic, topic_id in ids.items():
             if self._ids.setdefault(topic, topic_id) != topic_id:
@@ -98,15 +93,11 @@ class TopicChanges:
     def outdated(self, unanswered: Mapping[Key, float], *, now_s: float) -> list[Key]:
         """Return the partitions of new logs that the client will never learn of.
 
-        librdkafka takes what metadata say of a partition for outdated if the epoch of
-        its leader is lower than one that it has known, also where the topic is another
-        one by now, whose epochs begin at 0 (its issue 4898). It then asks with the
-        former epoch, and is refused, until the new topic has had as many leaders, or
-        the client is gone.
-
-        Args:
-            unanswered: Those of which the client learns nothing, by since when.
-            now_s: When it was seen to learn nothing.
+        Of those that it learns nothing of, by since when. librdkafka takes what
+        metadata say of a partition for outdated if the epoch of its leader is lower
+        than one that it has known, also where the topic is another one by now, whose
+        epochs begin at 0 (its issue 4898). It then asks with the former epoch, and is
+        refused, until the new topic has had as many leaders, or the client is gone.
         """
         return [
             key
@@ -121,11 +112,8 @@ class TopicChanges:
         A leader of the classic protocol that finds a topic missing assigns nothing of
         it. librdkafka joins anew where it sees that a topic has come or has another
         number of partitions; a client that has not looked while it was away sees
-        neither. Nodes of lower numbers go first.
-
-        Args:
-            held: Topics of which this node has partitions: they were shared out.
-            now_s: Now.
+        neither. What this node holds something of was shared out. Nodes of lower
+        numbers go first.
         """
         if self._assigned_at_s is None:
             return []

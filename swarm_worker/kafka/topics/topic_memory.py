@@ -51,11 +51,8 @@ class TopicMemory:
     ) -> None:
         """Write what is new of a group; what is known of another cluster goes.
 
-        Args:
-            cluster: The cluster's id.
-            group: The Kafka group.
-            ids: Of its topics, as they were first; noted where nothing is known.
-            settled: Noted in the place of what is known: it is needed no more.
+        The ids of its topics, as they were first, are noted where nothing is known;
+        those that are ``settled`` in the place of what is known: it is needed no more.
         """
         with self._lock:
             groups = _groups(self._path, cluster)
