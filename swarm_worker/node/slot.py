@@ -14,14 +14,13 @@ from typing import Final
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.node.remains import SLOT_NAMES, Remains
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.shared.lock_files import file_name, is_at, locked_within, opened
+from swarm_worker.shared.lock_files import is_at, locked_within, opened, slot_name
 from swarm_worker.shared.settings import ConfigError, PassingError
 
 logger = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0  # a predecessor that was killed is gone by then
 _KEEP_WAIT_S: Final = 1.0  # who only reads it has let go by then
-_NAME_MAX: Final = 240  # of the 255 bytes that there are, with what is appended
 
 
 # A mistake in the configuration; what else fails may be over at the next start: no
@@ -60,7 +59,7 @@ def slot_key(environ: Mapping[str, str], *, node: int) -> str:
 
 def slot_path(directory: Path, key: str) -> Path:
     """Return the file of a slot."""
-    return directory / f"{file_name(key, most=_NAME_MAX)}.slot"
+    return directory / f"{slot_name(key)}.slot"
 
 
 class Slot:

@@ -18,6 +18,16 @@ from urllib.parse import quote
 
 SAFE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _RETRY_S: Final = 0.05
+_SLOT_MAX: Final = 240  # of the 255 bytes that there are, with what is appended
+
+
+def slot_name(key: str) -> str:
+    """Return the name of a slot's files; what each is for is appended to it.
+
+    Args:
+        key: supervisord's ``group:name`` of the process, or ``node-ID`` without one.
+    """
+    return file_name(key, most=_SLOT_MAX)
 
 
 def file_name(text: str, *, most: int) -> str:
