@@ -63,10 +63,6 @@ def parser() -> argparse.ArgumentParser:
 def read_flags(arguments: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
     """Return the values of the flags that were given, by key.
 
-    Args:
-        arguments: What the parser read.
-        cwd: What relative paths are relative to.
-
     Raises:
         ConfigError: A value cannot be used.
     """

@@ -68,12 +68,7 @@ class ListenerSettings:
 def read_settings(
     argv: Sequence[str], environ: Mapping[str, str], *, cwd: Path
 ) -> ListenerSettings:
-    """Read flags and file.
-
-    Args:
-        argv: The arguments without the program's name.
-        environ: Where ``${NAME}`` is looked up.
-        cwd: What relative flags are relative to.
+    """Read flags, which may be relative to ``cwd``, and the file.
 
     Raises:
         PassingError: The file cannot be read, or has not got so far yet.

@@ -62,11 +62,9 @@ class Case:
     """All that the checks look at; state directories they look at themselves.
 
     Attributes:
-        conf: supervisord's configuration.
         watches: The groups that the listener watches and that there are.
         named_groups: The groups that the listener's settings name.
         toml: The listener's file.
-        metrics: Where the listener serves metrics.
         documents: All files of the swarm, by path.
         environ: Stands for the environment in which supervisord starts.
     """

@@ -43,11 +43,9 @@ CHECKS: Final = (
 
 
 def examine(path: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Read supervisord's configuration and those of its swarms; return the findings.
+    """Read supervisord's main file and those of its swarms; return the findings.
 
-    Args:
-        path: supervisord's main file.
-        environ: Stands for the environment in which supervisord starts.
+    ``environ`` stands for the environment in which supervisord starts.
     """
     path = path.absolute()
     try:

@@ -59,13 +59,7 @@ LOOK_EVERY_S: Final = 0.25
 
 
 def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> int:
-    """Run the listener; return its exit code.
-
-    Args:
-        argv: The arguments without the program's name.
-        environ: The environment.
-        stdout: Descriptor of the protocol's answers.
-    """
+    """Run the listener, answering on ``stdout``; return its exit code."""
     _log_to_stderr()
     reload_signals.ignore(reload_signals.SIGNALS_FOR_NODES)
     notifier = Notifier.from_environment(environ)
