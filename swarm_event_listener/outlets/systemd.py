@@ -59,17 +59,17 @@ class Notifier:
 
 
 class Watchdog:
-    """Says READY once, then WATCHDOG while events come: the caller's loop turns."""
+    """Sends READY once, then WATCHDOG while events come: the caller's loop turns."""
 
     def __init__(self, notifier: Notifier, *, timeout_s: float | None) -> None:
         """Begin before READY; ``timeout_s`` is the unit's WatchdogSec, None without."""
         self._notifier = notifier
         self._timeout_s = timeout_s
         self._is_ready = False
-        self._said_at_s = -math.inf
+        self._sent_at_s = -math.inf
 
     def beat(self, *, now_s: float, heard_at_s: float | None) -> None:
-        """Say what is due. Call it every `TICK_S`, from the loop that is watched.
+        """Send what is due. Call it every `TICK_S`, from the loop that is watched.
 
         supervisord last sent an event at ``heard_at_s``; None before the first.
         """
@@ -82,8 +82,8 @@ class Watchdog:
             # Armed: a predecessor may have had it `rest`.
             armed = f"WATCHDOG_USEC={self._timeout_s * 1e6:.0f}"
             self._is_ready = self._notifier.send("READY=1", armed)
-        if now_s + TICK_S - self._said_at_s > self._timeout_s / 2:
-            self._said_at_s = now_s
+        if now_s + TICK_S - self._sent_at_s > self._timeout_s / 2:
+            self._sent_at_s = now_s
             self._notifier.send("WATCHDOG=1")
 
     def rest(self) -> None:

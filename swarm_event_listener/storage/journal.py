@@ -96,7 +96,7 @@ class Journal:
         return [json.loads(text) for text in list(self._history)[-count:]]
 
     def adopt(self, identity: SupervisorIdentity) -> Mapping[str, Plain]:
-        """Bind the journal to this supervisord; give the intents that still hold.
+        """Bind the journal to this supervisord; return the intents that still hold.
 
         Those of another supervisord, or of the machine before it was started again, are
         void: their processes and their clock are gone.
@@ -154,7 +154,7 @@ class Journal:
             self.save()
 
     def close(self) -> None:
-        """Let another listener have the journal."""
+        """Unlock the journal for another listener."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -169,7 +169,7 @@ class Journal:
             taken = _take_lock(self._lock_path, wait_s=wait_s)
         except OSError as error:
             if self._lock_errno is None:
-                self._say_unwritable(self._lock_path, error)
+                self._log_unwritable(self._lock_path, error)
             self._lock_errno = error.errno
             return
         self._is_failing = self._is_failing or self._lock_errno is not None
@@ -177,7 +177,7 @@ class Journal:
         self.close()
         self._lock = taken
 
-    def _say_unwritable(self, path: Path, error: OSError) -> None:
+    def _log_unwritable(self, path: Path, error: OSError) -> None:
         logger.warning(
             "journal_unwritable path=%s why=%r supervision=%r",
             path,
@@ -202,7 +202,7 @@ class Journal:
             replace_file(self._path, whole, mode=0o600, durable=True)
         except OSError as error:
             if not self._is_failing and error.errno != self._lock_errno:
-                self._say_unwritable(self._path, error)
+                self._log_unwritable(self._path, error)
             self._is_failing = True
             return False
         if self._is_failing:
@@ -328,7 +328,7 @@ class StatusFile:
     def write(self, head: Plain, nodes: Iterable[Plain] = ()) -> None:
         """Replace the file, readable by the group.
 
-        A failure is said once, and so is its end.
+        A failure is logged once, and so is its end.
 
         Each of ``nodes`` is encoded before the next is made: hundreds of them at once
         would cost the listener a megabyte for good.
