@@ -35,22 +35,20 @@ _WHAT_COMES: Final[Mapping[str, str]] = {
 # --- a directory ----------------------------------------------------------------------
 
 
-def write_error(directory: Path, uid: int | None, names: Iterable[str] = ()) -> str:
-    """Return why files cannot be replaced in a directory; empty where they can.
+def write_error(directory: Path, uid: int | None) -> str:
+    """Return why a user's files cannot be replaced in a directory; empty if they can.
 
-    A quota is not seen.
+    There has to be room for another one of the longest. A quota is not seen.
 
     Args:
         directory: Where it is missing, what would hold it is looked at.
         uid: Whose files; None where that is not known.
-        names: The files: there has to be room for another one of the longest.
     """
     folders = (directory.absolute(), *directory.absolute().parents)
     try:
         there = next(folder for folder in folders if folder.exists())
         disk = os.statvfs(there)
-        files = filter(Path.exists, (directory / name for name in names))
-        longest_bytes = max((file.stat().st_size for file in files), default=0)
+        longest_bytes = max(_size_bytes(directory / name) for name in (JOURNAL, STATUS))
     except (OSError, ValueError):  # no name of a file, too
         return ""
     lack = lack_of(disk, is_root=uid == 0, needed_bytes=longest_bytes)
@@ -75,6 +73,13 @@ def lack_of(disk: os.statvfs_result, *, is_root: bool, needed_bytes: int) -> str
     if disk.f_files and not (disk.f_ffree if is_root else disk.f_favail):
         return "is full (no inodes left)"
     return ""
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _may_write(folder: Path, uid: int) -> bool:
@@ -142,7 +147,7 @@ def check(case: Case) -> Iterator[Finding]:
     state_dirs = [*dict.fromkeys(_state_dirs(case))]
     yield from _owned_twice([it for it in state_dirs if it.section == "worker"])
     for state_dir in state_dirs:
-        why = write_error(state_dir.path, state_dir.uid, (JOURNAL, STATUS))
+        why = write_error(state_dir.path, state_dir.uid)
         if why:
             yield error(
                 state_dir.where,

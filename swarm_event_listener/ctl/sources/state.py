@@ -84,7 +84,7 @@ def _write_error(directory: Path) -> str:
         uid = (directory / STATUS).stat().st_uid
     except OSError:
         uid = None
-    return write_error(directory, uid, (JOURNAL, STATUS))
+    return write_error(directory, uid)
 
 
 def read_history(directory: Path) -> tuple[Plain, ...]:

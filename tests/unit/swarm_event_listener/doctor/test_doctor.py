@@ -1522,7 +1522,7 @@ def test_the_user_is_who_the_program_runs_as(
     """Its own, or supervisord's; without either it is not known here."""
     asked: list[int | None] = []
 
-    def note(_path: Path, uid: int | None, _names: object) -> str:
+    def note(_path: Path, uid: int | None) -> str:
         asked.append(uid)
         return ""
 
