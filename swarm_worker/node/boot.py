@@ -17,12 +17,14 @@ from swarm_worker.node import hooks
 from swarm_worker.node.carry_over import CarryOver
 from swarm_worker.node.consumers import Consumers
 from swarm_worker.node.identity import Identity
+from swarm_worker.node.partitions_file import PartitionsFile
 from swarm_worker.node.remains import Remains
 from swarm_worker.node.slot import Slot, slot_key, slot_path
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.shutdown_deadline import Deadline
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.shared import logs
+from swarm_worker.shared.partition_figures import SUFFIX
 from swarm_worker.shared.settings import ConfigError
 
 if TYPE_CHECKING:
@@ -70,15 +72,17 @@ class Booted:
     slot: Slot
     identity: Identity
     consumers: Consumers
+    partitions: PartitionsFile
 
     def keep(self) -> None:
-        """Keep this process the only one that is this node.
+        """Keep this process the only one that is this node, and tell of its partitions.
 
         Raises:
             SlotHeldError: It is not.
         """
         self.slot.keep()
         self.identity.keep(now_s=time.monotonic())
+        self.partitions.keep()
 
 
 class Boot:
@@ -124,7 +128,14 @@ class Boot:
         self._run_on_start(app)
         self._take_signals_back()
         self._inbox.interrupt_no_more()
-        return Booted(slot=slot, identity=identity, consumers=consumers)
+        return Booted(
+            slot=slot,
+            identity=identity,
+            consumers=consumers,
+            partitions=PartitionsFile(
+                self._slot_path.with_suffix(SUFFIX), self._progress, self._clock
+            ),
+        )
 
     # --- signals ----------------------------------------------------------------------
 

@@ -19,6 +19,12 @@ def offset_of(message: Message) -> int:
     return offset
 
 
+def timestamp_ms_of(message: Message) -> int | None:
+    """Return when a message was made or appended, in ms of the wall clock."""
+    kind, at_ms = message.timestamp()
+    return at_ms if kind else None  # of messages of format 0 none is known
+
+
 def size_bytes_of(messages: Sequence[Message]) -> int:
     """Return about how many bytes messages have, by a sample of them."""
     sample = messages[::_SIZE_SAMPLE]

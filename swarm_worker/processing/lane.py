@@ -161,6 +161,15 @@ class Lane:
             size = 1
         return cut(self.chunks, size)
 
+    @property
+    def oldest(self) -> Message | None:
+        """The first message that is not done, if it is here."""
+        if self.batch is not None and self.batch.done_count < len(self.batch):
+            return self.batch[self.batch.done_count]
+        if self.dead_letter is not None:
+            return self.dead_letter.message
+        return self.chunks[0][0] if self.chunks else None
+
     def drop(self) -> None:
         """Drop what waits, a dead letter that is not under way included."""
         self.chunks.clear()

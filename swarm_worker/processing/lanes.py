@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing.backpressure import BackPressure
-from swarm_worker.processing.batches import offset_of, size_bytes_of
+from swarm_worker.processing.batches import offset_of, size_bytes_of, timestamp_ms_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
 from swarm_worker.processing.failures import DeadLetter, Verdict
 from swarm_worker.processing.lane import Key, Lane, Phase
@@ -253,6 +253,19 @@ class Lanes:
                 for lane in self.table.lanes.values()
                 if lane.failures.attempts
             ]
+
+    def oldest_at_ms(self) -> dict[Key, int | None]:
+        """Return, by partition, the timestamp of its oldest message that is not done.
+
+        None where none is here, or it has no timestamp.
+        """
+        with self.table.lock:
+            lanes = self.table.lanes.values()
+            oldest = {lane.key: lane.oldest for lane in lanes}
+        return {
+            key: None if message is None else timestamp_ms_of(message)
+            for key, message in oldest.items()
+        }
 
     # --- what is done -----------------------------------------------------------------
 

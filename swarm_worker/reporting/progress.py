@@ -25,6 +25,7 @@ from swarm_worker.shared.report import (
 
 if TYPE_CHECKING:
     from swarm_worker.app.batch import Batch
+    from swarm_worker.reporting.partition_lag import PartitionLag
     from swarm_worker.reporting.trace import Trace
 
 
@@ -41,7 +42,7 @@ class ConsumerProgress:
         stalled_since_s: ``topic/partition`` that stands still, by since when.
         blocked: ``topic/partition`` that stands still for a reason that no restart
             cures, such as an offset that is out of range. Shown, not judged.
-        lag: Messages behind the ends of the partitions; None when unknown.
+        partitions: How far behind each partition is.
         brokers_up: Brokers with a live connection; None when unknown.
         group: The Kafka group.
         no_broker_since_s: Since when there is no broker; None while there is.
@@ -56,12 +57,17 @@ class ConsumerProgress:
     unsteady_since_s: float | None = None
     stalled_since_s: Mapping[str, float] = field(default_factory=dict)
     blocked: tuple[str, ...] = ()
-    lag: int | None = None
+    partitions: tuple[PartitionLag, ...] = ()
     brokers_up: int | None = None
     group: str = ""
     no_broker_since_s: float | None = None
     no_broker_why: str = ""
     heard_at_s: float | None = None
+
+    @property
+    def lag(self) -> int | None:
+        """Messages behind the ends of the partitions; None when nothing is known."""
+        return _sum(each.lag for each in self.partitions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +187,11 @@ class Progress:
         """A message was given up, and its copy acknowledged."""
         with self._lock:
             self._dead_letters += 1
+
+    def partitions(self) -> dict[str, tuple[PartitionLag, ...]]:
+        """Return how far behind each partition is, by Kafka group."""
+        with self._lock:
+            return {each.group: each.partitions for each in self._consumers}
 
     def has_joined(self) -> bool:
         """Whether every consumer has polled, and none waits for its instance id."""

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError
 
 from swarm_worker.kafka.errors import Kind, Troubles, no_offset
 from swarm_worker.kafka.monitoring import statistics
+from swarm_worker.kafka.monitoring.lags import End, Held, StableOffsets, lags
 from swarm_worker.kafka.monitoring.standstill import Stalls
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Partitions:
     ) -> None:
         """Know nothing yet."""
         self.stalls = Stalls()
+        self._stable_offsets = StableOffsets()
         self._lanes = lanes
         self._progress = progress
         self._troubles = troubles
@@ -89,8 +91,14 @@ class Partitions:
             now_s: When they came.
         """
         progress, idle = self._progress, self._lanes.turns.idle()
-        done = {lane.key: lane.position for lane in self._lanes.table.all()}
-        progress.lag = statistics.lag(figures, done, idle=idle)
+        held = self._held(idle)
+        ends = {
+            key: End(partition.log_end_offset, now_s)
+            for key, partition in figures.partitions.items()
+            if partition.log_end_offset is not None
+        }
+        behind = self._stable_offsets.update(figures, held, now_s=now_s)
+        progress.partitions = lags(figures, held, ends, behind)
         blocked = set(progress.blocked)
         progress.stalled_since_s = self.stalls.update(
             figures,
@@ -100,7 +108,20 @@ class Partitions:
             now_s=now_s,
         )
         self._log_unanswered(now_s)
-        self._end_topics(figures, done)
+        self._end_topics(figures, held)
+
+    def _held(self, idle: Iterable[Key]) -> dict[Key, Held]:
+        """Return what is known here of each partition that is held."""
+        wants_messages, oldest_at_ms = set(idle), self._lanes.oldest_at_ms()
+        return {
+            lane.key: Held(
+                done=lane.position,
+                is_idle=lane.key in wants_messages,
+                is_fetched=not lane.paused,
+                oldest_at_ms=oldest_at_ms.get(lane.key),
+            )
+            for lane in self._lanes.table.all()
+        }
 
     def _end_topics(self, figures: statistics.Figures, held: Collection[Key]) -> None:
         """End the troubles of topics whose partitions all have figures again."""

@@ -1,4 +1,4 @@
-"""What librdkafka's statistics say: lag, brokers, the state of the group.
+"""What librdkafka's statistics say: offsets, brokers, the state of the group.
 
 Source: librdkafka's STATISTICS.md. Decisions only; the caller passes the time.
 """
@@ -33,6 +33,7 @@ class PartitionFigures:
         fetched_offset: Next offset to fetch: beyond control messages and gaps too.
         end_offset: What a consumer can read up to; the last stable offset, unless
             uncommitted transactions are read.
+        log_end_offset: The offset after the last message, whoever may read that.
         committed_offset: Last committed.
         is_queued: Fetched messages wait in the client's queue.
         is_asked_for: It is there, and the client asks its leader for it.
@@ -41,6 +42,7 @@ class PartitionFigures:
 
     fetched_offset: int | None
     end_offset: int | None
+    log_end_offset: int | None
     committed_offset: int | None
     is_queued: bool
     is_asked_for: bool
@@ -63,6 +65,12 @@ class PartitionFigures:
         be there messages or not.
         """
         return self.is_asked_for and self.end_offset is None
+
+    @property
+    def is_stable_offset_behind(self) -> bool:
+        """A transaction is open: messages stand behind what can be read."""
+        end, log_end = self.end_offset, self.log_end_offset
+        return end is not None and log_end is not None and end < log_end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +163,7 @@ def _partition(
     return PartitionFigures(
         fetched_offset=_offset(told.get("next_offset")),
         end_offset=_offset(told.get(end)),
+        log_end_offset=_offset(told.get("hi_offset")),
         committed_offset=_offset(told.get("committed_offset")),
         is_queued=told.get("fetchq_cnt", 0) > 0,
         is_asked_for=told.get("fetch_state") in _ASKING and not told.get("unknown"),
@@ -165,35 +174,3 @@ def _partition(
 def _offset(value: int | None) -> int | None:
     """Librdkafka's negative offsets are names of unknown ones."""
     return value if value is not None and value >= 0 else None
-
-
-def lag(
-    figures: Figures, done: Mapping[Key, int], *, idle: Collection[Key]
-) -> int | None:
-    """Return the messages behind the ends of partitions; None when nothing is known.
-
-    Args:
-        figures: The statistics.
-        done: For each partition held, the offset up to which all is done; negative
-            when nothing was done since it was assigned.
-        idle: Partitions of which nothing is on the way to or at a handler.
-    """
-    behind = [
-        count
-        for key, offset in done.items()
-        if (partition := figures.partitions.get(key)) is not None
-        and (count := _behind(partition, offset, is_idle=key in idle)) is not None
-    ]
-    return sum(behind) if behind else None
-
-
-def _behind(
-    partition: PartitionFigures, done_offset: int, *, is_idle: bool
-) -> int | None:
-    if partition.end_offset is None:
-        return None
-    position = partition.fetched_offset
-    # A caught-up partition may end with offsets that no message has.
-    if not is_idle or partition.has_data or position is None:
-        position = done_offset if done_offset >= 0 else partition.committed_offset
-    return None if position is None else max(0, partition.end_offset - position)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from swarm_worker.kafka.monitoring.standstill import Stalls, Steadiness
-from swarm_worker.kafka.monitoring.statistics import Figures, lag, read
+from swarm_worker.kafka.monitoring.statistics import Figures, read
 
 KEY = ("t", 0)
 IDLE = [KEY]
@@ -108,24 +108,6 @@ def test_statistics_without_a_group() -> None:
     seen = read("{}")
 
     assert (seen.brokers_up, seen.join_state, seen.partitions) == (0, None, {})
-
-
-# --- lag ------------------------------------------------------------------------------
-
-
-def test_lag_counts_from_what_is_done() -> None:
-    """What waits in the node is behind; the committed offset stands in at first."""
-    assert lag(figures(ls=30), {KEY: 12}, idle=[]) == 18
-    assert lag(figures(ls=30, committed=10), {KEY: -1}, idle=[]) == 20
-    assert lag(figures(ls=30), {}, idle=[]) is None
-    assert lag(figures(ls=-1001), {KEY: 12}, idle=[]) is None
-    assert lag(figures(ls=-1001, committed=-1001), {KEY: -1}, idle=[]) is None
-
-
-def test_control_messages_at_the_end_are_no_lag() -> None:
-    """The end of a transaction takes an offset that no message has."""
-    assert lag(figures(next_offset=13, ls=13), {KEY: 12}, idle=IDLE) == 0
-    assert lag(figures(next_offset=13, ls=13), {KEY: 12}, idle=[]) == 1
 
 
 # --- stalls ---------------------------------------------------------------------------

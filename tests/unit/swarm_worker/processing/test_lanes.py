@@ -278,6 +278,33 @@ def test_marks_count_while_the_handler_runs() -> None:
     assert fixture.stored() == {0: 1}
 
 
+def test_the_oldest_message_is_the_first_that_is_not_done() -> None:
+    """At a handler, marked or not, or among those that wait; one that is given up."""
+    fixture = Fixture(to=route(max_retries=0, dead_letter="d"))
+    oldest = fixture.lanes.oldest_at_ms
+    assert oldest() == {("t", 0): None}
+    dated = [message("x", topic="t", offset=n, timestamp_ms=70 + n) for n in range(6)]
+    fixture.lanes.add(fixture.lane(), dated)
+    assert oldest() == {("t", 0): 70}
+    lane, batch = fixture.take()
+    batch.mark_done(batch[0])
+    assert oldest() == {("t", 0): 71}
+    for each in batch:
+        batch.mark_done(each)
+    assert oldest() == {("t", 0): 74}, "the next one after the batch"
+
+    fixture.lanes.done(lane, batch, now_s=NOW_S)
+    fixture.fail(done_count=1)
+    assert oldest() == {("t", 0): 75}
+    fixture.turns.due(now_s=NOW_S + 1)
+    fixture.fail(now_s=NOW_S + 1)
+    assert oldest() == {("t", 0): 75}, "it is given up"
+    (lane,) = fixture.turns.due(now_s=NOW_S + 1)
+    assert oldest() == {("t", 0): 75}, "its dead letter is not acknowledged"
+    fixture.deliver(lane, now_s=NOW_S)
+    assert oldest() == {("t", 0): None}
+
+
 # --- failures -------------------------------------------------------------------------
 
 

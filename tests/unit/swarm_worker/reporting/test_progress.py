@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from swarm_worker.app.batch import Batch
+from swarm_worker.reporting.partition_lag import PartitionLag
 from swarm_worker.reporting.progress import FailingMessage, Progress
 from swarm_worker.reporting.trace import Trace
 from swarm_worker.shared.report import Report, State, mark_of
@@ -13,6 +14,18 @@ NOW_S = 1000.0
 def report(progress: Progress, now_s: float) -> Report:
     """Return the report of a running node as of a moment."""
     return progress.report(State.RUNNING, now_s=now_s)
+
+
+def lag_of(lag: int | None) -> PartitionLag:
+    """Return a partition that is so far behind."""
+    return PartitionLag(
+        topic="t",
+        partition=0,
+        lag=lag,
+        end_at_s=None if lag is None else NOW_S,
+        oldest_at_ms=None,
+        lso_behind_since_s=None,
+    )
 
 
 def test_nothing_is_known_before_the_first_poll() -> None:
@@ -108,7 +121,8 @@ def test_figures_are_over_all_consumers() -> None:
     progress = Progress()
     first, second = progress.add_consumer(), progress.add_consumer()
     first.assigned, second.assigned = 2, 3
-    first.lag, first.brokers_up, second.brokers_up = 10, 3, 2
+    first.partitions = lag_of(7), lag_of(None), lag_of(3)
+    first.brokers_up, second.brokers_up = 3, 2
     first.unsteady_since_s = 999.0
     seen = report(progress, 1000.0)
 
