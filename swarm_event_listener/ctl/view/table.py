@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl.known.durations import NONE, duration, duration_ms
 from swarm_event_listener.ctl.known.node_rows import Row
-from swarm_event_listener.ctl.view.text import LEFT, columns, own_name, wrapped
+from swarm_event_listener.ctl.view.text import block, fitting, own_name, wrapped
 
 
 def render(shown: Sequence[Row], *, width: int) -> str:
@@ -31,8 +31,8 @@ def _group(name: str, shown: Sequence[Row], width: int) -> str:
     counts = Counter(row.health for row in shown)
     summary = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     cells = [_cells(row) for row in shown]
-    lines = _fitting(cells, width)
-    blocks = [(line,) for line in lines[1:]] if lines else [_block(c) for c in cells]
+    lines = fitting(cells, width, spared=_SPARED)
+    blocks = [(line,) for line in lines[1:]] if lines else [block(c) for c in cells]
     body = [
         line
         for row, block in zip(shown, blocks, strict=True)
@@ -43,19 +43,6 @@ def _group(name: str, shown: Sequence[Row], width: int) -> str:
 
 # What a narrow table does without, in this order: the health implies the state.
 _SPARED: Final = ("STATE", "MSG/S", "PART")
-
-
-def _fitting(cells: Sequence[Mapping[str, str]], width: int) -> list[str] | None:
-    """Return the widest table that fits; None where none does."""
-    empty = {title for title in cells[0] if all(row[title] == NONE for row in cells)}
-    spared = [{*empty, *_SPARED[:count]} for count in range(len(_SPARED) + 1)]
-    for left_out in (set[str](), *spared):
-        lines = columns(
-            [{t: cell for t, cell in row.items() if t not in left_out} for row in cells]
-        )
-        if max(map(len, lines)) <= width:
-            return lines
-    return None
 
 
 def _cells(row: Row) -> dict[str, str]:
@@ -74,17 +61,6 @@ def _cells(row: Row) -> dict[str, str]:
         "MSG/S": _rate(row.messages_per_s),
         "RESTARTS": _restarts(row),
     }
-
-
-def _block(cells: Mapping[str, str]) -> tuple[str, str]:
-    """Return one node in two lines."""
-    head = f"{cells['NODE']}  {cells['STATE']}  {cells['HEALTH']}"
-    figures = [
-        f"{title.lower()} {cells[title]}"
-        for title in cells
-        if title not in LEFT and cells[title] != NONE
-    ]
-    return head, "  " + ", ".join(figures)
 
 
 def _remarks(row: Row, width: int) -> list[str]:
