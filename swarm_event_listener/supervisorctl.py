@@ -29,6 +29,7 @@ from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked
 from swarm_event_listener.ctl.commands import COMMANDS, help_text, parse, run
 from swarm_event_listener.ctl.session import Exit, Session
 from swarm_event_listener.ctl.sources.caught_signals import catches
+from swarm_event_listener.ctl.sources.partition_files import PartitionFiles
 from swarm_event_listener.ctl.sources.place import Place, place_of
 from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import (
@@ -115,13 +116,14 @@ class SwarmPlugin(ControllerPluginBase):
         conf = self._conf()
         environ = dict(os.environ)
         supervisord = Supervisord(self.ctl)
+        running = cache(supervisord.running)  # once for a whole command
 
-        @cache  # once for a whole command
+        @cache
         def place() -> Place:
             return place_of(
                 conf,
                 environ,
-                supervisord.running(),
+                running(),
                 config=self._keys.get("config"),
                 state_dir=self._keys.get("state_dir"),
             )
@@ -132,6 +134,9 @@ class SwarmPlugin(ControllerPluginBase):
             history=read_history,
             catches=catches,
             examine=partial(_examine, conf, environ),
+            partitions=PartitionFiles(
+                running, place, conf, environ, time.monotonic
+            ).read,
             clock=time.monotonic,
         )
         return Session(supervisord, Screen(self.ctl), sources)

@@ -22,6 +22,11 @@ from swarm_event_listener.ctl.sources.supervisord import (
 from swarm_event_listener.ctl.view.screen import Screen
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand
+from swarm_worker.shared.partition_figures import (
+    NodeFigures,
+    NotKnownError,
+    PartitionFigures,
+)
 from tests.clock import FakeClock
 
 
@@ -115,6 +120,26 @@ def record(**fields: Any) -> dict[str, Any]:
     }
 
 
+def figures(
+    *partitions: str, pid: int = 7, at_s: float = 997.0, **more: Any
+) -> NodeFigures:
+    """Return what a node wrote: a ``group topic/partition lag`` each, or ``-``."""
+    told = []
+    for text in partitions:
+        group, place, lag = text.split()
+        topic, _, number = place.partition("/")
+        told.append(
+            PartitionFigures(
+                kafka_group=group,
+                topic=topic,
+                partition=int(number),
+                lag=None if lag == "-" else int(lag),
+                **more,
+            )
+        )
+    return NodeFigures(pid=pid, at_ms=round(at_s * 1000), partitions=tuple(told))
+
+
 LISTENER = replace(process("swarm:listener"), pid=1)
 FULL = "the file system of /run is full (0 KB left)"
 
@@ -138,6 +163,8 @@ class World(Supervisord, Screen):
     place_warning: str = ""
     write_error: str = ""
     pool: str = "swarm"
+    watched: tuple[str, ...] = ("w",)
+    figures: dict[str, NodeFigures] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     done: list[tuple[str, ...]] = field(default_factory=list)
     caught: bool | None = True
@@ -211,7 +238,7 @@ class World(Supervisord, Screen):
         return ListenerStatus(
             age_s=self.age_s,
             listener_pid=1,
-            groups=("w",),
+            groups=self.watched,
             nodes=self.nodes,
             rolls=self.rolls,
             write_error=self.write_error,
@@ -223,6 +250,13 @@ class World(Supervisord, Screen):
             raise self.records
         return self.records
 
+    def partitions(self, node: str, pid: int) -> NodeFigures:
+        """Return what a node wrote of its partitions, if it has that pid."""
+        told = self.figures.get(node)
+        if told is None or told.pid != pid:
+            raise NotKnownError(f"no {node}.partitions")
+        return told
+
     def examine(self, file: str | None) -> tuple[Finding, ...]:
         """Find one thing."""
         return (warning(Where(Path(file or "own.conf")), "x", why="why"),)
@@ -232,7 +266,7 @@ class World(Supervisord, Screen):
         sources = Sources(
             place=lambda: Place(
                 directory=Path("/run"),
-                groups=("w",),
+                groups=self.watched,
                 warning=self.place_warning,
                 pool=self.pool,
             ),
@@ -240,6 +274,7 @@ class World(Supervisord, Screen):
             history=self.history,
             catches=lambda _pid, _name: self.caught,
             examine=self.examine,
+            partitions=self.partitions,
             clock=self.clock,
         )
         return run(Session(self, self, sources), parse(line))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from swarm_event_listener.core.model.events import ROLL_TIMEOUT_S
+from swarm_event_listener.ctl.known.partitions import WORST
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count, duration_ms
 
@@ -62,12 +63,23 @@ def any_names(parser: argparse.ArgumentParser) -> None:
 
 
 def status(parser: argparse.ArgumentParser) -> None:
-    """Take names, and tell what the exit status says."""
+    """Take names and what is shown of them, and tell what the exit status says."""
     any_names(parser)
+    parser.add_argument(
+        "--partitions",
+        action="store_true",
+        help="how far behind each of their partitions is, the largest lag first: the "
+        "messages from what is done to the end of the log (LAG), the age of the oldest "
+        "of them (OLDEST), for how long the last stable offset has stood behind that "
+        "end where it is over a minute: a transaction hangs (LSO BEHIND), and when the "
+        f"node wrote that (AS OF); the {WORST} worst of each Kafka group, --json has "
+        "all, ages in ms",
+    )
     parser.epilog = (
         "Exit 0 when all nodes are healthy, 3 when one is not, 4 when it is not known "
         "how one is: no such node, no listener, or none that has written for 10 s. "
-        "1 when all are at work, but messages of some fail again and again."
+        "1 when all are at work, but messages of some fail again and again. With "
+        "--partitions it is 4, too, where those of a node that runs are not known."
     )
 
 

@@ -29,6 +29,7 @@ class Command:
         run: Runs it; returns its exit status.
         is_warned: Whether a warning about the listener's place is printed before it;
             others print it where it stays on the screen, or do not need the place.
+        also: Arguments that make something else of it, and what.
     """
 
     usage: str
@@ -36,6 +37,7 @@ class Command:
     takes: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Session, argparse.Namespace], Exit]
     is_warned: bool = True
+    also: tuple[str, str] | None = None
 
 
 # In the order of the help.
@@ -46,6 +48,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         takes.status,
         inspect.status,
         is_warned=False,
+        also=("--partitions [NAME ...]", "how far behind each partition is"),
     ),
     "top": Command(
         "[NAME ...]",
@@ -110,7 +113,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
 def help_text() -> str:
     """Return the help of the whole."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {n:<{width}}  {c.usage}  {c.text}" for n, c in COMMANDS.items()]
+    lines = [
+        f"  {name:<{width}}  {usage}  {text}"
+        for name, each in COMMANDS.items()
+        for usage, text in filter(None, ((each.usage, each.text), each.also))
+    ]
     return "\n".join(
         [
             "swarm COMMAND ...  a swarm of Kafka consumers; --json gives data",

@@ -17,13 +17,14 @@ from swarm_event_listener.ctl.known.node_rows import (
     is_unknown,
     is_well,
 )
+from swarm_event_listener.ctl.known.partitions import partitions
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
 from swarm_event_listener.ctl.sources import stacks
 from swarm_event_listener.ctl.sources.node_log import NodeLog
 from swarm_event_listener.ctl.sources.state import Plain, StateError
-from swarm_event_listener.ctl.view import roll_view, story, table
+from swarm_event_listener.ctl.view import partition_table, roll_view, story, table
 from swarm_event_listener.doctor import finding
 
 REDRAW_EVERY_S: Final = 2.0
@@ -49,9 +50,16 @@ class _Shown:
 
 
 def status(session: Session, arguments: argparse.Namespace) -> Exit:
-    """Show how the nodes are."""
+    """Show how the nodes are, or how far behind their partitions."""
     shown = _look(session, arguments.names)
-    if arguments.json:
+    if arguments.partitions:
+        return _say_partitions(session, shown, is_json=arguments.json)
+    _say_nodes(session, shown, is_json=arguments.json)
+    return _exit(shown)
+
+
+def _say_nodes(session: Session, shown: _Shown, *, is_json: bool) -> None:
+    if is_json:
         nodes = [row.as_json() for row in shown.rows]
         plain = {"nodes": nodes, "rolls": shown.rolls, "warnings": shown.warnings}
         session.screen.say_json(plain)
@@ -59,6 +67,21 @@ def status(session: Session, arguments: argparse.Namespace) -> Exit:
         session.screen.say_lines([*shown.warnings, *_how_far(session, shown.rolls)])
         if shown.rows:
             session.screen.say(table.render(shown.rows, width=session.screen.width))
+
+
+def _say_partitions(session: Session, shown: _Shown, *, is_json: bool) -> Exit:
+    sources, screen = session.sources, session.screen
+    found = partitions(shown.rows, sources.partitions, now_s=sources.clock())
+    if is_json:
+        screen.say_json({**found.as_json(), "warnings": shown.warnings})
+    else:
+        screen.say_lines([*shown.warnings, *partition_table.not_known(found)])
+        if found.all:
+            screen.say(partition_table.render(found, width=screen.width))
+    return Exit.UNKNOWN if found.not_known else _exit(shown)
+
+
+def _exit(shown: _Shown) -> Exit:
     if shown.is_unknown:
         return Exit.UNKNOWN
     if is_well(shown.rows):
@@ -69,7 +92,9 @@ def status(session: Session, arguments: argparse.Namespace) -> Exit:
 def top(session: Session, arguments: argparse.Namespace) -> Exit:
     """Show the same, live."""
     if arguments.json or not session.screen.is_terminal:
-        return status(session, arguments)
+        shown = _look(session, arguments.names)
+        _say_nodes(session, shown, is_json=arguments.json)
+        return _exit(shown)
     while True:
         try:  # Ctrl-C may come at any line, not only while this waits
             shown = _look(session, arguments.names)

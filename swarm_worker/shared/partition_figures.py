@@ -18,6 +18,7 @@ from swarm_worker.shared.lock_files import SAFE, slot_name
 
 SUFFIX: Final = ".partitions"
 READ_MAX_BYTES: Final = 16 * 2**20  # 100 000 partitions
+_SLACK_S: Final = 1.0  # it may be replaced between the reader's clock and its reading
 _FIGURES: Final = ("lag", "oldest_ms", "lso_behind_ms")
 
 
@@ -156,6 +157,6 @@ def _text(path: Path) -> bytes:
 def _believed(told: NodeFigures, *, pid: int, now_s: float) -> NodeFigures:
     if told.pid != pid:
         raise NotKnownError(f"is of pid {told.pid}, and pid {pid} has written none yet")
-    if told.at_ms > now_s * 1000 + 1:  # it is rounded
+    if told.at_ms > (now_s + _SLACK_S) * 1000:
         raise NotKnownError("is from before the machine started")
     return told

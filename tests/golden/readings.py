@@ -19,6 +19,7 @@ from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
 from swarm_event_listener.storage.restored_state import restored
 from swarm_event_listener.supervisord.node_reports import ReportError, decode
 from swarm_worker.node.crash_traces import left_in
+from swarm_worker.shared.partition_figures import NotKnownError, figures
 from swarm_worker.shared.report import BEGIN, END, ForeignReport
 from tests.golden import samples
 
@@ -97,6 +98,14 @@ def slot(text: str) -> Any:
         ]
 
 
+def partitions(text: str) -> Any:
+    """Return what is made of the file of a node's partitions."""
+    try:
+        return figures(text).as_json()
+    except NotKnownError as error:
+        return str(error)
+
+
 _NODE: Final = '"node":1,"pid":2,"state":"running"'
 _ODD_JOURNAL: Final = """{"version":1,"version":1,
 "supervisor":{"pid":42,"started_ticks":4242,"boot_id":"b-o-o-t","unknown":1},
@@ -141,11 +150,18 @@ def _given() -> dict[str, dict[str, str]]:
         "journal_copy": {"today": files[COPY], "odd": odd},
         "status": samples.status(),
         "slot": samples.traces(),
+        "partitions": {
+            **samples.partitions(),
+            "more and less": '{"v":2,"pid":7,"at_ms":1,"partitions":'
+            '[{"topic":"t","partition":0,"rack":"b","lag":"7"}]}',
+            "half": '{"pid":7,"at_ms":1,"partitions":[{"topic"',
+        },
     }
 
 
 READINGS: Final[Mapping[str, Callable[[str], Any]]] = {
-    each.__name__: each for each in (payload, journal, journal_copy, status, slot)
+    each.__name__: each
+    for each in (payload, journal, journal_copy, status, slot, partitions)
 }
 
 

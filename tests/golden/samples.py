@@ -35,6 +35,7 @@ from swarm_worker.demo.ledger import Ledger
 from swarm_worker.demo.summary import Outcome, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
+from swarm_worker.shared.partition_figures import path_of
 from swarm_worker.shared.report import Failing, Report, State, encode
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER
 from tests import operators, simulation
@@ -44,6 +45,12 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 AT: Final = "2026-11-24T09:00:00.000+00:00"
 NOW_S: Final = 1000.0
 
+FIGURES: Final = operators.figures(
+    "billing orders/4 6236",
+    "billing orders/5 -",
+    oldest_ms=62_360,
+    lso_behind_ms=91_000,
+)
 FULL: Final = Report(
     node=3,
     pid=4711,
@@ -204,6 +211,12 @@ def traces() -> dict[str, Any]:
         return {"slot": path.read_text("utf-8").replace("\0", "")}
 
 
+def partitions() -> dict[str, Any]:
+    """Return the file in which a node tells how far behind its partitions are."""
+    path = path_of(Path(), "w:w_00")
+    return {path.name: json.dumps(FIGURES.as_json())}
+
+
 def remote_events() -> dict[str, Any]:
     """Return what other event listeners are told of a restart."""
     told = published(RECORD, "recovered")
@@ -221,7 +234,7 @@ def answers() -> dict[str, Any]:
 LINES: Final = (
     "status", "top", "why w:w_00", "history", "dump w:w_00", "quiet w:w_00",
     "resume w:w_00", "hold w:w_00", "release w:w_00", "retire w:w_00", "roll w",
-    "roll w --cancel", "doctor",
+    "roll w --cancel", "doctor", "status --partitions",
 )  # fmt: skip
 _STACKS: Final = (
     "Current thread 0x00007f (most recent call first):\n"
@@ -237,6 +250,7 @@ def _answer(line: str) -> Any:
         log = Path(folder) / "stderr.log"
         log.write_text(_STACKS + _SIGNATURE)
         world = operators.World(records=(operators.record(),))
+        world.figures["w:w_00"] = FIGURES
         node = dataclasses.replace(world.processes_now[0], stderr_log=str(log))
         world.processes_now[0] = node
         over = {**ROLL.as_json(), "is_over": True, "is_cancelled": "cancel" in line}
@@ -340,7 +354,7 @@ def keys() -> dict[str, Any]:
 SAMPLES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     each.__name__: each
     for each in (
-        frames, journal, status, traces, remote_events,
+        frames, journal, status, traces, partitions, remote_events,
         answers, demo, helps, lines, metrics, keys,
     )
 }  # fmt: skip

@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import pytest
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault
+from swarm_worker.process import json_file
+from swarm_worker.shared.partition_figures import path_of
 from tests.awaits import await_new_pid, await_reports, await_restarted, await_state
 from tests.eventually import eventually
+from tests.operators import figures
 from tests.process.conftest import running_swarm
 from tests.process.scenes import ctl
 from tests.process.swarms import LISTENER, Swarm
@@ -141,6 +145,34 @@ def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
         return answer.status == 4 and "unknown" in answer.text
 
     eventually(is_stale, within_s=20.0, describe="a status that is unknown")
+
+
+def test_partitions_are_those_that_the_processes_of_now_wrote(swarm: Swarm) -> None:
+    """Beside their slots; those of a node that wrote none are not known."""
+    paths = [path_of(swarm.daemon.folder / "run", swarm.name(node)) for node in (0, 1)]
+    for node, lag in ((0, 5), (1, 6236)):
+        told = figures(f"G orders/{node} {lag}", pid=swarm.pid(node), at_s=monotonic())
+        json_file.replace(paths[node], told.as_json())
+
+    all_known = swarmctl(swarm, "status", "--partitions")
+    plain = swarmctl(swarm, "status", "--partitions", "--json", "w_00").plain
+    former = swarm.pid(1)
+    os.kill(former, signal.SIGKILL)
+    await_new_pid(swarm.daemon, swarm.name(1), than=former)
+    of_before = swarmctl(swarm, "status", "--partitions")
+
+    assert all_known.status == 0
+    lines = all_known.text.splitlines()
+    assert lines[0].startswith("G: lag 6241, 2 partitions, as of ")
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["orders/1", "w_01", "6236"],
+        ["orders/0", "w_00", "5"],
+    ]
+    assert all(len(line) <= 80 for line in lines)
+    assert [each["lag"] for each in plain["partitions"]] == [5]
+    assert of_before.status == 4
+    assert f"of {swarm.name(1)} are not known: {paths[1]} is of pid" in of_before.text
+    assert "G: lag 5, 1 partition, " in of_before.text
 
 
 def test_a_supervisord_that_hangs_is_not_waited_for(swarm: Swarm) -> None:

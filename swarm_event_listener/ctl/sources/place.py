@@ -103,11 +103,22 @@ def _pools(running: Running, folder: Path) -> list[_Pool]:
         _Pool(
             str(each["group"]),
             str(each["command"]),
-            folder if each["directory"] == "none" else folder / str(each["directory"]),
+            works_in(each, folder),
         )
         for each in running.configs
         if each["inuse"] and LISTENER.search(str(each["command"]))
     ]
+
+
+def works_in(config: Plain, folder: Path) -> Path:
+    """Return where a process works, as supervisord tells of its configuration.
+
+    Args:
+        config: One of its answer.
+        folder: Where supervisord works.
+    """
+    own = str(config["directory"])
+    return folder if own == "none" else folder / own
 
 
 def _name(pools: Sequence[_Pool]) -> str:
@@ -154,7 +165,7 @@ def _of_document(
     default = path.parent / settings.LISTENER["state_dir"].default
     directory = Path(given.get("state-dir") or default)
     try:
-        section = _document(path).section(
+        section = document(path, "listener").section(
             "listener", settings.LISTENER, environ, only=["state_dir", "groups"]
         )
     except ConfigError as error:
@@ -167,13 +178,17 @@ def _of_document(
     return Place(directory=directory, groups=groups, warning=warning)
 
 
-def _document(path: Path) -> Document:
-    """Read a file, whatever else is wrong in it: a mistyped key must not blind us."""
+def document(path: Path, section: str) -> Document:
+    """Read a file, whatever else is wrong in it: a mistyped key must not blind us.
+
+    Raises:
+        ConfigError: It cannot be read, or the section is no table.
+    """
     try:
         return load(path)
     except ConfigError:
         with contextlib.suppress(OSError, ValueError):
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            if isinstance(tables.get("listener", {}), dict):
+            if isinstance(tables.get(section, {}), dict):
                 return Document(path, tables)
         raise

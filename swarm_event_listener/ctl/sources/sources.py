@@ -9,6 +9,7 @@ from pathlib import Path
 from swarm_event_listener.ctl.sources.place import Place
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.doctor.finding import Finding
+from swarm_worker.shared.partition_figures import NodeFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Sources:
         history: The records of restarts in that directory.
         catches: Whether a process has a handler for a signal; None where unknown.
         examine: What the doctor finds in a file, or in the one of supervisorctl.
+        partitions: What a node, of that name and pid, has written of its partitions;
+            raises NotKnownError.
         clock: CLOCK_MONOTONIC, seconds.
     """
 
@@ -29,4 +32,5 @@ class Sources:
     history: Callable[[Path], tuple[Plain, ...]]
     catches: Callable[[int, str], bool | None]
     examine: Callable[[str | None], tuple[Finding, ...]]
+    partitions: Callable[[str, int], NodeFigures]
     clock: Callable[[], float]

@@ -121,12 +121,12 @@ def test_figures_of_another_process_are_not_those_of_this_one(tmp_path: Path) ->
 
 
 def test_a_file_from_before_the_machine_started_is_not_believed(tmp_path: Path) -> None:
-    """Its pid may be anybody's now; what is rounded up is of this moment."""
-    path = put(tmp_path, replace(TOLD, at_ms=1_000_002))
+    """Its pid may be anybody's now; what is replaced while it is read is believed."""
+    path = put(tmp_path, replace(TOLD, at_ms=1_001_001))
     assert str(why_not(tmp_path)) == f"{path} is from before the machine started"
 
-    put(tmp_path, replace(TOLD, at_ms=1_000_001))
-    assert read([tmp_path], NODE, pid=7, now_s=1000.0).at_ms == 1_000_001
+    put(tmp_path, replace(TOLD, at_ms=1_001_000))
+    assert read([tmp_path], NODE, pid=7, now_s=1000.0).at_ms == 1_001_000
 
 
 def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
