@@ -98,6 +98,6 @@ class PartitionFiles:
             conf = None
         return {
             f"{program.group}:{process.name}": process.environment
-            for program in (conf.programs if conf else ())
+            for program in (conf.everyone if conf else ())
             for process in program.processes
         }
