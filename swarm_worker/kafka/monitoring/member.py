@@ -21,10 +21,10 @@ HELD_ID_LONG_S: Final = 120.0
 # A refusal comes with the first heartbeat; without one for so long, the id is ours.
 HELD_ID_SETTLED_S: Final = 5.0
 
-GRAVE: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
+NEEDS_OPERATOR: Final = (Kind.JOIN, Kind.GROUP, Kind.CREDENTIALS)
 
 # What keeps a member from its group, the likeliest cause first; anything else may.
-_KEEPS_OUT: Final = (Kind.TOKEN, *GRAVE, Kind.BROKERS, Kind.TOPIC)
+_KEEPS_OUT: Final = (Kind.TOKEN, *NEEDS_OPERATOR, Kind.BROKERS, Kind.TOPIC)
 _MAY_KEEP_OUT: Final = (Kind.CLIENT, *_KEEPS_OUT, Kind.OTHER)
 
 
@@ -164,7 +164,11 @@ class Member:
     def _log_not_joined(self, now_s: float) -> None:
         out_s = self._membership.to_tell_s(now_s=now_s)
         if out_s is not None:
-            level = logging.ERROR if self._troubles.has(*GRAVE) else logging.WARNING
+            level = (
+                logging.ERROR
+                if self._troubles.has(*NEEDS_OPERATOR)
+                else logging.WARNING
+            )
             logger.log(
                 level, "group_not_joined group=%s for_s=%.0f reason=%r",
                 self._group, out_s, self._why_out,

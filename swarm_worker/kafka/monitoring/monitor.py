@@ -11,7 +11,7 @@ from swarm_worker.kafka.errors import Kind, Troubles, advice, kind_of, subject_o
 from swarm_worker.kafka.monitoring import statistics
 from swarm_worker.kafka.monitoring.brokers import Brokers
 from swarm_worker.kafka.monitoring.commit_answers import CommitAnswers
-from swarm_worker.kafka.monitoring.member import GRAVE, Member
+from swarm_worker.kafka.monitoring.member import NEEDS_OPERATOR, Member
 from swarm_worker.kafka.monitoring.partitions import Partitions
 from swarm_worker.kafka.monitoring.standstill import Steadiness
 from swarm_worker.shared.redaction import without_secrets
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LEVELS: Final = dict.fromkeys(GRAVE, logging.ERROR)
+_LEVELS: Final = dict.fromkeys(NEEDS_OPERATOR, logging.ERROR)
 
 
 class Monitor:
@@ -213,7 +213,7 @@ class Monitor:
     def _takes_commits(self, figures: statistics.Figures) -> bool:
         # Assigned directly, there is no group to rebalance.
         is_steady = not self._is_subscribed or self._steadiness.is_steady(figures)
-        return is_steady and figures.brokers_up > 0 and not figures.is_mute
+        return is_steady and figures.brokers_up > 0 and not figures.owes_answer
 
     def _note_steadiness(self, figures: statistics.Figures, now_s: float) -> None:
         self.progress.unsteady_since_s = self._steadiness.update(

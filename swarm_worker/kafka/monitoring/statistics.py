@@ -17,7 +17,7 @@ _NO_ADDRESS: Final = frozenset({"logical", "internal"})
 
 # A broker that stands still keeps its connections: it has owed an answer for so long,
 # and sent nothing meanwhile. Fetches are answered within fetch.wait.max.ms (0.5 s).
-MUTE_S: Final = 3.0
+OWED_S: Final = 3.0
 
 # States of a partition whose leader is asked for offsets or messages, again and again.
 _ASKING: Final = frozenset(
@@ -80,7 +80,7 @@ class Figures:
     Attributes:
         brokers_up: Brokers with a live connection.
         addresses: Brokers that the client knows of, connected or not.
-        is_mute: A connected broker has owed an answer for long.
+        owes_answer: A connected broker has owed an answer for long.
         heard_ago_s: How long ago one of them said something; None without.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
@@ -90,7 +90,7 @@ class Figures:
 
     brokers_up: int
     addresses: int
-    is_mute: bool
+    owes_answer: bool
     heard_ago_s: float | None
     has_coordinator: bool
     join_state: str | None
@@ -117,7 +117,7 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
     connected = [b for b in told.get("brokers", {}).values() if b["state"] == "UP"]
     real = [broker for broker in connected if broker.get("source") != "logical"]
     up = {_name(broker) for broker in real}
-    answering = up - {_name(broker) for broker in real if _is_mute(broker)}
+    answering = up - {_name(broker) for broker in real if _owes_answer(broker)}
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
@@ -125,7 +125,7 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
             broker.get("source") not in _NO_ADDRESS
             for broker in told.get("brokers", {}).values()
         ),
-        is_mute=any(map(_is_mute, connected)),
+        owes_answer=any(map(_owes_answer, connected)),
         heard_ago_s=_heard_ago_s(connected),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
@@ -145,10 +145,10 @@ def _name(broker: Mapping[str, Any]) -> object:
     return broker["nodeid"] if broker["nodeid"] >= 0 else broker["name"]
 
 
-def _is_mute(broker: Mapping[str, Any]) -> bool:
+def _owes_answer(broker: Mapping[str, Any]) -> bool:
     owed: int = broker.get("waitresp_cnt", 0)
     idle_us: float = min(broker.get("rxidle", -1), broker.get("txidle", -1))
-    return owed > 0 and idle_us > MUTE_S * 1e6
+    return owed > 0 and idle_us > OWED_S * 1e6
 
 
 def _heard_ago_s(connected: Iterable[Mapping[str, Any]]) -> float | None:

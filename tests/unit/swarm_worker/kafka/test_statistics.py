@@ -365,12 +365,12 @@ def test_a_partition_of_a_broker_that_owes_an_answer_is_not_stalled() -> None:
     stalls, stuck = Stalls(), figures(next_offset=10, ls=20)
     frozen = figures(next_offset=10, ls=20, silent_s=40.0, owed=1)
     stalls.update(stuck, IDLE, now_s=100.0)
-    assert (frozen.brokers_up, frozen.is_mute) == (1, True)
+    assert (frozen.brokers_up, frozen.owes_answer) == (1, True)
 
     assert stalls.update(frozen, IDLE, now_s=140.0) == {}
     asks_no_more = figures(next_offset=10, ls=20, silent_s=40.0, owed=0)
     assert stalls.update(asks_no_more, IDLE, now_s=150.0) == {"t/0": 140.0}
-    assert not figures(silent_s=0.6, owed=1).is_mute
+    assert not figures(silent_s=0.6, owed=1).owes_answer
 
 
 def test_when_a_broker_was_last_heard() -> None:
