@@ -64,7 +64,7 @@ class Actions:
         self._wall = wall
         self.is_reachable = True  # as the last call went
         self._marks = itertools.count()
-        self._survey: tuple[str, Surveyed] | None = None
+        self._surveys: dict[str, Surveyed] = {}  # by its mark: the last one, if any
 
     def carry_out(  # noqa: C901 - one verb for each action
         self, action: Action
@@ -116,15 +116,11 @@ class Actions:
 
     def surveyed(self, mark: str) -> Surveyed | None:
         """Return the survey that a mark belongs to, once; None for any other mark."""
-        if self._survey is None or self._survey[0] != mark:
-            return None
-        surveyed = self._survey[1]
-        self._survey = None
-        return surveyed
+        return self._surveys.pop(mark, None)
 
     def survey_now(self) -> Surveyed | None:
         """Survey without a mark, where none comes; None without an answer."""
-        self._survey = None
+        self._surveys.clear()
         try:
             surveyed = Surveyed(processes=self._supervisor.processes())
         except SupervisorFault as fault:
@@ -144,7 +140,7 @@ class Actions:
             return
         surveyed = self.survey_now()
         if surveyed is not None:
-            self._survey = (mark, surveyed)
+            self._surveys[mark] = surveyed
 
     def _call(self, action: Signal | Stop | Start) -> Answered:
         try:
