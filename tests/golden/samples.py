@@ -48,6 +48,7 @@ NOW_S: Final = 1000.0
 FIGURES: Final = operators.figures(
     "billing orders/4 6236",
     "billing orders/5 -",
+    "audit orders/4 0",
     oldest_ms=62_360,
     lso_behind_ms=91_000,
 )

@@ -109,9 +109,11 @@ def partitions(
         try:
             told = read(row.node, row.pid)
         except NotKnownError as error:
-            if row.partitions != 0:  # as the listener has heard: there are none
-                not_known[row.node] = str(error)
+            not_known[row.node] = str(error)
             continue
+        held, count = row.partitions or 0, len(told.partitions)
+        if count < held:
+            not_known[row.node] = f"it has told of {count} of its {held} yet"
         for each in _of_node(row.node, told, now_s=now_s):
             _keep_newer(found, each)
     by_lag = sorted(found.values(), key=_most_lag_first)

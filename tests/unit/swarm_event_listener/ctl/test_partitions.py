@@ -9,14 +9,24 @@ import pytest
 
 from swarm_event_listener.ctl.known.partitions import WORST
 from swarm_event_listener.ctl.session import Exit
+from swarm_worker.shared.partition_figures import NodeFigures
 from tests.operators import World, figures, node_status, process
+
+
+def swarm(*told: NodeFigures) -> World:
+    """Return nodes that report to hold what they have written."""
+    world = World()
+    for node, each in zip(("w:w_00", "w:w_01"), told, strict=False):
+        world.figures[node] = each
+        world.nodes[node]["report"]["assigned"] = len(each.partitions)
+    return world
 
 
 def two_nodes() -> World:
     """Return a swarm of two Kafka groups, whose nodes wrote 3 s and 1 s ago."""
     first = figures("G orders/3 7", "H clicks/0 0", oldest_ms=62_360)
     second = figures("G orders/12 6236", "G orders/4 -", pid=8, at_s=999.0)
-    return World(figures={"w:w_00": first, "w:w_01": second})
+    return swarm(first, second)
 
 
 def held(world: World) -> list[dict[str, object]]:
@@ -50,7 +60,7 @@ def test_the_largest_lag_comes_first_with_a_sum_a_group() -> None:
 
 def test_a_group_without_any_lag_that_is_known_has_no_sum() -> None:
     """0 would be a claim."""
-    world = World(figures={"w:w_00": figures("G orders/0 -", lso_behind_ms=90_500)})
+    world = swarm(figures("G orders/0 -", lso_behind_ms=90_500))
 
     world.run("status --partitions w_00")
 
@@ -69,7 +79,7 @@ def test_a_group_without_any_lag_that_is_known_has_no_sum() -> None:
 def test_of_thousands_the_worst_are_shown() -> None:
     """And how much the others are behind, so that the sum is understood."""
     places = [f"G orders/{number} {number}" for number in range(3000)]
-    world = World(figures={"w:w_00": figures(*places)})
+    world = swarm(figures(*places))
 
     world.run("status --partitions w_00")
 
@@ -83,7 +93,7 @@ def test_of_thousands_the_worst_are_shown() -> None:
 def test_one_more_than_the_worst_is_shown() -> None:
     """Its line takes no more room than the one that says there is one more."""
     places = [f"G orders/{number} 1" for number in range(WORST + 1)]
-    world = World(figures={"w:w_00": figures(*places)})
+    world = swarm(figures(*places))
 
     world.run("status --partitions w_00")
 
@@ -95,9 +105,7 @@ def test_one_more_than_the_worst_is_shown() -> None:
 def test_80_columns_hold_a_row_and_no_name_is_cut(length: int) -> None:
     """A topic may have 249 characters: then each partition takes two lines."""
     topic = "t" * length
-    world = World(
-        figures={"w:w_00": figures(f"G {topic}/1023 1234567", oldest_ms=5_000)}
-    )
+    world = swarm(figures(f"G {topic}/1023 1234567", oldest_ms=5_000))
 
     world.run("status --partitions w_00")
 
@@ -112,7 +120,7 @@ def test_nodes_of_two_groups_have_their_full_names() -> None:
     """Their own names may be the same."""
     world = two_nodes()
     world.processes_now.append(process("v:w_00", pid=9))
-    world.nodes["v:w_00"] = node_status(node="v:w_00", pid=9)
+    world.nodes["v:w_00"] = node_status(node="v:w_00", pid=9, report={})
     world.watched = ("w", "v")
     world.figures["v:w_00"] = figures("G orders/12 5", pid=9)
 
@@ -124,7 +132,7 @@ def test_nodes_of_two_groups_have_their_full_names() -> None:
 
 def test_a_name_cannot_steer_the_terminal() -> None:
     """Whoever may write the file is not whoever reads it."""
-    world = World(figures={"w:w_00": figures("G\x1b[2J a\udc80\x07/0 1")})
+    world = swarm(figures("G\x1b[2J a\udc80\x07/0 1"))
 
     world.run("status --partitions w_00")
 
@@ -172,15 +180,19 @@ def test_a_node_without_a_process_holds_nothing() -> None:
     assert "6236" not in world.text
 
 
-def test_a_node_that_reports_no_partitions_need_not_have_written() -> None:
-    """There may be more nodes than partitions."""
+def test_a_node_that_has_told_of_fewer_than_it_holds_is_named() -> None:
+    """It has just begun: a sum without the rest looks like a lag that falls."""
     world = two_nodes()
-    del world.figures["w:w_01"]
-    world.nodes["w:w_01"]["report"] |= {"assigned": 0, "brokers_up": 1}
-    assert world.run("status --partitions") is Exit.OK
+    world.nodes["w:w_01"]["report"] |= {"assigned": 6, "brokers_up": 1}
 
-    world.nodes["w:w_01"]["report"] |= {"brokers_up": None}  # a loop of its own
     assert world.run("status --partitions") is Exit.UNKNOWN
+    assert world.lines[0] == (
+        "warning: partitions of w:w_01 are not known: it has told of 2 of its 6 yet"
+    )
+    assert "6236" in world.text
+    world.lines.clear()
+    world.nodes["w:w_01"]["report"] |= {"assigned": 1}  # the other one left just now
+    assert world.run("status --partitions") is Exit.OK
 
 
 def test_of_many_nodes_not_all_are_named() -> None:
@@ -232,9 +244,7 @@ def test_a_partition_that_has_moved_counts_once() -> None:
     """As its new owner says: the file of the former one is of a moment ago."""
     former, owner = figures("G orders/0 900"), figures("G orders/0 5", at_s=998.5)
     for first, second in ((former, owner), (owner, former)):
-        world = World(
-            figures={"w:w_00": first, "w:w_01": replace(second, pid=8)},
-        )
+        world = swarm(first, replace(second, pid=8))
         assert [each["lag"] for each in held(world)] == [5]
 
 
@@ -242,7 +252,7 @@ def test_two_swarms_may_have_partitions_of_the_same_name() -> None:
     """They may be those of two Kafkas."""
     world = two_nodes()
     world.processes_now.append(process("v:v_00", pid=9))
-    world.nodes["v:v_00"] = node_status(node="v:v_00", pid=9)
+    world.nodes["v:v_00"] = node_status(node="v:v_00", pid=9, report={})
     world.watched = ("w", "v")
     world.figures["v:v_00"] = figures("G orders/12 5", pid=9)
 
@@ -252,7 +262,7 @@ def test_two_swarms_may_have_partitions_of_the_same_name() -> None:
 
 def test_a_file_that_is_replaced_meanwhile_is_of_now() -> None:
     """Not of a moment to come."""
-    world = World(figures={"w:w_00": figures("G orders/0 1", at_s=1000.2)})
+    world = swarm(figures("G orders/0 1", at_s=1000.2))
 
     assert [each["age_ms"] for each in held(world)] == [0]
 
