@@ -153,6 +153,8 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     process = snapshot.one(*arguments.names)
     records = of_nodes(session.history(), {process.name})[-arguments.last :]
     (row,), _ = session.rows(snapshot, [process])
+    clock = session.sources.clock
+    held = partitions([row], session.sources.partitions, now_s=clock())
     log = NodeLog(process, session.supervisord.log_tail)
     text = log.tail() if process.stderr_log else ""
     dumps = stacks.found(text)
@@ -168,6 +170,7 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
                 ],
                 "stacks": found[-1].text if found and found[-1] else None,
                 "last_words": last_words,
+                **held.as_json(),
                 "warnings": missing(snapshot.status),
             }
         )
@@ -178,7 +181,10 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
         story.Told(record=record, dump=dump, why_none=evidence.why_none(record, dumps))
         for record, dump in zip(records, found, strict=True)
     ]
-    session.screen.say(story.why(row, told, last_words=last_words, width=width))
+    worst = partition_table.worst(held)
+    session.screen.say(
+        story.why(row, told, worst=worst, last_words=last_words, width=width)
+    )
     return Exit.OK
 
 

@@ -9,6 +9,7 @@ from swarm_event_listener.ctl.known.durations import NONE, duration_ms
 from swarm_event_listener.ctl.known.partitions import WORST, Partition, Partitions, Sum
 from swarm_event_listener.ctl.view.text import block, fitting, own_name, plain
 
+WORST_OF_NODE: Final = 3
 NOT_KNOWN_MAX: Final = 8  # nodes of which that is said
 
 
@@ -27,6 +28,21 @@ def render(shown: Partitions, *, width: int) -> str:
     )
 
 
+def worst(shown: Partitions) -> str:
+    """Return what is most behind, a few in a line; empty where nothing is."""
+    behind = [each for each in shown.all if each.lag][:WORST_OF_NODE]
+    if not behind:
+        return ""
+    age = duration_ms(max(each.age_ms for each in behind))
+    return f"most behind, as of {age} ago: {', '.join(map(_in_short, behind))}"
+
+
+def _in_short(each: Partition) -> str:
+    oldest = "" if each.oldest_ms is None else f", oldest {duration_ms(each.oldest_ms)}"
+    place = plain(f"{each.topic}/{each.partition} of {each.kafka_group}")
+    return f"{place} (lag {each.lag}{oldest})"
+
+
 def not_known(shown: Partitions) -> list[str]:
     """Return a line for each node whose partitions are not known, or a few of them."""
     lines = [
@@ -42,10 +58,10 @@ def not_known(shown: Partitions) -> list[str]:
 def _group(
     sums: Sum, held: Sequence[Partition], *, is_one_swarm: bool, width: int
 ) -> list[str]:
-    worst = held if len(held) <= WORST + 1 else held[:WORST]
-    cells = [_cells(each, is_one_swarm=is_one_swarm) for each in worst]
+    shown = held if len(held) <= WORST + 1 else held[:WORST]
+    cells = [_cells(each, is_one_swarm=is_one_swarm) for each in shown]
     lines = fitting(cells, width) or [line for row in cells for line in block(row)]
-    return [_head(sums), *lines, *_rest(held[len(worst) :])]
+    return [_head(sums), *lines, *_rest(held[len(shown) :])]
 
 
 def _head(sums: Sum) -> str:

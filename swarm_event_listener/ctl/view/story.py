@@ -107,6 +107,7 @@ def why(
     row: Row,
     restarts: Sequence[Told],
     *,
+    worst: str = "",
     last_words: Sequence[str] = (),
     width: int,
 ) -> str:
@@ -115,10 +116,11 @@ def why(
     Args:
         row: How it is now.
         restarts: Its restarts, oldest first.
+        worst: Its partitions that are most behind, in a line.
         last_words: The end of the log of a node that is down.
         width: Columns of the terminal.
     """
-    parts = [_now(row, width)]
+    parts = [_now(row, worst, width)]
     parts += [_story(told.record, width) + _stacks(told) for told in restarts]
     if not restarts:
         parts.append("no restarts on record")
@@ -139,10 +141,10 @@ def _stacks(told: Told) -> str:
     return f"\n  its stacks, {at}:\n{textwrap.indent(lines, '    ')}"
 
 
-def _now(row: Row, width: int) -> str:
+def _now(row: Row, worst: str, width: int) -> str:
     pid = "" if row.pid is None else f", pid {row.pid}, up {duration(row.uptime_s)}"
     head = f"{row.node}: {row.state}, {row.health}{pid}"
-    said = [*([row.why] if row.why else []), *row.failures]
+    said = [*filter(None, (row.why, worst)), *row.failures]
     return "\n".join([head, *(wrapped(text, width) for text in said)])
 
 

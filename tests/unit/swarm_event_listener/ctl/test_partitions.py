@@ -305,3 +305,34 @@ def test_what_else_is_amiss_is_said_too() -> None:
     world.lines.clear()
     world.run("status --partitions --json")
     assert json.loads(world.text)["warnings"] == ["warning: swarm.toml is no TOML"]
+
+
+# --- why ------------------------------------------------------------------------------
+
+
+def test_why_names_the_worst_of_its_node() -> None:
+    """Three, of those that are behind at all; of others it tells nothing."""
+    places = ["G a/0 1", "G a/1 70", "G a/2 0", "H a/1 400", "H a/3 20", "H a/4 -"]
+    world = swarm(figures(*places, oldest_ms=62_000), figures("G b/9 9999", pid=8))
+
+    assert world.run("why w:w_00") is Exit.OK
+    assert " ".join(world.lines[1].split() + world.lines[2].split()) == (
+        "most behind, as of 3.0s ago: a/1 of H (lag 400, oldest 1m02), "
+        "a/1 of G (lag 70, oldest 1m02), a/3 of H (lag 20, oldest 1m02)"
+    )
+    world.lines.clear()
+    world.run("why w:w_00 --json")
+    assert len(json.loads(world.text)["partitions"]) == len(places)
+
+
+@pytest.mark.parametrize("told", [figures("G a/0 0", "G a/1 -"), figures(pid=6)])
+def test_why_says_nothing_where_nothing_is_behind_or_known(told: NodeFigures) -> None:
+    """It is about restarts; in its data it stands what is not known."""
+    world = swarm(told)
+
+    assert world.run("why w:w_00") is Exit.OK
+    assert "behind" not in world.text
+    assert "partitions" not in world.text
+    world.lines.clear()
+    world.run("why w:w_00 --json")
+    assert bool(json.loads(world.text)["not_known"]) == (told.pid == 6)
