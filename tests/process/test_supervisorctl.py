@@ -150,8 +150,9 @@ def test_status_without_a_listener_is_unknown(swarm: Swarm) -> None:
 def test_partitions_are_those_that_the_processes_of_now_wrote(swarm: Swarm) -> None:
     """Beside their slots; those of a node that wrote none are not known."""
     paths = [path_of(swarm.daemon.folder / "run", swarm.name(node)) for node in (0, 1)]
-    for node, lag in ((0, 5), (1, 6236)):
-        told = figures(f"G orders/{node} {lag}", pid=swarm.pid(node), at_s=monotonic())
+    for node, lag in ((0, 5), (1, 6236)):  # each reports that it holds three
+        held = (f"G orders/{node} {lag}", f"G idle/{node} 0", f"G idle/{node + 2} 0")
+        told = figures(*held, pid=swarm.pid(node), at_s=monotonic())
         json_file.replace(paths[node], told.as_json())
 
     all_known = swarmctl(swarm, "status", "--partitions")
@@ -163,16 +164,16 @@ def test_partitions_are_those_that_the_processes_of_now_wrote(swarm: Swarm) -> N
 
     assert all_known.status == 0
     lines = all_known.text.splitlines()
-    assert lines[0].startswith("G: lag 6241, 2 partitions, as of ")
-    assert [line.split()[:3] for line in lines[2:]] == [
+    assert lines[0].startswith("G: lag 6241, 6 partitions, as of ")
+    assert [line.split()[:3] for line in lines[2:4]] == [
         ["orders/1", "w_01", "6236"],
         ["orders/0", "w_00", "5"],
     ]
     assert all(len(line) <= 80 for line in lines)
-    assert [each["lag"] for each in plain["partitions"]] == [5]
+    assert [each["lag"] for each in plain["partitions"]] == [5, 0, 0]
     assert of_before.status == 4
     assert f"of {swarm.name(1)} are not known: {paths[1]} is of pid" in of_before.text
-    assert "G: lag 5, 1 partition, " in of_before.text
+    assert "G: lag 5, 3 partitions, " in of_before.text
 
 
 def test_a_supervisord_that_hangs_is_not_waited_for(swarm: Swarm) -> None:
