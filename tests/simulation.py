@@ -20,6 +20,7 @@ from swarm_event_listener.core.model.events import (
     Answer,
     Answered,
     Event,
+    ExitRead,
     FaultCode,
     Forget,
     Intend,
@@ -29,6 +30,7 @@ from swarm_event_listener.core.model.events import (
     ProcessInfo,
     ProcessState,
     Publish,
+    ReadExit,
     Remember,
     Reported,
     Say,
@@ -40,7 +42,7 @@ from swarm_event_listener.core.model.events import (
     Surveyed,
     Tick,
 )
-from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.restart.restart import StopTimeouts
@@ -94,6 +96,9 @@ class World:
         }
         self.intents: dict[str, str] = {}
         self.records: list[Record] = []
+        self.deaths: list[Record] = []
+        self.logged_end: Mapping[str, Any] = {"signal": "SIGKILL"}
+        self.reads_log = True
         self.note = Note(held=(), reporting_groups=())
         self.disk_is_full = False
         self.lost_calls = 0  # so many calls never reach supervisord
@@ -161,13 +166,17 @@ class World:
                 self.intents.pop(name, None)
             case Remember(name=name, record=record):
                 self.intents.pop(name, None)
-                self.records.append(record)
+                is_death = record.cause is Cause.DIED
+                (self.deaths if is_death else self.records).append(record)
             case Note():
                 self.note = action
             case Survey():
                 return None if self.lost_calls else Surveyed(processes=self.survey())
             case Stop() | Start() | Signal():
                 return Answered(action=action, **self.call(action))
+            case ReadExit(name=name, pid=pid):
+                if self.reads_log:
+                    return ExitRead(name=name, pid=pid, **self.logged_end)
             case Say() | Publish():
                 pass
         return None

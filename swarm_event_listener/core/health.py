@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -105,7 +105,7 @@ def health_of(node: Node, table: Table, *, now_s: float) -> Health:
     """Return how a node is, in a word and the reason."""
     policy = table.policy(node)
     if node.restart is not None:
-        return _in_restart(node.restart, gap_s=policy.backoff.gap_s)
+        return _in_restart(node, node.restart, gap_s=policy.backoff.gap_s)
     if node.state in _BY_STATE:
         return _in_state(node, policy)
     broken = violations(node, table, now_s=now_s)
@@ -133,8 +133,9 @@ def health_by_state(state: ProcessState) -> Health:
     return _BY_STATE.get(state, Health(Word.BOOTING, "no report yet"))
 
 
-def _in_restart(restart: Restart, *, gap_s: float) -> Health:
-    why = restart.record.reason
+def _in_restart(node: Node, restart: Restart, *, gap_s: float) -> Health:
+    death = node.died.death if node.died else None
+    why = replace(restart.record, death=death).said
     match restart.phase:
         case Phase.INTENDED | Phase.EVIDENCE | Phase.READY | Phase.STOPPING:
             return Health(Word.STOPPING, why)

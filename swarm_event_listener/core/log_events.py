@@ -88,6 +88,26 @@ def suspected(node: Node, message: str | None) -> Say:
     )
 
 
+def died(record: Record) -> Say:
+    """A node died that nobody had stopped, and all that can be known of it is."""
+    death = record.death
+    return Say(
+        level=Level.WARNING,
+        event="node_died",
+        fields={
+            "node": record.node,
+            "pid": death and death.pid,
+            "exit_code": death and death.exit_code,
+            "signal": death and death.signal,
+            "out_of_memory": death and death.out_of_memory.value,
+            "reason": str(death),
+            "in_flight": ",".join(record.in_flight),
+            "suspect": record.suspect,
+            "rss_mb": record.rss_mb,
+        },
+    )
+
+
 def held(node: Node) -> Say:
     """An operator took a node out of the rules, or gave it back."""
     return Say(

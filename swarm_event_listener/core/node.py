@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from swarm_event_listener.core.model.backoff import BackoffPolicy
+from swarm_event_listener.core.model.death import DeathCause
 from swarm_event_listener.core.model.events import (
     ALIVE,
     UP,
+    Action,
     ProcessState,
+    Remember,
     group_of,
 )
+from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
-from swarm_event_listener.core.restart.restart import Restart
+from swarm_event_listener.core.restart.restart import Restart, Step
 from swarm_worker.shared.report import JUDGED, Report
 
 
@@ -81,6 +85,9 @@ class Node:
         exit_code: How its process ended, as supervisord has it; None while it is not
             known to have.
         is_unstarted: supervisord has not started it since it runs itself.
+        died: The record of its last death, until it is known how it came back; None
+            where that is on record. A restart that it has led to tells of it instead.
+        deaths: How often it died while this listener looked on, by cause.
     """
 
     name: str
@@ -107,6 +114,8 @@ class Node:
     left_down: LeftDown | None = None
     exit_code: int | None = None
     is_unstarted: bool = False
+    died: Record | None = None
+    deaths: Mapping[DeathCause, int] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -147,6 +156,11 @@ class Node:
         return has_polled and not report.not_joined
 
     @property
+    def memory_mb(self) -> int | None:
+        """The last reading of its memory in MB (2^20 bytes)."""
+        return None if self.memory_bytes is None else round(self.memory_bytes / 2**20)
+
+    @property
     def oldest_in_flight(self) -> str | None:
         """The message that it has been working on for the longest, as last told."""
         in_flight = self.report.in_flight if self.report else ()
@@ -177,7 +191,28 @@ def moved(node: Node, state: ProcessState, pid: int | None, *, now_s: float) -> 
         awaits_broker=node.awaits_broker,
         is_respawn=node.state in _DEAD,
         left_down=node.left_down,
+        died=node.died,
+        deaths=node.deaths,
     )
+
+
+def stepped(node: Node, step: Step) -> tuple[Node, tuple[Action, ...]]:
+    """Return the node with what its restart came to, and what is to be done.
+
+    The record of a restart that a death has led to tells of that death.
+    """
+    died = node.died
+    is_kept = any(isinstance(action, Remember) for action in step.actions)
+    if died is None or died.death is None or not is_kept:
+        return replace(node, restart=step.restart), step.actions
+    death = replace(died.death, is_told=True)
+    actions = (
+        replace(action, record=replace(action.record, death=death))
+        if isinstance(action, Remember)
+        else action
+        for action in step.actions
+    )
+    return replace(node, restart=step.restart, died=None), tuple(actions)
 
 
 def _pid(node: Node, state: ProcessState, pid: int | None) -> int | None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 
 from swarm_event_listener.core.evidence import Evidence
 from swarm_event_listener.core.model.events import Action, ProcessState
 from swarm_event_listener.core.model.rules import is_shaken, troubled
-from swarm_event_listener.core.node import Node
+from swarm_event_listener.core.node import Node, stepped
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.reach import Brokers
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
@@ -47,7 +46,7 @@ class Table:
             hold outlives the removal of its group.
         listener_ends: Nothing is begun any more.
         supervisor_ends: The same, while supervisord says so.
-        failure_count: It grows whenever a node's failures change.
+        noted_count: It grows whenever something changes that is noted of a node.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Table:
         self.held = set(held)
         self.listener_ends = self.supervisor_ends = False
         self.nodes: dict[str, Node] = {}
-        self.failure_count = 0
+        self.noted_count = 0
         self._groups = {group: Group(each) for group, each in policies.items()}
         self._active: set[str] = set()
 
@@ -81,8 +80,8 @@ class Table:
         """Keep a node as it is now."""
         name, old = node.name, self.nodes.get(node.name)
         self.nodes[name] = node
-        if old is None or old.failures is not node.failures:
-            self.failure_count += 1
+        if old is None or _is_noted(old, node):
+            self.noted_count += 1
         restart, group, runs = node.restart, self._groups[node.group], node.is_counted
         group.names.add(name)
         _keep(group.running, name, is_in=runs)
@@ -157,8 +156,15 @@ class Table:
 
     def take(self, node: Node, step: Step) -> Iterable[Action]:
         """Keep what a restart came to; return what is to be done."""
-        self.put(replace(node, restart=step.restart))
-        return step.actions
+        node, actions = stepped(node, step)
+        self.put(node)
+        return actions
+
+
+def _is_noted(old: Node, node: Node) -> bool:
+    """Whether something changes that the next listener has to know."""
+    is_same = old.failures is node.failures and old.died is node.died
+    return not is_same or old.pid != node.pid
 
 
 def _keep(names: set[str], name: str, *, is_in: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from swarm_event_listener.core.model.events import Note
+from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart.restart import Restart
@@ -25,6 +27,8 @@ class RestoredState:
         rolls: Rolling restarts under way.
         unheard_since_s: When it last heard of supervisord, which then stood still for
             so long that it ended; None where it ended otherwise.
+        deaths: Per node, the record of a death that has not come to an end.
+        pids: Per node, the process that it last knew.
     """
 
     intents: tuple[Restart, ...] = ()
@@ -33,6 +37,8 @@ class RestoredState:
     reporting_groups: frozenset[str] = frozenset()
     rolls: tuple[Roll, ...] = ()
     unheard_since_s: float | None = None
+    deaths: Mapping[str, Record] = field(default_factory=dict)
+    pids: Mapping[str, int] = field(default_factory=dict)
 
 
 class Notes:
@@ -44,18 +50,18 @@ class Notes:
         self._rolling = rolling
         self._noted = self._note()
         self._urgent_noted = self._urgent()
-        self._failure_count = table.failure_count
+        self._noted_count = table.noted_count
 
     def news(self, *, is_tick: bool) -> Note | None:
-        """Return what is to be noted, if it is not yet; deaths wait for the tick.
+        """Return what is to be noted, if it is not yet; processes wait for the tick.
 
         A hundred nodes that die at once are then one write, not a hundred.
         """
         urgent = self._urgent()
-        failure_count = self._table.failure_count if is_tick else self._failure_count
-        if (urgent, failure_count) == (self._urgent_noted, self._failure_count):
+        noted_count = self._table.noted_count if is_tick else self._noted_count
+        if (urgent, noted_count) == (self._urgent_noted, self._noted_count):
             return None
-        self._urgent_noted, self._failure_count = urgent, failure_count
+        self._urgent_noted, self._noted_count = urgent, noted_count
         note = self._note()
         if note == self._noted:
             return None
@@ -79,4 +85,10 @@ class Notes:
                 for node in self._table
                 if node.failures
             },
+            deaths={
+                node.name: dataclasses.asdict(node.died)
+                for node in self._table
+                if node.died
+            },
+            pids={node.name: node.pid for node in self._table if node.pid},
         )

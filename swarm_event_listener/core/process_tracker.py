@@ -8,10 +8,13 @@ from functools import partial
 from typing import Final
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.healing import deaths
 from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.healing import heal
 from swarm_event_listener.core.model.events import (
+    UP,
     Action,
+    ExitRead,
     ProcessInfo,
     ProcessState,
     StateChanged,
@@ -19,19 +22,20 @@ from swarm_event_listener.core.model.events import (
     Surveyed,
     group_of,
 )
-from swarm_event_listener.core.model.record import Cause
+from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.node import (
     Node,
     appeared,
     exited,
     failed,
     moved,
+    stepped,
     suspect_of,
 )
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart import lifecycle, resuming
-from swarm_event_listener.core.restart.restart import Phase, Restart, dropped
+from swarm_event_listener.core.restart.restart import Phase, Restart, Step, dropped
 from swarm_worker.shared.settings import FOR_A_PERSON
 
 ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
@@ -61,6 +65,8 @@ class Processes:
         self._table = table
         self._intents = {intent.name: intent for intent in left.intents}
         self._failures = dict(left.failures)
+        self._deaths = dict(left.deaths)
+        self._pids = dict(left.pids)
         self._unheard_since_s = left.unheard_since_s
         self._asked_at_s: float | None = None  # the last survey
 
@@ -98,7 +104,7 @@ class Processes:
                 yield from self._moved(known, info.state, info.pid, now_s=now_s)
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
-            self._learn_exit(info, now_s=now_s)
+            yield from self._learn_exit(info, now_s=now_s)
             self._learn_start(info)
         while self._intents:  # of nodes that are no more
             _, intent = self._intents.popitem()
@@ -140,7 +146,17 @@ class Processes:
         names = [name for name in self._table.nodes if group_of(name) == group]
         return [action for name in names for action in self._removed(name)]
 
-    def _learn_exit(self, info: ProcessInfo, *, now_s: float) -> None:
+    def exit_read(self, event: ExitRead) -> Iterable[Action]:
+        """How a process ended was looked up."""
+        node = self._table.nodes.get(event.name)
+        return () if node is None else self._told(node, event)
+
+    def _told(self, node: Node, event: ExitRead) -> Iterable[Action]:
+        node, actions = deaths.told(node, event, self._table.policy(node).backoff)
+        self._table.put(node)
+        return actions
+
+    def _learn_exit(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
         """Learn why a node is down, which no event tells."""
         if info.state is not ProcessState.EXITED:
             return
@@ -152,10 +168,15 @@ class Processes:
         if left and left.exit_code:
             return
         if left is not None:
-            self._table.put(exited(node, left.at_s, info.exit_code))
+            node = exited(node, left.at_s, info.exit_code)
         elif info.exit_code in FOR_A_PERSON:
             at_s = now_s - max(0.0, info.stopped_ago_s or 0.0)
-            self._table.put(exited(node, at_s, info.exit_code))
+            node = exited(node, at_s, info.exit_code)
+        self._table.put(node)
+        if node.died is not None and info.exit_code >= 0:
+            exit_code = info.exit_code
+            event = ExitRead(name=node.name, pid=node.died.pid, exit_code=exit_code)
+            yield from self._told(node, event)
 
     def _learn_start(self, info: ProcessInfo) -> None:
         """Learn whether a node is down because nobody has started it."""
@@ -179,11 +200,36 @@ class Processes:
         """Take in a node, and what an earlier listener had begun with it."""
         node = self._appeared(info.name, info.state, info.pid, now_s=now_s)
         intent = self._intents.pop(info.name, None)
+        yield from self._bereaved(
+            node, info, is_in_restart=intent is not None, now_s=now_s
+        )
         if intent is not None:
+            node = self._table.nodes[info.name]
             yield from self._resumed(node, intent, info, now_s=now_s)
         if info.state is ProcessState.EXITED and info.exit_code in FOR_A_PERSON:
             yield lines.left_down(info.name, info.pid)  # before we could hear of it
         yield from self._heal(info.name, now_s=now_s)
+
+    def _bereaved(
+        self, node: Node, info: ProcessInfo, *, is_in_restart: bool, now_s: float
+    ) -> Iterator[Action]:
+        """Take in a death that an earlier listener has seen, or has not lived to see.
+
+        A node with another process than it knew may have been restarted by an operator.
+        """
+        died, pid = self._deaths.pop(node.name, None), self._pids.pop(node.name, None)
+        backoff = self._table.policy(node).backoff
+        actions: tuple[Action, ...] = ()
+        if died is not None:
+            node = replace(node, died=died)
+            is_told = died.death is None or died.death.is_told
+            actions = () if is_told else (deaths.asked(died),)
+        elif not is_in_restart and _is_other(info, pid):
+            is_seen = info.state in deaths.DEAD
+            record = deaths.record_of(node, pid, is_seen=is_seen, now_s=now_s)
+            node, actions = deaths.begun(node, record, backoff)
+        self._table.put(deaths.followed(node, now_s=now_s))
+        yield from actions
 
     def _resumed(
         self, node: Node, intent: Restart, info: ProcessInfo, *, now_s: float
@@ -210,12 +256,25 @@ class Processes:
             message = suspect_of(node.failures, backoff)
             if message not in {None, known}:
                 yield lines.suspected(node, message)
+        record = _death(node, state, pid, now_s=now_s)
         node = moved(node, state, pid, now_s=now_s)
         if state in _NOT_FOR_GOOD:
             node = replace(node, left_down=None)
         self._table.put(node)
         yield from self._saw(node.name, state, pid, now_s=now_s)
+        yield from self._keep_death(self._table.nodes[node.name], record, now_s=now_s)
         yield from self._heal(node.name, now_s=now_s)
+
+    def _keep_death(
+        self, node: Node, record: Record | None, *, now_s: float
+    ) -> Iterable[Action]:
+        """Begin the record of a death, if it was one, or go on with the last one's."""
+        actions: tuple[Action, ...] = ()
+        if record is not None:
+            backoff = self._table.policy(node).backoff
+            node, actions = deaths.begun(node, record, backoff)
+        self._table.put(deaths.followed(node, now_s=now_s))
+        return actions
 
     def _heal(self, name: str, *, now_s: float) -> Iterable[Action]:
         node = self._table.nodes[name]
@@ -223,8 +282,10 @@ class Processes:
 
     def _removed(self, name: str) -> Iterator[Action]:
         node = self._table.pop(name)
-        if node.restart:
-            yield from lifecycle.removed(node.restart).actions
+        step = lifecycle.removed(node.restart) if node.restart else Step(None)
+        node, actions = stepped(node, step)
+        _, kept = deaths.closed(node, self._table.policy(node).backoff)
+        yield from (*actions, *kept)
 
     def _saw(
         self, name: str, state: ProcessState, pid: int | None, *, now_s: float
@@ -237,6 +298,21 @@ class Processes:
                 lifecycle.seen, state=state, pid=pid, timeouts=timeouts, now_s=now_s
             ),
         )
+
+
+def _death(
+    node: Node, state: ProcessState, pid: int | None, *, now_s: float
+) -> Record | None:
+    """Return the record of a death, where the new state of a node shows one."""
+    is_seen = deaths.has_died(node, state)
+    if not is_seen and not deaths.was_replaced(node, state, pid):
+        return None
+    return deaths.record_of(node, node.pid or pid, is_seen=is_seen, now_s=now_s)
+
+
+def _is_other(info: ProcessInfo, pid: int | None) -> bool:
+    """Whether a node that runs, or has exited, is not the process that it was."""
+    return pid not in {None, info.pid} and info.state in UP | deaths.DEAD
 
 
 def _lacks_exit_code(node: Node) -> bool:

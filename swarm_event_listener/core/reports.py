@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.healing import deaths
 from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import ALIVE, Action, Reported
 from swarm_event_listener.core.model.record import Cause
-from swarm_event_listener.core.node import Failure, Node, suspect_of
+from swarm_event_listener.core.node import Failure, Node, stepped, suspect_of
 from swarm_event_listener.core.restart import lifecycle
 from swarm_worker.shared.report import JUDGED, ForeignReport, Report
 
@@ -30,6 +31,9 @@ def heard(
     """Return the node with its report, and what follows for its restart."""
     node = reported(before, event, now_s=now_s)
     said: tuple[Action, ...] = ()
+    if isinstance(event.report, Report):
+        is_first = before.report is None
+        node = deaths.heard(node, event.report, is_first=is_first, now_s=now_s)
     if node.failures is not before.failures:
         node, said = _suspecting(node, before.failures[:-1], backoff)
     if not node.has_recovered:
@@ -37,7 +41,8 @@ def heard(
     if node.restart is None:
         return replace(node, left_down=None) if node.left_down else node, said
     step = lifecycle.recovered(node.restart, pid=event.pid, now_s=now_s)
-    return replace(node, left_down=None, restart=step.restart), (*said, *step.actions)
+    node, actions = stepped(node, step)
+    return replace(node, left_down=None), (*said, *actions)
 
 
 def _suspecting(

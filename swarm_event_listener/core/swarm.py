@@ -16,6 +16,7 @@ from typing import assert_never
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import SILENCE_CONFIRMED_S
 from swarm_event_listener.core.group_alerts import GroupAlerts
+from swarm_event_listener.core.healing import deaths
 from swarm_event_listener.core.healing.due import Occasion
 from swarm_event_listener.core.healing.guards import note_outages
 from swarm_event_listener.core.healing.healing import heal
@@ -26,6 +27,7 @@ from swarm_event_listener.core.model.events import (
     Closed,
     Closing,
     Event,
+    ExitRead,
     GroupAdded,
     GroupRemoved,
     Journaled,
@@ -137,7 +139,7 @@ class Swarm:
             now_s: CLOCK_MONOTONIC; never less than in the call before.
         """
         actions = list(self._decide(event, now_s=now_s))
-        note = self._notes.news(is_tick=isinstance(event, Tick))
+        note = self._notes.news(is_tick=isinstance(event, Tick | Closed))
         return actions if note is None else [note, *actions]
 
     def _decide(  # noqa: C901, PLR0912, PLR0915 - one verb for each event
@@ -154,6 +156,8 @@ class Swarm:
                 yield from self._tick(now_s=now_s)
             case Surveyed():
                 yield from self._processes.surveyed(event, now_s=now_s)
+            case ExitRead():
+                yield from self._processes.exit_read(event)
             case Answered(action=action):
                 yield from self._table.step(
                     action.name, partial(lifecycle.answered, reply=event, now_s=now_s)
@@ -220,6 +224,12 @@ class Swarm:
             yield from self._table.step(
                 node.name, partial(lifecycle.elapsed, timeouts=timeouts, now_s=now_s)
             )
+        for node in list(self._table):
+            if node.died:
+                backoff = self._table.policy(node).backoff
+                now, actions = deaths.elapsed(node, backoff, now_s=now_s)
+                self._table.put(now)
+                yield from actions
         note_outages(self._table, now_s=now_s)
         yield from self._alerts.check(now_s=now_s)
         waiting_longest_first = sorted(

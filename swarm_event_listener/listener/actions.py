@@ -21,6 +21,7 @@ from swarm_event_listener.core.model.events import (
     Journaled,
     Note,
     Publish,
+    ReadExit,
     Remember,
     Say,
     Signal,
@@ -32,6 +33,7 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.storage.journal import Journal
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE
 from swarm_event_listener.supervisord.deafness import LOG_END_BYTES, is_ignored
+from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
@@ -57,9 +59,15 @@ class Actions:
     """Carries out actions. Each call to supervisord blocks for 2 s at most."""
 
     def __init__(
-        self, supervisor: Supervisor, journal: Journal, *, wall: Callable[[float], str]
+        self,
+        supervisor: Supervisor,
+        journal: Journal,
+        *,
+        exit_reader: ExitReader,
+        wall: Callable[[float], str],
     ) -> None:
         self._supervisor = supervisor
+        self._exit_reader = exit_reader
         self._journal = journal
         self._wall = wall
         self.is_reachable = True  # as the last call went
@@ -83,6 +91,8 @@ class Actions:
                 self._journal.remember(action.name, record)
             case Note():
                 self._note(action)
+            case ReadExit():
+                self._exit_reader.ask(action)
             case Signal() | Stop() | Start():
                 return self._call(action)
             case Publish():
@@ -211,6 +221,8 @@ class Actions:
                 "reporting_groups": list(note.reporting_groups),
                 "rolls": list(note.rolls),
                 "failures": note.failures,
+                "deaths": note.deaths,
+                "pids": note.pids,
             }
         )
 

@@ -15,8 +15,10 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from swarm_event_listener.core.model.death import OutOfMemory
 from swarm_event_listener.core.model.events import (
     Action,
     Closed,
@@ -44,10 +46,12 @@ from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.status import Counters
 from swarm_event_listener.outlets.systemd import HEARD_MAX_S, Watchdog
 from swarm_event_listener.supervisord import deafness
+from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.log_throttle import LogThrottle
 from swarm_event_listener.supervisord.memory import MemoryReader, MemorySampler
 from swarm_event_listener.supervisord.node_reports import ReportError
 from swarm_event_listener.supervisord.node_reports import decode as decode_report
+from swarm_event_listener.supervisord.oom_kills import OomKills
 from swarm_event_listener.supervisord.operator_commands import OrderError
 from swarm_event_listener.supervisord.operator_commands import decode as decode_order
 from swarm_event_listener.supervisord.process_exits import Exits
@@ -98,6 +102,7 @@ class Listener:
         actions: Actions,
         *,
         memory_readers: Mapping[str, MemoryReader],
+        exit_reader: ExitReader,
         outlets: Outlets,
         stdin: int,
         stdout: int,
@@ -112,6 +117,7 @@ class Listener:
             swarm: The core.
             actions: What carries out its decisions.
             memory_readers: One for each watched group.
+            exit_reader: What `actions` asks how a process ended.
             outlets: Where others see how the swarm is.
             stdin: Descriptor of supervisord's events.
             stdout: Descriptor for the answers; nothing else may be written there.
@@ -124,6 +130,8 @@ class Listener:
         self._watchdog = watchdog
         self._swarm = swarm
         self._actions = actions
+        self._exit_reader = exit_reader
+        self._oom_kills = OomKills()
         self._outlets = outlets
         self._stdin, self._stdout, self._wake = stdin, stdout, wake
         self._clock = clock
@@ -161,6 +169,8 @@ class Listener:
             if self._exits.take(ready):
                 self._actions.wake_supervisor()
                 self._now(waited_s=CALLS_S)
+            if self._exit_reader.descriptor in ready:
+                self._take_ends()
             self._work()
             self._tick()
             exit_code = self._exit_code()
@@ -171,7 +181,8 @@ class Listener:
 
     def _wait(self) -> list[int]:
         """Wait for events, but not beyond what is due."""
-        readers = [self._stdin, *self._exits.descriptors]
+        ends = self._exit_reader.descriptor
+        readers = [self._stdin, ends, *self._exits.descriptors]
         if self._closing_since_s is None:
             readers.append(self._wake)
         ready, _, _ = select.select(readers, [], [], self._wait_s())
@@ -236,6 +247,8 @@ class Listener:
                 self._seek_survey(now_s)
             else:
                 self._look()
+            pids = [node.pid for node in self._swarm.nodes.values()]
+            self._oom_kills.look(pids, now_s=now_s)
             for measured in self._memory_sampler.measure(
                 self._swarm.nodes, now_s=now_s
             ):
@@ -377,6 +390,14 @@ class Listener:
         reported = Reported(name=said.name, pid=said.pid, report=report)
         self._handle(reported)
         self._outlets.reported(self._swarm, reported)
+
+    def _take_ends(self) -> None:
+        """Take in how processes ended, and whether the kernel has ended them."""
+        for read in self._exit_reader.take():
+            oom = OutOfMemory.NO
+            if read.signal == "SIGKILL":
+                oom = self._oom_kills.claim(read.pid, now_s=self._now())
+            self._handle(replace(read, out_of_memory=oom))
 
     def _take_command(self, command: RemoteCommand) -> None:
         if command.type == MARK:

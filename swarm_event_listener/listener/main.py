@@ -31,6 +31,7 @@ from swarm_event_listener.storage.journal import (
     StatusFile,
 )
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, restored
+from swarm_event_listener.supervisord.exit_reader import TIMEOUT_S, ExitReader
 from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
@@ -69,9 +70,14 @@ def start(argv: Sequence[str], environ: Mapping[str, str], *, stdout: int) -> in
         settings = read_settings(argv, environ, cwd=Path.cwd())
         _log_as(settings)
         supervisor = Supervisor.from_environment(environ)
+        exit_reader = ExitReader(
+            Supervisor.from_environment(environ, timeout_s=TIMEOUT_S)
+        )
         watchdog = watchdog_from(notifier, environ) if notifier else None
         name = environ.get("SUPERVISOR_PROCESS_NAME", "")
-        return _run(settings, supervisor, watchdog, stdout=stdout, name=name)
+        return _run(
+            settings, supervisor, exit_reader, watchdog, stdout=stdout, name=name
+        )
     except (ConfigError, JournalTakenError) as error:
         sys.stderr.write(f"swarm-event-listener: {error}\n")
         if notifier is not None:  # `systemctl start` waits for READY, and says why
@@ -129,6 +135,7 @@ def _log_as(settings: ListenerSettings) -> None:
 def _run(
     settings: ListenerSettings,
     supervisor: Supervisor,
+    exit_reader: ExitReader,
     watchdog: Watchdog | None,
     *,
     stdout: int,
@@ -151,11 +158,12 @@ def _run(
         identity.pid,
         settings.state_dir,
     )
-    actions = Actions(supervisor, journal, wall=wall_text)
+    actions = Actions(supervisor, journal, exit_reader=exit_reader, wall=wall_text)
     listener = Listener(
         swarm,
         actions,
         memory_readers=_memory_readers(settings),
+        exit_reader=exit_reader,
         outlets=Outlets(
             StatusFile(settings.state_dir),
             wall=wall_text,

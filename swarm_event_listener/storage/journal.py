@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 VERSION: Final = 1
 HISTORY_MAX: Final = 1_000
+DEATHS_MAX: Final = 500  # of them: what was done for a rule stays on record
 LOCK_WAIT_S: Final = 3.0  # an orphaned predecessor needs up to one RPC timeout to end
 KEEP_WAIT_S: Final = 0.5  # as little as keeps a turn of the listener short
 
@@ -124,7 +125,14 @@ class Journal:
         """Drop an intent and keep the record of what came of it."""
         self._intents.pop(name, None)
         self._history.append(_dump(record))
+        self._bound_deaths()
         self.save()
+
+    def _bound_deaths(self) -> None:
+        """Let the oldest death go where there are too many: nodes may die in a row."""
+        deaths = [n for n, text in enumerate(self._history) if _DEATH in text]
+        if len(deaths) > DEATHS_MAX:
+            del self._history[deaths[0]]
 
     def note(self, notes: Plain) -> None:
         """Keep facts in the place of those noted before."""
@@ -215,6 +223,9 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._copy.unlink()  # it would bring back a hold that was lifted
         return True
+
+
+_DEATH: Final = '"cause":"died"'  # as `_dump` writes it; within a text " is escaped
 
 
 def _dump(plain: Plain) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart.restart import Restart
@@ -41,6 +42,12 @@ def restored(
         reporting_groups=frozenset(_sound(notes.get("reporting_groups"), str)),
         rolls=tuple(_rolls(notes.get("rolls"))),
         unheard_since_s=next((at_s for at_s in unheard_since_s if at_s <= now_s), None),
+        deaths={
+            name: record
+            for name, record in _by_name(notes.get("deaths"), Record)
+            if record.node == name and record.detected_at_s <= now_s
+        },
+        pids=dict(_by_name(notes.get("pids"), int)),
     )
 
 
@@ -74,6 +81,13 @@ def _failures(plain: object) -> Iterator[tuple[str, Iterable[Failure]]]:
         if isinstance(failures, list):
             sound = _sound(failures, tuple[float, str | None])
             yield name, (Failure(*each) for each in sound)
+
+
+def _by_name(plain: object, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Return the entries of a table that are of a kind; the others are left out."""
+    for name, item in plain.items() if isinstance(plain, dict) else ():
+        for told in _sound([item], kind):
+            yield name, told
 
 
 def _sound(plain: object, kind: type[T]) -> Iterator[T]:

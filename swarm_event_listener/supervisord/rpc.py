@@ -113,7 +113,9 @@ class Supervisor:
         self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Supervisor:
+    def from_environment(
+        cls, environ: Mapping[str, str], *, timeout_s: float = TIMEOUT_S
+    ) -> Supervisor:
         """Take the address that supervisord gives to its children.
 
         supervisord passes no credentials: they are to be set by ``environment=``.
@@ -130,6 +132,7 @@ class Supervisor:
             environ["SUPERVISOR_SERVER_URL"],
             username=environ.get("SUPERVISOR_USERNAME"),
             password=environ.get("SUPERVISOR_PASSWORD"),
+            timeout_s=timeout_s,
         )
 
     # --- what is --------------------------------------------------------------------

@@ -225,7 +225,8 @@ def end(mixed: MixedSwarm) -> str:
 
 def restarts(records: Iterable[Plain]) -> list[tuple[object, ...]]:
     """Return whose restarts are on record, and for what cause."""
-    return [(r["node"], r["pid"], r["cause"], r["status"]) for r in records]
+    restarted = [r for r in records if r["cause"] != "died"]
+    return [(r["node"], r["pid"], r["cause"], r["status"]) for r in restarted]
 
 
 def delivered(mixed: MixedSwarm) -> str:

@@ -25,6 +25,7 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.listener.actions import Actions, wall_text
 from swarm_event_listener.storage.journal import Journal
+from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.protocol import parse_event
 from tests.eventually import eventually
 from tests.simulation import World
@@ -133,7 +134,12 @@ class Real:
 
     def __init__(self, daemon: Supervisord, state_dir: Path) -> None:
         self._daemon = daemon
-        self._actions = Actions(daemon.rpc, Journal(state_dir), wall=wall_text)
+        self._actions = Actions(
+            daemon.rpc,
+            Journal(state_dir),
+            exit_reader=ExitReader(daemon.rpc),
+            wall=wall_text,
+        )
         for name in (NODE, STUBBORN):
             self.await_fact(lambda name=name: self._has_begun(name), f"{name} runs")  # type: ignore[misc]
 

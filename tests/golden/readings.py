@@ -57,6 +57,8 @@ def _opened(files: Mapping[str, str]) -> Any:
         return {
             "supervisor": written["supervisor"],
             "intents": [restart.as_intent() for restart in left.intents],
+            "deaths": {n: dataclasses.asdict(r) for n, r in left.deaths.items()},
+            "pids": left.pids,
             "failures": {
                 name: [[failure.at_s, failure.oldest_in_flight] for failure in failures]
                 for name, failures in left.failures.items()

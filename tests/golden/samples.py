@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model import events
+from swarm_event_listener.core.model.death import Death, OutOfMemory
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.restart.restart import Phase, Restart, published
 from swarm_event_listener.core.rolling_restart import NodeInProgress, Roll
@@ -117,6 +118,23 @@ RECORD: Final = Record(
     recovered_at_s=1000.0,
     new_pid=8,
 )
+DIED: Final = Record(
+    node="w:w_01",
+    pid=9,
+    cause=Cause.DIED,
+    status=None,
+    reason="",
+    in_flight=("orders/3@7",),
+    rss_mb=812,
+    detected_at_s=980.0,
+    stopped_at_s=980.0,
+    started_at_s=981.0,
+    recovered_at_s=982.0,
+    new_pid=10,
+    death=Death(
+        pid=9, signal="SIGKILL", out_of_memory=OutOfMemory.PERHAPS, is_told=True
+    ),
+)
 RESTART: Final = Restart(record=RECORD, phase=Phase.DOWN, since_s=994.5)
 ROLL: Final = Roll(
     group="w",
@@ -130,6 +148,8 @@ ROLL: Final = Roll(
     held=("w:w_04",),
 )
 NOTES: Final = {
+    "deaths": {"w:w_01": dataclasses.asdict(DIED)},
+    "pids": {"w:w_00": 8, "w:w_01": 10},
     "failures": {"w:w_00": [[980.0, "orders/3@7"], [985.0, None]]},
     "held": ["w:w_04"],
     "reporting_groups": ["w"],
@@ -167,6 +187,17 @@ def journal() -> dict[str, Any]:
         return {
             name: (Path(folder) / name).read_text("ascii") for name in (JOURNAL, COPY)
         }
+
+
+def deaths() -> dict[str, Any]:
+    """Return what stands in the history of a death, and of a back-off that follows."""
+    kept_down = dataclasses.replace(
+        RECORD, cause=Cause.EXITED, status=None, reason="died again", death=DIED.death
+    )
+    return {
+        "died": DIED.as_json(lambda _: AT),
+        "exited": kept_down.as_json(lambda _: AT),
+    }
 
 
 def status() -> dict[str, Any]:
@@ -355,7 +386,7 @@ def keys() -> dict[str, Any]:
 SAMPLES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
     each.__name__: each
     for each in (
-        frames, journal, status, traces, partitions, remote_events,
+        frames, journal, deaths, status, traces, partitions, remote_events,
         answers, demo, helps, lines, metrics, keys,
     )
 }  # fmt: skip

@@ -46,6 +46,17 @@ class Swarm:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the history of restarts."""
+        return [record for record in self._history() if record["cause"] != "died"]
+
+    def deaths(self) -> list[dict[str, Any]]:
+        """Return the deaths in it that no restart of ours tells of."""
+        return [record for record in self._history() if record["cause"] == "died"]
+
+    def notes(self) -> dict[str, Any]:
+        """Return what the journal has for the next listener beside restarts."""
+        return dict(self._json("run/journal.json").get("notes", {}))
+
+    def _history(self) -> list[dict[str, Any]]:
         return list(self._json("run/journal.json").get("history", []))
 
     def intents(self) -> dict[str, Any]:

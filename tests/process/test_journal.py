@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.storage.journal import (
+    DEATHS_MAX,
     HISTORY_MAX,
     Journal,
     JournalLeftError,
@@ -111,6 +112,22 @@ def test_history_is_bounded(journal: Journal, tmp_path: Path) -> None:
     assert history[0] == {"n": 6}
     assert history[-1] == {"n": -1}
     again.close()
+
+
+def test_deaths_leave_room_for_what_was_done_for_a_rule(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """A storm of them, with a text that only looks like one beside it."""
+    journal.remember("x", {"cause": "rule", "reason": '"cause":"died"'})
+    for number in range(DEATHS_MAX):
+        journal._history.append(f'{{"cause":"died","n":{number}}}')
+    for number in range(DEATHS_MAX, DEATHS_MAX + 3):
+        journal.remember("x", {"cause": "died", "n": number})
+    journal.close()
+
+    rule, *deaths = read(tmp_path / "run/journal.json")["history"]
+    assert rule["cause"] == "rule"
+    assert [death["n"] for death in deaths] == [*range(3, DEATHS_MAX + 3)]
 
 
 def test_the_file_is_for_its_owner_alone(journal: Journal, tmp_path: Path) -> None:

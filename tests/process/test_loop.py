@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,11 +37,12 @@ from swarm_event_listener.core.model.events import (
 )
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.swarm import Swarm
-from swarm_event_listener.listener.actions import MARK, Actions
+from swarm_event_listener.listener.actions import MARK, Actions, needs_supervisor
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.listener.main import forget_standstill
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.storage.journal import Journal, StatusFile
+from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import Supervisor, SupervisorUnreachable
@@ -88,6 +91,7 @@ class FakeSupervisor:
     on_mark: Callable[[str], None] = _ignore
     on_stop: Callable[[str], None] = _ignore
     on_wake: Callable[[], None] = lambda: None
+    on_log: Callable[[], object] = lambda: None
 
     def processes(self) -> tuple[ProcessInfo, ...]:
         """Return one process, unless unreachable."""
@@ -98,6 +102,11 @@ class FakeSupervisor:
     def process(self, _name: str) -> ProcessInfo:
         """Return the one process."""
         return INFO
+
+    def log_end(self, _size_bytes: int) -> str:
+        """Return nothing, once it may."""
+        self.on_log()
+        return ""
 
     def wake(self) -> None:
         """Take its turn."""
@@ -129,16 +138,19 @@ class Bench:
         self.supervisor = FakeSupervisor()
         self.serial = 0
         self.journal = Journal(folder, lock_wait_s=0.0)
+        exit_reader = ExitReader(cast("Supervisor", self.supervisor), clock=self.clock)
         self.listener = Listener(
             self.core,
             Actions(
                 cast("Supervisor", self.supervisor),
                 self.journal,
+                exit_reader=exit_reader,
                 wall=lambda moment_s: f"at {moment_s:.0f}",
             ),
             memory_readers={
                 "w": MemoryReader("rss", with_children=False, limit_bytes=None)
             },
+            exit_reader=exit_reader,
             outlets=Outlets(
                 StatusFile(folder), wall=lambda moment_s: f"at {moment_s:.0f}"
             ),
@@ -188,14 +200,15 @@ class Bench:
         return self.listener.run()
 
     def hang(self) -> None:
-        """Have supervisord hang from now on: each action takes 4 s to no avail."""
+        """Have supervisord hang from now on: each call takes 4 s to no avail."""
         self.supervisor.is_reachable = False
         actions = self.listener._actions
         vars(actions)["carry_out"] = self._carry_out_slowly
         self.listener._pending.append(Survey())
 
-    def _carry_out_slowly(self, _action: Action) -> Event | None:
-        self.clock.advance(4)
+    def _carry_out_slowly(self, action: Action) -> Event | None:
+        if needs_supervisor(action):
+            self.clock.advance(4)
         return None
 
     def end(self) -> None:
@@ -550,6 +563,30 @@ def test_waiting_for_a_turn_of_supervisord_is_no_stall(bench: Bench) -> None:
 
     assert "Stalled" not in bench.core.kinds()
     assert not bench.listener._actions.is_reachable
+
+
+def test_a_log_that_supervisord_does_not_give_keeps_no_event_waiting(
+    bench: Bench,
+) -> None:
+    """A node dies, and how is looked up beside the loop."""
+    told = threading.Event()
+    bench.supervisor.on_log = lambda: told.wait(10.0)
+    bench.run(
+        lambda: bench.event(
+            "PROCESS_STATE_EXITED",
+            "processname:w_00 groupname:w from_state:RUNNING expected:0 "
+            f"pid:{INFO.pid}",
+        ),
+        bench.report,
+    )
+
+    assert bench.core.kinds()[-2:] == ["StateChanged", "Reported"]
+    assert not told.is_set()
+    told.set()
+    reader = bench.listener._exit_reader
+    assert select.select([reader.descriptor], [], [], 10.0)[0]
+    bench.listener._take_ends()
+    assert bench.core.kinds()[-1] == "ExitRead"
 
 
 def test_the_status_file_shows_the_nodes(bench: Bench, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from swarm_event_listener.core import log_events as lines
+from swarm_event_listener.core.healing import deaths
 from swarm_event_listener.core.healing.due import (
     Abandon,
     Begin,
@@ -20,13 +21,14 @@ from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import Action, Remember
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.model.rules import Found, Status, reasons
-from swarm_event_listener.core.node import Node, failed, suspect_of
+from swarm_event_listener.core.node import Node, failed, stepped, suspect_of
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart import lifecycle
 from swarm_event_listener.core.restart.restart import ended, published
 
 # A node that died by itself was counted then; a roll is no failure.
 _FAILS_NOW: Final = frozenset({Cause.RULE, Cause.FATAL})
+_FOR_A_DEATH: Final = frozenset({Cause.EXITED, Cause.FATAL})
 
 Done = tuple[Node, tuple[Action, ...]]
 
@@ -57,7 +59,7 @@ def _done(what: Due, backoff: BackoffPolicy, *, now_s: float) -> Done:
         case Rehearse(found=found):
             return node, _rehearsed(node, found, now_s=now_s)
         case Abandon(restart=restart):
-            return replace(node, restart=None), ended(restart.record).actions
+            return stepped(node, ended(restart.record))
         case Begin():
             return _begun(what, backoff, now_s=now_s)
         case _:
@@ -74,6 +76,12 @@ def _begun(what: Begin, backoff: BackoffPolicy, *, now_s: float) -> Done:
     """Begin a restart."""
     node, cause, found = what.node, what.cause, what.found
     record = _record(node, cause, found, what.reason, now_s=now_s)
+    said: list[Action] = []
+    if cause in _FOR_A_DEATH and not what.is_try:
+        record = _with_death(node, record)
+    else:
+        node, kept = deaths.closed(node, backoff)
+        said.extend(kept)
     is_bloated = record.status == Status.MEMORY
     if cause in _FAILS_NOW:
         node = failed(node, backoff, now_s=now_s)
@@ -85,9 +93,9 @@ def _begun(what: Begin, backoff: BackoffPolicy, *, now_s: float) -> Done:
         is_try=what.is_try,
         now_s=now_s,
     )
-    said: list[Action] = [lines.begun(record, "node_restarting")]
     if is_bloated and _is_too_large_at_boot(node):
-        said.insert(0, lines.below_boot_size(node, found))
+        said.append(lines.below_boot_size(node, found))
+    said.append(lines.begun(record, "node_restarting"))
     if record.pause_s > backoff.gap_s:
         said.append(published(record, "backing_off"))
     is_lone = any(violation.is_lone for violation in found)
@@ -98,6 +106,13 @@ def _begun(what: Begin, backoff: BackoffPolicy, *, now_s: float) -> Done:
         awaits_broker=node.awaits_broker or is_lone,
     )
     return begun, (*said, *step.actions)
+
+
+def _with_death(node: Node, record: Record) -> Record:
+    """Return the record of a restart with what the process had that has died."""
+    if node.died is None:
+        return record
+    return replace(record, in_flight=node.died.in_flight, rss_mb=node.died.rss_mb)
 
 
 def _by_its_past(
@@ -120,7 +135,6 @@ def _by_its_past(
 def _record(
     node: Node, cause: Cause, found: Found, reason: str, *, now_s: float
 ) -> Record:
-    memory_bytes = node.memory_bytes
     return Record(
         node=node.name,
         pid=node.pid,
@@ -128,7 +142,7 @@ def _record(
         status=found[0].status.value if found else None,
         reason=reason,
         in_flight=node.report.in_flight if node.report else (),
-        rss_mb=None if memory_bytes is None else round(memory_bytes / 2**20),
+        rss_mb=node.memory_mb,
         detected_at_s=now_s,
     )
 

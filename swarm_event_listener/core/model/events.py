@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
+from swarm_event_listener.core.model.death import OutOfMemory
 from swarm_event_listener.core.model.record import Record
 from swarm_worker.shared.report import ForeignReport, Report
 
@@ -127,6 +128,25 @@ class Surveyed:
     """All processes of supervisord, the answer to `Survey`."""
 
     processes: tuple[ProcessInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRead:
+    """How a process ended, as far as supervisord's log tells: answers `ReadExit`.
+
+    Attributes:
+        name: The node.
+        pid: The process that was asked about.
+        exit_code: With which it exited; None for a signal, or where it cannot be told.
+        signal: What ended it; None for an exit, or where it cannot be told.
+        out_of_memory: Whether the kernel did, as its own counters tell.
+    """
+
+    name: str
+    pid: int | None
+    exit_code: int | None = None
+    signal: str | None = None
+    out_of_memory: OutOfMemory = OutOfMemory.NO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +281,7 @@ Event = (
     | Reported
     | Measured
     | Surveyed
+    | ExitRead
     | Lost
     | Stalled
     | Thawed
@@ -321,6 +342,10 @@ class Note:
         rolls: Rolling restarts under way, as plain data (see `roll.Roll.as_json`).
         failures: Per node, when it failed lately, with the message that was the oldest
             in flight; oldest first.
+        deaths: Per node, the record of a death whose end is not known yet, as plain
+            data.
+        pids: Per node, its process: one that is another when the next listener looks
+            has died meanwhile, or was stopped.
     """
 
     held: tuple[str, ...]
@@ -329,6 +354,23 @@ class Note:
     failures: Mapping[str, tuple[tuple[float, str | None], ...]] = field(
         default_factory=dict
     )
+    deaths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadExit:
+    """Look up how a process ended; answered by `ExitRead`.
+
+    Attributes:
+        name: The node.
+        pid: The process; None where it ended before its pid was told.
+        at_s: When supervisord said so; None where it did not.
+    """
+
+    name: str
+    pid: int | None
+    at_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,5 +423,15 @@ class Say:
 
 
 Action = (
-    Survey | Intend | Forget | Remember | Note | Signal | Stop | Start | Publish | Say
+    Survey
+    | Intend
+    | Forget
+    | Remember
+    | Note
+    | ReadExit
+    | Signal
+    | Stop
+    | Start
+    | Publish
+    | Say
 )

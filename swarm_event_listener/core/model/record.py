@@ -7,16 +7,18 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from swarm_event_listener.core.model.death import Death
 from swarm_event_listener.core.model.rules import LONE, Status
 
 
 class Cause(StrEnum):
-    """Why the listener stopped or started a node itself."""
+    """Why a node was stopped or started, or that it died."""
 
     RULE = "rule"  # a report, its absence or the memory broke a rule
     EXITED = "exited"  # the node died too often: its next start is put off
     FATAL = "fatal"  # supervisord gave the node up
     ROLL = "roll"  # an operator asked for a rolling restart
+    DIED = "died"  # by itself: supervisord brings it back, or leaves it down
 
 
 # Why a node was restarted, for people: the rule that it broke, the cause otherwise.
@@ -29,6 +31,7 @@ MEANINGS: Final[Mapping[int | str, str]] = {
     Cause.EXITED: "it died too often",
     Cause.FATAL: "supervisord had given it up",
     Cause.ROLL: "an operator rolls the group",
+    Cause.DIED: "its process died",
 }
 
 
@@ -54,11 +57,11 @@ class Record:
 
     Attributes:
         node: ``group:process``.
-        pid: The process that was stopped; None when there was none.
+        pid: The process that was stopped, or died; None when there was none.
         new_pid: The new process.
         cause: What kind of reason it was.
         status: The status code; None when no rule was broken.
-        reason: All that was wrong, with figures.
+        reason: All that was wrong, with figures, but how it died (see `said`).
         in_flight: The node's ``topic/partition@offset`` in flight, oldest first.
         suspect: The message that was the oldest in flight at each of many failures.
         rss_mb: The last memory reading, in MB (2^20 bytes); None without one.
@@ -70,6 +73,7 @@ class Record:
         started_at_s: When the start was asked for.
         recovered_at_s: When the new process polled; None when it never did.
         dry_run: Nothing was done: it would have been.
+        death: How the node died, where that is why.
     """
 
     node: str
@@ -89,6 +93,13 @@ class Record:
     started_at_s: float | None = None
     recovered_at_s: float | None = None
     dry_run: bool = False
+    death: Death | None = None
+
+    @property
+    def said(self) -> str:
+        """All that was wrong, with how it died as far as that is known."""
+        death = str(self.death) if self.death and self.death.is_told else ""
+        return "; ".join(filter(None, (self.reason, death)))
 
     def as_json(self, wall: Callable[[float], str]) -> dict[str, Any]:
         """Return the record as it is shown to people and programs.
@@ -103,11 +114,13 @@ class Record:
                 shown[name.removesuffix("_s")] = None if value is None else wall(value)
             else:
                 shown[name] = value
-        return {**shown, "seconds": self.seconds()}
+        death = self.death and self.death.as_json()
+        return {**shown, "reason": self.said, "death": death, "seconds": self.seconds()}
 
     def facts(self, *but: str) -> dict[str, Any]:
         """Return what other listeners are told of it: all but the moments."""
-        return {name: getattr(self, name) for name in _FACTS if name not in but}
+        facts = {name: getattr(self, name) for name in _FACTS if name not in but}
+        return {**facts, "reason": self.said}
 
     def line(self, *but: str) -> dict[str, Any]:
         """Return the same as the figures of a line in the log."""
@@ -133,5 +146,5 @@ class Record:
 _FIELDS: Final = tuple(field.name for field in fields(Record))
 _MOMENTS: Final = frozenset(name for name in _FIELDS if name.endswith("_at_s"))
 _FACTS: Final = tuple(
-    name for name in _FIELDS if name not in _MOMENTS and name != "dry_run"
+    name for name in _FIELDS if name not in {*_MOMENTS, "dry_run", "death"}
 )

@@ -69,7 +69,7 @@ def _cells(record: Plain, title: str, when: str) -> dict[str, str]:
         "NODE": str(record.get("node")),
         title: when,
         "STATUS": str(record.get("cause") if status is None else status),
-        "STOP": duration(seconds.get("stop")),
+        "STOP": NONE if _is_backoff(record) else duration(seconds.get("stop")),
         "TOTAL": duration(seconds.get("total")),
         "OUTCOME": outcome(record),
     }
@@ -169,7 +169,9 @@ def _story(record: Plain, width: int) -> str:
 def _steps(record: Plain) -> list[str]:
     seconds: dict[str, Any] = record.get("seconds", {})
     steps = []
-    if "stop" in seconds:
+    if _is_backoff(record):
+        steps.append(f"pid {record.get('pid')}, its successor, was stopped at its boot")
+    elif "stop" in seconds:
         how = "KILLed after" if record.get("killed") else "stopped within"
         steps.append(f"pid {record.get('pid')} {how} {duration(seconds['stop'])}")
     if "down" in seconds:
@@ -182,6 +184,13 @@ def _steps(record: Plain) -> list[str]:
         steps.append(f"polled again {took} later; {total} in all")
     elif record.get("started_at"):
         steps.append("was not back at work: it died, was stopped, or took over 60 s")
+    elif record.get("cause") == Cause.DIED:
+        steps.append("was not started: supervisord left it down, or was told to")
     else:
         steps.append("was not started: an operator held it, or the listener ended")
     return steps
+
+
+def _is_backoff(record: Plain) -> bool:
+    """Whether what was stopped is only the successor of the process that had died."""
+    return record.get("cause") == Cause.EXITED and bool(record.get("death"))

@@ -24,7 +24,9 @@ RULES: Final = {
     status.name.lower(): f"{MEANINGS[status]} (status {status})" for status in Status
 }
 REASONS: Final = RULES | {
-    cause.value: MEANINGS[cause] for cause in Cause if cause is not Cause.RULE
+    cause.value: MEANINGS[cause]
+    for cause in Cause
+    if cause not in {Cause.RULE, Cause.DIED}  # which is no restart by the listener
 }
 
 
@@ -86,7 +88,9 @@ class Totals:
         self._nodes[name].add(pid, report)
 
     def restarted(self, record: Record) -> None:
-        """Count a restart, or one that a dry run left out."""
+        """Count a restart, or one that a dry run left out; deaths the core counts."""
+        if record.cause is Cause.DIED:
+            return
         counted = self.dry_runs if record.dry_run else self.restarts
         counted[record.node, reason_of(record)] += 1
 

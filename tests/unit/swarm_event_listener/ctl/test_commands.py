@@ -849,6 +849,37 @@ def test_why_tells_the_last_restarts_and_stacks(tmp_path: Path) -> None:
     assert plain["stacks"] == DUMP
 
 
+def test_a_death_and_the_back_off_that_follows_tell_how_it_died() -> None:
+    """What was stopped then is only the successor: that took no time."""
+    fell = {"pid": 5, "cause": "kill", "signal": "SIGKILL"}
+    how = "pid 5 was ended by SIGKILL"
+    died = record(
+        pid=5, cause="died", status=None, reason=how, death=fell, killed=False,
+        seconds={"down": 1.0, "recovery": 0.5, "total": 1.5},
+    )  # fmt: skip
+    kept_down = record(
+        pid=6, cause="exited", status=None, reason=f"died again: 6 failures; {how}",
+        death=fell, killed=False, seconds={"stop": 0.0, "down": 9.0},
+    )  # fmt: skip
+    left = {**died, "started_at": None, "recovered_at": None, "seconds": {}}
+    world = World(records=(died, kept_down, left))
+
+    world.run("why w:w_00")
+    assert f"its process died\n  {how}\n" in world.text
+    assert f"it died too often\n  died again: 6 failures; {how}\n" in world.text
+    assert (
+        "pid 6, its successor, was stopped at its boot\n  down for 9.0s" in world.text
+    )
+    assert "stopped within" not in world.text
+    assert "supervisord left it down" in world.text
+
+    world.lines.clear()
+    world.run("history")
+    assert [line.split()[3:5] for line in world.text.splitlines()[1::2]] == [
+        ["died", "-"], ["exited", "-"], ["died", "-"],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("behind", "words"),
     [

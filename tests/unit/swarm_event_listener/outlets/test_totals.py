@@ -101,6 +101,7 @@ def test_restarts_are_counted_by_reason_apart_from_dry_runs() -> None:
     for restarted in (record(2), record(2), record(-1), record(None, Cause.EXITED)):
         totals.restarted(restarted)
     totals.restarted(record(3, dry_run=True))
+    totals.restarted(record(None, Cause.DIED))
 
     assert totals.restarts == {
         (NAME, "consuming"): 2,
@@ -113,7 +114,8 @@ def test_restarts_are_counted_by_reason_apart_from_dry_runs() -> None:
 def test_there_is_no_reason_beyond_the_list() -> None:
     """Each has a sample from the beginning, so that its first rise can be seen."""
     told = {reason_of(record(status)) for status in (-1, 1, 2, 3, 4)}
-    told |= {reason_of(record(None, c)) for c in Cause if c is not Cause.RULE}
+    others = set(Cause) - {Cause.RULE, Cause.DIED}  # a death is no restart by us
+    told |= {reason_of(record(None, c)) for c in others}
 
     assert told == set(REASONS)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from swarm_event_listener.core.model.death import Death, OutOfMemory
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.restart.restart import Phase, Restart
@@ -159,10 +161,32 @@ def test_failures_are_read_back_and_no_others() -> None:
     }
 
 
-@pytest.mark.parametrize("spoilt", [None, 7, "w", [7], {"w": 7}])
+def test_deaths_and_processes_are_read_back_and_no_others() -> None:
+    """One that lies ahead is of another run of the machine, one entry loses itself."""
+    death = Death(pid=7, signal="SIGKILL", out_of_memory=OutOfMemory.YES, is_told=True)
+    died = replace(RECORD, cause=Cause.DIED, death=death)
+    entry = json.loads(json.dumps(asdict(died)))
+    notes = {
+        "deaths": {
+            NODE: entry,
+            "w:w_01": entry,
+            "w:w_02": {**entry, "node": "w:w_02", "detected_at_s": 1001.0},
+            "w:w_03": {**entry, "node": "w:w_03", "death": "none"},
+        },
+        "pids": {NODE: 7, "w:w_01": "8", "w:w_02": None},
+    }
+
+    left = restored({}, notes, now_s=1000.0)
+
+    assert left.deaths == {NODE: died}
+    assert left.pids == {NODE: 7}
+
+
+@pytest.mark.parametrize("spoilt", [None, 7, "w", [7], {"w": 7.5}])
 def test_spoilt_notes_are_empty_notes(spoilt: object) -> None:
     """Whatever stands there."""
-    notes = dict.fromkeys(("failures", "held", "reporting_groups", "rolls"), spoilt)
+    names = ("failures", "held", "reporting_groups", "rolls", "deaths", "pids")
+    notes = dict.fromkeys(names, spoilt)
 
     left = restored({}, notes, now_s=1000.0)
 
@@ -170,3 +194,5 @@ def test_spoilt_notes_are_empty_notes(spoilt: object) -> None:
     assert not left.reporting_groups
     assert not left.rolls
     assert not left.failures
+    assert not left.deaths
+    assert not left.pids
