@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, Literal
 
 from swarm_event_listener.core.health import Health, Word
+from swarm_event_listener.core.model.death import DEATHS, DeathCause
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.swarm import Swarm
@@ -99,6 +100,10 @@ def _failing_s(look: Look) -> Value | None:
 
 def _restarts(look: Look, reason: str) -> int:
     return look.totals.restarts[look.node.name, reason]
+
+
+def _deaths(look: Look, cause: DeathCause) -> int:
+    return look.node.deaths.get(cause, 0)
 
 
 def _dry_runs(look: Look, rule: str) -> int:
@@ -264,6 +269,21 @@ NODE_METRICS: Final = (
             partial(_restarts, reason=reason),
         )
         for reason, why in REASONS.items()
+    ),
+    Metric(
+        "node_deaths_total",
+        "counter",
+        "Times that the node's process ended without being stopped.",
+        lambda look: sum(look.node.deaths.values()),
+    ),
+    *(
+        Metric(
+            f"node_{cause.value}_deaths_total",
+            "counter",
+            f"Times that the node's process ended without being stopped: {how}.",
+            partial(_deaths, cause=cause),
+        )
+        for cause, how in DEATHS.items()
     ),
     *(
         Metric(
