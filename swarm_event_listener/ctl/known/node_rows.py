@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from swarm_event_listener.core.health import Word, health_by_state
+from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
@@ -33,8 +34,9 @@ class Row:
             half of ``node_report_timeout`` as they are now, if nothing has happened
             since.
         partitions: Those held; None also for a loop of the user's own.
+        restarts: Restarts and deaths on record, without those of rolls.
         last_status: The status of the last one; None where no rule was its cause.
-        last_cause: Its cause: rule, exited, fatal or roll.
+        last_cause: Its cause: rule, exited, fatal or died.
         failing: Messages that fail, as reported: those that have for the longest.
         failing_count: Partitions that wait for such a message.
     """
@@ -142,7 +144,7 @@ def _restarts_of(
     if history is None:
         return None
     mine = [record for record in history if record.get("node") == process.name]
-    return [record for record in mine if not record.get("dry_run")]
+    return [r for r in mine if not r.get("dry_run") and r.get("cause") != Cause.ROLL]
 
 
 def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:

@@ -225,11 +225,11 @@ def test_what_is_wrong_is_told_below_the_node() -> None:
 
 
 def test_the_last_restart_is_told_by_its_status_or_cause() -> None:
-    """A roll is no rule's doing."""
-    by_roll = record(status=None, cause="roll")
-    (row,) = rows([process()], listener_status(node_status()), [record(), by_roll])
+    """A death is no rule's doing; a roll is no trouble at all, and is not counted."""
+    records = [record(), *(record(status=None, cause=c) for c in ("died", "roll"))]
+    (row,) = rows([process()], listener_status(node_status()), records)
 
-    assert render([row], width=100).endswith(" 2 (roll)")
+    assert render([row], width=100).endswith(" 2 (died)")
 
 
 def test_groups_are_apart() -> None:
