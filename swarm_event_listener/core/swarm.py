@@ -225,11 +225,11 @@ class Swarm:
                 node.name, partial(lifecycle.elapsed, timeouts=timeouts, now_s=now_s)
             )
         for node in list(self._table):
-            if node.died:
-                backoff = self._table.policy(node).backoff
-                now, actions = deaths.elapsed(node, backoff, now_s=now_s)
-                self._table.put(now)
-                yield from actions
+            backoff = self._table.policy(node).backoff
+            later, actions = deaths.elapsed(node, backoff, now_s=now_s)
+            if later is not node:
+                self._table.put(later)
+            yield from actions
         note_outages(self._table, now_s=now_s)
         yield from self._alerts.check(now_s=now_s)
         waiting_longest_first = sorted(

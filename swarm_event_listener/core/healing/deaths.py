@@ -107,18 +107,18 @@ def told(node: Node, event: ExitRead, backoff: BackoffPolicy) -> Done:
     Where supervisord's log says nothing of a node that is left down, its list of
     processes may still tell the exit code.
     """
-    death = node.died and node.died.death
-    if not death or death.is_told or death.pid != event.pid:
+    record, death = _open(node)
+    if record is None or death is None or death.is_told or death.pid != event.pid:
         return node, ()
     if event.exit_code is None and event.signal is None:
-        return (node, ()) if node.left_down else _given_up(node, death, backoff)
+        return (node, ()) if node.left_down else _as_told(node, backoff)
     known = replace(
         death,
         exit_code=event.exit_code,
         signal=event.signal,
         out_of_memory=event.out_of_memory,
     )
-    return _known(node, known, backoff)
+    return _known(node, record, known, backoff)
 
 
 def followed(node: Node, *, now_s: float) -> Node:
@@ -133,22 +133,23 @@ def followed(node: Node, *, now_s: float) -> Node:
 def heard(node: Node, report: Report, *, is_first: bool, now_s: float) -> Node:
     """Return the node with what its next process has found, and that it works."""
     record = node.died
-    if record is None or record.recovered_at_s is not None or not record.started_at_s:
+    if record is None or record.started_at_s is None or record.recovered_at_s:
         return node
+    is_late = now_s - record.started_at_s >= RECOVERY_S  # nobody listened meanwhile
     if is_first and report.died_in_flight:
         record = replace(record, in_flight=report.died_in_flight)
-    if node.has_recovered:
+    if node.has_recovered and not is_late:
         record = replace(record, new_pid=node.pid, recovered_at_s=now_s)
     return _with(node, record)
 
 
 def elapsed(node: Node, backoff: BackoffPolicy, *, now_s: float) -> Done:
     """Give up what nobody tells, and keep the record of what has come to an end."""
-    record = node.died
-    if record is None or record.death is None:
+    record, death = _open(node)
+    if record is None or death is None:
         return node, ()
     within_s = SURVEYED_WITHIN_S if node.left_down else READ_WITHIN_S
-    if not record.death.is_told and now_s - record.detected_at_s < within_s:
+    if not death.is_told and now_s - record.detected_at_s < within_s:
         return node, ()
     if _is_over(node, record, now_s=now_s):
         return closed(node, backoff)
@@ -174,28 +175,29 @@ def _is_over(node: Node, record: Record, *, now_s: float) -> bool:
     return now_s - (record.started_at_s or record.detected_at_s) >= RECOVERY_S
 
 
+def _open(node: Node) -> tuple[Record | None, Death | None]:
+    """Return the record of a death that has not come to an end, and the death."""
+    return node.died, node.died.death if node.died else None
+
+
 def _as_told(node: Node, backoff: BackoffPolicy) -> Done:
-    """Wait no longer for how it died."""
-    death = node.died and node.died.death
-    if not death or death.is_told:
+    """Wait no longer for how it died.
+
+    An operator may have restarted what nobody has seen end: that is no death.
+    """
+    record, death = _open(node)
+    if record is None or death is None or death.is_told:
         return node, ()
-    return _given_up(node, death, backoff)
+    if not death.is_seen:
+        return replace(node, died=None), ()
+    return _known(node, record, death, backoff)
 
 
-def _given_up(node: Node, death: Death, backoff: BackoffPolicy) -> Done:
-    """An operator may have restarted what nobody has seen end: that is no death."""
-    if death.is_seen:
-        return _known(node, death, backoff)
-    return replace(node, died=None), ()
-
-
-def _known(node: Node, death: Death, backoff: BackoffPolicy) -> Done:
+def _known(node: Node, record: Record, death: Death, backoff: BackoffPolicy) -> Done:
     """Keep, count and log a death of which all is known that can be."""
     death = replace(death, is_told=True)
-    if node.died is None:
-        return node, ()
     suspect = suspect_of(node.failures, backoff)
-    record = replace(node.died, death=death, suspect=suspect)
+    record = replace(record, death=death, suspect=suspect)
     count = node.deaths.get(death.cause, 0) + 1
     deaths = {**node.deaths, death.cause: count}
     return replace(node, died=record, deaths=deaths), (lines.died(record),)

@@ -101,7 +101,15 @@ def test_what_ended_it_is_told_and_counted(
     swarm.die(N0)
     swarm.run(3.0)
 
-    assert the(swarm.deaths).said == f"pid {pid} {said}"
+    record = the(swarm.deaths)
+    assert record.said == f"pid {pid} {said}"
+    assert record.as_json(lambda _: "then")["death"] == {
+        "pid": pid,
+        "cause": cause.value,
+        "exit_code": end.get("exit_code"),
+        "signal": end.get("signal"),
+        "out_of_memory": end.get("out_of_memory", "no"),
+    }
     assert node(swarm).deaths == {cause: 1}
 
 
@@ -381,6 +389,21 @@ def test_a_death_that_the_listener_does_not_outlive_is_told_by_the_next() -> Non
     assert (record.in_flight, record.new_pid) == (IN_FLIGHT, swarm.pid(0))
     assert record.recovered_at_s is not None
     assert swarm.of(Note)[-1].deaths == {}
+
+
+def test_a_death_of_an_hour_ago_says_nothing_of_how_it_came_back() -> None:
+    """No listener ran for so long, or an older one that keeps what it cannot read."""
+    swarm = world()
+    swarm.is_born_silent = True
+    swarm.die(N0)
+    swarm.run(1.0)
+    swarm.kill_listener()
+    swarm.processes[N0].is_silent = False
+    swarm.run(3_600.0, step_s=60.0)
+    swarm.start_listener()
+    swarm.run(3.0)
+
+    assert the(swarm.deaths).recovered_at_s is None
 
 
 def test_a_listener_that_closes_notes_the_death_of_just_now() -> None:
