@@ -105,6 +105,7 @@ class GroupConsumer(OwnThread):
             clock=clock,
         )
         lanes = processing.lanes
+        self._asker = TopicAsker(beside, plan.group, memory)
         monitor = Monitor(
             plan.group,
             properties,
@@ -112,11 +113,11 @@ class GroupConsumer(OwnThread):
             lanes=lanes,
             clock=clock,
             token=token,
+            end_asker=self._asker,
         )
         self._client_properties = with_callbacks(own, monitor.callbacks)
         is_static = "group.instance.id" in properties and bool(plan.topics)
         self._deliveries = Deliveries(lanes, progress=progress, clock=clock)
-        self._asker = TopicAsker(beside, plan.group, memory)
         self.group = Group(
             plan=plan,
             settings=settings,

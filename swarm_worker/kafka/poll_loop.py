@@ -102,6 +102,7 @@ class PollLoop:
         self._resume()
         self._count_marks(now_s)
         self._commit(now_s)
+        self._monitor.partitions.tend(now_s=now_s)
 
     def _serve_dead_letters(self, now_s: float) -> None:
         for lane in self._lanes.turns.due(now_s=now_s):

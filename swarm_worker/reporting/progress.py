@@ -218,6 +218,7 @@ class Progress:
         failing = sorted(
             (each for ask in asked for each in ask()), key=lambda each: each.since_s
         )
+        partitions = [each for consumer in consumers for each in consumer.partitions]
         blocked = [name for consumer in consumers for name in consumer.blocked]
         return Report(
             node=self._node,
@@ -235,6 +236,10 @@ class Progress:
             stalled=tuple([*(name for _, name in stalled), *blocked][:LIST_ITEMS_MAX]),
             assigned=sum(consumer.assigned for consumer in consumers),
             lag=_sum(consumer.lag for consumer in consumers),
+            lag_age_ms=age_ms((each.end_at_s for each in partitions), now_s=now_s),
+            lso_behind_ms=age_ms(
+                (each.lso_behind_since_s for each in partitions), now_s=now_s
+            ),
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
             failing=tuple(_failing(each, now_s) for each in failing[:LIST_ITEMS_MAX]),
             failing_count=len(failing),

@@ -114,6 +114,12 @@ class Report:
         retries: Repeated handler calls since start.
         dead_letters: Messages given to a dead-letter topic since start.
         lag: Messages behind the end of the partitions; None when unknown.
+        lag_age_ms: Age of the oldest end that ``lag`` counts to; None without one.
+        lso_behind_ms: For how long the last stable offset of a partition has stood
+            behind its end, the longest: a transaction hangs, and what was written since
+            is not read. None unless that is more than a minute.
+        throttled_ms: For how long a broker held an answer back for a quota, the last
+            time; None where it has not for a minute.
         brokers_up: Brokers with a live connection; None when unknown.
         no_broker_ms: For how long a client of the node has had no broker, the one that
             lacks it for the longest; None while all have one, or when unknown.
@@ -149,6 +155,9 @@ class Report:
     retries: int = 0
     dead_letters: int = 0
     lag: int | None = None
+    lag_age_ms: int | None = None
+    lso_behind_ms: int | None = None
+    throttled_ms: int | None = None
     brokers_up: int | None = None
     no_broker_ms: int | None = None
     no_broker: str = ""
@@ -206,14 +215,18 @@ class ForeignReport:
 def encode(report: Report) -> bytes:
     """Return the frame of a report, `FRAME_MIN_BYTES` to `FRAME_MAX_BYTES` long.
 
-    A report that is too long loses its list items, last first, then its lists, then the
-    ends of what messages fail with, and all of these messages but the first; then its
-    texts, what tells the listener about Kafka's groups, and at last that first message.
-    Texts for people are cut and are plain ASCII, so that they stay within their size.
+    A report that is too long loses the age of its lag, its list items, last first, then
+    its lists, then the ends of what messages fail with, and all of these messages but
+    the first; then its texts, what tells the listener about Kafka's groups, and at last
+    that first message. Texts for people are cut and are plain ASCII, so that they stay
+    within their size.
     """
     fields: dict[str, Any] = {"swarm": VERSION, **dataclasses.asdict(report)}
     for name, most in ITEMS_MAX.items():
         fields[name] = list(fields[name])[:most]
+    for name in _LEFT_OUT:
+        if fields[name] is None:
+            del fields[name]
     fields["not_joined"] = _plain(report.not_joined)[:NOT_JOINED_MAX]
     fields["no_broker"] = _plain(report.no_broker)[:NO_BROKER_MAX]
     if not report.failing:  # as ever: what is missing is none
@@ -243,11 +256,16 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+# Fields that listeners of before do not know: without them a frame is as it was.
+_LEFT_OUT: Final = ("lag_age_ms", "lso_behind_ms", "throttled_ms")
+
 _LAST: Final = ("not_joined", "no_broker", "kafka_groups", "failing")
 
 
 def _shorten(fields: dict[str, Any]) -> bool:
     """Leave out a little; whether there was anything to leave out."""
+    if fields.pop("lag_age_ms", None) is not None:
+        return True
     if any(name in fields for name in LISTS):
         _shorten_lists(fields)
     elif not _shorten_failing(fields.get("failing", [])):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from swarm_worker.app.token import TokenCallback
+    from swarm_worker.kafka.monitoring.ends import EndAsker
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress
 
@@ -52,6 +53,7 @@ class Monitor:
         lanes: Lanes,
         clock: Callable[[], float],
         token: TokenCallback | None = None,
+        end_asker: EndAsker | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -62,6 +64,7 @@ class Monitor:
             lanes: What the group holds.
             clock: Seconds, as in the reports.
             token: The app's token callback; None without one.
+            end_asker: Asks where logs end; None if nobody does.
         """
         self.is_consumer_protocol = properties.get("group.protocol") == "consumer"
         self.progress = progress
@@ -76,7 +79,7 @@ class Monitor:
             brokers=self.brokers,
             clock=clock,
         )
-        self.partitions = Partitions(lanes, progress, self.troubles)
+        self.partitions = Partitions(lanes, progress, self.troubles, end_asker)
         self.commits = CommitAnswers(lanes, self.troubles, clock)
         self.failure: KafkaError | None = None
         self.polls = 0

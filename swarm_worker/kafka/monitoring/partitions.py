@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError
 
 from swarm_worker.kafka.errors import Kind, Troubles, no_offset
 from swarm_worker.kafka.monitoring import statistics
-from swarm_worker.kafka.monitoring.lags import End, Held, StableOffsets, lags
+from swarm_worker.kafka.monitoring.ends import Ends
+from swarm_worker.kafka.monitoring.lags import Held, StableOffsets, lags
 from swarm_worker.kafka.monitoring.standstill import Stalls
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+    from swarm_worker.kafka.monitoring.ends import EndAsker
     from swarm_worker.processing.lane import Key, Lane
     from swarm_worker.processing.lanes import Lanes
     from swarm_worker.reporting.progress import ConsumerProgress
@@ -32,11 +34,19 @@ class Partitions:
     """
 
     def __init__(
-        self, lanes: Lanes, progress: ConsumerProgress, troubles: Troubles
+        self,
+        lanes: Lanes,
+        progress: ConsumerProgress,
+        troubles: Troubles,
+        end_asker: EndAsker | None,
     ) -> None:
         """Know nothing yet."""
         self.stalls = Stalls()
+        self._ends = Ends()
+        self._end_asker = end_asker
         self._stable_offsets = StableOffsets()
+        self._figures: statistics.Figures | None = None
+        self._lso_behind_since_s: Mapping[Key, float] = {}
         self._lanes = lanes
         self._progress = progress
         self._troubles = troubles
@@ -92,13 +102,14 @@ class Partitions:
         """
         progress, idle = self._progress, self._lanes.turns.idle()
         held = self._held(idle)
-        ends = {
-            key: End(partition.log_end_offset, now_s)
-            for key, partition in figures.partitions.items()
-            if partition.log_end_offset is not None
-        }
-        behind = self._stable_offsets.update(figures, held, now_s=now_s)
-        progress.partitions = lags(figures, held, ends, behind)
+        self._figures = figures
+        self._lso_behind_since_s = self._stable_offsets.update(
+            figures, held, now_s=now_s
+        )
+        wanted = self._ends.update(figures, held, now_s=now_s)
+        if wanted and self._end_asker is not None:
+            self._end_asker.ask_ends(wanted)
+        self._show_lag(figures, held)
         blocked = set(progress.blocked)
         progress.stalled_since_s = self.stalls.update(
             figures,
@@ -109,6 +120,17 @@ class Partitions:
         )
         self._log_unanswered(now_s)
         self._end_topics(figures, held)
+
+    def tend(self, *, now_s: float) -> None:
+        """Take what leaders have answered meanwhile. Does not block."""
+        told = self._end_asker.ends() if self._end_asker else None
+        if told is not None and self._figures is not None:
+            self._ends.take(told, now_s=now_s)
+            self._show_lag(self._figures, self._held(self._lanes.turns.idle()))
+
+    def _show_lag(self, figures: statistics.Figures, held: Mapping[Key, Held]) -> None:
+        ends, behind_since_s = self._ends.known, self._lso_behind_since_s
+        self._progress.partitions = lags(figures, held, ends, behind_since_s)
 
     def _held(self, idle: Iterable[Key]) -> dict[Key, Held]:
         """Return what is known here of each partition that is held."""

@@ -1,4 +1,4 @@
-"""The thread that asks for the ids of topics and for what is committed with offsets.
+"""The thread that asks: for ids of topics, what is committed, and where logs end.
 
 It has clients of its own, since a call of the node's would hold up its polls. None of
 its requests is an admin client's to a coordinator: these can abort the process when the
@@ -7,7 +7,7 @@ broker is frozen (librdkafka issue 4605).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from confluent_kafka import (
 from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, topic_id_in
+from swarm_worker.kafka.topics.log_ends import ends_of
 from swarm_worker.kafka.topics.topic_memory import TopicMemory
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.lane import Key
@@ -74,7 +75,10 @@ class Question:
 
 
 class TopicAsker(OwnThread):
-    """Asks for one group, one question at a time. `ask` and `answer` never block."""
+    """Asks for one group, one question at a time.
+
+    `ask`, `answer`, `ask_ends` and `ends` never block.
+    """
 
     def __init__(
         self, properties: Mapping[str, Any], group: str, memory: TopicMemory | None
@@ -89,8 +93,10 @@ class TopicAsker(OwnThread):
         self._memory = memory
         self._cluster: str | None = None
         self._can_ask = False
-        self._questions: SimpleQueue[Question | None] = SimpleQueue()
+        # Those in a tuple are about the ends of partitions.
+        self._questions: SimpleQueue[Question | tuple[Key, ...] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
+        self._ends: SimpleQueue[Mapping[Key, int]] = SimpleQueue()
         self._admin: AdminClient | None = None
         self._reader: Consumer | None = None
 
@@ -109,11 +115,22 @@ class TopicAsker(OwnThread):
         except Empty:
             return None
 
+    def ask_ends(self, partitions: Collection[Key]) -> None:
+        """Ask for the ends of partitions; the answer comes, whatever happens."""
+        self._questions.put(tuple(partitions))
+
+    def ends(self) -> Mapping[Key, int] | None:
+        """Return the next answer, with the ends that were told; None without one."""
+        return None if self._ends.empty() else self._ends.get_nowait()
+
     # --- on the thread ----------------------------------------------------------------
 
     def _run(self) -> None:
         is_first = True  # an assignment is about to come: the reader may connect
         while (question := self._questions.get()) is not None:
+            if not isinstance(question, Question):
+                self._ends.put(self._ends_of(question))
+                continue
             answer = self._answer_to(question, keeps_reader=is_first)
             failure = without_secrets(answer.failure, self._properties)
             self._answers.put((question, replace(answer, failure=failure)))
@@ -137,6 +154,12 @@ class TopicAsker(OwnThread):
             former=self._recalled(answer.ids, question.settled),
             failure=answer.failure or unread,
         )
+
+    def _ends_of(self, partitions: tuple[Key, ...]) -> Mapping[Key, int]:
+        try:
+            return ends_of(self._open_admin(), partitions)
+        except _FAILURES:
+            return {}
 
     def _lacks_controller(self, topic: str) -> bool:
         """Whether nobody would answer; as librdkafka's mock cluster. Asked until not.
@@ -169,14 +192,17 @@ class TopicAsker(OwnThread):
     def _describe(
         self, topics: tuple[str, ...]
     ) -> Mapping[str, Future[TopicDescription]]:
+        wanted = TopicCollection(list(topics))
+        return self._open_admin().describe_topics(wanted, request_timeout=ANSWER_S)
+
+    def _open_admin(self) -> AdminClient:
         if self._admin is None:
             # Takes 8 ms, for which no poll has to wait.
             from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
             self._admin = AdminClient(self._connection)
         self._admin.poll(0)
-        wanted = TopicCollection(list(topics))
-        return self._admin.describe_topics(wanted, request_timeout=ANSWER_S)
+        return self._admin
 
     def _commits(
         self, question: Question, *, keeps_reader: bool

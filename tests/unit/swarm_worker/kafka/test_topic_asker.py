@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+    Uuid,
+)
 
 from swarm_worker.kafka.topic_ids import Commit
+from swarm_worker.kafka.topics.log_ends import ends_of
 from swarm_worker.kafka.topics.topic_asker import _commit_of, _ids_of
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 
 def answered(value: object) -> Future[Any]:
@@ -68,3 +78,39 @@ def test_what_is_committed_is_read() -> None:
     assert _commit_of(TopicPartition("t", 0, -1001)) == Commit(None)
     assert _commit_of(TopicPartition("t", 0, 0, "swarm topic_id=A")) == Commit(0, "A")
     assert _commit_of(TopicPartition("t", 0, 7, "a note")) == Commit(7, None)
+
+
+# --- the ends of logs -----------------------------------------------------------------
+
+
+class FakeAdmin:
+    """Answers about ends, as an admin client does."""
+
+    def __init__(self, answers: dict[int, object]) -> None:
+        self.answers = answers
+        self.options: dict[str, Any] = {}
+
+    def list_offsets(
+        self, asked: dict[TopicPartition, Any], **options: Any
+    ) -> dict[TopicPartition, Future[Any]]:
+        """Answer each, or not."""
+        self.options = options
+        futures = {}
+        for at in asked:
+            futures[at] = future = Future[Any]()
+            answer = self.answers[at.partition]
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(SimpleNamespace(offset=answer))
+        return futures
+
+
+def test_ends_are_those_that_were_told() -> None:
+    """What has timed out has no error, and -1001 in place of an offset."""
+    refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    admin = FakeAdmin({0: 70, 1: -1001, 2: refused, 3: 0})
+
+    told = ends_of(cast("AdminClient", admin), [("t", n) for n in range(4)])
+    assert told == {("t", 0): 70, ("t", 3): 0}
+    assert admin.options["isolation_level"] is IsolationLevel.READ_UNCOMMITTED
