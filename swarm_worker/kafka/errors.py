@@ -44,6 +44,8 @@ class Kind(Enum):
     OFFSET = "offset"  # there is none to begin with
     FETCH = "fetch"  # partitions are asked for, and nothing is told of them
     TOPIC_IDS = "topic_ids"  # nobody tells them, or they cannot be kept
+    QUOTA = "quota"  # brokers hold answers back
+    TRANSACTION = "transaction"  # one hangs, and what was written since is not read
     COMMITS = "commits"  # none is taken, so handlers wait
     STATISTICS = "statistics"  # they cannot be read
     HELD_ID = "held_id"  # our instance id belongs to a session that still runs

@@ -48,6 +48,8 @@ class ConsumerProgress:
         no_broker_since_s: Since when there is no broker; None while there is.
         no_broker_why: Why, as far as known.
         heard_at_s: When a broker last said something; None when unknown.
+        throttled_ms: For how long one held an answer back for a quota, the last time;
+            None where that is not of late.
     """
 
     polled_at_s: float | None = None
@@ -63,6 +65,7 @@ class ConsumerProgress:
     no_broker_since_s: float | None = None
     no_broker_why: str = ""
     heard_at_s: float | None = None
+    throttled_ms: int | None = None
 
     @property
     def lag(self) -> int | None:
@@ -240,6 +243,7 @@ class Progress:
             lso_behind_ms=age_ms(
                 (each.lso_behind_since_s for each in partitions), now_s=now_s
             ),
+            throttled_ms=_largest(consumer.throttled_ms for consumer in consumers),
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
             failing=tuple(_failing(each, now_s) for each in failing[:LIST_ITEMS_MAX]),
             failing_count=len(failing),

@@ -30,6 +30,10 @@ LACKS_LONG_S: Final = 30.0
 # A broker that answers, and drops the connection over what is fetched, is not back.
 BROKERS_SETTLED_S: Final = 5.0
 
+# A quota that is used up again and again has brokers hold back an answer in each of its
+# windows. Source: quota.window.size.seconds and quota.window.num, 11 s by default.
+THROTTLED_RECENT_S: Final = 60.0
+
 _FIGURES: Final = re.compile(r"\d+")
 
 
@@ -56,6 +60,7 @@ class Brokers:
         self._unreached_at_s = -inf  # when one was last told to be down
         self._broke_at_s = -inf  # when a response could not be taken
         self._nowhere_since_s: float | None = None
+        self._throttled_at_s = -inf
 
     def begin(self, *, now_s: float) -> None:
         """Begin with a new client, which has none."""
@@ -90,6 +95,7 @@ class Brokers:
         """
         self._progress.brokers_up = figures.brokers_up
         self._note_addresses(figures, now_s)
+        self._note_throttling(figures, now_s)
         if not figures.brokers_up:
             self._note_absence(token_trouble, now_s)
             return
@@ -99,6 +105,21 @@ class Brokers:
             self._progress.heard_at_s = now_s - figures.heard_ago_s
         if now_s - self._unreached_at_s > BROKERS_SETTLED_S:
             self._troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
+
+    def _note_throttling(self, figures: Figures, now_s: float) -> None:
+        """Note whether answers are held back for a quota; logged once, while it lasts."""
+        if figures.throttled_ms:
+            self._throttled_at_s = now_s
+            self._progress.throttled_ms = figures.throttled_ms
+            self._troubles.begin(
+                Kind.QUOTA,
+                f"a broker has held an answer back for {figures.throttled_ms} ms: a "
+                "quota of this user or client.id is used up; kafka-configs.sh "
+                "--describe --entity-type clients (or users) shows it",
+            )
+        elif now_s - self._throttled_at_s > THROTTLED_RECENT_S:
+            self._progress.throttled_ms = None
+            self._troubles.end(Kind.QUOTA)
 
     def _note_addresses(self, figures: Figures, now_s: float) -> None:
         if figures.addresses:

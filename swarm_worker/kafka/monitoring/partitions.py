@@ -11,7 +11,12 @@ from confluent_kafka import KafkaError
 from swarm_worker.kafka.errors import Kind, Troubles, no_offset
 from swarm_worker.kafka.monitoring import statistics
 from swarm_worker.kafka.monitoring.ends import Ends
-from swarm_worker.kafka.monitoring.lags import Held, StableOffsets, lags
+from swarm_worker.kafka.monitoring.lags import (
+    LSO_BEHIND_S,
+    Held,
+    StableOffsets,
+    lags,
+)
 from swarm_worker.kafka.monitoring.standstill import Stalls
 
 if TYPE_CHECKING:
@@ -119,6 +124,7 @@ class Partitions:
             now_s=now_s,
         )
         self._log_unanswered(now_s)
+        self._log_hanging()
         self._end_topics(figures, held)
 
     def tend(self, *, now_s: float) -> None:
@@ -150,6 +156,20 @@ class Partitions:
         lacking = {key[0] for key in held if not figures.tells_of(key)}
         told = {topic for topic, _ in held} - lacking
         self._troubles.end(Kind.TOPIC, having=told.__contains__)
+
+    def _log_hanging(self) -> None:
+        """Log that transactions hang, a line for each partition."""
+        hanging = {f"{topic}/{at}" for topic, at in self._lso_behind_since_s}
+        self._troubles.end(Kind.TRANSACTION, having=lambda name: name not in hanging)
+        for name in sorted(hanging):
+            self._troubles.begin(
+                Kind.TRANSACTION,
+                f"{name}: the last stable offset has stood behind the log's end for "
+                f"over {LSO_BEHIND_S:.0f} s, and what was written since is not read: a "
+                "producer's transaction hangs; kafka-transactions.sh find-hanging "
+                "names it, and abort ends it",
+                subject=name,
+            )
 
     def _log_unanswered(self, now_s: float) -> None:
         """Log that nothing comes of partitions, and that the reason is not known."""

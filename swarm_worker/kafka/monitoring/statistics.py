@@ -82,6 +82,8 @@ class Figures:
         addresses: Brokers that the client knows of, connected or not.
         owes_answer: A connected broker has owed an answer for long.
         heard_ago_s: How long ago one of them said something; None without.
+        throttled_ms: For how long one held an answer back for a quota, the longest of
+            the interval; 0 for not at all.
         has_coordinator: The group's coordinator answers.
         join_state: The member's state in its group; None without a group.
         rebalance_count: Assignments and revocations so far.
@@ -92,6 +94,7 @@ class Figures:
     addresses: int
     owes_answer: bool
     heard_ago_s: float | None
+    throttled_ms: int
     has_coordinator: bool
     join_state: str | None
     rebalance_count: int
@@ -127,6 +130,9 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
         ),
         owes_answer=any(map(_owes_answer, connected)),
         heard_ago_s=_heard_ago_s(connected),
+        throttled_ms=max(
+            map(_throttled_ms, told.get("brokers", {}).values()), default=0
+        ),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
@@ -155,6 +161,11 @@ def _heard_ago_s(connected: Iterable[Mapping[str, Any]]) -> float | None:
     """Librdkafka counts microseconds, -1 before the first byte of a connection."""
     idle_us = [broker.get("rxidle", -1) for broker in connected]
     return min((each / 1e6 for each in idle_us if each >= 0), default=None)
+
+
+def _throttled_ms(broker: Mapping[str, Any]) -> int:
+    longest: int = broker.get("throttle", {}).get("max", 0)
+    return longest
 
 
 def _partition(

@@ -29,6 +29,7 @@ def told(
     silent_s: float = 0.1,
     owed: int = 0,
     source: str = "learned",
+    throttled_ms: int = 0,
 ) -> str:
     """One emission, cut down to what is read."""
     partition: dict[str, Any] = {
@@ -42,7 +43,7 @@ def told(
                 "b/1": {
                     "name": "b/1", "nodeid": 1, "state": broker, "source": source,
                     "rxidle": int(silent_s * 1e6), "txidle": int(silent_s * 1e6) - 10,
-                    "waitresp_cnt": owed,
+                    "waitresp_cnt": owed, "throttle": {"max": throttled_ms, "cnt": 1},
                 },
                 "boot": {
                     "name": "boot", "nodeid": -1, "state": "INIT", "source": source,
@@ -108,6 +109,12 @@ def test_statistics_without_a_group() -> None:
     seen = read("{}")
 
     assert (seen.brokers_up, seen.join_state, seen.partitions) == (0, None, {})
+
+
+def test_the_longest_time_that_an_answer_was_held_back_counts() -> None:
+    """Of all brokers; one that tells nothing of it has not."""
+    assert figures(throttled_ms=1_200).throttled_ms == 1_200
+    assert figures().throttled_ms == read("{}").throttled_ms == 0
 
 
 # --- stalls ---------------------------------------------------------------------------
