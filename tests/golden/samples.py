@@ -92,6 +92,9 @@ REPORTS: Final = {
         ),
         failing_count=1,
     ),
+    "lag": dataclasses.replace(
+        FULL, lag_age_ms=3_100, lso_behind_ms=91_000, throttled_ms=1_200
+    ),
     "least": Report(node=0, pid=1, state=State.BOOTING),
     "tokens": dataclasses.replace(
         FULL, in_flight=("<!--XSUPERVISOR:END-->/0@1",), not_joined='a "b" \\ <é>'

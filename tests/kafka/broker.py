@@ -193,6 +193,14 @@ class KafkaBroker:
         """Set a group's own properties, such as ``consumer.session.timeout.ms``."""
         self._admin.set_group_config(group, config)
 
+    def set_client_quota(self, client_id: str, *, fetch_bytes_per_s: int) -> None:
+        """Let a client fetch no more than that; with Kafka's own tool."""
+        self._run_tool(
+            *("kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap),
+            *("--alter", "--add-config", f"consumer_byte_rate={fetch_bytes_per_s}"),
+            *("--entity-type", "clients", "--entity-name", client_id),
+        )
+
     @cached_property
     def _admin(self) -> Admin:
         return Admin(self.bootstrap)
@@ -210,18 +218,22 @@ class KafkaBroker:
     def _format(self) -> None:
         """Prepare an empty data directory with Kafka's own tool."""
         self.discard_data()
-        tool = self._launch(
+        self._run_tool(
             *("kafka.tools.StorageTool", "format"),
             *("--cluster-id", self._cluster_id),
             *("--config", str(self._write_properties())),
         )
+
+    def _run_tool(self, *main: str) -> None:
+        """Run one of Kafka's own tools."""
+        tool = self._launch(*main)
         try:
             failed = tool.wait(60.0) != 0
         finally:
             tool.kill()
             tool.wait()
         if failed:
-            raise BrokerError(f"StorageTool failed\n{self.log_tail()}")
+            raise BrokerError(f"{main[0]} failed\n{self.log_tail()}")
 
     def _write_properties(self) -> Path:
         path = self.home / "server.properties"

@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
+from swarm_worker.kafka.errors import Kind
 from swarm_worker.kafka.monitoring import lags
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -229,6 +230,22 @@ def test_a_transaction_that_hangs_is_told(
         it.seen.await_count(5)
         eventually(lambda: it.node.snapshot.lso_behind_ms is None, describe="no longer")
         await_exact(it)
+
+
+def test_a_quota_that_is_used_up_is_told(kafka: KafkaBroker) -> None:
+    """For how long an answer was held back, and why all is slow."""
+    with situation(kafka, idle, dict(QUICK)) as it:
+        client_id = str(it.node.consumers[0].group.properties["client.id"])
+        kafka.set_client_quota(client_id, fetch_bytes_per_s=1_000)
+        it.get_ahead()
+        told_ms = eventually(
+            lambda: it.node.snapshot.throttled_ms,
+            within_s=30.0,
+            describe="the report says so",
+        )
+        assert told_ms > 100
+        assert it.node.monitor.troubles.has(Kind.QUOTA)
+        kafka.set_client_quota(client_id, fetch_bytes_per_s=10**9)
 
 
 def test_a_broker_that_is_frozen_costs_the_figure_alone(

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.record import Cause
-from swarm_event_listener.ctl.known.durations import duration
+from swarm_event_listener.ctl.known.durations import duration, duration_ms
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_worker.shared.report import Failing
 
 _FAILING: Final = tuple(field.name for field in dataclasses.fields(Failing))
+LAG_OLD_MS: Final = 60_000  # then it is said
 SILENT_S: Final = 30.0  # where the listener has no rule for silence
 
 
@@ -34,6 +35,11 @@ class Row:
             half of ``node_report_timeout`` as they are now, if nothing has happened
             since.
         partitions: Those held; None also for a loop of the user's own.
+        lag_age_ms: How old the oldest end is by now that the lag counts to.
+        lso_behind_ms: For how long, over a minute, the last stable offset of one of its
+            partitions has stood behind the end, as reported.
+        throttled_ms: For how long Kafka held an answer back for a quota, if it has of
+            late.
         restarts: Restarts and deaths on record, without those of rolls.
         last_status: The status of the last one; None where no rule was its cause.
         last_cause: Its cause: rule, exited, fatal or died.
@@ -55,6 +61,9 @@ class Row:
     memory_limit_bytes: int | None = None
     partitions: int | None = None
     lag: int | None = None
+    lag_age_ms: int | None = None
+    lso_behind_ms: int | None = None
+    throttled_ms: int | None = None
     messages_per_s: float | None = None
     restarts: int | None = None
     last_status: int | None = None
@@ -70,6 +79,26 @@ class Row:
         if lines and more > 0:
             lines.append(f"and {more} partition{'s' * (more > 1)} more")
         return [line for line in lines if line not in self.why]
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each thing that keeps it from messages, and is no failure."""
+        lines = []
+        if self.lso_behind_ms is not None:
+            lines.append(
+                "a transaction hangs: the last stable offset of a partition has stood "
+                f"behind its end for {duration_ms(self.lso_behind_ms)}, and what was "
+                "written since is not read; its log says which partition"
+            )
+        if self.throttled_ms is not None:
+            held_back = duration_ms(self.throttled_ms)
+            lines.append(
+                f"throttled: Kafka held an answer back for {held_back} (quota)"
+            )
+        if (self.lag_age_ms or 0) > LAG_OLD_MS:
+            ago = duration_ms(self.lag_age_ms)
+            lines.append(f"its lag is as of {ago} ago: the end of a log is not told")
+        return lines
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -122,6 +151,9 @@ def _row(
         memory_limit_bytes=about.get("memory_limit_bytes"),
         partitions=_partitions(report),
         lag=report.get("lag"),
+        lag_age_ms=_age_at_look_ms(about, report.get("lag_age_ms")),
+        lso_behind_ms=report.get("lso_behind_ms"),
+        throttled_ms=report.get("throttled_ms"),
         messages_per_s=about.get("messages_per_s"),
         restarts=None if records is None else len(records),
         last_status=records[-1].get("status") if records else None,
@@ -157,6 +189,13 @@ def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
     if reported_ms is None or report_age_s <= timeout_s / 2:
         return reported_ms
     return reported_ms + round(report_age_s * 1000)
+
+
+def _age_at_look_ms(about: Plain, reported_ms: int | None) -> int | None:
+    """Return how old a figure is that was so old when it was reported."""
+    if reported_ms is None:
+        return None
+    return reported_ms + round((about.get("report_age_s") or 0.0) * 1000)
 
 
 def _partitions(report: Plain) -> int | None:

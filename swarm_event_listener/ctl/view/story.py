@@ -144,7 +144,7 @@ def _stacks(told: Told) -> str:
 def _now(row: Row, worst: str, width: int) -> str:
     pid = "" if row.pid is None else f", pid {row.pid}, up {duration(row.uptime_s)}"
     head = f"{row.node}: {row.state}, {row.health}{pid}"
-    said = [*filter(None, (row.why, worst)), *row.failures]
+    said = [*filter(None, (row.why, worst)), *row.failures, *row.notes]
     return "\n".join([head, *(wrapped(text, width) for text in said)])
 
 

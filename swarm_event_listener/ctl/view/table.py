@@ -65,7 +65,7 @@ def _cells(row: Row) -> dict[str, str]:
 
 def _remarks(row: Row, width: int) -> list[str]:
     said = [row.why] if row.why else []
-    said += row.failures
+    said += row.failures + row.notes
     if row.health != Word.HEALTHY and row.in_flight:
         said.append("in flight: " + ", ".join(row.in_flight))
     if row.held and row.health != Word.HELD:

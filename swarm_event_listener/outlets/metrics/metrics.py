@@ -220,6 +220,24 @@ NODE_METRICS: Final = (
         _of_report("lag"),
     ),
     Metric(
+        "node_lag_age_seconds",
+        "gauge",
+        "Seconds since the oldest end was told that the node's lag counts to.",
+        _seconds("lag_age_ms"),
+    ),
+    Metric(
+        "node_lso_behind_seconds",
+        "gauge",
+        "Seconds, over 60, that a last stable offset has stood behind its end, else 0.",
+        _seconds("lso_behind_ms", idle=0.0),
+    ),
+    Metric(
+        "node_throttled_seconds",
+        "gauge",
+        "Seconds that Kafka last held an answer back for a quota, 0 if not of late.",
+        _seconds("throttled_ms", idle=0.0),
+    ),
+    Metric(
         "node_connected_brokers",
         "gauge",
         "Brokers that the node has a live connection to.",

@@ -107,7 +107,7 @@ class Brokers:
             self._troubles.end(Kind.BROKERS, Kind.CREDENTIALS)
 
     def _note_throttling(self, figures: Figures, now_s: float) -> None:
-        """Note whether answers are held back for a quota; logged once, while it lasts."""
+        """Note whether answers are held back for a quota; logged as it begins."""
         if figures.throttled_ms:
             self._throttled_at_s = now_s
             self._progress.throttled_ms = figures.throttled_ms

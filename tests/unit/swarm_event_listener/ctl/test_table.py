@@ -207,6 +207,30 @@ def test_long_names_take_two_lines_and_still_fit() -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+def lagging(**figures: int) -> dict[str, Any]:
+    """Return a node that reported these figures two seconds ago."""
+    report = {**node_status()["report"], **figures}
+    return node_status(report=report, report_age_s=2.0)
+
+
+def test_what_keeps_a_node_from_messages_is_told_below_it() -> None:
+    """In status and why; a node that is well has none of it."""
+    ill = lagging(lso_behind_ms=91_000, throttled_ms=1_200, lag_age_ms=70_000)
+    well = lagging(lag_age_ms=3_100)
+    (row,), (other,) = shown(ill), shown(well)
+    told = "\n".join(row.notes)
+    assert "behind its end for 1m31" in told
+    assert "held an answer back for 1.2s (quota)" in told
+    assert "its lag is as of 1m12 ago" in told
+    assert other.notes == []
+
+    for text in (render([row], width=200), why(row, [], width=200)):
+        assert all(note in text for note in row.notes)
+    assert row.as_json()["lag_age_ms"] == 72_000
+    assert other.as_json()["lag_age_ms"] == 5_100
+    assert shown(node_status())[0].lag_age_ms is None
+
+
 def test_what_is_wrong_is_told_below_the_node() -> None:
     """With the messages in flight, and a hold."""
     text = render(

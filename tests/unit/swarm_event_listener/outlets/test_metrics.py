@@ -315,6 +315,21 @@ def test_messages_that_fail_have_their_number_and_age() -> None:
     assert well["kafka_swarm_node_failing"][key] == 0
 
 
+def test_what_keeps_a_node_from_messages_has_its_times() -> None:
+    """0 where nothing does; the age of a lag is one in any case."""
+    swarm, key = swarm_of_two(), ("w", "w_00")
+    names = ("lag_age_seconds", "lso_behind_seconds", "throttled_seconds")
+
+    def times() -> list[float | None]:
+        seen = scraped(text_of(swarm))
+        return [seen.get(f"kafka_swarm_node_{name}", {}).get(key) for name in names]
+
+    assert times() == [None, 0, 0]
+    report = replace(BUSY, lag_age_ms=3_100, lso_behind_ms=91_000, throttled_ms=1_200)
+    swarm.handle(Reported(name="w:w_00", pid=7, report=report), now_s=NOW_S)
+    assert times() == [3.1, 91, 1.2]
+
+
 def test_healthz_and_page_name_what_fails() -> None:
     """No 503: a restart of the listener or of its machine cures no message."""
     server = Server(("", 0))
