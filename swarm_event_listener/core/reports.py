@@ -33,7 +33,7 @@ def heard(
     said: tuple[Action, ...] = ()
     if isinstance(event.report, Report):
         is_first = before.report is None
-        node = deaths.heard(node, event.report, is_first=is_first, now_s=now_s)
+        node = deaths.heard(node, event.report, backoff, is_first=is_first, now_s=now_s)
     if node.failures is not before.failures:
         node, said = _suspecting(node, before.failures[:-1], backoff)
     if not node.has_recovered:

@@ -64,7 +64,7 @@ def end_of(log: str, *, name: str, pid: int | None, at: datetime | None) -> End 
     if f"spawned: '{name}' with pid {pid}\n" in log:
         meant = [each for each in told if pid in each.of]
     elif pid is not None:
-        meant = [each for each in told[:1] if not each.of]
+        meant = [each for each in told if not each.of]
     if at is not None:
         meant = [each for each in meant if at - EARLIER <= each.at <= at + LATER]
     if len(meant) != 1 or not meant[0].is_exit or len(meant[0].of) > 1:

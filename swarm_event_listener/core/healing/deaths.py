@@ -130,14 +130,17 @@ def followed(node: Node, *, now_s: float) -> Node:
     return _with(node, replace(record, started_at_s=started_at_s, new_pid=node.pid))
 
 
-def heard(node: Node, report: Report, *, is_first: bool, now_s: float) -> Node:
+def heard(
+    node: Node, report: Report, backoff: BackoffPolicy, *, is_first: bool, now_s: float
+) -> Node:
     """Return the node with what its next process has found, and that it works."""
     record = node.died
     if record is None or record.started_at_s is None or record.recovered_at_s:
         return node
     is_late = now_s - record.started_at_s >= RECOVERY_S  # nobody listened meanwhile
     if is_first and report.died_in_flight:
-        record = replace(record, in_flight=report.died_in_flight)
+        suspect = suspect_of(node.failures, backoff)
+        record = replace(record, in_flight=report.died_in_flight, suspect=suspect)
     if node.has_recovered and not is_late:
         record = replace(record, new_pid=node.pid, recovered_at_s=now_s)
     return _with(node, record)

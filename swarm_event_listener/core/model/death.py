@@ -80,6 +80,8 @@ class Death:
 
     def __str__(self) -> str:
         """Return how it died, for people."""
+        if self.pid is None and self.cause is DeathCause.UNKNOWN:
+            return "its process ended as it began, or could not be started"
         who = "its process" if self.pid is None else f"pid {self.pid}"
         if self.signal is not None:
             return f"{who} was ended by {self.signal}{_OOM[self.out_of_memory]}"

@@ -360,6 +360,35 @@ def test_the_next_process_tells_what_was_in_flight() -> None:
     assert the(swarm.deaths).in_flight == ("orders/9@4",)
 
 
+def test_the_message_that_it_tells_of_each_time_is_the_suspect() -> None:
+    """No report may ever have come with it in flight."""
+    swarm = world()
+    swarm.processes[N0].report = {}
+    swarm.run(1.0)
+    swarm.born_report = {"died_in_flight": ("orders/9@4",)}
+    for _ in range(5):
+        swarm.die(N0)
+        swarm.run(2.0)
+
+    assert [record.suspect for record in swarm.deaths] == [None] * 4 + ["orders/9@4"]
+
+
+def test_a_start_that_fails_has_no_process_that_died() -> None:
+    """supervisord could not start it, or it ended before its number was told."""
+    swarm = world()
+    swarm.logged_end = {}
+    swarm.stop(N0)
+    swarm.run(1.0)
+    process = swarm.processes[N0]
+    swarm.change(process, P.STARTING)
+    swarm.change(process, P.BACKOFF)
+    swarm.run(61.0)
+
+    assert the(swarm.deaths).said == (
+        "its process ended as it began, or could not be started"
+    )
+
+
 def test_a_removed_group_leaves_its_last_death_on_record() -> None:
     """``supervisorctl update`` came before it was back."""
     swarm = world()

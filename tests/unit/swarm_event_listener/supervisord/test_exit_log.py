@@ -82,6 +82,15 @@ def test_a_process_from_before_the_text_had_the_first_end() -> None:
     assert read(spawned(8) + ended(), pid=7) is None
 
 
+def test_a_log_without_starts_goes_by_the_time() -> None:
+    """As with ``loglevel=warn``; of two ends in the same seconds neither is taken."""
+    before = ended("exit status 1; not expected", at=AT - timedelta(minutes=3))
+
+    assert read(before + ended()) == KILLED
+    assert read(before + ended() + ended()) is None
+    assert read(before + ended(), at=None) is None
+
+
 def test_an_end_of_another_time_is_another_end() -> None:
     """The same name may have died an hour ago, under a number that came again."""
     hour = timedelta(hours=1)
