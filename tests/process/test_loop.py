@@ -10,18 +10,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from swarm_event_listener.core.model.death import OutOfMemory
 from swarm_event_listener.core.model.events import (
     Action,
     Answer,
     Answered,
     Closed,
     Event,
+    ExitRead,
     Measured,
     Ordered,
     OrderKind,
@@ -91,7 +94,7 @@ class FakeSupervisor:
     on_mark: Callable[[str], None] = _ignore
     on_stop: Callable[[str], None] = _ignore
     on_wake: Callable[[], None] = lambda: None
-    on_log: Callable[[], object] = lambda: None
+    on_log: Callable[[], str] = lambda: ""
 
     def processes(self) -> tuple[ProcessInfo, ...]:
         """Return one process, unless unreachable."""
@@ -104,9 +107,8 @@ class FakeSupervisor:
         return INFO
 
     def log_end(self, _size_bytes: int) -> str:
-        """Return nothing, once it may."""
-        self.on_log()
-        return ""
+        """Return what the log has."""
+        return self.on_log()
 
     def wake(self) -> None:
         """Take its turn."""
@@ -184,6 +186,22 @@ class Bench:
             "PROCESS_COMMUNICATION_STDOUT",
             f"processname:w_00 groupname:{group} pid:{INFO.pid}\n{text}",
         )
+
+    def dies(self) -> None:
+        """Write that the node has died."""
+        self.event(
+            "PROCESS_STATE_EXITED",
+            "processname:w_00 groupname:w from_state:RUNNING expected:0 "
+            f"pid:{INFO.pid}",
+        )
+
+    def end_read(self) -> Event:
+        """Wait until it is known how; return what the core is told."""
+        if "ExitRead" not in self.core.kinds():
+            reader = self.listener._exit_reader
+            assert select.select([reader.descriptor], [], [], 10.0)[0]
+            self.listener._take_ends()
+        return next(e for e in self.core.heard if isinstance(e, ExitRead))
 
     def run(self, *then: Callable[[], None], stays_open: bool = False) -> int:
         """Run the listener; once it surveys do ``then``, and write nothing more."""
@@ -569,24 +587,28 @@ def test_a_log_that_supervisord_does_not_give_keeps_no_event_waiting(
     bench: Bench,
 ) -> None:
     """A node dies, and how is looked up beside the loop."""
-    told = threading.Event()
-    bench.supervisor.on_log = lambda: told.wait(10.0)
-    bench.run(
-        lambda: bench.event(
-            "PROCESS_STATE_EXITED",
-            "processname:w_00 groupname:w from_state:RUNNING expected:0 "
-            f"pid:{INFO.pid}",
-        ),
-        bench.report,
-    )
+    lets = threading.Event()
+    bench.supervisor.on_log = lambda: str(lets.wait(10.0))
+    bench.run(bench.dies, bench.report)
 
     assert bench.core.kinds()[-2:] == ["StateChanged", "Reported"]
-    assert not told.is_set()
-    told.set()
-    reader = bench.listener._exit_reader
-    assert select.select([reader.descriptor], [], [], 10.0)[0]
-    bench.listener._take_ends()
-    assert bench.core.kinds()[-1] == "ExitRead"
+    assert not lets.is_set()
+    lets.set()
+    assert bench.end_read() == ExitRead(name="w:w_00", pid=INFO.pid)
+
+
+def test_of_a_process_that_was_killed_the_kernel_is_asked(bench: Bench) -> None:
+    """Its counter says whether it was for want of memory."""
+    at = f"{datetime.now():%Y-%m-%d %H:%M:%S},123"  # noqa: DTZ005 - as supervisord
+    end = f"{at} WARN exited: w_00 (terminated by SIGKILL; not expected)\n"
+    bench.supervisor.on_log = lambda: end
+    kills = bench.listener._oom_kills
+    vars(kills)["claim"] = lambda *_, **_at: OutOfMemory.YES
+    bench.run(bench.dies)
+
+    assert bench.end_read() == ExitRead(
+        name="w:w_00", pid=INFO.pid, signal="SIGKILL", out_of_memory=OutOfMemory.YES
+    )
 
 
 def test_the_status_file_shows_the_nodes(bench: Bench, tmp_path: Path) -> None:

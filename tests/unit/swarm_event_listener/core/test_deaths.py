@@ -430,6 +430,7 @@ def test_a_death_of_an_hour_ago_says_nothing_of_how_it_came_back() -> None:
     swarm.processes[N0].is_silent = False
     swarm.run(3_600.0, step_s=60.0)
     swarm.start_listener()
+    swarm.report_of(swarm.processes[N0])
     swarm.run(3.0)
 
     assert the(swarm.deaths).recovered_at_s is None
