@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks.asking import cost_of_asking
 from tests.benchmarks.backlog import empty_backlog, json_backlog
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.crossing import limit_to_stop
@@ -45,6 +46,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {  # by the number of its goal
     "9": gone_to_first_message,
     "10": memory_and_boot,
     "11": growth,
+    "12": cost_of_asking,
 }
 
 BUSY_LOAD: Final = 0.5  # of all cores together, over a minute
