@@ -35,5 +35,5 @@ def replace(path: Path, told: dict[str, Any]) -> None:
     with suppress(OSError):
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE, _MODE)
         with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            json.dump(told, file)
+            file.write(json.dumps(told))  # json.dump takes four times as long
         aside.replace(path)

@@ -41,6 +41,8 @@ reports = st.builds(
     retries=counts,
     dead_letters=counts,
     lag=maybe_counts,
+    lso_behind_ms=maybe_counts,
+    throttled_ms=maybe_counts,
     brokers_up=maybe_counts,
     no_broker_ms=maybe_counts,
     not_joined=st.text(alphabet="<a: ", max_size=240),
@@ -148,6 +150,29 @@ def test_what_the_listener_goes_by_is_the_last_to_go() -> None:
     assert len(frame) <= FRAME_MAX_BYTES
     assert (back.in_flight, back.not_joined, back.no_broker) == ((), "", "")
     assert (back.no_broker_ms, back.kafka_groups) == (most, groups[:16])
+
+
+def test_what_a_lag_lacks_is_left_out() -> None:
+    """So the frame of a node with nothing to tell is as an older one's."""
+    names = ("lag_age_ms", "lso_behind_ms", "throttled_ms")
+    report = Report(node=0, pid=1, state=State.RUNNING, lag=5)
+    assert not any(f'"{name}"' in payload(encode(report)) for name in names)
+
+    told = replace(report, lag_age_ms=3_100, lso_behind_ms=91_000, throttled_ms=1_200)
+    assert read(payload(encode(told))) == told
+
+
+def test_the_age_of_a_lag_is_the_first_to_go() -> None:
+    """Before a place that somebody looks for."""
+    reports = (
+        Report(
+            node=0, pid=1, state=State.RUNNING, in_flight=("a" * n,), lag_age_ms=3_100
+        )
+        for n in range(1_024)
+    )
+    shortened = (read(payload(encode(report))) for report in reports)
+    first = next(report for report in shortened if report.lag_age_ms is None)
+    assert len(first.in_flight) == 1
 
 
 def test_text_for_people_is_cut_and_plain() -> None:
