@@ -24,7 +24,9 @@ from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
 from swarm_event_listener.ctl.sources import stacks
 from swarm_event_listener.ctl.sources.node_log import NodeLog
 from swarm_event_listener.ctl.sources.state import Plain, StateError
+from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_event_listener.ctl.view import partition_table, roll_view, story, table
+from swarm_event_listener.ctl.view import why as node_why
 from swarm_event_listener.doctor import finding
 
 REDRAW_EVERY_S: Final = 2.0
@@ -155,7 +157,7 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     (row,), _ = session.rows(snapshot, [process])
     clock = session.sources.clock
     held = partitions([row], session.sources.partitions, now_s=clock())
-    log = NodeLog(process, session.supervisord.log_tail)
+    log = _log_of(session, process)
     text = log.tail() if process.stderr_log else ""
     dumps = stacks.found(text)
     found = [evidence.of_restart(record, dumps) for record in records]
@@ -183,9 +185,13 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     ]
     worst = partition_table.worst(held)
     session.screen.say(
-        story.why(row, told, worst=worst, last_words=last_words, width=width)
+        node_why.why(row, told, worst=worst, last_words=last_words, width=width)
     )
     return Exit.OK
+
+
+def _log_of(session: Session, process: Process) -> NodeLog:
+    return NodeLog(process.name, process.stderr_log, session.supervisord.log_tail)
 
 
 def history(session: Session, arguments: argparse.Namespace) -> Exit:
@@ -226,7 +232,7 @@ def dump(session: Session, arguments: argparse.Namespace) -> Exit:
         raise StateError(
             f"{process.name}: ERROR (it has no stderr_logfile to write them to)"
         )
-    log = NodeLog(process, session.supervisord.log_tail)
+    log = _log_of(session, process)
     mark = log.mark()
     session.supervisord.signal(process.name, "TTIN")
     dumped = _dumped(session, log, mark)

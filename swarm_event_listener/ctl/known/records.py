@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
+from swarm_event_listener.ctl.known.moments import moment_of
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 
 
@@ -24,15 +25,6 @@ def recent(
         for record in records
         if (moment := moment_of(record.get("detected_at"))) and now - moment <= back
     )
-
-
-def moment_of(text: object) -> datetime | None:
-    """Return a moment that a record names; None where it names none."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.astimezone()
 
 
 def missing(status: ListenerStatus | None) -> list[str]:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from swarm_event_listener.ctl.sources.supervisord import Process
-
 TAIL_BYTES: Final = 256 * 1024
 _OVERLAP: Final = 500  # characters that tell where one tail goes on in the next
 
@@ -15,10 +13,10 @@ _OVERLAP: Final = 500  # characters that tell where one tail goes on in the next
 class NodeLog:
     """The log of one node."""
 
-    def __init__(self, process: Process, remote_tail: Callable[[str], str]) -> None:
-        """Read the log of a process; without a readable file, by ``remote_tail``."""
-        self._name = process.name
-        self._path = Path(process.stderr_log)
+    def __init__(self, name: str, path: str, remote_tail: Callable[[str], str]) -> None:
+        """Read a node's file; where that cannot be read, by ``remote_tail``."""
+        self._name = name
+        self._path = Path(path)
         self._remote_tail = remote_tail
 
     def tail(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from swarm_event_listener.ctl.known.durations import duration
-from swarm_event_listener.ctl.sources.state import Plain
 from swarm_event_listener.ctl.view.text import own_name, wrapped
+
+Plain = Mapping[str, Any]
 
 NAMED_MAX: Final = 3  # nodes whose turn it is, in one line
 

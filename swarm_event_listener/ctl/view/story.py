@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
 from swarm_event_listener.ctl.known.durations import NONE, duration
-from swarm_event_listener.ctl.known.node_rows import Row
-from swarm_event_listener.ctl.known.records import moment_of
+from swarm_event_listener.ctl.known.moments import moment_of
 from swarm_event_listener.ctl.sources.stacks import Dump
-from swarm_event_listener.ctl.sources.state import Plain
 from swarm_event_listener.ctl.view import stacks
 from swarm_event_listener.ctl.view.text import columns, wrapped
+
+Plain = Mapping[str, Any]
 
 MOMENT: Final = "%m-%d %H:%M:%S"  # the zone stands beside it
 
@@ -95,7 +95,7 @@ class Told:
     Attributes:
         record: As it is shown.
         dump: The stacks that its process wrote for it.
-        why_none: What is said without them, of the last restart.
+        why_none: What is said without them; nothing is where it is None.
     """
 
     record: Plain
@@ -103,32 +103,17 @@ class Told:
     why_none: str | None = None
 
 
-def why(
-    row: Row,
-    restarts: Sequence[Told],
-    *,
-    worst: str = "",
-    last_words: Sequence[str] = (),
-    width: int,
-) -> str:
-    """Return the last restarts of a node as a story, the last one last.
+def restart(told: Told, width: int) -> str:
+    """Return the story of a restart, its stacks below it.
 
     Args:
-        row: How it is now.
-        restarts: Its restarts, oldest first.
-        worst: Its partitions that are most behind, in a line.
-        last_words: The end of the log of a node that is down.
+        told: What is known of it.
         width: Columns of the terminal.
     """
-    parts = [_now(row, worst, width)]
-    parts += [_story(told.record, width) + _stacks(told) for told in restarts]
-    if not restarts:
-        parts.append("no restarts on record")
-    if restarts and restarts[-1].dump is None and restarts[-1].why_none:
-        parts[-1] += "\n" + wrapped(restarts[-1].why_none, width)
-    if last_words:
-        parts.append("\n".join(["the end of its log:", *last_words]))
-    return "\n\n".join(parts)
+    text = _story(told.record, width) + _stacks(told)
+    if told.dump is None and told.why_none:
+        text += "\n" + wrapped(told.why_none, width)
+    return text
 
 
 def _stacks(told: Told) -> str:
@@ -139,13 +124,6 @@ def _stacks(told: Told) -> str:
     at = f"written {_local(dump.at)}" if dump.at else "when Python ran no more"
     lines = "\n".join(stacks.render(dump))
     return f"\n  its stacks, {at}:\n{textwrap.indent(lines, '    ')}"
-
-
-def _now(row: Row, worst: str, width: int) -> str:
-    pid = "" if row.pid is None else f", pid {row.pid}, up {duration(row.uptime_s)}"
-    head = f"{row.node}: {row.state}, {row.health}{pid}"
-    said = [*filter(None, (row.why, worst)), *row.failures, *row.notes]
-    return "\n".join([head, *(wrapped(text, width) for text in said)])
 
 
 def _story(record: Plain, width: int) -> str:

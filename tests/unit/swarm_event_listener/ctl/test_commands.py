@@ -949,8 +949,8 @@ def test_what_came_after_a_mark_survives_rotation(tmp_path: Path) -> None:
     """A file begun anew is new as a whole; what is read remotely slides."""
     path, remote = tmp_path / "x.log", ["a" * 600 + "\n"]
     path.write_text("old old old\n", "utf-8")
-    local = NodeLog(replace(process(), stderr_log=str(path)), lambda _: "")
-    far = NodeLog(replace(process(), stderr_log="/nowhere/x"), lambda _: remote[0])
+    local = NodeLog("w:w_00", str(path), lambda _: "")
+    far = NodeLog("w:w_00", "/nowhere/x", lambda _: remote[0])
     marks = (local.mark(), far.mark())
     path.write_text("new\n", "utf-8")
     remote[0] = remote[0][50:] + "new\n"

@@ -17,8 +17,9 @@ from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well, r
 from swarm_event_listener.ctl.known.records import recent
 from swarm_event_listener.ctl.sources.stacks import Dump, dumps
 from swarm_event_listener.ctl.sources.state import ListenerStatus
-from swarm_event_listener.ctl.view.story import Told, history, why
+from swarm_event_listener.ctl.view.story import Told, history
 from swarm_event_listener.ctl.view.table import render
+from swarm_event_listener.ctl.view.why import why
 from tests.operators import listener_status, node_status, process, record
 
 # --- rows -----------------------------------------------------------------------------
