@@ -10,7 +10,6 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
-from swarm_event_listener.ctl.known import evidence
 from swarm_event_listener.ctl.known.node_rows import (
     Row,
     is_at_work,
@@ -21,13 +20,13 @@ from swarm_event_listener.ctl.known.partitions import partitions
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
-from swarm_event_listener.ctl.sources import stacks
-from swarm_event_listener.ctl.sources.node_log import NodeLog
 from swarm_event_listener.ctl.sources.state import Plain, StateError
 from swarm_event_listener.ctl.sources.supervisord import Process
-from swarm_event_listener.ctl.view import partition_table, roll_view, story, table
+from swarm_event_listener.ctl.view import partition_table, table
 from swarm_event_listener.ctl.view import why as node_why
 from swarm_event_listener.doctor import finding
+from swarm_event_listener.story import evidence, roll_view, stack_dumps, story
+from swarm_event_listener.supervisord.node_log import NodeLog
 
 REDRAW_EVERY_S: Final = 2.0
 DUMPED_WITHIN_S: Final = 5.0
@@ -159,7 +158,7 @@ def why(session: Session, arguments: argparse.Namespace) -> Exit:
     held = partitions([row], session.sources.partitions, now_s=clock())
     log = _log_of(session, process)
     text = log.tail() if process.stderr_log else ""
-    dumps = stacks.found(text)
+    dumps = stack_dumps.found(text)
     found = [evidence.of_restart(record, dumps) for record in records]
     last_words = text.splitlines()[-LAST_WORDS:] if process.pid is None else []
     if arguments.json:
@@ -254,7 +253,7 @@ def _dumped(session: Session, log: NodeLog, mark: int | str) -> str | None:
     """Return the stacks once they grow no further; None where none came in time."""
     last: str | None = None
     for _ in session.looks(DUMPED_WITHIN_S):
-        found = stacks.dumps(log.since(mark))
+        found = stack_dumps.dumps(log.since(mark))
         now = found[-1] if found else None
         if now is not None and now == last:
             return now

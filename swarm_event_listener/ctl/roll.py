@@ -20,7 +20,8 @@ from swarm_event_listener.ctl.session import (
     Session,
 )
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
-from swarm_event_listener.ctl.view import roll_view, table
+from swarm_event_listener.ctl.view import table
+from swarm_event_listener.story import roll_view
 from swarm_event_listener.supervisord.operator_commands import (
     encode_roll,
     encode_roll_cancel,

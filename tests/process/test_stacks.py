@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from swarm_event_listener.ctl.sources.stacks import Dump, found
+from swarm_event_listener.story.stack_dumps import Dump, found
 from tests.supervisord import ROOT
 
 pytestmark = pytest.mark.process

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.record import Cause
-from swarm_event_listener.ctl.known.durations import duration, duration_ms
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
+from swarm_event_listener.story.durations import duration, duration_ms
 from swarm_worker.shared.report import Failing
 
 _FAILING: Final = tuple(field.name for field in dataclasses.fields(Failing))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from swarm_event_listener.ctl.known.moments import moment_of
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
+from swarm_event_listener.story.moments import moment_of
 
 
 def of_nodes(records: Iterable[Plain], names: Collection[str]) -> tuple[Plain, ...]:

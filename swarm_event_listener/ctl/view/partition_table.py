@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from swarm_event_listener.ctl.known.durations import NONE, duration_ms
 from swarm_event_listener.ctl.known.partitions import WORST, Partition, Partitions, Sum
-from swarm_event_listener.ctl.view.text import block, fitting, own_name, plain
+from swarm_event_listener.story.durations import NONE, duration_ms
+from swarm_event_listener.story.text import block, fitting, own_name, plain
 
 WORST_OF_NODE: Final = 3
 NOT_KNOWN_MAX: Final = 8  # nodes of which that is said

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from swarm_event_listener.core.health import Word
-from swarm_event_listener.ctl.known.durations import NONE, duration, duration_ms
 from swarm_event_listener.ctl.known.node_rows import Row
-from swarm_event_listener.ctl.view.text import block, fitting, own_name, wrapped
+from swarm_event_listener.story.durations import NONE, duration, duration_ms
+from swarm_event_listener.story.text import block, fitting, own_name, wrapped
 
 
 def render(shown: Sequence[Row], *, width: int) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.known.node_rows import Row
-from swarm_event_listener.ctl.view import story
-from swarm_event_listener.ctl.view.story import Told
-from swarm_event_listener.ctl.view.text import wrapped
+from swarm_event_listener.story import story
+from swarm_event_listener.story.durations import duration
+from swarm_event_listener.story.story import Told
+from swarm_event_listener.story.text import wrapped
 
 
 def why(

@@ -15,10 +15,10 @@ import pytest
 from swarm_event_listener.core.model.events import Ordered, RollOrdered
 from swarm_event_listener.ctl.session import LATER, Exit
 from swarm_event_listener.ctl.sources.caught_signals import catches
-from swarm_event_listener.ctl.sources.node_log import NodeLog
 from swarm_event_listener.ctl.sources.state import (
     StateError,
 )
+from swarm_event_listener.supervisord.node_log import NodeLog
 from swarm_event_listener.supervisord.operator_commands import decode
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 from tests.operators import FULL, LISTENER, World, node_status, process, record

@@ -11,15 +11,15 @@ import pytest
 
 from swarm_event_listener.core.model.rules import LONE
 from swarm_event_listener.ctl.arguments import since
-from swarm_event_listener.ctl.known.durations import duration
 from swarm_event_listener.ctl.known.names import choose
 from swarm_event_listener.ctl.known.node_rows import Row, is_unknown, is_well, rows
 from swarm_event_listener.ctl.known.records import recent
-from swarm_event_listener.ctl.sources.stacks import Dump, dumps
 from swarm_event_listener.ctl.sources.state import ListenerStatus
-from swarm_event_listener.ctl.view.story import Told, history
 from swarm_event_listener.ctl.view.table import render
 from swarm_event_listener.ctl.view.why import why
+from swarm_event_listener.story.durations import duration
+from swarm_event_listener.story.stack_dumps import Dump, dumps
+from swarm_event_listener.story.story import Told, history
 from tests.operators import listener_status, node_status, process, record
 
 # --- rows -----------------------------------------------------------------------------

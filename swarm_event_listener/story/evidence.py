@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from swarm_event_listener.core.model.rules import Status
-from swarm_event_listener.ctl.known.moments import moment_of
-from swarm_event_listener.ctl.sources.stacks import Dump
+from swarm_event_listener.story.moments import moment_of
+from swarm_event_listener.story.stack_dumps import Dump
 
 # Both are this machine's wall clock, which may be set a little in between.
 _TOLERANCE: Final = timedelta(seconds=2)

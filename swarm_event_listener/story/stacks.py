@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from swarm_event_listener.ctl.sources.stacks import Dump, Frame, Thread
+from swarm_event_listener.story.stack_dumps import Dump, Frame, Thread
 
 # Of the standard library, wherever that is installed: where a thread waits, by module.
 _LIBRARY: Final = re.compile(

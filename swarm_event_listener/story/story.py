@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from swarm_event_listener.core.model.record import Cause, headline
-from swarm_event_listener.ctl.known.durations import NONE, duration
-from swarm_event_listener.ctl.known.moments import moment_of
-from swarm_event_listener.ctl.sources.stacks import Dump
-from swarm_event_listener.ctl.view import stacks
-from swarm_event_listener.ctl.view.text import columns, wrapped
+from swarm_event_listener.story import stacks
+from swarm_event_listener.story.durations import NONE, duration
+from swarm_event_listener.story.moments import moment_of
+from swarm_event_listener.story.stack_dumps import Dump
+from swarm_event_listener.story.text import columns, wrapped
 
 Plain = Mapping[str, Any]
 

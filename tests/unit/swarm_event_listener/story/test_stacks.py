@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from swarm_event_listener.ctl.known.evidence import of_restart, why_none
-from swarm_event_listener.ctl.sources.stacks import Dump, found
-from swarm_event_listener.ctl.view.stacks import render
+from swarm_event_listener.story.evidence import of_restart, why_none
+from swarm_event_listener.story.stack_dumps import Dump, found
+from swarm_event_listener.story.stacks import render
 from tests.operators import record
 
 AT = "2026-11-24T09:00:00.100000+00:00"  # the record's rule was broken at 09:00:00

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from swarm_event_listener.ctl.known.durations import duration
-from swarm_event_listener.ctl.view.text import own_name, wrapped
+from swarm_event_listener.story.durations import duration
+from swarm_event_listener.story.text import own_name, wrapped
 
 Plain = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from swarm_event_listener.ctl.known.durations import NONE
+from swarm_event_listener.story.durations import NONE
 
 # Titles of columns of words; figures are aligned on the right.
 LEFT: Final = frozenset({"PARTITION", "NODE", "STATE", "HEALTH", "WHEN", "OUTCOME"})

@@ -1,0 +1,1 @@
+"""What people read of restarts and rolls, in a terminal and on the page."""
