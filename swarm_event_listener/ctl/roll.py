@@ -10,7 +10,6 @@ from typing import Final
 
 from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model.events import RollOrdered
-from swarm_event_listener.ctl.known.node_rows import failure_text
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
     LATER,
@@ -22,6 +21,7 @@ from swarm_event_listener.ctl.session import (
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
 from swarm_event_listener.ctl.view import table
 from swarm_event_listener.story import roll_view
+from swarm_event_listener.story.node_status import failure_text
 from swarm_event_listener.supervisord.operator_commands import (
     encode_roll,
     encode_roll_cancel,

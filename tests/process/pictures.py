@@ -27,6 +27,7 @@ Plain = dict[str, Any]
 
 NOW: Final = datetime.now(UTC)
 LIMIT_MB: Final = 512
+HIGHEST: Final = 3_000  # of a picture
 FOR_EVER_S: Final = math.inf  # made at that time, a snapshot never grows old
 
 
@@ -45,7 +46,10 @@ def node(number: int, health: str = "healthy", **facts: object) -> Plain:
         "held": health == "held",
         "restart": None,
         "report_age_s": 2.5,
-        "assigned": 3 if is_up else None,
+        "report_timeout_s": 60.0,
+        "failing": [],
+        "suspect": None,
+        "now": now(number) if is_up else None,
         "trends": {
             "memory_mb": [180 + 20 * math.sin(number + x / 9) + x for x in steps],
             "poll_s": [0.1 + 0.1 * ((x * 7 + number) % 5) for x in steps],
@@ -53,6 +57,30 @@ def node(number: int, health: str = "healthy", **facts: object) -> Plain:
             "lag": [max(0, 400 * math.sin(number + x / 7)) for x in steps],
             "messages_per_s": [900 + 90 * math.sin(x / 3 + number) for x in steps],
         },
+        **facts,
+    }
+
+
+def now(number: int, **facts: object) -> Plain:
+    """Return the figures of a node that works, as it last reported."""
+    return {
+        "uptime_s": 11_100.0 + number,
+        "memory_mb": 271.0 + number,
+        "poll_s": 0.132,
+        "consume_s": 1.25,
+        "lag": 388 + number,
+        "messages_per_s": 912.4,
+        "in_flight": [f"orders/{number}@48211{number}", "orders/7@511"],
+        "messages": 8_412_000,
+        "errors": 0,
+        "retries": 0,
+        "dead_letters": 0,
+        "assigned": 3,
+        "brokers_up": 3,
+        "no_broker_ms": None,
+        "stalled_ms": None,
+        "stalled": [],
+        "unsteady_ms": None,
         **facts,
     }
 
@@ -65,6 +93,7 @@ def backing_off(number: int) -> Plain:
         why="consuming_ttl: 15.4 s > 10.0 s at orders/3@4711; 7 failures, "
         "started again in 48 s",
         failures=7,
+        suspect="orders/3@4711",
         trends={
             name: [*values[:40], *[None] * 6, *values[46:66], *[None] * 24]
             for name, values in node(number)["trends"].items()
@@ -92,7 +121,13 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
     return {**plain, "headline": headline(plain)}
 
 
-def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Plain:
+def data(
+    nodes: list[Plain],
+    restarts: list[Plain],
+    *,
+    trouble: str = "",
+    rolls: dict[str, str] | None = None,
+) -> Plain:
     """Return what the listener would hand to the page."""
     return {
         "at": NOW.isoformat(),
@@ -100,13 +135,14 @@ def data(nodes: list[Plain], restarts: list[Plain], *, trouble: str = "") -> Pla
         "minutes": 30,
         "points": POINTS,
         "nodes": nodes,
+        "rolls": rolls or {},
         "restarts": restarts,
     }
 
 
 def scenes() -> dict[str, Plain]:
     """Return each state that the page should look well in."""
-    silent = record(
+    killed = record(
         3, 2, status=-1, reason="node_report_timeout: 61.0 s > 60.0 s", killed=True
     )
     lost = record(9, 2, recovered_at=None, seconds={"stop": 5.0})
@@ -114,16 +150,62 @@ def scenes() -> dict[str, Plain]:
         record(26 - n / 2, n, cause="roll", status=None, reason="rolling restart")
         for n in range(4)
     ]
+    causes = [
+        record(24, 0, status=1, reason="polling_ttl: 301.0 s > 300.0 s"),
+        record(20, 1, status=3, reason="memory_limit: 601 MB > 512 MB", rss_mb=601),
+        record(16, 2, status=4, reason="stability_ttl: 610 s > 600 s", dry_run=True),
+        record(12, 3, cause="fatal", status=None, reason="supervisord gave it up"),
+        record(
+            *(7, 1),
+            cause="exited",
+            status=None,
+            reason="it died 6 times within 10 min",
+            suspect="orders/3@4711",
+        ),
+    ]
     ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]
     words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
     fails = "orders/4@54{0} fails: ValueError('no price'), 8 attempts, for 3 min".format
     failing = node(6, "failing", why=fails(0), failing=[fails(n) for n in range(3)])
+    failing["now"].update(errors=24, retries=21, dead_letters=1)
+    silent = node(
+        *(7, "unhealthy"),
+        why="no report for 45.0 s",
+        report_age_s=45.0,
+        now=now(7, poll_s=45.1, consume_s=46.3, messages_per_s=None),
+    )
+    stalled = node(
+        *(8, "unhealthy"),
+        why="consuming_ttl: stalled: 312.4 s > 300.0 s at orders/3, orders/11",
+        now=now(
+            8,
+            in_flight=[],
+            consume_s=0,
+            stalled_ms=312_400,
+            stalled=["orders/3", "orders/11"],
+            no_broker_ms=41_000,
+            unsteady_ms=9_000,
+            brokers_up=0,
+        ),
+    )
+    rolling = "a roll is under way: 1 of 4 done; turn of swarm_worker_01 (12s)"
     return {
         "empty": data([], []),
         "healthy": data([node(n) for n in range(4)], rolled),
-        "backing_off": data(ill, [*rolled, lost, silent]),
+        "backing_off": data(ill, [*rolled, lost, killed]),
         "all_words": data(
-            [*(node(n, word) for n, word in enumerate(words)), failing], []
+            [
+                *(node(n, word) for n, word in enumerate(words)),
+                failing,
+                silent,
+                stalled,
+            ],
+            causes,
+        ),
+        "roll": data(
+            [node(0), node(1, "stopping"), node(2), node(3)],
+            rolled[:1],
+            rolls={"swarm_worker": rolling},
         ),
         "hundred": data(
             [node(n) if n % 17 else backing_off(n) for n in range(100)],
@@ -175,6 +257,8 @@ def main(folder: Path) -> None:
                         browser.resize(width, height)
                         browser.open(url)
                         await_drawn(browser, scene)
+                        whole = "return document.documentElement.scrollHeight"
+                        browser.resize(width, min(HIGHEST, browser.run(whole)))
                         browser.screenshot(folder / f"{name}-{scheme}-{size}.png")
 
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import pytest
 
-from swarm_event_listener.outlets.metrics.server import MetricsServer
+from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
 from tests.awaits import await_restarted
 from tests.eventually import eventually
 from tests.process import pictures
 from tests.process.browser import ENTER, SHIFT, SPACE, TAB, Browser, browsing
+from tests.process.pictures import FOR_EVER_S
 from tests.process.swarms import Swarm
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
@@ -55,6 +56,16 @@ return found.filter(e => e.checkVisibility() && hasText(e)).map(e => {
   return [(Math.max(...both) + .05) / (Math.min(...both) + .05), e.textContent];
 }).sort((x, y) => x[0] - y[0])[0];
 """
+
+
+_CURVES: Final = (
+    "return [...document.querySelectorAll('.node svg')]"
+    ".filter(e => e.checkVisibility()).length"
+)
+_CARDS: Final = (
+    "return [...document.querySelectorAll('.node')].map(e => e.innerText"
+    ".replace(/\\s+/g, ' '))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +144,7 @@ def test_what_was_stopped_on_purpose_is_neither_well_nor_ill(page: Page) -> None
     """It is counted apart; the tab and the list of those that need somebody pass."""
     scene = copy.deepcopy(pictures.scenes()["healthy"])
     for node in scene["nodes"][:2]:
-        node.update(health="stopped by operator", state="STOPPED", pid=None)
+        node.update(health="stopped by operator", state="STOPPED", pid=None, now=None)
     left = len(scene["nodes"]) - 2
 
     seen = page.open(scene).run(
@@ -175,7 +186,7 @@ def test_a_card_is_opened_and_closed_by_key(page: Page, key: str) -> None:
         describe="the new pid on the page",
     )
     after = page.browser.run(_FOCUS)
-    curves = page.browser.run("return document.querySelectorAll('.node svg').length")
+    curves = page.browser.run(_CURVES)
     page.browser.press(key)
     again = page.browser.run(_FOCUS)
 
@@ -256,11 +267,100 @@ def test_nothing_is_written_anew_that_has_not_changed(page: Page) -> None:
     changes = page.open(scene).run(
         "const seen = new MutationObserver(() => 0); const of = {childList: true, "
         "subtree: true, characterData: true}; for (const id of ['sum', 'at', "
-        "'trouble', 'ill', 'restarts']) seen.observe($(id), of); draw(shown); "
-        "return seen.takeRecords().length"
+        "'trouble', 'ill', 'groups', 'legend', 'restarts']) seen.observe($(id), of); "
+        "draw(shown); return seen.takeRecords().length"
     )
 
     assert changes == 0
+
+
+# --- what it says ---------------------------------------------------------------------
+
+
+def test_a_card_shows_the_last_report_in_groups(page: Page) -> None:
+    """Not the last point of its curves, which may be 20 s older."""
+    scene = pictures.scenes()["healthy"]
+    scene["nodes"][0]["now"].update(
+        {"lag": 7_654, "uptime_s": 200_000, "errors": 3, "dead_letters": 1}
+    )
+    browser = page.open(scene)
+    opened = browser.run(_CARDS)[0]
+    browser.press(TAB, TAB, TAB, TAB, SPACE)
+    closed = browser.run(_CARDS)[0]
+
+    assert "RUNNING · pid 4711 · reported 3 s ago Host memory 271 MB" in opened
+    assert "up 2 d 7 h App rate 912/s" in opened
+    assert "in flight: orders/0@482110 for 1.3 s, orders/7@511" in opened
+    assert "errors: 3 · dead letters: 1 Kafka lag 7654" in opened
+    assert opened.endswith("3 partitions · 3 brokers")
+    assert closed.endswith("up 2 d 7 h · 271 MB · 3 partitions · lag 7654 · 912/s")
+
+
+def test_a_node_that_is_stopped_shows_no_figures(page: Page) -> None:
+    """Neither of its last process, nor curves; one that backs off has its curves."""
+    scene = pictures.scenes()["backing_off"]
+    scene["nodes"][0] = pictures.node(0, "stopped by operator")
+    browser = page.open(scene)
+    stopped, _, backing_off, _ = browser.run(_CARDS)
+    browser.press(TAB, TAB, TAB, TAB, SPACE)
+
+    assert stopped == "swarm_worker_00 ■ stopped by operator STOPPED · no process"
+    assert "memory \N{EN DASH} ≤ 512 MB App" in backing_off
+    assert browser.run(_CARDS)[0] == stopped
+    assert browser.run(_CARDS)[2].endswith(
+        "orders/3@4711 was in flight each time it failed"
+    )
+
+
+def test_a_late_report_and_an_old_page_are_said(page: Page) -> None:
+    """A clock that stands still beside figures that look new tells nobody."""
+    scene = pictures.scenes()["all_words"]
+    browser = page.open(scene)
+    cards = browser.run(_CARDS)
+    before = browser.run("return document.body.className")
+    page.server.show(Snapshot(metrics=None, trouble="", made_at_s=-FOR_EVER_S))
+    eventually(
+        lambda: browser.run("return document.body.className") == "old",
+        describe="the page knows that it is old",
+    )
+
+    assert "last report 45 s ago" in cards[7]
+    assert "stands still for 5 min: orders/3, orders/11" in cards[8]
+    assert before == ""
+    assert browser.run("return $('trouble').textContent") == "the listener stands still"
+
+
+def test_each_cause_has_its_own_mark(page: Page) -> None:
+    """On the axis, in the legend, and beside its restart."""
+    scene = pictures.scenes()["all_words"]
+    scene["restarts"] += pictures.scenes()["backing_off"]["restarts"]
+    marks = page.open(scene).run(
+        "return ['axis', 'legend', 'restarts'].map(id => [...new Set([...$(id)"
+        ".querySelectorAll('.mark')].map(e => e.textContent + ' ' + "
+        "e.classList[1]))].sort())"
+    )
+    words = page.browser.run("return $('legend').innerText")
+
+    assert marks[0] == marks[1] == marks[2]
+    assert marks[0] == sorted(
+        [
+            *("-1 rule", "1 rule", "2 rule", "3 rule", "4 rule"),
+            *(" roll", "↻ exited", "■ fatal"),
+        ]
+    )
+    assert "roll: 4" in words
+    assert "too much memory: 1" in words
+
+
+def test_a_roll_under_way_is_said(page: Page) -> None:
+    """Beside its group's name."""
+    browser = page.open(pictures.scenes()["roll"])
+    shown = "return document.querySelector('.rolling').checkVisibility() && "
+    told = browser.run(f"{shown} document.querySelector('.rolling').textContent")
+    page.open(pictures.scenes()["healthy"])
+
+    assert told.startswith("a roll is under way: 1 of 4 done")
+    assert browser.run(f"{shown} true") is False
 
 
 # --- as it looks ----------------------------------------------------------------------
@@ -312,7 +412,7 @@ def test_a_hundred_nodes_are_drawn_at_once(page: Page) -> None:
 
     browser.run("document.querySelector('.node svg').id = 'kept'; draw(shown)")
 
-    assert browser.run("return document.querySelectorAll('.node svg').length") == 500
+    assert browser.run(_CURVES) == 500
     assert browser.run("return $('kept') !== null")
     assert took_ms < 500
 

@@ -14,12 +14,10 @@ from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
-from swarm_event_listener.story.durations import duration, duration_ms
-from swarm_worker.shared.report import Failing
+from swarm_event_listener.story.durations import duration_ms
+from swarm_event_listener.story.node_status import age_now_ms, failures, next_try
 
-_FAILING: Final = tuple(field.name for field in dataclasses.fields(Failing))
 LAG_OLD_MS: Final = 60_000  # then it is said
-SILENT_S: Final = 30.0  # where the listener has no rule for silence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +72,7 @@ class Row:
     @property
     def failures(self) -> list[str]:
         """A line for each message that fails, beside those that ``why`` has."""
-        lines = [failure_text(message) for message in self.failing]
-        more = (self.failing_count or 0) - len(lines)
-        if lines and more > 0:
-            lines.append(f"and {more} partition{'s' * (more > 1)} more")
+        lines = failures(self.failing, self.failing_count or 0)
         return [line for line in lines if line not in self.why]
 
     @property
@@ -103,11 +98,6 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
         return dataclasses.asdict(self)
-
-
-def failure_text(message: Plain) -> str:
-    """Return a message that fails, as a report has it, as people read it."""
-    return str(Failing(**{name: message[name] for name in _FAILING}))
 
 
 def rows(
@@ -144,8 +134,8 @@ def _row(
         held=bool(node and node.get("held")),
         pid=process.pid,
         uptime_s=process.uptime_s,
-        poll_age_ms=_age_now_ms(about, report.get("poll_age_ms")),
-        consume_age_ms=_age_now_ms(about, report.get("consume_age_ms")),
+        poll_age_ms=age_now_ms(about, report.get("poll_age_ms")),
+        consume_age_ms=age_now_ms(about, report.get("consume_age_ms")),
         in_flight=tuple(report.get("in_flight", ())),
         memory_bytes=about.get("memory_bytes"),
         memory_limit_bytes=about.get("memory_limit_bytes"),
@@ -179,18 +169,6 @@ def _restarts_of(
     return [r for r in mine if not r.get("dry_run") and r.get("cause") != Cause.ROLL]
 
 
-def _age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
-    """Return an age as it is now: a silent node would look busy otherwise.
-
-    Reports come three times in ``node_report_timeout`` at least.
-    """
-    report_age_s = about.get("report_age_s") or 0.0
-    timeout_s = about.get("report_timeout_s") or 2 * SILENT_S
-    if reported_ms is None or report_age_s <= timeout_s / 2:
-        return reported_ms
-    return reported_ms + round(report_age_s * 1000)
-
-
 def _age_at_look_ms(about: Plain, reported_ms: int | None) -> int | None:
     """Return how old a figure is that was so old when it was reported."""
     if reported_ms is None:
@@ -211,17 +189,8 @@ def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[st
     if has_changed(process, node) and not node.get("restart"):
         health = health_by_state(process.state)
         return health.word.value, health.why
-    why = "; ".join(text for text in (node.get("why"), _next_try(node)) if text)
+    why = "; ".join(text for text in (node.get("why"), next_try(node)) if text)
     return str(node.get("health", Word.UNKNOWN)), why
-
-
-def _next_try(node: Plain) -> str:
-    """Return when a node that backs off is started again."""
-    restart: Plain = node.get("restart") or {}
-    pause_s, age_s = restart.get("pause_s"), restart.get("phase_age_s")
-    if node.get("health") != Word.BACKING_OFF or pause_s is None or age_s is None:
-        return ""
-    return f"started again in {duration(max(0.0, pause_s - age_s))}"
 
 
 def has_changed(process: Process, node: Plain) -> bool:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from swarm_event_listener.core.model.events import (
     Measured,
     ProcessInfo,
     ProcessState,
     Reported,
+    RollOrdered,
     Surveyed,
 )
 from swarm_event_listener.core.model.record import Cause, Record
 from swarm_event_listener.core.policy import Policy
+from swarm_event_listener.core.restart.restart import Phase, Restart
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics import page
 from swarm_event_listener.outlets.metrics.page import Page
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, SERIES, Trends
-from swarm_worker.shared.report import Report, State
+from swarm_event_listener.outlets.status import nodes_of
+from swarm_worker.shared.report import Failing, Report, State
 
 NAME = "w:w_00"
 NOW_S = 1_000.0
@@ -35,11 +42,21 @@ def swarm_of_one(state: ProcessState = ProcessState.RUNNING) -> Swarm:
     return swarm
 
 
+def look(trends: Trends, swarm: Swarm, now_s: float) -> None:
+    """Let it look at a swarm at a moment."""
+    trends.look(lambda: nodes_of(swarm, now_s=now_s), now_s=now_s)
+
+
+def shown_of(shown: Page, swarm: Swarm, *, now_s: float = NOW_S) -> Any:
+    """Return what the page shows of the only node."""
+    return json.loads(shown.data(swarm, now_s=now_s, trouble=""))["nodes"][0]
+
+
 def test_points_are_taken_at_their_time_and_the_oldest_go() -> None:
     """However often it is looked, and for however long."""
     trends, swarm = Trends(), swarm_of_one()
     for tick in range(int(3 * POINTS * EVERY_S)):
-        trends.look(swarm.nodes, now_s=NOW_S + tick)
+        trends.look(lambda: nodes_of(swarm, now_s=NOW_S), now_s=NOW_S + tick)
 
     told = trends.of(NAME)
     assert set(told) == set(SERIES)
@@ -52,15 +69,15 @@ def test_points_are_taken_at_their_time_and_the_oldest_go() -> None:
 def test_a_node_that_goes_is_forgotten_and_one_without_a_process_has_gaps() -> None:
     """Neither leaves old figures standing as new ones."""
     trends = Trends()
-    trends.look(swarm_of_one().nodes, now_s=NOW_S)
+    look(trends, swarm_of_one(), NOW_S)
     down = swarm_of_one()
     info = ProcessInfo(name=NAME, state=ProcessState.STOPPED, pid=None)
     down.handle(Surveyed(processes=(info,)), now_s=NOW_S)
-    trends.look(down.nodes, now_s=NOW_S + EVERY_S)
+    look(trends, down, NOW_S + EVERY_S)
     assert trends.of(NAME)["memory_mb"] == [3, None]
     assert trends.of(NAME)["lag"] == [5, None]
 
-    trends.look({}, now_s=NOW_S + 2 * EVERY_S)
+    trends.look(list, now_s=NOW_S + 2 * EVERY_S)
     assert trends.of(NAME) == {}
 
 
@@ -82,19 +99,109 @@ def test_the_page_has_the_nodes_and_the_restarts() -> None:
     assert data["minutes"] == 30
 
 
-def test_a_node_that_is_down_holds_no_partitions() -> None:
-    """What its last process reported is past."""
+def test_a_card_shows_the_last_report_not_the_last_point_of_a_curve() -> None:
+    """A point comes every 20 s; the clock of the page is two seconds old."""
+    swarm, shown = swarm_of_one(), Page([], wall=str, uptime=lambda _: 61.0)
+    shown.look(swarm, now_s=NOW_S)
+    later = Report(
+        node=0,
+        pid=7,
+        state=State.RUNNING,
+        poll_age_ms=90,
+        consume_age_ms=1_500,
+        in_flight=("t/0@7",),
+        lag=900,
+        assigned=3,
+    )
+    swarm.handle(Reported(name=NAME, pid=7, report=later), now_s=NOW_S + 5)
+    shown.look(swarm, now_s=NOW_S + 6)
+
+    node = shown_of(shown, swarm, now_s=NOW_S + 6)
+    assert node["trends"]["lag"] == [5]
+    assert (node["now"]["lag"], node["now"]["assigned"]) == (900, 3)
+    assert (node["now"]["poll_s"], node["now"]["consume_s"]) == (0.09, 1.5)
+    assert (node["now"]["in_flight"], node["now"]["uptime_s"]) == (["t/0@7"], 61)
+    assert node["report_age_s"] == 1
+
+
+def test_ages_of_a_silent_node_go_on() -> None:
+    """As in swarm status: what hangs would look busy for ever."""
     swarm, shown = swarm_of_one(), Page([], wall=str)
 
-    def assigned() -> object:
-        data = shown.data(swarm, now_s=NOW_S, trouble="")
-        return json.loads(data)["nodes"][0]["assigned"]
+    assert shown_of(shown, swarm, now_s=NOW_S + 29)["now"]["poll_s"] == 0.25
+    assert shown_of(shown, swarm, now_s=NOW_S + 40)["now"]["poll_s"] == 40.25
 
-    up = assigned()
+
+def test_a_node_that_is_down_has_no_figures() -> None:
+    """What its last process reported is past."""
+    swarm, shown = swarm_of_one(), Page([], wall=str)
+    fails = Failing(at="t/0@7", error="E", attempts=8, for_ms=9)
+    report = Report(
+        node=0,
+        pid=7,
+        state=State.RUNNING,
+        lag=5,
+        failing=(fails,),
+        failing_count=1,
+    )
+    swarm.handle(Reported(name=NAME, pid=7, report=report), now_s=NOW_S)
+    up = shown_of(shown, swarm)
     stopped = ProcessInfo(name=NAME, state=ProcessState.STOPPED, pid=None)
     swarm.handle(Surveyed(processes=(stopped,)), now_s=NOW_S)
+    down = shown_of(shown, swarm)
 
-    assert (up, assigned()) == (0, None)
+    assert (up["now"]["lag"], len(up["failing"])) == (5, 1)
+    assert (down["now"], down["failing"], down["health"]) == (
+        None,
+        [],
+        "stopped by operator",
+    )
+
+
+def test_a_node_that_backs_off_is_told_with_its_next_try_and_its_suspect() -> None:
+    """The reason alone leaves open whether somebody has to do something."""
+    swarm = swarm_of_one(ProcessState.STOPPED)
+    record = Record(
+        node=NAME,
+        pid=7,
+        cause=Cause.RULE,
+        status=2,
+        reason="hangs",
+        suspect="t/0@7",
+        pause_s=60.0,
+        detected_at_s=NOW_S,
+    )
+    restart = Restart(record=record, phase=Phase.DOWN, since_s=NOW_S)
+    swarm._table.put(replace(swarm.nodes[NAME], restart=restart))
+
+    node = shown_of(Page([], wall=str), swarm, now_s=NOW_S + 23)
+    assert node["health"] == "backing off"
+    assert node["why"] == "hangs; started again in 37s"
+    assert node["suspect"] == "t/0@7"
+
+
+def test_a_roll_is_told_while_it_is_under_way() -> None:
+    """In the words of swarm status."""
+    swarm, shown = swarm_of_one(), Page([], wall=str)
+
+    def rolls() -> object:
+        return json.loads(shown.data(swarm, now_s=NOW_S, trouble=""))["rolls"]
+
+    before = rolls()
+    order = RollOrdered(group="w", max_unavailable=1, timeout_s=60)
+    swarm.handle(order, now_s=NOW_S)
+
+    assert before == {}
+    assert rolls() == {"w": "a roll is under way: 0 of 1 done; next is w_00"}
+
+
+def test_uptime_is_that_of_the_process() -> None:
+    """From the kernel's clock of this machine; None where there is no process."""
+    own = page.uptime_s(os.getpid())
+
+    assert own is not None
+    assert 0 <= own <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert page.uptime_s(2**22 + 1) is None
 
 
 def test_the_page_asks_nobody_but_the_listener() -> None:
