@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from swarm_event_listener.ctl.known.node_rows import Row
 from swarm_worker.shared.partition_figures import NodeFigures, NotKnownError
 
 WORST: Final = 20  # are shown of a Kafka group, which may have thousands
@@ -91,8 +90,24 @@ class Partitions:
         }
 
 
+class Holder(Protocol):
+    """A node that may hold partitions."""
+
+    @property
+    def node(self) -> str:
+        """Its name: ``group:process``."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None without one."""
+
+    @property
+    def partitions(self) -> int | None:
+        """How many it holds, as last reported; None where that is not known."""
+
+
 def partitions(
-    rows: Iterable[Row], read: Callable[[str, int], NodeFigures], *, now_s: float
+    rows: Iterable[Holder], read: Callable[[str, int], NodeFigures], *, now_s: float
 ) -> Partitions:
     """Return the partitions of nodes; one without a process holds none.
 
