@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from swarm_event_listener.core.model.events import ROLL_TIMEOUT_S
-from swarm_event_listener.ctl.known.partitions import WORST
+from swarm_event_listener.story.partitions import WORST
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count, duration_ms
 

@@ -16,7 +16,6 @@ from swarm_event_listener.ctl.known.node_rows import (
     is_unknown,
     is_well,
 )
-from swarm_event_listener.ctl.known.partitions import partitions
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
@@ -26,6 +25,7 @@ from swarm_event_listener.ctl.view import partition_table, table
 from swarm_event_listener.ctl.view import why as node_why
 from swarm_event_listener.doctor import finding
 from swarm_event_listener.story import evidence, roll_view, stack_dumps, story
+from swarm_event_listener.story.partitions import partitions
 from swarm_event_listener.supervisord.node_log import NodeLog
 
 REDRAW_EVERY_S: Final = 2.0

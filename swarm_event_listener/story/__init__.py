@@ -1,1 +1,1 @@
-"""What people read of restarts and rolls, in a terminal and on the page."""
+"""What people read of restarts, rolls and partitions, in a terminal and on a page."""

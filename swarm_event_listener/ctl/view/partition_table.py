@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from swarm_event_listener.ctl.known.partitions import WORST, Partition, Partitions, Sum
 from swarm_event_listener.story.durations import NONE, duration_ms
+from swarm_event_listener.story.partitions import WORST, Partition, Partitions, Sum
 from swarm_event_listener.story.text import block, fitting, own_name, plain
 
 WORST_OF_NODE: Final = 3

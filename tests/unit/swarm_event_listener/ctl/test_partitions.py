@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from swarm_event_listener.ctl.known.partitions import WORST
 from swarm_event_listener.ctl.session import Exit
+from swarm_event_listener.story.partitions import WORST
 from swarm_worker.shared.partition_figures import NodeFigures
 from tests.operators import World, figures, node_status, process
 
