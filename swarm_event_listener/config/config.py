@@ -7,6 +7,7 @@ default. ``false`` turns a rule off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -51,12 +52,14 @@ class ListenerSettings:
 
     Attributes:
         state_dir: Directory of journal and status.
+        nodes_state_dir: That of the nodes, unless their command says another one.
         metrics: Address of the metrics endpoint; None without one.
         log_format: ``text`` or ``json``.
     """
 
     groups: Mapping[str, GroupSettings]
     state_dir: Path
+    nodes_state_dir: Path
     metrics: tuple[str, int] | None
     log_level: str
     log_format: str
@@ -91,6 +94,7 @@ def read_settings(
             for name in names
         },
         state_dir=Path(chosen["state_dir"]),
+        nodes_state_dir=_nodes_state_dir(document, environ),
         metrics=chosen["metrics"],
         log_level=chosen["log_level"],
         log_format=chosen["log_format"],
@@ -102,6 +106,15 @@ def _liveness_interval_ms(document: Document, environ: Mapping[str, str]) -> int
     worker = document.section("worker", WORKER, environ, only=[key])
     interval_ms: int = worker.get(key, WORKER[key].default)
     return interval_ms
+
+
+def _nodes_state_dir(document: Document, environ: Mapping[str, str]) -> Path:
+    """Return where nodes keep their state: their variables may not be ours."""
+    key = {"state_dir": WORKER["state_dir"]}
+    chosen = document.defaults(key)
+    with suppress(ConfigError):
+        chosen |= document.section("worker", key, environ, only=key)
+    return Path(chosen["state_dir"])
 
 
 def file_of(argv: Sequence[str], *, cwd: Path) -> Path:

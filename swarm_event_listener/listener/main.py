@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -33,6 +34,7 @@ from swarm_event_listener.storage.journal import (
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, restored
 from swarm_event_listener.supervisord.exit_reader import TIMEOUT_S, ExitReader
 from swarm_event_listener.supervisord.memory import MemoryReader
+from swarm_event_listener.supervisord.node_log import log_of
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
@@ -167,7 +169,7 @@ def _run(
         outlets=Outlets(
             StatusFile(settings.state_dir),
             wall=wall_text,
-            metrics=_metrics(settings.metrics, journal),
+            metrics=_metrics(settings, journal, supervisor),
         ),
         stdin=0,
         stdout=stdout,
@@ -185,10 +187,13 @@ def forget_standstill(journal: Journal) -> None:
         journal.note({k: v for k, v in journal.notes.items() if k != UNHEARD_SINCE})
 
 
-def _metrics(address: tuple[str, int] | None, journal: Journal) -> MetricsOutlet | None:
-    if address is None:
+def _metrics(
+    settings: ListenerSettings, journal: Journal, supervisor: Supervisor
+) -> MetricsOutlet | None:
+    if settings.metrics is None:
         return None
     # Here, since a listener without metrics can do without the memory.
+    from swarm_event_listener.outlets.metrics.files import Files  # noqa: PLC0415
     from swarm_event_listener.outlets.metrics.outlet import (  # noqa: PLC0415
         MetricsOutlet,
         writer,
@@ -196,7 +201,12 @@ def _metrics(address: tuple[str, int] | None, journal: Journal) -> MetricsOutlet
     from swarm_event_listener.outlets.metrics.page import RESTARTS_MAX, Page, html  # noqa: PLC0415
     from swarm_event_listener.outlets.metrics.server import MetricsServer  # noqa: PLC0415
 
-    server = MetricsServer(address, page=html())
+    files = Files(
+        partial(log_of, supervisor=supervisor),
+        directories=list(dict.fromkeys([settings.nodes_state_dir, settings.state_dir])),
+        clock=time.monotonic,
+    )
+    server = MetricsServer(settings.metrics, page=html(), files=files)
     server.start()
     page = Page(journal.recent(RESTARTS_MAX), wall=wall_text)
     return MetricsOutlet(server, page, writer())

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from swarm_event_listener.supervisord.rpc import (
+    Supervisor,
+    SupervisorFault,
+    SupervisorUnreachable,
+)
+
 TAIL_BYTES: Final = 256 * 1024
+REMOTE_TAIL_BYTES: Final = 64 * 1024
 _OVERLAP: Final = 500  # characters that tell where one tail goes on in the next
 
 
@@ -55,3 +63,17 @@ class NodeLog:
                 return file.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
+
+
+def log_of(name: str, supervisor: Supervisor) -> NodeLog:
+    """Return the log of a node; one that cannot be found is empty."""
+
+    def tail(name: str) -> str:
+        with suppress(SupervisorFault, SupervisorUnreachable):
+            return supervisor.stderr_end(name, REMOTE_TAIL_BYTES)
+        return ""
+
+    path = ""
+    with suppress(SupervisorFault, SupervisorUnreachable):
+        path = supervisor.stderr_log(name)
+    return NodeLog(name, path, tail)

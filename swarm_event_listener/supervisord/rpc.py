@@ -166,6 +166,24 @@ class Supervisor:
         """
         return str(self._call("supervisor.readLog", -size_bytes, 0))
 
+    def stderr_log(self, name: str) -> str:
+        """Return the file of a process's stderr; empty without one.
+
+        Raises:
+            SupervisorFault: BAD_NAME: there is no process of that name.
+        """
+        answer = self._call("supervisor.getProcessInfo", _addressable(name))
+        return str(answer.get("stderr_logfile") or "") if answer else ""
+
+    def stderr_end(self, name: str, size_bytes: int) -> str:
+        """Return the end of a process's stderr log.
+
+        Raises:
+            SupervisorFault: It has none that supervisord can read.
+        """
+        method = "supervisor.readProcessStderrLog"
+        return str(self._call(method, _addressable(name), -size_bytes, 0))
+
     def identity(self) -> SupervisorIdentity:
         """Return which supervisord answers."""
         pid = self._call("supervisor.getPID")

@@ -10,13 +10,14 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.core.model.record import headline
+from swarm_event_listener.outlets.metrics.files import Files, Found
 from swarm_event_listener.outlets.metrics.page import html
 from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
 from swarm_event_listener.outlets.metrics.trends import POINTS
@@ -214,10 +215,85 @@ def scenes() -> dict[str, Plain]:
     }
 
 
+def lags() -> Plain:
+    """Return what nodes have written of their partitions."""
+    facts = {"kafka_group": "billing", "lso_behind_ms": None}
+    worst = [
+        {
+            **facts,
+            "topic": "orders",
+            "partition": n,
+            "node": f"swarm_worker:swarm_worker_{n % 4:02d}",
+            "lag": 6_236 >> n,
+            "oldest_ms": 62_360 >> n,
+            "age_ms": 3_100,
+        }
+        for n in range(6)
+    ]
+    worst[1]["lso_behind_ms"] = 91_000
+    worst[5].update(lag=None, oldest_ms=None)
+    return {
+        "kafka_groups": [
+            {
+                "kafka_group": "billing",
+                "partitions": 12,
+                "lag": 12_470,
+                "lag_not_known": 1,
+                "age_ms": 3_100,
+                "worst": worst,
+            }
+        ],
+        "not_known": [
+            {
+                "node": "swarm_worker:swarm_worker_03",
+                "why": "no /srv/swarm/run/swarm_worker%3Aswarm_worker_03.partitions: "
+                "none written yet, an older version, or a loop of its own",
+            }
+        ],
+    }
+
+
+STORY: Final = """\
+08-01 03:04:05+0200  status 2: a batch took too long
+  consuming_ttl: 312.4 s > 300.0 s at orders/3@4711
+  in flight: orders/3@4711
+  pid 4002 KILLed after 70s
+  down for 5.0s
+  started as pid 4811
+  polled again 0.7s later; 76s in all
+  its stacks, written 08-01 03:04:05+0200:
+    thread swarm-handler-0:
+      /srv/app/a_rather_long_name_of_a_package/with_a_module_inside.py:12 in charge_card
+      /srv/app/orders.py:7 in bill
+
+    4 idle threads
+"""
+
+
+class InventedFiles(Files):
+    """Has read what is invented."""
+
+    def __init__(self) -> None:
+        """Read nothing."""
+
+    def find(
+        self,
+        path: str,
+        restarts: object,  # noqa: ARG002 - there is one story
+        holders: Sequence[object],
+    ) -> Found:
+        """Return the story, or the partitions of a swarm that has nodes."""
+        if path.startswith("/story/"):
+            return Found(content_type="text/plain", body=STORY.encode())
+        shown = lags() if holders else {"kafka_groups": [], "not_known": []}
+        body = json.dumps(shown).encode()
+        return Found(content_type="application/json", body=body)
+
+
 @contextmanager
 def served(shown: Plain) -> Iterator[tuple[MetricsServer, str]]:
     """Serve a scene; give the server, to `show` it another, and its address."""
-    server = MetricsServer(("127.0.0.1", 0), page=html())
+    server = MetricsServer(("127.0.0.1", 0), page=html(), files=InventedFiles())
     show(server, shown)
     server.start()
     try:
@@ -231,15 +307,36 @@ def served(shown: Plain) -> Iterator[tuple[MetricsServer, str]]:
 def show(server: MetricsServer, shown: Plain) -> None:
     """Serve a scene from now on."""
     text = json.dumps(shown).encode()
-    server.show(Snapshot(metrics=None, trouble="", made_at_s=FOR_EVER_S, data=text))
+    server.show(
+        Snapshot(
+            metrics=None,
+            trouble="",
+            made_at_s=FOR_EVER_S,
+            data=text,
+            holders=shown["nodes"],
+        )
+    )
 
 
 def await_drawn(browser: Browser, shown: Plain) -> None:
     """Wait until the page has drawn its data."""
-    drawn = "return shown !== null && shown.nodes.length === arguments[0]"
+    drawn = (
+        "return shown !== null && shown.nodes.length === arguments[0] && "
+        "$('partitions').hidden === (arguments[0] === 0)"
+    )
     eventually(
         lambda: browser.run(drawn, len(shown["nodes"])), describe="the page is drawn"
     )
+
+
+def open_story(browser: Browser) -> None:
+    """Open the last restart's, if there is one."""
+    browser.run("document.querySelector('.restarts button')?.click()")
+    is_told = (
+        "const pre = document.querySelector('.story:not([hidden]) pre'); "
+        "return !pre || pre.textContent !== ''"
+    )
+    eventually(lambda: browser.run(is_told), describe="the story is told")
 
 
 def main(folder: Path) -> None:
@@ -257,6 +354,7 @@ def main(folder: Path) -> None:
                         browser.resize(width, height)
                         browser.open(url)
                         await_drawn(browser, scene)
+                        open_story(browser)
                         whole = "return document.documentElement.scrollHeight"
                         browser.resize(width, min(HIGHEST, browser.run(whole)))
                         browser.screenshot(folder / f"{name}-{scheme}-{size}.png")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from swarm_event_listener.outlets.metrics import server as metrics_server
+from swarm_event_listener.outlets.metrics.files import Files
 from swarm_event_listener.outlets.metrics.server import (
     CONNECTIONS_MAX,
     PIECE_BYTES,
@@ -18,6 +20,7 @@ from swarm_event_listener.outlets.metrics.server import (
     MetricsServer,
     Snapshot,
 )
+from swarm_event_listener.supervisord.node_log import NodeLog
 from tests.clock import FakeClock
 from tests.eventually import eventually
 
@@ -29,12 +32,23 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.server = MetricsServer(("127.0.0.1", 0), clock=self.clock)
+        self.disk = threading.Event()
+        self.disk.set()
+        self.server = MetricsServer(
+            ("127.0.0.1", 0),
+            files=Files(self._log_of, directories=[], clock=self.clock),
+            clock=self.clock,
+        )
         self.server.start()
         address = self.server.address(within_s=10)
         assert address is not None
         self.address = address
         self.show()
+
+    def _log_of(self, name: str) -> NodeLog:
+        """Wait for a disk."""
+        self.disk.wait()
+        return NodeLog(name, "/nowhere/x", lambda _: "")
 
     def show(self, trouble: str = "", down: str = "") -> None:
         """Hand over a snapshot of now."""
@@ -44,6 +58,7 @@ class Endpoint:
                 trouble=trouble,
                 down=down,
                 made_at_s=self.clock.now_s,
+                restarts=[{"node": "w:w_00", "detected_at": "then", "status": 2}],
             )
         )
 
@@ -93,6 +108,25 @@ def test_health_is_told_with_its_reason(endpoint: Endpoint) -> None:
     endpoint.show("supervisord gives no answer")
     assert endpoint.ask("/healthz") == (503, b"supervisord gives no answer\n")
     assert endpoint.ask()[0] == 200
+
+
+def test_a_disk_that_hangs_holds_up_a_story_and_nothing_else(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told once the disk answers; nobody else waits for it."""
+    monkeypatch.setattr(metrics_server, "FILES_MAX_S", 0.05)
+    endpoint.disk.clear()
+    hangs = endpoint.ask("/story/w:w_00/then")
+    others = endpoint.ask("/healthz"), endpoint.ask()
+    endpoint.disk.set()
+    monkeypatch.setattr(metrics_server, "FILES_MAX_S", 30.0)
+
+    assert hangs == (503, b"a disk or supervisord does not answer\n")
+    assert others == ((204, b""), (200, BODY))
+    assert endpoint.ask("/story/w:w_00/then")[0] == 200
+    assert endpoint.ask("/story/w:w_00/then", method="HEAD") == (200, b"")
+    assert endpoint.ask("/story/w:w_00/now")[0] == 404
+    assert endpoint.ask("/story/w:w_00/then", method="POST")[0] == 405
 
 
 def test_nodes_that_are_down_for_good_are_no_health(endpoint: Endpoint) -> None:

@@ -352,6 +352,42 @@ def test_each_cause_has_its_own_mark(page: Page) -> None:
     assert "too much memory: 1" in words
 
 
+def test_a_restart_has_a_way_to_its_story(page: Page) -> None:
+    """By key, below its line, and there it stays while others come."""
+    scene = pictures.scenes()["healthy"]
+    later = copy.deepcopy(scene)
+    later["restarts"].append({**scene["restarts"][0], "node": "w:x"})
+    browser = page.open(scene)
+    browser.run("document.querySelector('.restarts button').focus()")
+    browser.press(ENTER)
+    told = "return document.querySelector('.story:not([hidden]) pre').textContent"
+    eventually(lambda: browser.run(told), describe="the story")
+    pictures.show(page.server, later)
+    address = "return document.querySelector('.story a').pathname"
+    eventually(
+        lambda: browser.run(address).startswith("/story/w%3Ax/"),
+        describe="one more restart",
+    )
+
+    opened = "return [...document.querySelectorAll('.story')].map(e => !e.hidden)"
+    assert browser.run(opened) == [False, True, False, False, False]
+    assert browser.run(_FOCUS)["text"] == "story"
+    assert "/srv/app/orders.py:7 in bill" in browser.run(told)
+
+
+def test_partitions_are_shown_with_their_lag(page: Page) -> None:
+    """Most lag first; those that are not known are said."""
+    browser = page.open(pictures.scenes()["healthy"])
+    text = browser.run("return $('partitions').innerText.replace(/\\s+/g, ' ')")
+    page.open(pictures.scenes()["empty"])
+
+    assert "billing: lag 12470 and that of 1 not known, 12 partitions" in text
+    assert "orders/0 swarm_worker_00 6236 62.4 s" in text
+    assert "and 6 more with less lag" in text
+    assert "Partitions of swarm_worker:swarm_worker_03 are not known" in text
+    assert browser.run("return $('partitions').checkVisibility()") is False
+
+
 def test_a_roll_under_way_is_said(page: Page) -> None:
     """Beside its group's name."""
     browser = page.open(pictures.scenes()["roll"])
@@ -449,7 +485,7 @@ def test_nodes_and_restarts_are_seen_and_no_text_is_markup(
     assert "&lt;img src=x" in text
     assert "<img" not in text
     assert "<title>Kafka swarm</title>" in text
-    assert set(asked) <= {f"{url}data.json", "data:,"}
+    assert set(asked) <= {f"{url}data.json", f"{url}partitions.json", "data:,"}
 
 
 def test_pictures_are_made(page: Page, tmp_path: Path) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -271,6 +274,43 @@ def test_why_tells_a_restart_with_its_stacks(start_swarm: StartSwarm) -> None:
     assert "w:w_00" in history.text
     assert [(r["pid"], r["status"]) for r in plain] == [(pid, 2)]
     assert swarmctl(swarm, "why", "w:w_01").text.endswith("no restarts on record\n")
+
+
+def test_the_page_tells_the_same_story(start_swarm: StartSwarm) -> None:
+    """At an address of its own, with the stacks, as plain text."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    swarm = start_swarm(replace=(ADDED,), toml=f'metrics = "127.0.0.1:{port}"')
+    pid = swarm.tell(0, consume_age_ms=9_000, in_flight=["<script>/3@7"])
+    await_restarted(swarm, 0, than=pid)
+
+    def ask(path: str) -> tuple[str, str]:
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        with closing(asked):
+            asked.request("GET", path)
+            answer = asked.getresponse()
+            return answer.headers["Content-Type"], answer.read().decode()
+
+    def told() -> list[str] | None:
+        kind, text = ask("/data.json")
+        if not kind.startswith("application/json"):
+            return None
+        return [r["detected_at"] for r in json.loads(text)["restarts"]]
+
+    (at,) = eventually(told, describe="the restart on the page")
+    kind, story = ask(f"/story/w%3Aw_00/{quote(at)}")
+    why = swarmctl(swarm, "why", "w:w_00").text
+
+    assert kind.startswith("text/plain")
+    assert "in flight: <script>/3@7" in story
+    assert "thread MainThread:" in story
+    assert " ".join(story.split()) in " ".join(why.split())
+
+    path = path_of(swarm.daemon.folder / "run", "w:w_01")
+    lags = figures("G orders/1 6236", pid=swarm.pid(1), at_s=monotonic())
+    json_file.replace(path, lags.as_json())
+    (group,) = json.loads(ask("/partitions.json")[1])["kafka_groups"]
+    assert (group["lag"], group["worst"][0]["node"]) == (6236, "w:w_01")
 
 
 def test_dump_shows_stacks(swarm: Swarm) -> None:

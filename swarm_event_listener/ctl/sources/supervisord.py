@@ -15,10 +15,10 @@ import psutil
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.sources.place import Running
+from swarm_event_listener.supervisord.node_log import REMOTE_TAIL_BYTES
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 
 ANSWERS_WITHIN_S: Final = 10.0
-LOG_TAIL_BYTES: Final = 64 * 1024
 
 # The words of supervisorctl for supervisord's faults.
 _FAULTS: Final = {
@@ -99,7 +99,7 @@ class Supervisord:
     def log_tail(self, name: str) -> str:
         """Return the end of a process's stderr log; empty without one."""
         try:
-            return str(self._call("readProcessStderrLog", name, -LOG_TAIL_BYTES, 0))
+            return str(self._call("readProcessStderrLog", name, -REMOTE_TAIL_BYTES, 0))
         except (CallRefused, xmlrpc.client.ProtocolError):
             return ""  # or supervisord cannot pass it on
 

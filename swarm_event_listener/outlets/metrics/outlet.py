@@ -10,8 +10,10 @@ from swarm_event_listener.config.config import METRICS_EXTRA
 from swarm_event_listener.core.health import Word, down_for_good
 from swarm_event_listener.core.model.events import Reported
 from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.family import Family
+from swarm_event_listener.outlets.metrics.files import Holder
 from swarm_event_listener.outlets.metrics.metrics import families
 from swarm_event_listener.outlets.metrics.page import WATCHED_S, Page
 from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
@@ -61,6 +63,14 @@ def _failing(swarm: Swarm, *, now_s: float) -> str:
     )
 
 
+def _holder(node: Node) -> Holder:
+    """Return what a node holds; None also for a loop of the user's own."""
+    report = node.report if node.pid is not None else None
+    is_told = isinstance(report, Report) and report.brokers_up is not None
+    held = report.assigned if report and is_told else None
+    return Holder(node=node.name, pid=node.pid, partitions=held)
+
+
 class MetricsOutlet:
     """Sums up what is reported, and has the server show it."""
 
@@ -106,5 +116,7 @@ class MetricsOutlet:
                 failing=_failing(swarm, now_s=now_s),
                 made_at_s=now_s,
                 data=data,
+                restarts=self._page.restarts,
+                holders=[_holder(node) for node in swarm.nodes.values()],
             )
         )

@@ -26,6 +26,7 @@ WATCHED_S: Final = 60.0  # data is made while somebody looks
 _TOLD: Final = (
     *("in_flight", "messages", "errors", "retries", "dead_letters"),
     *("assigned", "brokers_up", "no_broker_ms", "stalled_ms", "stalled", "unsteady_ms"),
+    *("lso_behind_ms", "throttled_ms"),
 )
 
 

@@ -17,9 +17,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from swarm_event_listener.config.config import METRICS_EXTRA
+from swarm_event_listener.outlets.metrics.aside import Aside
+from swarm_event_listener.outlets.metrics.files import (
+    PARTITIONS,
+    STORY,
+    Files,
+    Found,
+    Holder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +37,7 @@ CONNECTIONS_MAX: Final = 32
 REQUEST_MAX_BYTES: Final = 8_192
 PIECE_BYTES: Final = 65_536  # of an answer; what a client does not read is buffered
 CONNECTION_MAX_S: Final = 5.0
+FILES_MAX_S: Final = 3.0
 STALE_S: Final = 15.0  # a snapshot is made every 2 s, while the loop turns
 BIND_AGAIN_S: Final = 5.0
 TROUBLE_EVERY_S: Final = 5.0
@@ -46,6 +56,8 @@ class Snapshot:
         down: A line for each node that is down for good.
         failing: A line for each node that is well but for a message that fails.
         data: What the page draws, as JSON; empty while nobody looked lately.
+        restarts: Those that the page shows.
+        holders: The nodes, which may hold partitions.
     """
 
     metrics: Callable[[], Pieces] | None
@@ -54,6 +66,8 @@ class Snapshot:
     down: str = ""
     failing: str = ""
     data: bytes = b""
+    restarts: Sequence[Mapping[str, Any]] = ()
+    holders: Sequence[Holder] = ()
 
 
 class MetricsServer:
@@ -64,6 +78,7 @@ class MetricsServer:
         address: tuple[str, int],
         *,
         page: bytes = b"",
+        files: Files | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Listen nowhere yet.
@@ -71,10 +86,13 @@ class MetricsServer:
         Args:
             address: Host and port; port 0 takes a free one.
             page: The HTML at ``/``.
+            files: What it shows out of files.
             clock: That of the snapshots.
         """
         self._wanted = address
         self._page = page
+        self._files = files
+        self._aside = Aside()
         self.watched_at_s = -math.inf  # when the page last asked for its data
         self._clock = clock
         self._snapshot: Snapshot | None = None  # replaced as a whole, never changed
@@ -166,7 +184,7 @@ class MetricsServer:
         try:
             async with asyncio.timeout(CONNECTION_MAX_S):
                 request = await reader.readuntil(b"\r\n\r\n")
-                for piece in self._answer(request):
+                for piece in await self._answer(request):
                     for at in range(0, len(piece), PIECE_BYTES):
                         writer.write(piece[at : at + PIECE_BYTES])
                         await writer.drain()
@@ -177,12 +195,22 @@ class MetricsServer:
             if writer in self._open:
                 self._open.remove(writer)
 
-    def _answer(self, request: bytes) -> Pieces:
-        snapshot = self._snapshot
-        is_stale = snapshot is None or self._clock() - snapshot.made_at_s > STALE_S
+    async def _answer(self, request: bytes) -> Pieces:
         if b"/data.json" in request:
             self.watched_at_s = self._clock()
-        return answer(request, None if is_stale else snapshot, page=self._page)
+        snapshot = self._snapshot
+        if snapshot is None or self._clock() - snapshot.made_at_s > STALE_S:
+            return answer(request, None, page=self._page)
+        path = _method_and_path(request)[1]
+        if self._files is None or not path.startswith((STORY, PARTITIONS)):
+            return answer(request, snapshot, page=self._page)
+        find = partial(self._files.find, path, snapshot.restarts, snapshot.holders)
+        try:
+            found = await self._aside.do(find, within_s=FILES_MAX_S)
+        except TimeoutError:
+            body = b"a disk or supervisord does not answer\n"
+            return _response("503 Service Unavailable", body)
+        return answer(request, snapshot, page=self._page, found=found)
 
 
 def _listening(address: tuple[str, int]) -> socket.socket:
@@ -203,22 +231,33 @@ def _listening(address: tuple[str, int]) -> socket.socket:
 # --- answers --------------------------------------------------------------------------
 
 
-def answer(request: bytes, snapshot: Snapshot | None, *, page: bytes) -> Pieces:
+def answer(
+    request: bytes,
+    snapshot: Snapshot | None,
+    *,
+    page: bytes,
+    found: Found | None = None,
+) -> Pieces:
     """Return the whole response, its head first.
 
     Args:
         request: All up to the empty line.
         snapshot: What is known; None when the listener's loop stands still.
         page: The HTML at ``/``.
+        found: What was read for this request.
     """
     method, path = _method_and_path(request)
     if method not in {"GET", "HEAD"}:
         return _response("405 Method Not Allowed", headers={"Allow": "GET, HEAD"})
-    found = _html(page) if path == "/" else _found(path, snapshot)
-    return found[:1] if method == "HEAD" else found
+    if found is not None:
+        headers = {"Content-Type": found.content_type}
+        pieces = _response("200 OK", found.body, headers=headers)
+    else:
+        pieces = _html(page) if path == "/" else _known(path, snapshot)
+    return pieces[:1] if method == "HEAD" else pieces
 
 
-def _found(path: str, snapshot: Snapshot | None) -> Pieces:
+def _known(path: str, snapshot: Snapshot | None) -> Pieces:
     if path not in {"/metrics", "/healthz", "/data.json"}:
         return _response("404 Not Found", b"there is /, /metrics and /healthz\n")
     if snapshot is None:

@@ -37,6 +37,16 @@ def refusal(folder: Path, text: str, *argv: str) -> str:
     return str(caught.value)
 
 
+def test_where_nodes_keep_their_state_is_read_of_their_section(tmp_path: Path) -> None:
+    """A variable that only nodes have keeps no listener from its work."""
+    theirs = GROUPS + '[worker]\nstate_dir = "${WHERE}/run"'
+
+    assert read(tmp_path, GROUPS).nodes_state_dir == tmp_path / "run"
+    told = read(tmp_path, theirs, WHERE="/srv").nodes_state_dir
+    assert told == Path("/srv/run")
+    assert read(tmp_path, theirs).nodes_state_dir == tmp_path / "run"
+
+
 def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     """Nothing but the groups need be said."""
     settings = read(tmp_path, GROUPS)
