@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,6 +329,27 @@ def test_a_late_report_and_an_old_page_are_said(page: Page) -> None:
     assert "stands still for 5 min: orders/3, orders/11" in cards[8]
     assert before == ""
     assert browser.run("return $('trouble').textContent") == "the listener stands still"
+
+
+def test_a_listener_that_is_frozen_is_said(page: Page) -> None:
+    """It takes what it is asked, and never answers."""
+    browser = page.open(pictures.scenes()["healthy"])
+    thaw = threading.Event()
+    page.server._loop.call_soon_threadsafe(thaw.wait)
+    try:
+        eventually(
+            lambda: browser.run("return document.body.className") == "old",
+            within_s=30,
+            describe="the page knows that it is old",
+        )
+    finally:
+        thaw.set()
+    trouble = "return $('trouble').textContent"
+    old = browser.run(trouble)
+    eventually(lambda: not browser.run(trouble), within_s=30, describe="a new answer")
+
+    assert old == "the listener does not answer; what is shown is old"
+    assert browser.run("return document.body.className") == ""
 
 
 def test_each_cause_has_its_own_mark(page: Page) -> None:
