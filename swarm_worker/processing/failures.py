@@ -53,6 +53,7 @@ class Verdict:
     is_news: bool
 
 
+@dataclass(slots=True)
 class Failures:
     """The failures of a lane.
 
@@ -65,26 +66,14 @@ class Failures:
         singly_until: Lower offsets are handled one at a time.
     """
 
-    __slots__ = (
-        "_error_type",
-        "_logged_at_s",
-        "attempts",
-        "delivery_failures",
-        "error_text",
-        "offset",
-        "since_s",
-        "singly_until",
-    )
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.delivery_failures = 0
-        self.singly_until = -1
-        self.offset = -1
-        self.since_s = 0.0
-        self.error_text = ""
-        self._error_type: type[BaseException] | None = None
-        self._logged_at_s = -inf
+    attempts: int = 0
+    offset: int = -1
+    since_s: float = 0.0
+    error_text: str = ""
+    delivery_failures: int = 0
+    singly_until: int = -1
+    _error_type: type[BaseException] | None = None
+    _logged_at_s: float = -inf
 
     def record(
         self,

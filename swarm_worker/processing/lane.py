@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -55,79 +56,52 @@ class Phase(Enum):
     AWAITING_COMMIT = "awaiting_commit"
 
 
+@dataclass(slots=True, eq=False)
 class Lane:
     """One assignment of one partition; guarded by the lock of its `LaneTable`.
 
     What says which log it is, and where it ends, is the polling thread's alone.
     """
 
-    __slots__ = (
-        "added_offset",
-        "awaits_log",
-        "backlog",
-        "backlog_bytes",
-        "batch",
-        "begin_offset",
-        "chunks",
-        "closed",
-        "dead_letter",
-        "end_offset",
-        "failures",
-        "is_anew",
-        "keeps_id",
-        "kept_offset",
-        "key",
-        "leader_epoch",
-        "moved_at_s",
-        "next_offset",
-        "partition",
-        "paused",
-        "phase",
-        "resume_below",
-        "retry_at_s",
-        "route",
-        "suspect",
-        "topic",
-        "topic_id",
-        "uncommitted",
-    )
+    topic: str
+    partition: int
+    route: Route
+    key: Key = field(init=False)
+    _: KW_ONLY
+    # The log.
+    topic_id: str | None = None  # of the log that the offsets are of, if known
+    keeps_id: bool = True  # Kafka takes it with the offset
+    awaits_log: bool = False  # nothing is handed out before its log is known
+    is_anew: bool = False  # begins a log at its first offset, wherever another ended
+    # The turn.
+    phase: Phase = Phase.IDLE
+    closed: bool = False
+    moved_at_s: float  # a batch was taken, or came to an end
+    retry_at_s: float = 0.0  # while WAITING
+    batch: Batch | None = None  # while RUNNING
+    # Offsets.
+    next_offset: int = -1  # all lower ones are done; lower after a reset of the log
+    # What of that is not committed.
+    uncommitted: UncommittedWork = field(default_factory=UncommittedWork)
+    leader_epoch: int | None = None  # of the last one done
+    begin_offset: int = -1  # of the first message that came
+    # After the last one that came: next_offset gets there once all is done.
+    added_offset: int = -1
+    end_offset: int = -1  # the log's end, while nothing has come after it
+    kept_offset: int = -1  # the last next_offset that Kafka has committed
+    # Messages that wait.
+    chunks: deque[Sequence[Message]] = field(default_factory=deque)
+    backlog: int = 0
+    backlog_bytes: int = 0
+    paused: bool = False
+    resume_below: int = 0
+    # What fails.
+    failures: Failures = field(default_factory=Failures)
+    dead_letter: DeadLetter | None = None  # given up, and not acknowledged
+    suspect: Suspect | None = None  # was in flight as the last process died
 
-    def __init__(
-        self, topic: str, partition: int, route: Route, *, now_s: float
-    ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.key: Key = (topic, partition)
-        self.route = route
-        # The log.
-        self.topic_id: str | None = None  # of the log that the offsets are of, if known
-        self.keeps_id = True  # Kafka takes it with the offset
-        self.awaits_log = False  # nothing is handed out before its log is known
-        self.is_anew = False  # begins a log at its first offset, wherever another ended
-        # The turn.
-        self.phase = Phase.IDLE
-        self.closed = False
-        self.moved_at_s = now_s  # a batch was taken, or came to an end
-        self.retry_at_s = 0.0  # while WAITING
-        self.batch: Batch | None = None  # while RUNNING
-        # Offsets.
-        self.next_offset = -1  # all lower ones are done; lower after a reset of the log
-        self.uncommitted = UncommittedWork()  # what of that is not committed
-        self.leader_epoch: int | None = None  # of the last one done
-        self.begin_offset = -1  # of the first message that came
-        # After the last one that came: next_offset gets there once all is done.
-        self.added_offset = -1
-        self.end_offset = -1  # the log's end, while nothing has come after it
-        self.kept_offset = -1  # the last next_offset that Kafka has committed
-        # Messages that wait.
-        self.chunks: deque[Sequence[Message]] = deque()
-        self.backlog = self.backlog_bytes = 0
-        self.paused = False
-        self.resume_below = 0
-        # What fails.
-        self.failures = Failures()
-        self.dead_letter: DeadLetter | None = None  # given up, and not acknowledged
-        self.suspect: Suspect | None = None  # was in flight as the last process died
+    def __post_init__(self) -> None:
+        self.key = self.topic, self.partition
 
     @property
     def name(self) -> str:

@@ -90,10 +90,14 @@ class Lanes:
         """
         self.close([(topic, partition)])
         with self.table.lock:
-            lane = Lane(topic, partition, route, now_s=now_s)
-            lane.awaits_log = awaits_log
-            lane.topic_id, lane.is_anew = anew_as, anew_as is not None
-            lane.keeps_id = self.commits.keeps_ids
+            lane = Lane(
+                *(topic, partition, route),
+                topic_id=anew_as,
+                keeps_id=self.commits.keeps_ids,
+                awaits_log=awaits_log,
+                is_anew=anew_as is not None,
+                moved_at_s=now_s,
+            )
             self.table.open(lane)
             self._mark_suspect(lane)
             return lane

@@ -120,7 +120,7 @@ class Deliveries:
         """Send a dead letter."""
         route = App(group="g")
         route.topic("orders", dead_letter="dead")(print)
-        lane = Lane("orders", 3, route.routes[0], now_s=0.0)
+        lane = Lane("orders", 3, route.routes[0], moved_at_s=0.0)
         lane.dead_letter = DeadLetter(
             message=ORIGIN, error=error or OSError(), attempts=1
         )

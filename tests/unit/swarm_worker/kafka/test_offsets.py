@@ -35,7 +35,7 @@ class Client:
 
 def lane(partition: int) -> Lane:
     """A lane of which ten messages are done."""
-    made = Lane("t", partition, ROUTE, now_s=0.0)
+    made = Lane("t", partition, ROUTE, moved_at_s=0.0)
     made.next_offset = 10
     return made
 

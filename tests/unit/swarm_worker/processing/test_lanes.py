@@ -1070,7 +1070,7 @@ def test_age_of_uncommitted_work_is_that_of_its_oldest_step() -> None:
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
 def test_cut_gives_whole_batches_from_pieces(size: int) -> None:
     """However the messages came in."""
-    lane = Lane("t", 0, route(), now_s=NOW_S)
+    lane = Lane("t", 0, route(), moved_at_s=NOW_S)
     for first, count in ((0, 3), (3, 1), (4, 6)):
         lane.chunks.append(messages(count, first))
     cut = []
