@@ -78,8 +78,7 @@ class Remains:
 
     def _left(self, mark: Mark, *, is_proven: bool) -> list[Process]:
         own = look_at(os.getpid())
-        predecessor = look_at(mark.pid)
-        if own is None or (predecessor and is_alive(mark, {mark.pid: predecessor})):
+        if own is None or is_alive(mark, look_at(mark.pid)):
             return []
         return left_by(
             mark,

@@ -128,10 +128,11 @@ class Mark:
             return None
 
 
-def is_alive(mark: Mark, processes: Processes) -> bool:
-    """Whether the node that left a mark lives on."""
-    found = processes.get(mark.pid)
-    return found is not None and found.started == mark.started and not found.is_dead
+def is_alive(mark: Mark, process: Process | None) -> bool:
+    """Whether the node that left a mark lives on, as the process that has its pid."""
+    return (
+        process is not None and process.started == mark.started and not process.is_dead
+    )
 
 
 def left_by(
@@ -151,33 +152,18 @@ def left_by(
         is_of_slot: Whether a pid was started with the slot's name in its environment.
         is_proven: The group is known to be that of the mark.
     """
-    kept = {own.pid, *(each.pid for each in _ancestors(own, processes))}
-    found = [
-        *_left_of_group(mark, processes, own, is_of_slot, is_proven=is_proven),
-        *_left_in_own_groups(mark, processes, own, is_of_slot),
-    ]
-    return [each for each in found if each.pid not in kept]
-
-
-def _left_of_group(
-    mark: Mark,
-    processes: Processes,
-    own: Process,
-    is_of_slot: Callable[[int], bool],
-    *,
-    is_proven: bool,
-) -> list[Process]:
     members = [
         each
         for each in processes.values()
         if each.group == mark.group and not each.is_dead
     ]
     if not (is_proven or _is_the_same_group(mark, processes, members, is_of_slot)):
-        return []
-    if mark.group == own.group:  # what wraps both starts one node after the other
-        members = [each for each in members if mark.started <= each.started]
-        members = [each for each in members if each.started <= own.started]
-    return members
+        members = []
+    elif mark.group == own.group:  # what wraps both starts one node after the other
+        members = [e for e in members if mark.started <= e.started <= own.started]
+    found = [*members, *_left_in_own_groups(mark, processes, own, is_of_slot)]
+    kept = {own.pid, *(each.pid for each in _ancestors(own, processes))}
+    return [each for each in found if each.pid not in kept]
 
 
 def _left_in_own_groups(

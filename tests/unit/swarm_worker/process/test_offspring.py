@@ -206,10 +206,10 @@ def test_a_shell_that_starts_node_after_node_keeps_what_is_its_own() -> None:
 
 def test_a_node_lives_while_its_number_is_its_own() -> None:
     """Neither a zombie nor another one of that number."""
-    assert is_alive(MARK, table(OWN))
-    assert not is_alive(MARK, table(process(NODE, started=401)))
-    assert not is_alive(MARK, table(process(NODE, started=400, is_dead=True)))
-    assert not is_alive(MARK, table())
+    assert is_alive(MARK, OWN)
+    assert not is_alive(MARK, process(NODE, started=401))
+    assert not is_alive(MARK, process(NODE, started=400, is_dead=True))
+    assert not is_alive(MARK, None)
 
 
 # --- the mark -------------------------------------------------------------------------
