@@ -43,7 +43,12 @@ class Deliveries:
                 dead_letter.error_text,
             )  # fmt: skip
             return
-        retry_in_s, is_news = self._failed(lane, error.str())
+        now_s = self._clock()
+        with self._lock:
+            retry_in_s, is_news = lane.failures.delivery_failed(
+                error.str(), now_s=now_s
+            )
+            self._lanes.turns.end(lane, now_s=now_s, retry_in_s=retry_in_s)
         if is_news:
             logger.error(
                 "dead_letter_refused at=%s topic=%s retry_in_s=%s reason=%r",
@@ -59,14 +64,6 @@ class Deliveries:
             lane.failures.end()
             self._lanes.turns.end(lane, now_s=now_s)
         self._progress.dead_lettered()
-
-    def _failed(self, lane: Lane, reason: str) -> tuple[float, bool]:
-        """Keep the dead letter; see `Failures.delivery_failed`."""
-        now_s = self._clock()
-        with self._lock:
-            retry_in_s, is_news = lane.failures.delivery_failed(reason, now_s=now_s)
-            self._lanes.turns.end(lane, now_s=now_s, retry_in_s=retry_in_s)
-            return retry_in_s, is_news
 
     def abandon(self) -> None:
         """Wait no longer for answers, unless something else is under way.

@@ -64,12 +64,12 @@ def end_replaced(
         assignment.let_go_of_all()
         if (why_not := _leave_group(client, group)) is not None:
             leave_group.tell(group.name, why_not=why_not, consequence=_STAYS_UNSHARED)
-        close(client, group.lanes.table, group=group.name, within_s=CLOSE_MAX_S)
+        close(client, group, within_s=CLOSE_MAX_S)
     else:
         names = [f"{topic}/{partition}" for topic, partition in topics.outdated]
         _log_replaced(group.name, _with_names(_OUTDATED, "partitions", names))
         assignment.let_go_of_all()
-        close(client, group.lanes.table, group=group.name, within_s=CLOSE_MAX_S)
+        close(client, group, within_s=CLOSE_MAX_S)
 
 
 def _leave_group(client: Consumer, group: Group) -> str | None:

@@ -67,33 +67,25 @@ class Shutdown:
         )
         if way is WayOut.CLOSE_ALONE:
             self._close()
-        elif way is WayOut.LEAVE_FIRST:
-            why_not = self._leave(is_member)
-            self._close()
-            leave_group.tell(self._group.name, why_not=why_not)
-        else:
-            why_not = (
-                self._leave_as_classic() if self._close() else leave_group.NOT_CLOSED
+            return
+        if way is WayOut.LEAVE_FIRST:
+            why_not = leave_group.leave(
+                self._client,
+                is_member=is_member,
+                holds=self._lanes.table.all,
+                within_s=self._times.leave_within_s(time.monotonic()),
             )
-            leave_group.tell(self._group.name, why_not=why_not)
-
-    def _leave(self, is_member: Callable[[], bool]) -> str | None:
-        return leave_group.leave(
-            self._client,
-            is_member=is_member,
-            holds=self._lanes.table.all,
-            within_s=self._times.leave_within_s(time.monotonic()),
-        )
-
-    def _leave_as_classic(self) -> str | None:
-        return leave_group.leave_as_classic(
-            self._group.properties,
-            self._group.plan.topics,
-            within_s=self._times.give_up_at_s - time.monotonic(),
-        )
+            self._close()
+        elif self._close():
+            why_not = leave_group.leave_as_classic(
+                self._group.properties,
+                self._group.plan.topics,
+                within_s=self._times.give_up_at_s - time.monotonic(),
+            )
+        else:
+            why_not = leave_group.NOT_CLOSED
+        leave_group.tell(self._group.name, why_not=why_not)
 
     def _close(self) -> bool:
         within_s = self._times.close_within_s(time.monotonic())
-        return close(
-            self._client, self._lanes.table, group=self._group.name, within_s=within_s
-        )
+        return close(self._client, self._group, within_s=within_s)
