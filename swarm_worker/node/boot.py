@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from swarm_worker.app.app import App, Hook
     from swarm_worker.app.routing import GroupPlan
     from swarm_worker.config.config import Invocation
-    from swarm_worker.config.worker_settings import WorkerSettings
     from swarm_worker.process.last_act import LastAct
     from swarm_worker.reporting.clock import NodeClock
     from swarm_worker.reporting.progress import Progress
@@ -122,8 +121,18 @@ class Boot:
         slot = self._take_slot()
         app = self._load()
         self._take_signals_back()
-        plans = self._plan(app)
-        identity = self._identify(plans)
+        plans = plan(
+            app,
+            node=self._settings.node,
+            nodes=self._settings.nodes,
+            selection=self._settings.selection,
+        )
+        identity = Identity.take(
+            self._settings,
+            [each.group for each in plans],
+            self._environ,
+            now_s=time.monotonic(),
+        )
         consumers = self._make_consumers(plans, identity)
         self._run_on_start(app)
         self._take_signals_back()
@@ -181,26 +190,14 @@ class Boot:
         finally:
             logs.hand_over()
 
-    def _plan(self, app: App) -> Sequence[GroupPlan]:
-        settings = self._settings
-        return plan(
-            app,
-            node=settings.node,
-            nodes=settings.nodes,
-            selection=settings.selection,
-        )
-
-    def _identify(self, plans: Sequence[GroupPlan]) -> Identity:
-        groups = [each.group for each in plans]
-        return Identity.take(
-            self._settings, groups, self._environ, now_s=time.monotonic()
-        )
-
     def _make_consumers(
         self, plans: Sequence[GroupPlan], identity: Identity
     ) -> Consumers:
+        from swarm_worker.kafka.client.making import try_out  # noqa: PLC0415 - the Kafka client
+
         settings = replace(self._settings, instance_ids=identity.ids)
-        _try_out(plans, settings)
+        for each in plans:
+            try_out(each, settings)
         return Consumers(
             plans,
             settings,
@@ -220,15 +217,3 @@ class Boot:
             raise
         except BaseException as error:
             raise BootFailedError("on_start_failed") from error
-
-
-def _try_out(plans: Sequence[GroupPlan], settings: WorkerSettings) -> None:
-    """Make each group's client once, for its properties.
-
-    Raises:
-        ConfigError: They cannot work.
-    """
-    from swarm_worker.kafka.client.making import try_out  # noqa: PLC0415 - the Kafka client
-
-    for each in plans:
-        try_out(each, settings)
