@@ -78,7 +78,7 @@ class PollLoop:
             self._wait_for_room()
             messages = self._poll()
             if messages and self._hand_over(messages):
-                self._topics.hurry()
+                self._topics.ask_soon()
         return ending
 
     def _ending(self) -> Ending | None:

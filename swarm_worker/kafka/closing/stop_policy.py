@@ -51,7 +51,7 @@ class WayOut(Enum):
 
     CLOSE_ALONE = auto()  # a static member keeps its partitions, others lose them
     LEAVE_FIRST = auto()
-    GIVE_UP_ID_AFTERWARDS = auto()
+    LEAVE_AS_CLASSIC = auto()
 
 
 def way_out(
@@ -68,5 +68,5 @@ def way_out(
     if not (leaves and is_static and is_subscribed):
         return WayOut.CLOSE_ALONE
     if is_consumer_protocol:
-        return WayOut.GIVE_UP_ID_AFTERWARDS
+        return WayOut.LEAVE_AS_CLASSIC
     return WayOut.LEAVE_FIRST

@@ -98,7 +98,7 @@ class TopicWatch:
             self._held.pop(key, None)
             self._new_logs.forget(key)
 
-    def hurry(self) -> None:
+    def ask_soon(self) -> None:
         """Ask soon: what the client tells may come of a topic that was made anew."""
         self._ask_at_s = min(self._ask_at_s, self._asked_at_s + ASK_AGAIN_S)
         self._delay_s = ASK_EVERY_S
@@ -126,7 +126,7 @@ class TopicWatch:
         """Ask soon about partitions that the client gets nothing of; see `outdated`."""
         stalls = self._monitor.partitions.stalls
         if not stalls.unanswered.keys() <= self._unanswered:
-            self.hurry()
+            self.ask_soon()
         self._unanswered = set(stalls.unanswered)
         if stalls.updated_at_s is not None:
             self.outdated = self._changes.outdated(

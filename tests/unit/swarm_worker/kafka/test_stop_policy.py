@@ -45,7 +45,7 @@ def test_the_close_has_what_is_left_within_bounds() -> None:
     ("leaves", "is_static", "is_subscribed", "is_consumer_protocol", "way"),
     [
         (True, True, True, False, WayOut.LEAVE_FIRST),
-        (True, True, True, True, WayOut.GIVE_UP_ID_AFTERWARDS),
+        (True, True, True, True, WayOut.LEAVE_AS_CLASSIC),
         (False, True, True, True, WayOut.CLOSE_ALONE),
         (True, False, True, False, WayOut.CLOSE_ALONE),
         (True, True, False, True, WayOut.CLOSE_ALONE),

@@ -382,12 +382,12 @@ def test_what_the_client_finds_odd_is_asked_for_at_once() -> None:
     fixture = Fixture()
     fixture.settle("A")
     asked = len(fixture.asker.questions)
-    fixture.topics.hurry()
+    fixture.topics.ask_soon()
     fixture.passes(ASK_AGAIN_S + 0.1)
-    fixture.topics.hurry()
+    fixture.topics.ask_soon()
     assert len(fixture.asker.questions) == asked + 1
     fixture.told(ids={"t": "A"})
-    fixture.topics.hurry()
+    fixture.topics.ask_soon()
     fixture.passes(0.1)
     assert len(fixture.asker.questions) == asked + 1
 
@@ -582,7 +582,7 @@ def test_the_next_process_is_told_once_all_is_begun() -> None:
     fixture.assign(1)
     fixture.told(ids={"t": "B"}, commits={("t", 1): Commit(5, "B")})
     fixture.passes(1)
-    fixture.topics.hurry()
+    fixture.topics.ask_soon()
     fixture.passes(1)
     assert fixture.asker.questions[-1].settled == {}
     fixture.told(ids={"t": "B"})
@@ -642,7 +642,7 @@ def test_a_topic_that_goes_and_comes_once_more_is_unshared_still() -> None:
     fixture = Fixture()
     is_away(fixture)
     fixture.told(ids={"t": "B"})
-    fixture.topics.hurry()
+    fixture.topics.ask_soon()
     fixture.passes(ASK_AGAIN_S)
     fixture.told(ids={"t": "C"})
     fixture.passes(UNSHARED_S - 0.1)
