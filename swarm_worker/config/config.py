@@ -88,7 +88,7 @@ def _settings(
 ) -> WorkerSettings:
     worker = document.defaults(WORKER) | document.section("worker", WORKER, environ)
     given = ("state_dir", "log_level", "log_format")
-    worker |= {name: told for name in given if (told := getattr(flags, name))}
+    worker |= {name: value for name in given if (value := getattr(flags, name))}
     worker["state_dir"] = Path(worker["state_dir"]).absolute()
     worker["instance_prefix"] = worker["instance_prefix"] or socket.gethostname()
     kafka = document.kafka(environ)
@@ -162,10 +162,10 @@ def check_report_timeout(
     key = "node_report_timeout"
     groups = document.table("listener.group")
     for section in ("listener", *(f"listener.group.{name}" for name in groups)):
-        told = document.section(section, RULES, environ, only=[key])
+        rules = document.section(section, RULES, environ, only=[key])
         # A group without a value of its own has the listener's.
         default = RULES[key].default if section == "listener" else None
-        timeout_ms = told.get(key, default)
+        timeout_ms = rules.get(key, default)
         if is_short_report_timeout(timeout_ms, settings.liveness_interval):
             least_ms = REPORTS_PER_TIMEOUT * settings.liveness_interval
             raise ConfigError(

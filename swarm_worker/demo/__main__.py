@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             summary = run.summary()
             if not summary["ok"]:
                 sys.stderr.write(swarm.logs())
-        told = json.dumps(summary, indent=2) if flags.json else as_text(summary)
-        sys.stdout.write(f"{told}\n")
+        text = json.dumps(summary, indent=2) if flags.json else as_text(summary)
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("swarm-demo: interrupted; everything is cleared up\n")

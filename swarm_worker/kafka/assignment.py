@@ -125,15 +125,15 @@ class Assignment:
     def _partition_count(self, topic: str) -> int:
         """Ask for a topic; 0 when it does not exist or nobody answers."""
         try:
-            told = self._client.list_topics(topic, timeout=METADATA_S).topics[topic]
+            found = self._client.list_topics(topic, timeout=METADATA_S).topics[topic]
         except KafkaException:
             return 0  # that no broker answers is told by the error callback
-        if told.error is not None:
-            text = f"{topic}: {told.error.str()}; waiting for it"
+        if found.error is not None:
+            text = f"{topic}: {found.error.str()}; waiting for it"
             self._troubles.begin(Kind.TOPIC, text, subject=topic)
             return 0
         self._troubles.end(Kind.TOPIC, having=topic.__eq__)
-        return len(told.partitions)
+        return len(found.partitions)
 
     def look_for_topics(self) -> None:
         """Ask for topics until all exist: in the consumer protocol nobody tells."""

@@ -42,7 +42,7 @@ def topic_id_in(metadata: str | None) -> str | None:
     mark, *fields = (metadata or "").split(" ")
     if mark != _MARK:
         return None
-    ids = [told.removeprefix(_FIELD) for told in fields if told.startswith(_FIELD)]
+    ids = [each.removeprefix(_FIELD) for each in fields if each.startswith(_FIELD)]
     return ids[0] if len(ids) == 1 and 0 < len(ids[0]) <= _ID_MAX else None
 
 

@@ -100,10 +100,10 @@ class Claim:
 
 def _is_others(fd: int, owner: str, *, now_s: float) -> bool:
     """Whether another process owned it a moment ago; one that lives has it locked."""
-    told = signature(os.pread(fd, FILE_MAX, 0).decode("utf-8", "replace"))
-    if told is None or told.owner == owner:
+    signed = signature(os.pread(fd, FILE_MAX, 0).decode("utf-8", "replace"))
+    if signed is None or signed.owner == owner:
         return False
-    return 0 <= now_s - told.at_s < KEPT_S  # before 0: the machine was started anew
+    return 0 <= now_s - signed.at_s < KEPT_S  # before 0: the machine was started anew
 
 
 def _sign(fd: int, owner: str, *, now_s: float) -> None:

@@ -24,16 +24,14 @@ class Subscriptions:
 
     def of(self, group: str) -> frozenset[str] | None:
         """Return the topics of a group; None where nothing is known."""
-        told = json_file.read(self._path).get(group)
-        if not isinstance(told, list):
+        topics = json_file.read(self._path).get(group)
+        if not isinstance(topics, list):
             return None
-        return frozenset(topic for topic in told if isinstance(topic, str))
+        return frozenset(topic for topic in topics if isinstance(topic, str))
 
     def keep(self, group: str, topics: Iterable[str]) -> None:
         """Write the topics of a group, unless they are known."""
         with self._lock:
-            told = json_file.read(self._path)
-            if told.get(group) == sorted(topics):
-                return
-            told[group] = sorted(topics)
-            json_file.replace(self._path, told)
+            by_group = json_file.read(self._path)
+            if by_group.get(group) != sorted(topics):
+                json_file.replace(self._path, {**by_group, group: sorted(topics)})

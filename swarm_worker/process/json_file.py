@@ -23,17 +23,17 @@ def read(path: Path) -> dict[str, Any]:
     try:
         fd = os.open(path, os.O_RDONLY | SAFE)
         with open(fd, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            told = json.loads(file.read(_READ_MAX_BYTES))
+            content = json.loads(file.read(_READ_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def replace(path: Path, told: dict[str, Any]) -> None:
+def replace(path: Path, content: dict[str, Any]) -> None:
     """Put an object in the place of a file, whole, if the disk takes it."""
     aside = path.with_name(f"{path.name}.new")
     with suppress(OSError):
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE, _MODE)
         with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(json.dumps(told))  # json.dump takes four times as long
+            file.write(json.dumps(content))  # json.dump takes four times as long
         aside.replace(path)

@@ -42,13 +42,13 @@ def kafka_ms(kafka: Mapping[str, Any], name: str, default: int) -> int:
 
 def slips(kafka: Mapping[str, Any]) -> Iterator[Slip]:
     """Yield what is wrong among the times of ``[kafka]``."""
-    told_ms = []
+    times_ms = []
     for name, (default, least) in _LOOKS_LIKE_SECONDS_MS.items():
-        told_ms.append(ms := kafka_ms(kafka, name, default))
+        times_ms.append(ms := kafka_ms(kafka, name, default))
         if ms < least:
             why = f"{name} is {ms} ms, which looks like seconds"
             yield Slip(why, f'"{name}" = {1_000 * ms}')
-    yield from _late_heartbeat(*told_ms)
+    yield from _late_heartbeat(*times_ms)
     statistics_ms = kafka_ms(kafka, "statistics.interval.ms", 1)
     if statistics_ms > STATISTICS_RARE_MS:
         yield Slip(

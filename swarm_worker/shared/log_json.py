@@ -49,9 +49,9 @@ class JsonFormatter(logging.Formatter):
 
 def _figures(record: logging.LogRecord) -> dict[str, Any]:
     """Return the members of an event: told along with it, or read from its template."""
-    told: dict[str, Any] | None = getattr(record, "figures", None)
-    if told is not None:
-        return told
+    figures: dict[str, Any] | None = getattr(record, "figures", None)
+    if figures is not None:
+        return figures
     template, args = record.msg, record.args
     if isinstance(template, str) and isinstance(args, tuple):
         wanted = len(_CONVERSION.findall(template))

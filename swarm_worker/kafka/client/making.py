@@ -74,8 +74,8 @@ def make_consumer(properties: Mapping[str, Any]) -> Consumer:
         raise (error.__cause__ or error) from None
     except (KafkaException, TypeError, ValueError) as error:
         refusal = PassingError if is_passing(error) else ConfigError
-        told = without_secrets(text_of(error).strip(), properties)
-        raise refusal(f"[kafka] {told}") from None
+        reason = without_secrets(text_of(error).strip(), properties)
+        raise refusal(f"[kafka] {reason}") from None
 
 
 def is_passing(error: Exception) -> bool:

@@ -58,15 +58,15 @@ def connection_of(consumer: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in consumer.items() if k.startswith(_CONNECTION)}
 
 
-def _check_client_id(told: str) -> None:
-    is_plain = told.isprintable() and not {'"', "\\"} & set(told)
+def _check_client_id(name: str) -> None:
+    is_plain = name.isprintable() and not {'"', "\\"} & set(name)
     if not is_plain or (
-        not told.isascii() and len(told.encode()) > CLIENT_ID_MAX_BYTES
+        not name.isascii() and len(name.encode()) > CLIENT_ID_MAX_BYTES
     ):
         raise ConfigError(
             f"[kafka] client.id: expected a text without quotation mark, backslash and "
             f"control characters, of {CLIENT_ID_MAX_BYTES} bytes at most where it is "
-            f"not ASCII, got {told!r}; by default it is made of [worker] "
+            f"not ASCII, got {name!r}; by default it is made of [worker] "
             "instance_prefix, the group and the node: the group may stay as it is, "
             'write "client.id" = "NAME"'
         )

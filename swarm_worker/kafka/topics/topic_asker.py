@@ -168,8 +168,8 @@ class TopicAsker(OwnThread):
         """
         if self._can_ask:
             return False
-        told = self._open_reader().list_topics(topic, timeout=ANSWER_S)
-        self._can_ask = told.controller_id in told.brokers
+        cluster = self._open_reader().list_topics(topic, timeout=ANSWER_S)
+        self._can_ask = cluster.controller_id in cluster.brokers
         return not self._can_ask
 
     def _recalled(
@@ -220,13 +220,15 @@ class TopicAsker(OwnThread):
             if not question.partitions:
                 return {}, ""
             wanted = [TopicPartition(*key) for key in question.partitions]
-            told = reader.committed(wanted, timeout=ANSWER_S)
+            answer = reader.committed(wanted, timeout=ANSWER_S)
         except _FAILURES as error:
             return {}, text_of(error)
         commits = {
-            (at.topic, at.partition): _commit_of(at) for at in told if at.error is None
+            (at.topic, at.partition): _commit_of(at)
+            for at in answer
+            if at.error is None
         }
-        failures = [at.error.str() for at in told if at.error is not None]
+        failures = [at.error.str() for at in answer if at.error is not None]
         return commits, failures[0] if failures else ""
 
     def _open_reader(self) -> Consumer:
@@ -240,10 +242,10 @@ class TopicAsker(OwnThread):
             self._reader = None
 
 
-def _commit_of(told: TopicPartition) -> Commit:
-    if told.offset < 0:  # a name of librdkafka's for none
+def _commit_of(at: TopicPartition) -> Commit:
+    if at.offset < 0:  # a name of librdkafka's for none
         return Commit(None)
-    return Commit(told.offset, topic_id_in(told.metadata))
+    return Commit(at.offset, topic_id_in(at.metadata))
 
 
 def _ids_of(asked: Mapping[str, Future[TopicDescription]]) -> Answer:

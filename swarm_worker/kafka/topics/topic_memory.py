@@ -66,12 +66,12 @@ class TopicMemory:
 
 def _groups(path: Path, cluster: str) -> dict[str, Any]:
     """Return what a file knows of a cluster's groups; if it is spoiled, nothing."""
-    told = json_file.read(path)
-    groups = told.get("groups") if told.get("cluster") == cluster else None
+    content = json_file.read(path)
+    groups = content.get("groups") if content.get("cluster") == cluster else None
     return groups if isinstance(groups, dict) else {}
 
 
-def _texts(told: object) -> dict[str, str]:
-    if not isinstance(told, dict):
+def _texts(table: object) -> dict[str, str]:
+    if not isinstance(table, dict):
         return {}
-    return {str(k): v for k, v in told.items() if isinstance(v, str)}
+    return {str(k): v for k, v in table.items() if isinstance(v, str)}

@@ -111,8 +111,8 @@ class TopicWatch:
     def tend(self) -> None:
         """Do what has come due. Does not block."""
         now_s = self._clock()
-        if (told := self._asker.answer()) is not None:
-            self._take(*told, now_s=now_s)
+        if (answered := self._asker.answer()) is not None:
+            self._take(*answered, now_s=now_s)
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
             self._release_late(now_s)
