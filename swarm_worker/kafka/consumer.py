@@ -89,7 +89,8 @@ class GroupConsumer(OwnThread):
         self._leaves = False
         properties = properties_for(plan, settings)
         commit_within_s = commit_early(properties)
-        token = _watched(properties.get("oauth_cb"), clock)
+        callback = properties.get("oauth_cb")
+        token = TokenCallback(callback, clock) if callable(callback) else None
         own = Aside(plan.group).keep_off(properties)
         beside = dict(properties)  # of the clients beside the consumer
         if token:  # the app's callback is called by the consumer alone
@@ -261,7 +262,3 @@ class GroupConsumer(OwnThread):
         )
         # Asked now: that the node does not come back may be told while it stops.
         shutdown.close(leaves=self._leaves, is_member=lambda: assignment.has_joined)
-
-
-def _watched(callback: object, clock: Callable[[], float]) -> TokenCallback | None:
-    return TokenCallback(callback, clock) if callable(callback) else None

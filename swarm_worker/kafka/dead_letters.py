@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import library_logger, text_of
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.shared.redaction import without_secrets
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def producer_properties(consumer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class DeadLetterProducer:
+class DeadLetterProducer(OwnThread):
     """Produces dead letters, and reports when they are acknowledged.
 
     The producer has a thread of its own: to make one takes ten seconds where no token
@@ -96,11 +96,11 @@ class DeadLetterProducer:
         ``outcome`` is called once for each that is sent, with None when it is
         acknowledged, else with the reason.
         """
+        super().__init__("swarm-dead-letters")
         self._properties = producer_properties(consumer)
         self._outcome = outcome
         self._to_send: SimpleQueue[tuple[Lane, DeadLetter] | None] = SimpleQueue()
         self._known: SimpleQueue[tuple[Lane, KafkaError | None]] = SimpleQueue()
-        self._thread: threading.Thread | None = None
         self.outstanding = 0
         # The thread's own.
         self._producer: Producer | None = None
@@ -114,7 +114,7 @@ class DeadLetterProducer:
         assert lane.dead_letter is not None  # noqa: S101 - `due` returns such lanes
         self.outstanding += 1
         try:
-            self._start()
+            self.start()
         except RuntimeError as error:  # no thread can be had for now
             self._known.put((lane, self._failure(error)))
         else:
@@ -133,14 +133,6 @@ class DeadLetterProducer:
     def stop(self) -> None:
         """Send nothing more; does not block."""
         self._to_send.put(None)
-
-    def _start(self) -> None:
-        if self._thread is None:
-            thread = threading.Thread(
-                target=self._run, name="swarm-dead-letters", daemon=True
-            )
-            thread.start()
-            self._thread = thread
 
     # --- the thread -------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from queue import Full, Queue
 from typing import Any, Final, TypeVar
 
+from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.shared.logs import shown
 
 logger = logging.getLogger(__name__)
@@ -51,15 +52,15 @@ def begun(make: Callable[[], T], *, name: str) -> Future[T]:
     return made
 
 
-class Aside:
-    """Calls what an app has brought, one call after the other, on one thread."""
+class Aside(OwnThread):
+    """Calls what an app has brought, one call after the other."""
 
     def __init__(self, group: str) -> None:
         """Start no thread before the first call."""
+        super().__init__(f"swarm-callbacks-{group}")
         self._group = group
         self._calls: Queue[tuple[str, Callable[..., object], tuple[Any, ...]]]
         self._calls = Queue(WAITING_MAX)
-        self._thread: threading.Thread | None = None
         self._is_full = False
 
     def keep_off(self, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Aside:
         def call(*facts: Any) -> None:  # noqa: ANN401 - each callback has its own
             try:
                 self._calls.put_nowait((name, brought, facts))
-                self._start()
+                self.start()
             except (Full, RuntimeError) as error:  # the latter: no thread can be had
                 if not self._is_full:
                     logger.warning(
@@ -87,14 +88,6 @@ class Aside:
                 self._is_full = False
 
         return call
-
-    def _start(self) -> None:
-        if self._thread is None:
-            thread = threading.Thread(
-                target=self._run, name=f"swarm-callbacks-{self._group}", daemon=True
-            )
-            thread.start()
-            self._thread = thread
 
     def _run(self) -> None:
         while True:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from swarm_worker.shared.lock_files import SAFE
 
-_MODE: Final = 0o644
 _READ_MAX_BYTES: Final = 4 * 2**20
 
 
@@ -33,7 +32,7 @@ def replace(path: Path, content: dict[str, Any]) -> None:
     """Put an object in the place of a file, whole, if the disk takes it."""
     aside = path.with_name(f"{path.name}.new")
     with suppress(OSError):
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE, _MODE)
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE, 0o644)
         with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
             file.write(json.dumps(content))  # json.dump takes four times as long
         aside.replace(path)

@@ -19,8 +19,9 @@ class OwnThread(ABC):
         )
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, unless that was done."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of the thread; whether it came."""

@@ -16,8 +16,6 @@ F = TypeVar("F")
 STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 HANDLED: Final = (*STOP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
 
-_Handler = Callable[[int, FrameType | None], object]
-
 
 class StopAsked(BaseException):
     """Raised on the main thread by a signal that stops, while that is in user code."""
