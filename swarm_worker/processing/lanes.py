@@ -303,4 +303,4 @@ class Lanes:
         with self.table.lock:
             busy = self.turns.busy.values()
             in_hand = any(lane.has_suspect_in_hand for lane in busy)
-        return in_hand or self.suspects.are_to_come(now_s=now_s)
+        return in_hand or any(s.is_poison for s in self.suspects.ahead(now_s=now_s))

@@ -96,10 +96,6 @@ class Suspects:
                 self._until_s = now_s + AHEAD_S
             return list(self._ahead.values()) if now_s < self._until_s else []
 
-    def are_to_come(self, *, now_s: float) -> bool:
-        """Whether one that is taken for a poison message is to come."""
-        return any(suspect.is_poison for suspect in self.ahead(now_s=now_s))
-
 
 def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
     """Return the suspects among what the last process left, those in flight first.

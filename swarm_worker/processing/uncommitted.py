@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Final
 
 STEP_S: Final = 0.05
 
 
+@dataclass(slots=True)
 class UncommittedWork:
     """What is done of a lane and not committed yet, as far as Kafka has answered.
 
@@ -15,11 +17,8 @@ class UncommittedWork:
     age is too high by at most one step.
     """
 
-    __slots__ = ("_steps",)
-
-    def __init__(self) -> None:
-        # Since when, up to which offset.
-        self._steps: deque[tuple[float, int]] = deque()
+    # Since when, up to which offset.
+    _steps: deque[tuple[float, int]] = field(default_factory=deque)
 
     def done_up_to(self, offset: int, *, now_s: float) -> None:
         """Record that all below an offset is done by now."""

@@ -50,9 +50,7 @@ def ignore(also: Sequence[signal.Signals] = ()) -> None:
 
 def ignore_at_the_end() -> None:
     """Ignore them in silence: the interpreter ends, and gives up its handlers."""
-    for number in _ours:
-        if signal.getsignal(number) is _say:
-            signal.signal(number, signal.SIG_IGN)
+    _leave_to(signal.SIG_IGN)
 
 
 def _say(number: int, _frame: FrameType | None) -> None:
@@ -64,11 +62,11 @@ def _say(number: int, _frame: FrameType | None) -> None:
         )
 
 
-def _as_before() -> None:
-    """Let them end a forked child again: what it is sent is not for a node."""
+def _leave_to(handler: signal.Handlers) -> None:
     for number in _ours:
         if signal.getsignal(number) is _say:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, handler)
 
 
-os.register_at_fork(after_in_child=_as_before)
+# They end a forked child again: what it is sent is not for a node.
+os.register_at_fork(after_in_child=lambda: _leave_to(signal.SIG_DFL))

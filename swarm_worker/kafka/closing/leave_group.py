@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError
 
 from swarm_worker.kafka.errors import library_logger, text_of
 from swarm_worker.process.aside import OFF_THE_POLL_THREAD, ends_within
@@ -123,18 +123,13 @@ def _join_and_leave(
     properties: dict[str, Any], topics: Sequence[str], until_s: float
 ) -> str | None:
     joined, left = threading.Event(), threading.Event()
-
-    def on_assign(_: Consumer, partitions: list[TopicPartition]) -> None:
-        del partitions
-        joined.set()
-
-    def on_revoke(_: Consumer, partitions: list[TopicPartition]) -> None:
-        del partitions
-        left.set()
-
     client = Consumer(properties, logger=library_logger)
     try:
-        client.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke)
+        client.subscribe(
+            list(topics),
+            on_assign=lambda *_: joined.set(),
+            on_revoke=lambda *_: left.set(),
+        )
         why_not = _poll_until(client, joined.is_set, until_s)
         if why_not is None:
             client.unsubscribe()
