@@ -10,12 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError
 
 from swarm_worker.kafka.errors import library_logger, text_of
-from swarm_worker.process.aside import OFF_THE_POLL_THREAD, ends_within
+from swarm_worker.process.aside import OFF_THE_POLL_THREAD, begun
 
 LEAVE_MAX_S: Final = 5.0  # a join, in a group that rebalances just then, included
 POLL_S: Final = 0.05
@@ -82,11 +83,8 @@ def leave_as_classic(
     four). Blocks, for `LEAVE_MAX_S` at most; what is polled is dropped, and nothing is
     committed.
     """
-
-    def go(until_s: float) -> str | None:
-        return _join_and_leave(_classic(properties), topics, until_s)
-
-    return _bounded(go, within_s)
+    classic = _classic(properties)
+    return _bounded(lambda until_s: _join_and_leave(classic, topics, until_s), within_s)
 
 
 def tell(group: str, *, why_not: str | None, consequence: str = _NOT_LEFT) -> None:
@@ -107,16 +105,13 @@ def _bounded(go: Callable[[float], str | None], within_s: float) -> str | None:
     """
     within_s = max(LEAST_S, min(within_s, LEAVE_MAX_S))
     until_s = time.monotonic() + within_s
-    outcome: list[str | None] = []
-
-    def attempt() -> None:
-        try:
-            outcome.append(go(until_s))
-        except Exception as error:  # noqa: BLE001 - such as no token for a new client
-            outcome.append(text_of(error))
-
-    ends_within(within_s + LEAST_S, attempt, name="swarm-leave")
-    return outcome[0] if outcome else _LATE
+    leaving = begun(lambda: go(until_s), name="swarm-leave")
+    if not wait([leaving], within_s + LEAST_S).done:
+        return _LATE
+    try:
+        return leaving.result()
+    except Exception as error:  # noqa: BLE001 - such as no token for a new client
+        return text_of(error)
 
 
 def _join_and_leave(
