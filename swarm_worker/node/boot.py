@@ -40,13 +40,6 @@ class BootFailedError(Exception):
     """Code of the user raised during boot; the cause is what it raised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A consumer cannot go on: a fatal Kafka error."""
-
-    error: Exception
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """What a node is started with.
@@ -60,7 +53,7 @@ class Launch:
 
     invocation: Invocation
     environ: Mapping[str, str]
-    inbox: Inbox[Failed]
+    inbox: Inbox
     last_act: LastAct
 
 
@@ -205,7 +198,7 @@ class Boot:
             suspects=self.carry_over.suspects,
             slot_path=self._slot_path,
             clock=self._clock,
-            on_fatal=lambda error: self._inbox.put(Failed(error)),
+            on_fatal=self._inbox.put,
         )
 
     def _run_on_start(self, app: App) -> None:

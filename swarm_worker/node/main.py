@@ -11,7 +11,7 @@ from typing import Final
 
 from swarm_worker.config import config
 from swarm_worker.config.worker_settings import WorkerSettings
-from swarm_worker.node.boot import Failed, Launch
+from swarm_worker.node.boot import Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process import stacks
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a node; return the exit code, with which the process ends soon after."""
-    inbox: Inbox[Failed] = Inbox()
+    inbox = Inbox()
     inbox.install()
     logs.begin()
     reload_signals.ignore()
@@ -63,7 +63,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def run(
     argv: Sequence[str],
     environ: Mapping[str, str],
-    inbox: Inbox[Failed],
+    inbox: Inbox,
     last_act: LastAct,
 ) -> int:
     """Run a node, or check that it could run; return the exit code."""

@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.node import hooks
-from swarm_worker.node.boot import Boot, Booted, BootFailedError, Failed, Launch
+from swarm_worker.node.boot import Boot, Booted, BootFailedError, Launch
 from swarm_worker.node.consumers import LOOK_S
 from swarm_worker.node.slot import SlotHeldError
 from swarm_worker.process import exit_codes as exits
@@ -137,11 +137,11 @@ class Node:
                 logger.error("node_crashed reason='the %s is dead'", dead)
                 return Ending(code=exits.CRASHED, within_s=_FAILING_S)
 
-    def _ending_by(self, fact: Failed | signal.Signals) -> Ending | None:
+    def _ending_by(self, fact: Exception | signal.Signals) -> Ending | None:
         """Return how the node ends for a fact; None if it does not."""
-        if isinstance(fact, Failed):
-            code = _exit_code(fact.error)
-            logger.error("node_failed exit_code=%s reason=%r", code, str(fact.error))
+        if isinstance(fact, Exception):
+            code = _exit_code(fact)
+            logger.error("node_failed exit_code=%s reason=%r", code, str(fact))
             return Ending(code=code, within_s=_FAILING_S)
         if fact in STOP:
             logger.info(
@@ -150,7 +150,7 @@ class Node:
             return self._as_asked
         return None
 
-    def _obey(self, fact: Failed | signal.Signals, booted: Booted) -> None:
+    def _obey(self, fact: Exception | signal.Signals, booted: Booted) -> None:
         """Do what a signal says that does not stop."""
         if fact is signal.SIGUSR1:
             logger.info("node_retires consequence=%r", _RETIRES)
@@ -170,7 +170,7 @@ class Node:
         try:
             booted.keep()
         except SlotHeldError as error:
-            self._inbox.put(Failed(error))  # the file decides who this node is
+            self._inbox.put(error)  # the file decides who this node is
 
     def _dead_thread(self, booted: Booted) -> str | None:
         """Return the name of a thread that ended without being asked to."""
@@ -229,10 +229,10 @@ class Node:
             return code == exits.STOPPED and self._inbox.retires
 
         booted.consumers.stop(leaves=leaves, look=partial(self._keep, booted))
-        failed = [fact for fact in self._inbox.wait(0) if isinstance(fact, Failed)]
+        failed = [fact for fact in self._inbox.wait(0) if isinstance(fact, Exception)]
         for fact in failed:
-            logger.error("node_failed reason=%r", str(fact.error))
-        return _exit_code(failed[0].error) if failed else exits.STOPPED
+            logger.error("node_failed reason=%r", str(fact))
+        return _exit_code(failed[0]) if failed else exits.STOPPED
 
     def _last_words(self, stopped_at_s: float) -> str:
         # A batch that was within its time when the stop came is a slow one: the next

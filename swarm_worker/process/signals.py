@@ -1,4 +1,4 @@
-"""What the main thread waits for: signals, and facts from other threads."""
+"""What the main thread waits for: signals, and failures of other threads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Final, Generic, TypeVar
-
-F = TypeVar("F")
+from typing import Final
 
 STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 HANDLED: Final = (*STOP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
@@ -21,8 +19,8 @@ class StopAsked(BaseException):
     """Raised on the main thread by a signal that stops, while that is in user code."""
 
 
-class Inbox(Generic[F]):
-    """Signals and facts, in order. The main thread alone waits.
+class Inbox:
+    """Signals and failures, in order. The main thread alone waits.
 
     Signals come through Python handlers, which run on the main thread, and a wake-up
     descriptor: a signal that the kernel gives to another thread would otherwise not
@@ -34,7 +32,7 @@ class Inbox(Generic[F]):
 
     def __init__(self) -> None:
         self.retires = False
-        self._facts: SimpleQueue[F | signal.Signals] = SimpleQueue()
+        self._facts: SimpleQueue[Exception | signal.Signals] = SimpleQueue()
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
@@ -59,16 +57,16 @@ class Inbox(Generic[F]):
         for number in HANDLED:
             signal.signal(number, signal.SIG_IGN)
 
-    def put(self, fact: F) -> None:
-        """Leave a fact for the main thread. Any thread may."""
-        self._facts.put(fact)
+    def put(self, failure: Exception) -> None:
+        """Leave a failure for the main thread. Any thread may."""
+        self._facts.put(failure)
         self._wake()
 
-    def wait(self, timeout_s: float) -> list[F | signal.Signals]:
+    def wait(self, timeout_s: float) -> list[Exception | signal.Signals]:
         """Return what came, after at most ``timeout_s`` seconds."""
         if select.select([self._wake_in], [], [], timeout_s)[0]:
             os.read(self._wake_in, 4096)
-        came: list[F | signal.Signals] = []
+        came: list[Exception | signal.Signals] = []
         try:
             while True:
                 came.append(self._facts.get_nowait())

@@ -140,13 +140,5 @@ def _log_crash(crash: threading.ExceptHookArgs) -> None:
     if crash.exc_type is SystemExit:
         return
     name = crash.thread.name if crash.thread else "unknown"
-    logger.error(
-        "thread_crashed thread=%s error=%r",
-        name,
-        crash.exc_value,
-        exc_info=(
-            crash.exc_type,
-            crash.exc_value or crash.exc_type(),
-            crash.exc_traceback,
-        ),
-    )
+    error = crash.exc_value or crash.exc_type()
+    logger.error("thread_crashed thread=%s error=%r", name, error, exc_info=error)
