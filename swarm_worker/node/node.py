@@ -207,7 +207,8 @@ class Node:
         if self._reporter:
             self._reporter.stop()
         deadline.disarm()
-        logger.info("node_stopped exit_code=%s dropped_reports=%s", code, self._dropped)
+        dropped = self._reporter.dropped if self._reporter else 0
+        logger.info("node_stopped exit_code=%s dropped_reports=%s", code, dropped)
         return code
 
     def _deadline(self, ending: Ending, booted: Booted | None) -> Deadline:
@@ -246,10 +247,6 @@ class Node:
     def _announce(self) -> None:
         if self._reporter:
             self._reporter.wake()
-
-    @property
-    def _dropped(self) -> int:
-        return self._reporter.dropped if self._reporter else 0
 
 
 def _exit_code(error: Exception) -> int:
