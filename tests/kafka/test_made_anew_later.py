@@ -132,7 +132,7 @@ def test_partition_of_which_nothing_is_told_is_named(
 ) -> None:
     """Whatever the reason: here one that another client would mend."""
     monkeypatch.setattr(topic_changes, "OUTDATED_S", inf)
-    monkeypatch.setattr(of_partitions, "UNTOLD_S", 1.0)
+    monkeypatch.setattr(of_partitions, "NO_ANSWER_S", 1.0)
     log = lines_of(caplog)
     app, seen = App(group="named"), Epochs()
     app.topic("named")(seen)

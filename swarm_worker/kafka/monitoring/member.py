@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.kafka.errors import Kind, Troubles
-from swarm_worker.kafka.monitoring.membership import UNTOLD, Membership
+from swarm_worker.kafka.monitoring.membership import NO_ASSIGNMENT_YET, Membership
 
 if TYPE_CHECKING:
     from swarm_worker.kafka.monitoring.brokers import Brokers
@@ -159,7 +159,7 @@ class Member:
 
     @property
     def _why_out(self) -> str:
-        return self._troubles.text(*_MAY_KEEP_OUT) or UNTOLD
+        return self._troubles.text(*_MAY_KEEP_OUT) or NO_ASSIGNMENT_YET
 
     def _log_not_joined(self, now_s: float) -> None:
         out_s = self._membership.to_tell_s(now_s=now_s)

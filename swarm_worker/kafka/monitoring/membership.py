@@ -12,7 +12,7 @@ TELL_EVERY_S: Final = 600.0
 # request waits for a broker to come back, then for its answer: seconds.
 ECHO_S: Final = 10.0
 
-UNTOLD: Final = "no assignment has come yet"
+NO_ASSIGNMENT_YET: Final = "no assignment has come yet"
 
 
 class Membership:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from swarm_worker.reporting.progress import ConsumerProgress
 
 # A partition that is asked for, and of which nothing is known for so long, is logged.
-UNTOLD_S: Final = 30.0
+NO_ANSWER_S: Final = 30.0
 
 
 class Partitions:
@@ -174,7 +174,7 @@ class Partitions:
     def _log_unanswered(self, now_s: float) -> None:
         """Log that nothing comes of partitions, and that the reason is not known."""
         unanswered = self.stalls.unanswered
-        late = [key for key, at_s in unanswered.items() if now_s - at_s > UNTOLD_S]
+        late = [key for key, at_s in unanswered.items() if now_s - at_s > NO_ANSWER_S]
         if not unanswered:
             self._troubles.end(Kind.FETCH)
         elif late:
@@ -182,6 +182,6 @@ class Partitions:
             self._troubles.begin(
                 Kind.FETCH,
                 f"the leaders of {len(late)} partitions ({names}) refuse for "
-                f"{UNTOLD_S:.0f} s what they are asked for, and librdkafka does not "
+                f"{NO_ANSWER_S:.0f} s what they are asked for, and librdkafka does not "
                 'say why; [kafka] debug = "fetch,topic" does',
             )

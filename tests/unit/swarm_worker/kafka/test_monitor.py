@@ -17,12 +17,12 @@ from swarm_worker.kafka.monitoring.brokers import BROKERS_SETTLED_S, NOWHERE_S
 from swarm_worker.kafka.monitoring.commit_answers import UNCOMMITTED_LONG_S
 from swarm_worker.kafka.monitoring.membership import (
     ECHO_S,
+    NO_ASSIGNMENT_YET,
     TELL_AFTER_S,
     TELL_EVERY_S,
-    UNTOLD,
 )
 from swarm_worker.kafka.monitoring.monitor import Monitor
-from swarm_worker.kafka.monitoring.partitions import UNTOLD_S
+from swarm_worker.kafka.monitoring.partitions import NO_ANSWER_S
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
@@ -367,11 +367,11 @@ REFUSED = KafkaError(
 def test_member_is_out_until_an_assignment_has_come() -> None:
     """An empty one, too; again when the session is lost, or a join is refused."""
     member = Member()
-    assert member.tell_for(20.0) == f"group billing: {UNTOLD}"
+    assert member.tell_for(20.0) == f"group billing: {NO_ASSIGNMENT_YET}"
     member.monitor.member.assigned(is_empty=True)
     assert member.tell() == ""
     member.monitor.member.lost_session()
-    assert UNTOLD in member.tell()
+    assert NO_ASSIGNMENT_YET in member.tell()
     member.monitor.member.assigned(is_empty=True)
     member.monitor.on_error(REFUSED)
     assert "Inconsistent" in member.tell_for(20.0)
@@ -402,7 +402,7 @@ def test_refused_member_is_told_of_at_a_bounded_rate(
     told = [(r.levelname, r.getMessage()) for r in caplog.records]
     assert [level for level, _ in told] == ["ERROR"] * 3 + ["WARNING"] * 3
     assert "group_not_joined group=billing for_s=60 reason='JoinGroup" in told[0][1]
-    assert UNTOLD in told[3][1]
+    assert NO_ASSIGNMENT_YET in told[3][1]
 
 
 def test_brokers_that_come_and_go_are_one_trouble(
@@ -588,7 +588,7 @@ def test_partition_of_which_nothing_is_told_is_named(
     reader = Reader()
     assert [reader.tell(-1) for _ in range(3)] == [(), ("t/0",), ("t/0",)]
     assert caplog.messages == []
-    reader.tell(-1, after_s=UNTOLD_S)
+    reader.tell(-1, after_s=NO_ANSWER_S)
     reader.tell(-1)
     assert reader.tell(7) == ()
 
