@@ -220,17 +220,15 @@ class Troubles:
         return tuple(subject for of, subject in self._under_way if of is kind)
 
 
-class LibraryLog(logging.Filter):
-    """Keeps from librdkafka's log what `Troubles` tells better, and once."""
+# Facilities of librdkafka: each attempt to connect, each request that timed out.
+_NOT_LOGGED: Final = ("FAIL", "ERROR", "REQTMOUT", "FATAL", "PARTCNT", "TERMINATE")
 
-    # Facilities of librdkafka: each attempt to connect, each request that timed out.
-    _TOLD: Final = ("FAIL", "ERROR", "REQTMOUT", "FATAL", "PARTCNT", "TERMINATE")
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be logged."""
-        return not record.getMessage().startswith(self._TOLD)
+def _is_logged(record: logging.LogRecord) -> bool:
+    """Whether a line of librdkafka is logged; `Troubles` logs the rest better, once."""
+    return not record.getMessage().startswith(_NOT_LOGGED)
 
 
 # Given to every client, so that librdkafka logs as the node does.
 library_logger = logging.getLogger("swarm_worker.librdkafka")
-library_logger.addFilter(LibraryLog())
+library_logger.addFilter(_is_logged)

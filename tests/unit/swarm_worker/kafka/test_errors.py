@@ -7,10 +7,10 @@ from confluent_kafka import KafkaError
 
 from swarm_worker.kafka.errors import (
     Kind,
-    LibraryLog,
     Troubles,
     advice,
     kind_of,
+    library_logger,
     no_offset,
 )
 
@@ -130,7 +130,7 @@ def test_attempts_to_connect_are_kept_from_the_log() -> None:
         record = logger.makeRecord(
             "x", logging.ERROR, "f", 1, "%s [%s] %s", (facility, "c", "text"), None
         )
-        return bool(LibraryLog().filter(record))
+        return bool(library_logger.filter(record))
 
     assert not is_logged("FAIL")
     assert is_logged("OFFSET")
