@@ -233,10 +233,7 @@ def _group_name(where: str, group: object) -> str:
 
 
 def _node_ids(where: str, nodes: object) -> frozenset[int] | None:
-    if nodes is None:
-        return None
-    ids = _numbers(f"{where}, nodes=", nodes)
-    return frozenset(ids)
+    return None if nodes is None else frozenset(_numbers(f"{where}, nodes=", nodes))
 
 
 def _assignments(where: str, partitions: object) -> dict[int, tuple[int, ...]] | None:
