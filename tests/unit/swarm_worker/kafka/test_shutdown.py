@@ -5,9 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from swarm_worker.app.app import Route
 from swarm_worker.app.batch import Batch, message
 from swarm_worker.app.routing import GroupPlan
+from swarm_worker.kafka.closing import leave_group, shutdown
 from swarm_worker.kafka.closing.shutdown import Shutdown
 from swarm_worker.kafka.monitoring.monitor import Monitor
 from swarm_worker.processing.lane import Lane
@@ -15,7 +18,6 @@ from swarm_worker.processing.lanes import Lanes
 from swarm_worker.reporting.progress import Progress
 
 if TYPE_CHECKING:
-    import pytest
     from confluent_kafka import TopicPartition
 
 NOW_S = 1000.0
@@ -134,6 +136,31 @@ def test_a_static_member_leaves_before_its_close(
         "consumer_closed group=g",
         "group_left group=g",
     ]
+
+
+@pytest.mark.parametrize(
+    ("is_closed", "asked", "said"),
+    [(True, ["classic"], "group_left group=g"), (False, [], "group_not_left group=g")],
+)
+def test_a_static_member_of_the_consumer_protocol_leaves_after_its_close(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_closed: bool,
+    asked: list[str],
+    said: str,
+) -> None:
+    """As a classic member; not beside one whose close is left behind."""
+    caplog.set_level("INFO")
+    left: list[str] = []
+    monkeypatch.setattr(shutdown, "close", lambda *_, **__: is_closed)
+    monkeypatch.setattr(
+        leave_group, "leave_as_classic", lambda *_, **__: left.append("classic")
+    )
+
+    Stopping({**STATIC, "group.protocol": "consumer"}).run(leaves=True)
+    assert left == asked
+    assert caplog.records[-1].getMessage().startswith(said)
 
 
 def test_a_dynamic_member_leaves_by_its_close(caplog: pytest.LogCaptureFixture) -> None:
