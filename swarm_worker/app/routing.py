@@ -120,7 +120,11 @@ def _group_plan(app: App, group: str, routes: list[Route], node: int) -> GroupPl
 
 
 def check(routes: Collection[Route], *, nodes: int) -> None:
-    """Refuse routes that cannot work on any node."""
+    """Refuse routes that cannot work on any node.
+
+    Raises:
+        RoutingError: Names handler, topic and what to change.
+    """
     if not routes:
         raise RoutingError(
             'the app has no handlers; add one: @app.topic("orders", group="billing")'

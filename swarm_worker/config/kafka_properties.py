@@ -36,7 +36,11 @@ _TIMES: Final = ("max.poll.interval.ms", "session.timeout.ms", "statistics.inter
 
 
 def check_reserved(where: str, properties: Iterable[str]) -> None:
-    """Refuse properties on which the guarantees of the node stand."""
+    """Refuse properties on which the guarantees of the node stand.
+
+    Raises:
+        ConfigError: Names ``where``, the property and what to do instead.
+    """
     for name in properties:
         remedy = _RESERVED.get(name)
         if remedy is None and name.startswith("enable.auto."):
