@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.awaits import await_new_pid, await_records, await_reports
+from tests.awaits import await_new_pid, await_records, await_reports, await_state
 from tests.eventually import eventually
 from tests.process.scenes import ctl, name_of, scene
 from tests.process.swarms import LISTENER, Swarm
@@ -75,12 +75,11 @@ def test_a_death_while_no_listener_runs_is_told_by_the_next() -> None:
             describe="the pids on record",
         )
         swarm.daemon.rpc.stop(LISTENER)
+        await_state(swarm.daemon, LISTENER, "STOPPED")
         os.kill(pids[0], signal.SIGKILL)
         await_new_pid(swarm.daemon, name_of(0), than=pids[0])
         swarm.daemon.rpc.stop(name_of(1))
-        eventually(
-            lambda: swarm.daemon.state(name_of(1)) == "STOPPED", describe="a stop"
-        )
+        await_state(swarm.daemon, name_of(1), "STOPPED")
         swarm.daemon.rpc.start(name_of(1))
         swarm.daemon.rpc.start(LISTENER)
         deaths = await_deaths(swarm, 1)
