@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from swarm_event_listener.core.health import Word
-from swarm_event_listener.story.durations import duration
+from swarm_event_listener.story.durations import duration, duration_ms
 from swarm_worker.shared.report import Failing
 
 _FAILING: Final = tuple(field.name for field in dataclasses.fields(Failing))
 Plain = Mapping[str, Any]
 
+LAG_OLD_MS: Final = 60_000  # then it is said
 SILENT_S: Final = 30.0  # where the listener has no rule for silence
 
 
@@ -26,6 +27,13 @@ def age_now_ms(about: Plain, reported_ms: int | None) -> int | None:
     if reported_ms is None or report_age_s <= timeout_s / 2:
         return reported_ms
     return reported_ms + round(report_age_s * 1000)
+
+
+def age_at_look_ms(about: Plain, reported_ms: int | None) -> int | None:
+    """Return how old a figure is that was so old when it was reported."""
+    if reported_ms is None:
+        return None
+    return reported_ms + round((about.get("report_age_s") or 0.0) * 1000)
 
 
 def next_try(node: Plain) -> str:
@@ -53,4 +61,30 @@ def failures(messages: Sequence[Plain], count: int) -> list[str]:
     more = count - len(lines)
     if lines and more > 0:
         lines.append(f"and {more} partition{'s' * (more > 1)} more")
+    return lines
+
+
+def notes(
+    lag_age_ms: int | None, lso_behind_ms: int | None, throttled_ms: int | None
+) -> list[str]:
+    """Return a line for each thing that keeps a node from messages, and is no failure.
+
+    Args:
+        lag_age_ms: How old the oldest end is by now that its lag counts to.
+        lso_behind_ms: As reported.
+        throttled_ms: As reported.
+    """
+    lines = []
+    if lso_behind_ms is not None:
+        lines.append(
+            "a transaction hangs: the last stable offset of a partition has stood "
+            f"behind its end for {duration_ms(lso_behind_ms)}, and what was "
+            "written since is not read; its log says which partition"
+        )
+    if throttled_ms is not None:
+        held_back = duration_ms(throttled_ms)
+        lines.append(f"throttled: Kafka held an answer back for {held_back} (quota)")
+    if (lag_age_ms or 0) > LAG_OLD_MS:
+        ago = duration_ms(lag_age_ms)
+        lines.append(f"its lag is as of {ago} ago: the end of a log is not told")
     return lines

@@ -48,7 +48,7 @@ def node(number: int, health: str = "healthy", **facts: object) -> Plain:
         "restart": None,
         "report_age_s": 2.5,
         "report_timeout_s": 60.0,
-        "failing": [],
+        "notes": [],
         "suspect": None,
         "now": now(number) if is_up else None,
         "trends": {
@@ -122,6 +122,14 @@ def record(minutes_ago: float, number: int, **facts: object) -> Plain:
     return {**plain, "headline": headline(plain)}
 
 
+def died(
+    minutes_ago: float, number: int, cause: str, reason: str, **facts: object
+) -> Plain:
+    """Return a death on record."""
+    death = {"status": None, "reason": reason, "death": {"cause": cause}}
+    return record(minutes_ago, number, cause="died", **{**death, **facts})
+
+
 def data(
     nodes: list[Plain],
     restarts: list[Plain],
@@ -167,7 +175,7 @@ def scenes() -> dict[str, Plain]:
     ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]
     words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
     fails = "orders/4@54{0} fails: ValueError('no price'), 8 attempts, for 3 min".format
-    failing = node(6, "failing", why=fails(0), failing=[fails(n) for n in range(3)])
+    failing = node(6, "failing", why=fails(0), notes=[fails(1), fails(2)])
     failing["now"].update(errors=24, retries=21, dead_letters=1)
     silent = node(
         *(7, "unhealthy"),
@@ -190,6 +198,19 @@ def scenes() -> dict[str, Plain]:
         ),
     )
     rolling = "a roll is under way: 1 of 4 done; turn of swarm_worker_01 (12s)"
+    hangs = (
+        "a transaction hangs: the last stable offset of a partition has stood behind "
+        "its end for 1m31, and what was written since is not read; its log says which "
+        "partition"
+    )
+    held_back = node(9, notes=[hangs, "throttled: Kafka held an answer back for 0.3s"])
+    deaths = [
+        died(10, 0, "kill", "pid 4000 was ended by SIGKILL", suspect="orders/3@4711"),
+        died(8, 1, "oom", "pid 4001 was ended by SIGKILL (OOM)"),
+        died(5, 2, "signal", "pid 4002 was ended by SIGSEGV"),
+        died(4, 3, "exit", "pid 4003 exited with 1", recovered_at=None),
+        died(2, 3, "unknown", "pid 4003 ended, cause not known"),
+    ]
     return {
         "empty": data([], []),
         "healthy": data([node(n) for n in range(4)], rolled),
@@ -197,11 +218,9 @@ def scenes() -> dict[str, Plain]:
         "all_words": data(
             [
                 *(node(n, word) for n, word in enumerate(words)),
-                failing,
-                silent,
-                stalled,
+                *(failing, silent, stalled, held_back),
             ],
-            causes,
+            [*causes, *deaths],
         ),
         "roll": data(
             [node(0), node(1, "stopping"), node(2), node(3)],

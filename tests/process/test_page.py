@@ -169,7 +169,7 @@ def test_the_first_keys_skip_to_the_content(page: Page) -> None:
     restarts = page.browser.run(_FOCUS)
 
     assert node["text"].startswith("swarm_worker_00")
-    assert restarts["text"] == "Restarts"
+    assert restarts["text"] == "Restarts and deaths"
     assert restarts["isInView"]
 
 
@@ -368,10 +368,12 @@ def test_each_cause_has_its_own_mark(page: Page) -> None:
         [
             *("-1 rule", "1 rule", "2 rule", "3 rule", "4 rule"),
             *(" roll", "↻ exited", "■ fatal"),
+            *("K died", "M died", "S died", "E died", "† died"),
         ]
     )
     assert "roll: 4" in words
     assert "too much memory: 1" in words
+    assert "killed for memory: 1" in words
 
 
 def test_a_restart_has_a_way_to_its_story(page: Page) -> None:

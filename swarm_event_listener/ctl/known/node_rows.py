@@ -8,16 +8,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from swarm_event_listener.core.health import Word, health_by_state
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
-from swarm_event_listener.story.durations import duration_ms
-from swarm_event_listener.story.node_status import age_now_ms, failures, next_try
-
-LAG_OLD_MS: Final = 60_000  # then it is said
+from swarm_event_listener.story.node_status import (
+    age_at_look_ms,
+    age_now_ms,
+    failures,
+    next_try,
+    notes,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +81,7 @@ class Row:
     @property
     def notes(self) -> list[str]:
         """A line for each thing that keeps it from messages, and is no failure."""
-        lines = []
-        if self.lso_behind_ms is not None:
-            lines.append(
-                "a transaction hangs: the last stable offset of a partition has stood "
-                f"behind its end for {duration_ms(self.lso_behind_ms)}, and what was "
-                "written since is not read; its log says which partition"
-            )
-        if self.throttled_ms is not None:
-            held_back = duration_ms(self.throttled_ms)
-            lines.append(
-                f"throttled: Kafka held an answer back for {held_back} (quota)"
-            )
-        if (self.lag_age_ms or 0) > LAG_OLD_MS:
-            ago = duration_ms(self.lag_age_ms)
-            lines.append(f"its lag is as of {ago} ago: the end of a log is not told")
-        return lines
+        return notes(self.lag_age_ms, self.lso_behind_ms, self.throttled_ms)
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -141,7 +129,7 @@ def _row(
         memory_limit_bytes=about.get("memory_limit_bytes"),
         partitions=_partitions(report),
         lag=report.get("lag"),
-        lag_age_ms=_age_at_look_ms(about, report.get("lag_age_ms")),
+        lag_age_ms=age_at_look_ms(about, report.get("lag_age_ms")),
         lso_behind_ms=report.get("lso_behind_ms"),
         throttled_ms=report.get("throttled_ms"),
         messages_per_s=about.get("messages_per_s"),
@@ -167,13 +155,6 @@ def _restarts_of(
         return None
     mine = [record for record in history if record.get("node") == process.name]
     return [r for r in mine if not r.get("dry_run") and r.get("cause") != Cause.ROLL]
-
-
-def _age_at_look_ms(about: Plain, reported_ms: int | None) -> int | None:
-    """Return how old a figure is that was so old when it was reported."""
-    if reported_ms is None:
-        return None
-    return reported_ms + round((about.get("report_age_s") or 0.0) * 1000)
 
 
 def _partitions(report: Plain) -> int | None:

@@ -15,7 +15,12 @@ from swarm_event_listener.core.model.record import Record, headline
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.outlets.metrics.trends import EVERY_S, POINTS, Trends, values
 from swarm_event_listener.outlets.status import nodes_of
-from swarm_event_listener.story.node_status import failures, next_try
+from swarm_event_listener.story.node_status import (
+    age_at_look_ms,
+    failures,
+    next_try,
+    notes,
+)
 from swarm_event_listener.story.roll_view import how_far
 from swarm_event_listener.supervisord.rpc import started_ticks
 
@@ -26,7 +31,6 @@ WATCHED_S: Final = 60.0  # data is made while somebody looks
 _TOLD: Final = (
     *("in_flight", "messages", "errors", "retries", "dead_letters"),
     *("assigned", "brokers_up", "no_broker_ms", "stalled_ms", "stalled", "unsteady_ms"),
-    *("lso_behind_ms", "throttled_ms"),
 )
 
 
@@ -101,10 +105,7 @@ class Page:
         report = row["report"] or {}
         row["why"] = "; ".join(filter(None, (row["why"], next_try(row))))
         row["now"] = self._now(row, report) if row["pid"] is not None else None
-        row["failing"] = []
-        if row["pid"] is not None:
-            count = report.get("failing_count", 0)
-            row["failing"] = failures(report.get("failing", ()), count)
+        row["notes"] = _notes(row, report) if row["pid"] is not None else []
         restart = swarm.nodes[row["node"]].restart
         row["suspect"] = restart and restart.record.suspect
         row["trends"] = self._trends.of(row["node"])
@@ -115,6 +116,17 @@ class Page:
         """Return the figures of a node's process, as last reported."""
         told = {name: report[name] for name in _TOLD if name in report}
         return {**told, **values(row), "uptime_s": self._uptime(row["pid"])}
+
+
+def _notes(row: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """Return what keeps a node from messages, in the lines of ``swarm status``."""
+    failing = failures(report.get("failing", ()), report.get("failing_count", 0))
+    kept = notes(
+        age_at_look_ms(row, report.get("lag_age_ms")),
+        report.get("lso_behind_ms"),
+        report.get("throttled_ms"),
+    )
+    return [line for line in (*failing, *kept) if line not in row["why"]]
 
 
 def _with_headline(record: dict[str, Any]) -> dict[str, Any]:

@@ -352,10 +352,6 @@ def test_healthz_and_page_name_what_fails() -> None:
     assert text.startswith(b"HTTP/1.1 200")
     assert text.endswith(f"\r\n\r\nw:w_00 is failing: {line}\n".encode())
     (first, second) = json.loads(page.data(swarm, now_s=NOW_S, trouble=""))["nodes"]
-    assert (first["health"], first["why"], first["failing"][0]) == (
-        "failing",
-        line,
-        line,
-    )
-    assert len(first["failing"]) == 2
-    assert second["failing"] == []
+    assert (first["health"], first["why"]) == ("failing", line)
+    assert first["notes"] == ["t/1@7 fails: E('x'), 8 attempts, for 2 min"]
+    assert second["notes"] == []

@@ -142,7 +142,8 @@ def test_a_node_that_is_down_has_no_figures() -> None:
         state=State.RUNNING,
         lag=5,
         failing=(fails,),
-        failing_count=1,
+        failing_count=2,
+        throttled_ms=300,
     )
     swarm.handle(Reported(name=NAME, pid=7, report=report), now_s=NOW_S)
     up = shown_of(shown, swarm)
@@ -150,8 +151,8 @@ def test_a_node_that_is_down_has_no_figures() -> None:
     swarm.handle(Surveyed(processes=(stopped,)), now_s=NOW_S)
     down = shown_of(shown, swarm)
 
-    assert (up["now"]["lag"], len(up["failing"])) == (5, 1)
-    assert (down["now"], down["failing"], down["health"]) == (
+    assert (up["now"]["lag"], len(up["notes"])) == (5, 3)
+    assert (down["now"], down["notes"], down["health"]) == (
         None,
         [],
         "stopped by operator",
