@@ -173,7 +173,7 @@ class Supervisor:
             SupervisorFault: BAD_NAME: there is no process of that name.
         """
         answer = self._call("supervisor.getProcessInfo", _addressable(name))
-        return str(answer.get("stderr_logfile") or "") if answer else ""
+        return str(answer.get("stderr_logfile") or "") if type(answer) is dict else ""
 
     def stderr_end(self, name: str, size_bytes: int) -> str:
         """Return the end of a process's stderr log.

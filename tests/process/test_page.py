@@ -412,6 +412,20 @@ def test_partitions_are_shown_with_their_lag(page: Page) -> None:
     assert browser.run("return $('partitions').checkVisibility()") is False
 
 
+def test_of_many_nodes_without_known_partitions_some_are_named(page: Page) -> None:
+    """A swarm of an older version has none that has told of them."""
+    told = page.open(pictures.scenes()["healthy"]).run(
+        "const node = {node: 'w:x', why: 'none'}; partitions({kafka_groups: [], "
+        "not_known: Array(400).fill(node)}); return [...$('lags').children].slice(-2)"
+        ".map(e => e.textContent)"
+    )
+
+    assert told == [
+        "Partitions of w:x are not known: none",
+        "nor those of 392 nodes more",
+    ]
+
+
 def test_a_roll_under_way_is_said(page: Page) -> None:
     """Beside its group's name."""
     browser = page.open(pictures.scenes()["roll"])

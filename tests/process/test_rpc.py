@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from swarm_event_listener.core.model.events import ProcessInfo, ProcessState
+from swarm_event_listener.supervisord.node_log import log_of
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
@@ -125,6 +126,36 @@ def test_a_bad_process_is_skipped(short_dir: Path, bad: object) -> None:
     """One strange process does not blind the listener to the others."""
     with server(short_dir, answering([bad, info()])) as rpc:
         assert [process.name for process in rpc.processes()] == ["w:w_00"]
+
+
+def test_the_log_of_a_process_is_found(short_dir: Path) -> None:
+    """In its file; without one that can be read supervisord gives its end."""
+    file = short_dir / "w.log"
+    file.write_text("of the file")
+    with server(short_dir, answering(info(stderr_logfile=str(file)))) as rpc:
+        assert log_of("w:w_00", rpc).tail() == "of the file"
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        ((info(stderr_logfile="/nowhere/x"), "its end"), "its end"),
+        ((info(), xmlrpc.client.Fault(20, "NO_FILE")), ""),
+        (2 * (xmlrpc.client.Fault(10, "BAD_NAME"),), ""),
+        ((7, "its end"), "its end"),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_asked_for(
+    short_dir: Path, answers: tuple[Any, ...], text: str
+) -> None:
+    """One that is nowhere is empty, whatever supervisord answers."""
+    left = iter(answers)
+
+    def serve(connection: socket.socket) -> None:
+        answering(next(left))(connection)
+
+    with server(short_dir, serve) as rpc:
+        assert log_of("w:w_00", rpc).tail() == text
 
 
 def test_a_fault_is_an_answer(short_dir: Path) -> None:
