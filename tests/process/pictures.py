@@ -20,7 +20,7 @@ from swarm_event_listener.core.model.record import headline
 from swarm_event_listener.outlets.metrics.files import Files, Found
 from swarm_event_listener.outlets.metrics.page import html
 from swarm_event_listener.outlets.metrics.server import MetricsServer, Snapshot
-from swarm_event_listener.outlets.metrics.trends import POINTS
+from swarm_event_listener.outlets.metrics.trends import POINTS, SERIES
 from tests.eventually import eventually
 from tests.process.browser import Browser, browsing
 
@@ -172,7 +172,15 @@ def scenes() -> dict[str, Plain]:
             suspect="orders/3@4711",
         ),
     ]
-    ill = [node(0), node(1), backing_off(2), node(3, "booting", why="no report yet")]
+    booting = node(
+        3,
+        "booting",
+        why="no report yet",
+        report_age_s=None,
+        trends={name: [] for name in SERIES},
+        now={**dict.fromkeys(SERIES), "memory_mb": 31.0, "uptime_s": 1.2},
+    )
+    ill = [node(0), node(1), backing_off(2), booting]
     words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
     fails = "orders/4@54{0} fails: ValueError('no price'), 8 attempts, for 3 min".format
     failing = node(6, "failing", why=fails(0), notes=[fails(1), fails(2)])

@@ -262,10 +262,10 @@ def test_of_many_ill_nodes_some_are_counted(page: Page) -> None:
     ]
 
 
-def test_nothing_is_written_anew_that_has_not_changed(page: Page) -> None:
+@pytest.mark.parametrize("scene", ["backing_off", "empty"])
+def test_nothing_is_written_anew_that_has_not_changed(page: Page, scene: str) -> None:
     """Who listens to the page, or marks a line of it, is not disturbed."""
-    scene = pictures.scenes()["backing_off"]
-    changes = page.open(scene).run(
+    changes = page.open(pictures.scenes()[scene]).run(
         "const seen = new MutationObserver(() => 0); const of = {childList: true, "
         "subtree: true, characterData: true}; for (const id of ['sum', 'at', "
         "'trouble', 'ill', 'groups', 'legend', 'restarts']) seen.observe($(id), of); "
@@ -295,6 +295,15 @@ def test_a_card_shows_the_last_report_in_groups(page: Page) -> None:
     assert "errors: 3 · dead letters: 1 Kafka lag 7654" in opened
     assert opened.endswith("3 partitions · 3 brokers")
     assert closed.endswith("up 2 d 7 h · 271 MB · 3 partitions · lag 7654 · 912/s")
+
+
+def test_of_a_node_that_has_not_reported_what_is_known_is_shown(page: Page) -> None:
+    """Its process's own figures; nothing stands in for those of a report."""
+    booting = page.open(pictures.scenes()["backing_off"]).run(_CARDS)[3]
+
+    assert booting.endswith(
+        "RUNNING · pid 4714 no report yet Host memory 31 MB ≤ 512 MB up 1 s"
+    )
 
 
 def test_a_node_that_is_stopped_shows_no_figures(page: Page) -> None:

@@ -182,18 +182,22 @@ def test_a_node_that_backs_off_is_told_with_its_next_try_and_its_suspect() -> No
 
 
 def test_a_roll_is_told_while_it_is_under_way() -> None:
-    """In the words of swarm status."""
-    swarm, shown = swarm_of_one(), Page([], wall=str)
+    """In the words of swarm status; one of nodes that are down is over at once."""
 
-    def rolls() -> object:
-        return json.loads(shown.data(swarm, now_s=NOW_S, trouble=""))["rolls"]
+    def rolls(swarm: Swarm) -> object:
+        shown = Page([], wall=str).data(swarm, now_s=NOW_S, trouble="")
+        return json.loads(shown)["rolls"]
 
-    before = rolls()
-    order = RollOrdered(group="w", max_unavailable=1, timeout_s=60)
-    swarm.handle(order, now_s=NOW_S)
+    runs, stopped = swarm_of_one(), swarm_of_one(ProcessState.STOPPED)
+    before = rolls(runs)
+    for swarm in (runs, stopped):
+        order = RollOrdered(group="w", max_unavailable=1, timeout_s=60)
+        swarm.handle(order, now_s=NOW_S)
 
     assert before == {}
-    assert rolls() == {"w": "a roll is under way: 0 of 1 done; next is w_00"}
+    assert rolls(runs) == {"w": "a roll is under way: 0 of 1 done; next is w_00"}
+    assert stopped.rolls["w"].is_over
+    assert rolls(stopped) == {}
 
 
 def test_uptime_is_that_of_the_process() -> None:
