@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from swarm_worker.shared.parsers import duration_ms
 from swarm_worker.shared.settings import ConfigError
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Route:
             None: the group balances.
         max_retries: Repeats of a failing message before its dead letter; None: no end.
         dead_letter: Topic for messages given up; None: they are never given up.
+        dead_letter_after_s: How long the handler may take no message at all before
+            ``max_retries`` alone counts; None: the node's setting.
         max_messages: Most messages in a batch; None: the node's setting.
     """
 
@@ -61,6 +65,7 @@ class Route:
     partitions: Mapping[int, tuple[int, ...]] | None = None
     max_retries: int | None = None
     dead_letter: str | None = None
+    dead_letter_after_s: float | None = None
     max_messages: int | None = None
 
     @property
@@ -115,6 +120,7 @@ class App:
         partitions: Mapping[int, Iterable[int]] | None = None,
         max_retries: int | None = None,
         dead_letter: str | None = None,
+        dead_letter_after: int | str | bool | None = None,
         max_messages: int | None = None,
     ) -> Callable[[H], H]:
         """Register the decorated function as the handler of topics.
@@ -129,7 +135,11 @@ class App:
             max_retries: Repeats of a failing message before it becomes a dead letter;
                 3 when only ``dead_letter`` is given. Without ``dead_letter`` a
                 message is retried for ever.
-            dead_letter: Topic for messages that failed that often.
+            dead_letter: Topic for messages that failed that often, while the handler
+                takes others.
+            dead_letter_after: How long it may take none before ``max_retries`` alone
+                counts: ms, or a text such as ``"1h"``; False: for ever; the node's
+                setting when absent.
             max_messages: Most messages in a batch; the node's setting when absent.
 
         Raises:
@@ -150,6 +160,7 @@ class App:
                     partitions=_assignments(where, partitions),
                     max_retries=_maybe_least(where, "max_retries", retries, 0),
                     dead_letter=_maybe_topic(where, dead_letter),
+                    dead_letter_after_s=_maybe_after_s(where, dead_letter_after),
                     max_messages=_maybe_least(where, "max_messages", max_messages, 1),
                 )
             )
@@ -221,6 +232,15 @@ def _topic_name(where: str, topic: object) -> str:
 
 def _maybe_topic(where: str, topic: object) -> str | None:
     return None if topic is None else _topic_name(f"{where}, dead_letter", topic)
+
+
+def _maybe_after_s(where: str, after: object) -> float | None:
+    if after is None or after is False:
+        return inf if after is False else None
+    try:
+        return duration_ms(after) / 1000
+    except ValueError as error:
+        raise RoutingError(f"{where}, dead_letter_after: {error}") from None
 
 
 def _group_name(where: str, group: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from swarm_worker.app.routing import Selection
@@ -47,6 +48,11 @@ class WorkerSettings(Worker):
     def shutdown_timeout_s(self) -> float:
         """What a stopping node gives its handlers."""
         return self.shutdown_timeout / 1000
+
+    @property
+    def dead_letter_after_s(self) -> float:
+        """How long nothing may succeed before ``max_retries`` counts alone."""
+        return inf if self.dead_letter_after is None else self.dead_letter_after / 1000
 
     @property
     def liveness_interval_s(self) -> float:

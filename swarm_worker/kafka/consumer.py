@@ -102,6 +102,7 @@ class GroupConsumer(OwnThread):
             progress=progress,
             before_store=plan.before_store,
             commit_within_s=commit_within_s,
+            dead_letter_after_s=settings.dead_letter_after_s,
             suspects=suspects,
             clock=clock,
         )

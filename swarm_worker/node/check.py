@@ -11,7 +11,7 @@ from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.shared.kafka_timeouts import slips
 from swarm_worker.shared.parsers import duration_ms
 from swarm_worker.shared.redaction import HIDDEN, is_secret
-from swarm_worker.shared.settings import WORKER
+from swarm_worker.shared.settings import DURATION_OR_OFF, WORKER
 
 
 def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
@@ -67,7 +67,9 @@ def _summary(
 def _in_force(settings: WorkerSettings) -> Iterator[tuple[str, object]]:
     for name, key in WORKER.items():
         value = getattr(settings, name)
-        if key.read is duration_ms:
+        if value is None:
+            yield name, "off"
+        elif key.read in (duration_ms, DURATION_OR_OFF):
             yield name, f"{value} ms"
         else:
             yield name, str(value).lower() if isinstance(value, bool) else value

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from swarm_worker.processing.commits import COMMIT_WITHIN_S
 from swarm_worker.processing.failures import Verdict
 from swarm_worker.processing.lane import Lane
 from swarm_worker.processing.lanes import Lanes
+from swarm_worker.processing.witness import Witnesses
 from swarm_worker.shared.logs import shown
 
 if TYPE_CHECKING:
@@ -68,10 +70,15 @@ class HandlerThread(OwnThread):
 
 
 class HandlerPool:
-    """The threads that all consumers of a node share: so many partitions at once."""
+    """The threads that all consumers of a node share: so many partitions at once.
+
+    Attributes:
+        witnesses: Whether handlers work, over all of these consumers.
+    """
 
     def __init__(self, concurrency: int) -> None:
         """Make ``concurrency`` threads; `start` starts them."""
+        self.witnesses = Witnesses()
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._threads = [HandlerThread(i, self._queue) for i in range(concurrency)]
         self._started = 0
@@ -125,6 +132,7 @@ class Processing:
         progress: Progress,
         before_store: Sequence[Hook],
         commit_within_s: float = COMMIT_WITHIN_S,
+        dead_letter_after_s: float = inf,
         suspects: Iterable[Suspect] = (),
         clock: Callable[[], float],
     ) -> None:
@@ -134,6 +142,8 @@ class Processing:
             submit=self._submit,
             commit_within_s=commit_within_s,
             suspects=suspects,
+            witnesses=pool.witnesses,
+            dead_letter_after_s=dead_letter_after_s,
         )
         self._pool = pool
         self._progress = progress
@@ -193,6 +203,7 @@ class Processing:
             error_text=error_text,
         )
         _log_failure(batch, error, verdict, error_text)
+        _log_withheld(batch, verdict)
 
     def _flushed(self, done_count: int) -> int:
         """Return how much of what is marked done may be stored: all, or nothing."""
@@ -215,6 +226,19 @@ def _log_failure(
             verdict.retry_in_s if verdict else None,
             error_text,
             exc_info=error,
+        )
+
+
+def _log_withheld(batch: Batch, verdict: Verdict | None) -> None:
+    if verdict is not None and verdict.withheld:
+        logger.warning(
+            "dead_letter_withheld at=%s/%s@%s attempts=%s retry_in_s=%s reason=%r",
+            batch.topic,
+            batch.partition,
+            verdict.offset,
+            verdict.attempts,
+            verdict.retry_in_s,
+            verdict.withheld,
         )
 
 

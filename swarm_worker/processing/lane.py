@@ -14,6 +14,9 @@ The phases of a lane; `swarm_worker.processing.turns` moves it::
                                    |
                                    +--- acknowledged --> READY or IDLE
 
+While a message is on trial, the one that is RUNNING is the next one, which shows
+whether the handler works at all. It moves no offset before its turn.
+
 A lane that is READY while Kafka takes no commits of it is not taken: it is
 AWAITING_COMMIT until Kafka has taken one, then it is READY again.
 """
@@ -30,6 +33,7 @@ from swarm_worker.processing.batches import chunks_of, cut, offset_of
 from swarm_worker.processing.failures import DeadLetter, Failures
 from swarm_worker.processing.poison import ProcessDiedError, Suspect
 from swarm_worker.processing.uncommitted import UncommittedWork
+from swarm_worker.processing.witness import Place
 from swarm_worker.reporting.trace import Trace
 
 if TYPE_CHECKING:
@@ -79,6 +83,7 @@ class Lane:
     moved_at_s: float  # a batch was taken, or came to an end
     retry_at_s: float = 0.0  # while WAITING
     batch: Batch | None = None  # while RUNNING
+    on_trial: Message | None = None  # waits until the next one was tried
     # Offsets.
     next_offset: int = -1  # all lower ones are done; lower after a reset of the log
     # What of that is not committed.
@@ -99,6 +104,8 @@ class Lane:
     failures: Failures = field(default_factory=Failures)
     dead_letter: DeadLetter | None = None  # given up, and not acknowledged
     suspect: Suspect | None = None  # was in flight as the last process died
+    # The last one that is done of those right behind the one that fails.
+    ahead: Message | None = None
 
     def __post_init__(self) -> None:
         self.key = self.topic, self.partition
@@ -138,6 +145,8 @@ class Lane:
     @property
     def oldest(self) -> Message | None:
         """The first message that is not done, if it is here."""
+        if self.on_trial is not None:
+            return self.on_trial
         if self.batch is not None and self.batch.done_count < len(self.batch):
             return self.batch[self.batch.done_count]
         if self.dead_letter is not None:
@@ -149,6 +158,8 @@ class Lane:
         self.chunks.clear()
         if self.phase is not Phase.PRODUCING:
             self.dead_letter = None
+        if self.phase is not Phase.RUNNING:
+            self.on_trial = None
 
     # --- offsets ----------------------------------------------------------------------
 
@@ -171,6 +182,9 @@ class Lane:
 
         Lower than before, too: messages come in order, so the log was reset.
         """
+        if self.ahead is not None and offset_of(self.ahead) > offset_of(last):
+            last = self.ahead
+        self.ahead = None
         offset = offset_of(last) + 1
         if self.closed or offset == self.next_offset:
             return False
@@ -205,13 +219,30 @@ class Lane:
         self.next_offset = self.added_offset = self.end_offset
         self.leader_epoch = None  # that of the last message may end before this offset
 
+    # --- whether a message is at fault ------------------------------------------------
+
+    @property
+    def place(self) -> Place:
+        """Where calls for the message that fails, or has not yet, are made."""
+        return self.route.group, self.topic, self.partition, False
+
+    @property
+    def call(self) -> Place:
+        """Where the call that is under way is made."""
+        return (*self.place[:3], self.on_trial is not None)
+
+    def has_next(self, message: Message) -> bool:
+        """Whether one waits that comes after a message that does not wait."""
+        return bool(self.chunks) and offset_of(self.chunks[0][0]) > offset_of(message)
+
     # --- what may kill the process ----------------------------------------------------
 
     def mark_suspect(self, suspect: Suspect) -> None:
         """Record what was in flight here as the last process died."""
         self.suspect = suspect
         if suspect.is_poison:
-            self.failures.singly_until = suspect.trace.end
+            until = max(self.failures.singly_until, suspect.trace.end)
+            self.failures.singly_until = until
 
     def pass_suspect(self) -> Suspect | None:
         """Forget, and return, the suspect if all of it is done."""

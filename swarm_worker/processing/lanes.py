@@ -17,17 +17,19 @@ Decisions only: no Kafka, no clock, no threads of its own. Thread-safe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing.backpressure import BackPressure
 from swarm_worker.processing.batches import offset_of, size_bytes_of, timestamp_ms_of
 from swarm_worker.processing.commits import COMMIT_WITHIN_S, Commits
-from swarm_worker.processing.failures import DeadLetter, Verdict
+from swarm_worker.processing.failures import DeadLetter, Failures, Verdict
 from swarm_worker.processing.lane import Key, Lane, Phase
 from swarm_worker.processing.lane_table import LaneTable
-from swarm_worker.processing.poison import Suspect, Suspects
+from swarm_worker.processing.poison import ProcessDiedError, Suspect, Suspects
 from swarm_worker.processing.turns import Submit, Turns
+from swarm_worker.processing.witness import Witnesses
 from swarm_worker.reporting.progress import FailingMessage
 
 if TYPE_CHECKING:
@@ -55,18 +57,25 @@ class Lanes:
         submit: Submit,
         commit_within_s: float = COMMIT_WITHIN_S,
         suspects: Iterable[Suspect] = (),
+        witnesses: Witnesses | None = None,
+        dead_letter_after_s: float = inf,
     ) -> None:
         """Start without lanes.
 
         A batch has ``max_messages`` at most where its route does not say. A lane gets
         no further batch while work of it is not committed ``commit_within_s`` after it
-        was done. The suspects were in flight as the last process died.
+        was done. The suspects were in flight as the last process died. The witnesses
+        are those of the node, whose groups may share a handler. Where a route does not
+        say, a handler that takes no message at all for ``dead_letter_after_s`` keeps no
+        message from being given up any more.
         """
         self.table = LaneTable()
         self.turns = Turns(self.table, submit)
         self.commits = Commits(self.table, within_s=commit_within_s)
         self.back_pressure = BackPressure(self.table)
         self.suspects = Suspects(suspects, self.table.lock)
+        self._witnesses = witnesses or Witnesses()
+        self._after_s = dead_letter_after_s
         self._node = node
         self._max_messages = max_messages
 
@@ -90,6 +99,7 @@ class Lanes:
         """
         self.close([(topic, partition)])
         with self.table.lock:
+            after_s = route.dead_letter_after_s
             lane = Lane(
                 *(topic, partition, route),
                 topic_id=anew_as,
@@ -97,6 +107,10 @@ class Lanes:
                 awaits_log=awaits_log,
                 is_anew=anew_as is not None,
                 moved_at_s=now_s,
+                failures=Failures(
+                    self._witnesses.of(route.handler),
+                    dead_letter_after_s=self._after_s if after_s is None else after_s,
+                ),
             )
             self.table.open(lane)
             self._mark_suspect(lane)
@@ -104,11 +118,11 @@ class Lanes:
 
     def _mark_suspect(self, lane: Lane) -> None:
         """Let a lane know what was in flight there; no such message is in a new log."""
-        if suspect := self.suspects.among(lane.topic, lane.partition):
-            if lane.is_anew:
-                self.suspects.passed(suspect)
-            else:
+        while suspect := self.suspects.among(lane.topic, lane.partition):
+            if not lane.is_anew:
                 lane.mark_suspect(suspect)
+                return
+            self.suspects.passed(suspect)
 
     def close(self, partitions: Iterable[Key]) -> None:
         """End the lanes of partitions: nothing of them is handed out or counted."""
@@ -166,8 +180,10 @@ class Lanes:
             if self.commits.is_late(lane, now_s=now_s):
                 self.turns.await_commit(lane)
                 return None
-            messages = lane.cut(self._batch_size(lane))
+            size = self._batch_size(lane) if lane.on_trial is None else 1
+            messages = lane.cut(size)
             self.back_pressure.take(lane, len(messages))
+            lane.failures.begin_try(lane.place)
             batch = Batch(
                 messages, topic=lane.topic, partition=lane.partition, node=self._node
             )
@@ -180,6 +196,10 @@ class Lanes:
     def done(self, lane: Lane, batch: Batch, *, now_s: float) -> int:
         """Record that a handler returned; return how often its head had failed."""
         with self.table.lock:
+            lane.failures.witness.worked(lane.moved_at_s)
+            if lane.on_trial is not None:
+                self._end_trial(lane, lane.on_trial, batch, works=True, now_s=now_s)
+                return 0
             self.advance(lane, batch[-1], now_s=now_s)
             self.turns.end(lane, now_s=now_s)
             return lane.failures.end()
@@ -202,6 +222,12 @@ class Lanes:
         known, and those before it are not repeated with every retry.
         """
         with self.table.lock:
+            _tell_witness(lane, batch, error, done_count=done_count)
+            if lane.on_trial is not None:
+                works = done_count == len(batch)
+                return self._end_trial(
+                    lane, lane.on_trial, batch, works=works, now_s=now_s
+                )
             if done_count:
                 self.advance(lane, batch[done_count - 1], now_s=now_s)
             rest = batch[done_count:]
@@ -213,14 +239,24 @@ class Lanes:
                 rest,
                 error,
                 route=lane.route,
+                place=lane.place,
                 is_alone=len(batch) == 1,
+                has_next=self._has_next(lane, rest[0]),
                 error_text=error_text,
                 now_s=now_s,
             )
             if not lane.closed:
                 self._keep(lane, rest, verdict, error)
-            self.turns.end(lane, now_s=now_s, retry_in_s=verdict.retry_in_s or 0.0)
+            retry_in_s = None if verdict.tries_next else verdict.retry_in_s or 0.0
+            self.turns.end(lane, now_s=now_s, retry_in_s=retry_in_s)
             return verdict
+
+    def _has_next(self, lane: Lane, message: Message) -> bool:
+        """Whether a message, no poison message, waits behind one, to be tried."""
+        if not lane.has_next(message):
+            return False
+        following = offset_of(lane.chunks[0][0])
+        return not self.suspects.has_poison_at(lane.topic, lane.partition, following)
 
     def _keep(
         self,
@@ -229,17 +265,41 @@ class Lanes:
         verdict: Verdict,
         error: BaseException,
     ) -> None:
-        """Keep what failed for its next try, or as a dead letter."""
-        if verdict.retry_in_s is None:
+        """Keep what failed for its next try, for after a trial, or as a dead letter."""
+        if verdict.tries_next:
+            lane.on_trial = rest[0]
+        elif verdict.retry_in_s is not None:
+            self._put_back(lane, rest)
+        else:
+            lane.failures.give_up(lane.place)
             lane.dead_letter = DeadLetter(
                 message=rest[0],
                 error=error,
                 attempts=verdict.attempts,
                 error_text=lane.failures.error_text,
             )
-        else:
-            lane.chunks.appendleft(rest)
-            self.back_pressure.add(lane, len(rest), sum(map(len, rest)))
+
+    def _put_back(self, lane: Lane, messages: Sequence[Message]) -> None:
+        lane.chunks.appendleft(messages)
+        self.back_pressure.add(lane, len(messages), sum(map(len, messages)))
+
+    def _end_trial(
+        self, lane: Lane, message: Message, batch: Batch, *, works: bool, now_s: float
+    ) -> Verdict | None:
+        """Go back to the message that failed, after the one behind it was tried.
+
+        Return the verdict on it where that has failed, too.
+        """
+        lane.on_trial = None
+        if works:
+            lane.ahead = batch[-1]
+        if not lane.closed:
+            if not works:
+                self._put_back(lane, batch[:])
+            self._put_back(lane, [message])
+        verdict = lane.failures.after_trial(lane.place, works=works, now_s=now_s)
+        self.turns.end(lane, now_s=now_s, retry_in_s=verdict.retry_in_s)
+        return verdict if verdict.attempts and not works else None
 
     def failing(self) -> list[FailingMessage]:
         """Return the messages that fail, or whose dead letter is not acknowledged.
@@ -250,7 +310,7 @@ class Lanes:
             return [
                 FailingMessage(
                     at=f"{lane.name}@{lane.failures.offset}",
-                    error=lane.failures.error_text,
+                    error=lane.failures.text(lane.place),
                     attempts=lane.failures.attempts,
                     since_s=lane.failures.since_s,
                 )
@@ -279,12 +339,15 @@ class Lanes:
             self.commits.moved(lane)
             if suspect := lane.pass_suspect():
                 self.suspects.passed(suspect)
+                self._mark_suspect(lane)
 
     def count_marks(self, *, now_s: float) -> None:
         """Let offsets move as far as batches that are out have marked messages done."""
         with self.table.lock:
             for lane in self.turns.busy.values():
-                if lane.batch is not None and (count := lane.batch.done_count):
+                if lane.batch is None or lane.on_trial is not None:
+                    continue  # what is tried counts no sooner than what is on trial
+                if count := lane.batch.done_count:
                     self.advance(lane, lane.batch[count - 1], now_s=now_s)
 
     def committed(self, offsets: Mapping[Key, int], *, now_s: float) -> None:
@@ -304,3 +367,13 @@ class Lanes:
             busy = self.turns.busy.values()
             in_hand = any(lane.has_suspect_in_hand for lane in busy)
         return in_hand or any(s.is_poison for s in self.suspects.ahead(now_s=now_s))
+
+
+def _tell_witness(
+    lane: Lane, batch: Batch, error: BaseException, *, done_count: int
+) -> None:
+    """Let it count for the handler what it has done of a batch, and that it failed."""
+    if done_count:
+        lane.failures.witness.worked(lane.moved_at_s)
+    if done_count < len(batch) and not isinstance(error, ProcessDiedError):
+        lane.failures.witness.failed(lane.call)

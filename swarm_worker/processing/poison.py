@@ -9,7 +9,7 @@ to its ``dead_letter``. Without a dead-letter topic nothing is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -78,23 +78,35 @@ class Suspects:
     def __init__(self, suspects: Iterable[Suspect], lock: Lock) -> None:
         """Begin with those of its group, guarded by the lock of its lanes."""
         self._lock = lock
-        self._ahead = {(s.trace.topic, s.trace.partition): s for s in suspects}
+        self._ahead = sorted(suspects, key=lambda suspect: suspect.trace.offset)
         self._until_s: float | None = None
 
     def among(self, topic: str, partition: int) -> Suspect | None:
-        """Return the one of a partition that is assigned; the lock is held."""
-        return self._ahead.get((topic, partition))
+        """Return the first of a partition that is assigned; the lock is held."""
+        return next(self._of(topic, partition), None)
+
+    def has_poison_at(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether a message is among what is taken for poison; the lock is held."""
+        found = self._of(topic, partition)
+        return any(each.is_poison and each.is_in(offset, offset) for each in found)
+
+    def _of(self, topic: str, partition: int) -> Iterator[Suspect]:
+        return (
+            each
+            for each in self._ahead
+            if (each.trace.topic, each.trace.partition) == (topic, partition)
+        )
 
     def passed(self, suspect: Suspect) -> None:
         """Record that it is done, so kills nobody; the lock is held."""
-        self._ahead.pop((suspect.trace.topic, suspect.trace.partition), None)
+        self._ahead = [each for each in self._ahead if each != suspect]
 
     def ahead(self, *, now_s: float) -> list[Suspect]:
         """Return those that are to come, until `AHEAD_S` after it was asked first."""
         with self._lock:
             if self._until_s is None:
                 self._until_s = now_s + AHEAD_S
-            return list(self._ahead.values()) if now_s < self._until_s else []
+            return list(self._ahead) if now_s < self._until_s else []
 
 
 def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:

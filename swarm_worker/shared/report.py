@@ -31,7 +31,10 @@ FRAME_READ_MAX_BYTES: Final = 3500
 NOT_JOINED_MAX: Final = 240  # characters
 NO_BROKER_MAX: Final = 120  # characters
 ERROR_MAX: Final = 80  # characters
-ERROR_LEAST: Final = 24  # what is left of that where a frame is too long
+FAIL_ALIKE: Final = "all messages fail alike"  # an error: it is the world that fails
+ERROR_LEAST: Final = (
+    len(FAIL_ALIKE) + 3
+)  # what is left of one where a frame is too long
 LISTS: Final = ("in_flight", "stalled", "died_in_flight")
 LIST_ITEMS_MAX: Final = 3
 ITEMS_MAX: Final = {
@@ -64,7 +67,7 @@ class Failing:
     Attributes:
         at: ``topic/partition@offset``.
         error: Type and text of the last exception, cut; or why its dead letter is not
-            taken.
+            taken; or `FAIL_ALIKE` and the exception's type.
         attempts: How often it has failed.
         for_ms: How long ago it failed first.
     """

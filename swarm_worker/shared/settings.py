@@ -44,6 +44,8 @@ class PassingError(ConfigError):
 
 # --- keys -----------------------------------------------------------------------------
 
+DURATION_OR_OFF: Final = rule(duration_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -111,6 +113,13 @@ class Worker:
         Key(duration_ms, 60_000, "ms a stopping node gives its handlers")
     )
     liveness_interval: int = _setting(Key(duration_ms, 5_000, "ms between reports"))
+    dead_letter_after: int | None = _setting(
+        Key(
+            DURATION_OR_OFF,
+            3_600_000,
+            "ms without any success before max_retries alone",
+        )
+    )
     static_membership: bool = _setting(
         Key(
             flag,

@@ -146,7 +146,7 @@ def test_offset_waits_for_the_dead_letter(
     kafka.create_topic(letters, 1, config={"max.message.bytes": "100"})
     app, seen = App(group=name), Seen()
 
-    @app.topic(name, max_retries=0, dead_letter=letters)
+    @app.topic(name, max_retries=0, dead_letter=letters, dead_letter_after=0)
     def handle(batch: Batch) -> None:
         if batch.partition == 0:
             raise ValueError
@@ -187,7 +187,7 @@ def test_a_producer_that_cannot_be_made_is_a_refusal(
 
     monkeypatch.setattr(dead_letters, "Producer", make)
 
-    @app.topic(name, max_retries=0, dead_letter=letters)
+    @app.topic(name, max_retries=0, dead_letter=letters, dead_letter_after=0)
     def handle(batch: Batch) -> None:
         if batch[0].value() == POISON:
             raise ValueError
@@ -244,7 +244,7 @@ def test_letter_that_nobody_answers_does_not_hold_up_a_stop(
     name = kafka.create_topic(unique("unanswered"), 1)
     app = App(group=name)
 
-    @app.topic(name, max_retries=0, dead_letter=f"{name}.missing")
+    @app.topic(name, max_retries=0, dead_letter=f"{name}.missing", dead_letter_after=0)
     def handle(_: Batch) -> None:
         raise ValueError
 

@@ -94,7 +94,13 @@ def test_a_message_without_an_acknowledged_letter_is_not_passed(
     name = kafka.create_topic(unique("last"), 1)
     app, tries = App(group=name), []
 
-    @app.topic(name, max_retries=0, dead_letter=f"{name}.missing", max_messages=1)
+    @app.topic(
+        name,
+        max_retries=0,
+        dead_letter=f"{name}.missing",
+        dead_letter_after=0,
+        max_messages=1,
+    )
     def handle(batch: Batch) -> None:
         if batch[0].offset() == 2:
             tries.append(2)

@@ -27,7 +27,7 @@ def test_the_consumer_alone_asks_the_app_for_tokens(
     letters = kafka.create_topic(f"{name}.dlq", 1)
     app, asked = App(group=name), []
 
-    @app.topic(name, max_retries=0, dead_letter=letters)
+    @app.topic(name, max_retries=0, dead_letter=letters, dead_letter_after=0)
     def handle(batch: Batch) -> None:
         raise LookupError(f"no such account: {batch.topic}")
 

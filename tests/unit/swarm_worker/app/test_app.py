@@ -1,6 +1,7 @@
 """What a user declares, and the routes of an app judged together."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 import pytest
@@ -77,6 +78,18 @@ def test_dead_letters_need_an_end_of_retries() -> None:
     assert [route.max_retries for route in app.routes] == [3, 0, None]
 
 
+def test_a_topic_says_how_long_its_handler_may_take_nothing() -> None:
+    """As in the file: ms, a text, or False for ever; else the node's setting."""
+    app = app_of(
+        (handler, "a", {}),
+        (handler, "b", {"dead_letter_after": 500}),
+        (handler, "c", {"dead_letter_after": "2h"}),
+        (handler, "d", {"dead_letter_after": False}),
+    )
+
+    assert [r.dead_letter_after_s for r in app.routes] == [None, 0.5, 7200.0, inf]
+
+
 @pytest.mark.parametrize(
     ("topics", "arguments", "told"),
     [
@@ -101,6 +114,8 @@ def test_dead_letters_need_an_end_of_retries() -> None:
         (["a"], {"max_retries": 1.5}, "max_retries to be a whole number from 0"),
         (["a"], {"max_messages": 0}, "max_messages to be a whole number from 1"),
         (["a"], {"dead_letter": ""}, "dead_letter: expected the name of a topic"),
+        (["a"], {"dead_letter_after": "1y"}, "dead_letter_after: expected whole milli"),
+        (["a"], {"dead_letter_after": True}, "dead_letter_after: expected whole milli"),
     ],
 )
 def test_a_wrong_argument_is_refused_by_the_handlers_name(

@@ -1,5 +1,6 @@
 """The node's settings from flags, environment and file."""
 
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,21 @@ def test_defaults_are_those_of_the_contract(file: Path) -> None:
     assert (settings.concurrency, settings.max_messages) == (1, 500)
     assert (settings.max_wait_s, settings.liveness_interval_s) == (1.0, 5.0)
     assert settings.shutdown_timeout_s == 60.0
+    assert settings.dead_letter_after_s == 3600.0
     assert settings.static_membership
     assert settings.instance_prefix
     assert settings.max_poll_interval_ms == 300_000
     assert settings.state_dir == file.parent / "run"
+
+
+def test_max_retries_may_never_count_alone(file: Path) -> None:
+    """False is for ever, 0 at once."""
+
+    def after_s(value: str) -> float:
+        text = f"{KAFKA}[worker]\ndead_letter_after = {value}\n"
+        return read(file, text).settings.dead_letter_after_s
+
+    assert [after_s(value) for value in ("false", "0", '"30min"')] == [inf, 0.0, 1800.0]
 
 
 def test_a_flag_wins_over_the_file(file: Path) -> None:

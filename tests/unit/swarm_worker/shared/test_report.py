@@ -9,6 +9,7 @@ from swarm_event_listener.supervisord.node_reports import decode
 from swarm_worker.shared.report import (
     BEGIN,
     END,
+    FAIL_ALIKE,
     FRAME_MAX_BYTES,
     FRAME_MIN_BYTES,
     Failing,
@@ -234,9 +235,7 @@ def test_the_message_that_fails_for_the_longest_is_always_told(
 def test_what_fails_is_cut_before_it_goes() -> None:
     """Lists first, then the ends of errors, then messages; texts only after that."""
     messages = tuple(
-        Failing(
-            at=f"{'t' * 100}/{n}@7", error=f"E('{'x' * 200}')", attempts=8, for_ms=9
-        )
+        Failing(at=f"{'t' * 98}/{n}@7", error=f"E('{'x' * 200}')", attempts=8, for_ms=9)
         for n in range(3)
     )
     full = Report(
@@ -245,10 +244,31 @@ def test_what_fails_is_cut_before_it_goes() -> None:
     longer = replace(full, not_joined="n" * 150)
 
     told = read(payload(encode(full)))
-    assert (told.in_flight, [len(f.error) for f in told.failing]) == ((), [80, 24, 24])
+    assert (told.in_flight, [len(f.error) for f in told.failing]) == ((), [80, 26, 26])
     back = read(payload(encode(longer)))
     assert (back.in_flight, back.not_joined) == ((), "n" * 150)
-    assert [each.error for each in back.failing] == [f"E('{'x' * 18}..."] * 2
+    assert [each.error for each in back.failing] == [f"E('{'x' * 20}..."] * 2
+
+
+def test_that_all_messages_fail_alike_is_told_in_the_fullest_frame() -> None:
+    """Whoever repeats dead letters looks for these words."""
+    alike = Failing(
+        at=f"{'t' * 200}/4@547",
+        error=f"{FAIL_ALIKE} ({'x' * 60})",
+        attempts=99,
+        for_ms=10**7,
+    )
+    full = Report(
+        node=0, pid=1, state=State.RUNNING, failing=(alike,) * 3, failing_count=3,
+        not_joined="n" * 150,
+    )  # fmt: skip
+
+    frame = encode(full)
+
+    assert len(frame) <= FRAME_MAX_BYTES
+    told = [each.error for each in read(payload(frame)).failing]
+    assert told
+    assert all(error.startswith(FAIL_ALIKE) for error in told)
 
 
 def test_the_first_message_that_fails_is_the_last_to_go() -> None:
