@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -21,6 +22,7 @@ from swarm_worker.shared.lock_files import SAFE
 _FIRST: Final = 64  # bytes for the pid
 _PLACE: Final = 640  # bytes for a moment, a topic (249), a group, and numbers
 _PLACES: Final = 16  # more batches at once leave no trace
+_MORE: Final = "+"  # begins what an older version of a node passes over
 _EMPTY: Final = b" " * (_PLACE - 1) + b"\n"
 
 
@@ -89,7 +91,12 @@ def left_in(path: Path) -> tuple[Trace, ...]:
         return ()
     finally:
         os.close(fd)
-    found = [_read(line.strip("\0")) for line in text.split("\n")]
+    found: list[tuple[float, Trace | None]] = []
+    for line in text.split("\n"):
+        if line.startswith(_MORE) and found:
+            found[-1] = _with_more(*found[-1], line.removeprefix(_MORE))
+        else:
+            found.append(_read(line.strip("\0")))
     whole = [(moment_s, trace) for moment_s, trace in found if trace is not None]
     return tuple(trace for _, trace in sorted(whole, key=lambda each: each[0]))
 
@@ -98,7 +105,10 @@ def _line(trace: Trace, now_s: float) -> bytes:
     numbers = f"{trace.partition} {trace.offset} {trace.end} {trace.deaths}"
     names = f"{trace.topic} {quote(trace.group)}"
     flags = f"{trace.is_ahead:d} {trace.was_alone:d}"
-    return f"{now_s:.6f} {names} {numbers} {flags}".encode("utf-8", "replace")
+    line = f"{now_s:.6f} {names} {numbers} {flags}"
+    if trace.is_witnessed or trace.since_s:
+        line += f"\n{_MORE}{trace.is_witnessed:d} {trace.since_s:.3f}"
+    return line.encode("utf-8", "replace")
 
 
 def _read(line: str) -> tuple[float, Trace | None]:
@@ -115,6 +125,21 @@ def _read(line: str) -> tuple[float, Trace | None]:
             deaths=deaths,
             is_ahead=bool(is_ahead),
             was_alone=bool(was_alone),
+            since_s=float(moment),
         )
     except ValueError:
         return 0.0, None
+
+
+def _with_more(
+    moment_s: float, trace: Trace | None, more: str
+) -> tuple[float, Trace | None]:
+    """Return a trace with what stands below its line, if that is whole."""
+    try:
+        is_witnessed, since_s = more.split()
+        told = bool(int(is_witnessed)), float(since_s)
+    except ValueError:
+        return moment_s, trace
+    if trace is None:
+        return moment_s, None
+    return moment_s, replace(trace, is_witnessed=told[0], since_s=told[1])

@@ -125,7 +125,7 @@ class Failures:
         if not is_same:
             self.since_s, self._withheld_at_s = now_s, -inf
         self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)
-        retries = _retries_of(route) if is_alone else inf
+        retries = retries_of(route) if is_alone else inf
         is_proven = self._is_proven(now_s=now_s)
         is_exhausted = self.attempts > retries
         needs_witness = self.attempts >= retries and not is_proven
@@ -237,7 +237,8 @@ class Failures:
         return backoff_s(self.delivery_failures), is_news
 
 
-def _retries_of(route: Route) -> float:
+def retries_of(route: Route) -> float:
+    """Return after how many repeats a message may be given up."""
     if route.dead_letter is None or route.max_retries is None:
         return inf
     return route.max_retries

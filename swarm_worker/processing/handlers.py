@@ -164,7 +164,7 @@ class Processing:
         batch = self.lanes.take(lane, now_s=now_s)
         if batch is None:
             return
-        if death := lane.death_of(batch):
+        if death := lane.death_of(batch, now_s=now_s):
             self._failed(lane, batch, death)
             return
         repeat = lane.is_repeat(batch)

@@ -30,7 +30,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from swarm_worker.processing.batches import chunks_of, cut, offset_of
-from swarm_worker.processing.failures import DeadLetter, Failures
+from swarm_worker.processing.failures import DeadLetter, Failures, retries_of
 from swarm_worker.processing.poison import ProcessDiedError, Suspect
 from swarm_worker.processing.uncommitted import UncommittedWork
 from swarm_worker.processing.witness import Place
@@ -103,7 +103,9 @@ class Lane:
     # What fails.
     failures: Failures = field(default_factory=Failures)
     dead_letter: DeadLetter | None = None  # given up, and not acknowledged
-    suspect: Suspect | None = None  # was in flight as the last process died
+    # Were in flight as the last process died.
+    suspects: list[Suspect] = field(default_factory=list)
+    tried_for: int = -1  # the suspect for which the next message was tried
     # The last one that is done of those right behind the one that fails.
     ahead: Message | None = None
 
@@ -232,57 +234,95 @@ class Lane:
         return (*self.place[:3], self.on_trial is not None)
 
     def has_next(self, message: Message) -> bool:
-        """Whether one waits that comes after a message that does not wait."""
-        return bool(self.chunks) and offset_of(self.chunks[0][0]) > offset_of(message)
+        """Whether a message, no poison message, waits behind one that does not."""
+        if not self.chunks:
+            return False
+        following = offset_of(self.chunks[0][0])
+        is_poison = self._has_poison(following, following)
+        return following > offset_of(message) and not is_poison
 
     # --- what may kill the process ----------------------------------------------------
 
-    def mark_suspect(self, suspect: Suspect) -> None:
+    def mark_suspects(self, suspects: list[Suspect]) -> None:
         """Record what was in flight here as the last process died."""
-        self.suspect = suspect
-        if suspect.is_poison:
-            until = max(self.failures.singly_until, suspect.trace.end)
-            self.failures.singly_until = until
+        self.suspects = suspects
+        ends = [each.trace.end for each in suspects if each.is_poison]
+        self.failures.singly_until = max(ends, default=-1)
 
-    def pass_suspect(self) -> Suspect | None:
-        """Forget, and return, the suspect if all of it is done."""
-        suspect = self.suspect
-        if suspect is None or self.next_offset < suspect.trace.end:
-            return None
-        self.suspect = None
-        return suspect
+    def pass_suspects(self) -> list[Suspect]:
+        """Forget, and return, the suspects of which all is done."""
+        passed = [each for each in self.suspects if each.trace.end <= self.next_offset]
+        if passed:
+            self.suspects = [each for each in self.suspects if each not in passed]
+        return passed
 
     @property
     def has_suspect_in_hand(self) -> bool:
         """Whether the batch that is out may kill the process."""
-        suspect, batch = self.suspect, self.batch
-        if suspect is None or batch is None or not suspect.is_poison:
-            return False
-        return suspect.is_in(offset_of(batch[0]), offset_of(batch[-1]))
+        batch = self.batch
+        return batch is not None and self._has_poison(
+            offset_of(batch[0]), offset_of(batch[-1])
+        )
+
+    def _has_poison(self, first: int, last: int) -> bool:
+        return any(e.is_poison and e.is_in(first, last) for e in self.suspects)
+
+    def _suspect_among(self, first: int, last: int) -> Suspect | None:
+        """Return the first suspect among messages, where its deaths are counted."""
+        if self.route.dead_letter is None:
+            return None
+        return next((e for e in self.suspects if e.is_in(first, last)), None)
 
     def trace_of(self, batch: Batch) -> Trace:
         """Return what the next process is to know if this one dies with a batch."""
         first, last = offset_of(batch[0]), offset_of(batch[-1])
+        suspect = self._suspect_among(first, last)
         return Trace(
             group=self.route.group,
             topic=self.topic,
             partition=self.partition,
             offset=first,
             end=last + 1,
-            deaths=self._deaths_among(first, last),
+            deaths=suspect.deaths if suspect else 0,
+            is_witnessed=suspect is not None and self._is_witnessed(suspect),
+            # No later than now: the machine may have been started anew.
+            since_s=min(
+                suspect.trace.since_s if suspect else self.moved_at_s, self.moved_at_s
+            ),
         )
 
-    def _deaths_among(self, first: int, last: int) -> int:
-        suspect = self.suspect
-        if suspect is None or self.route.dead_letter is None:
-            return 0
-        return suspect.deaths if suspect.is_in(first, last) else 0
+    def _is_witnessed(self, suspect: Suspect) -> bool:
+        return suspect.trace.is_witnessed or self.failures.witness.has_worked
 
-    def death_of(self, batch: Batch) -> ProcessDiedError | None:
+    def death_of(self, batch: Batch, *, now_s: float) -> ProcessDiedError | None:
         """Return the reason not to call the handler with a batch; None to call it."""
-        retries = self.route.max_retries
-        if self.suspect is None or self.route.dead_letter is None or retries is None:
-            return None
         offset = offset_of(batch[0])
-        deaths = self.suspect.deaths_of(offset, max_retries=retries)
-        return ProcessDiedError(deaths) if deaths else None
+        suspect = self._suspect_among(offset, offset)
+        if suspect is None:
+            return None
+        deaths = suspect.deaths_of(offset, max_retries=retries_of(self.route))
+        is_proven = suspect.trace.is_witnessed or self._is_overdue(suspect, now_s)
+        return ProcessDiedError(deaths) if deaths and is_proven else None
+
+    def _is_overdue(self, suspect: Suspect, now_s: float) -> bool:
+        after_s = self.failures.dead_letter_after_s
+        return now_s - suspect.trace.since_s >= after_s
+
+    def needs_trial(self, message: Message, *, now_s: float) -> bool:
+        """Whether the next message is to be tried before one that may kill again.
+
+        Once in a process: before what may be its last try, where no call has shown
+        that its handler works.
+        """
+        offset = offset_of(message)
+        suspect = self._suspect_among(offset, offset)
+        if suspect is None:
+            return False
+        is_last_try = (
+            suspect.is_alone
+            and suspect.is_poison
+            and suspect.deaths >= retries_of(self.route)
+            and suspect.trace.offset == offset != self.tried_for
+        )
+        is_known = self._is_witnessed(suspect) or self._is_overdue(suspect, now_s)
+        return is_last_try and not is_known

@@ -113,16 +113,16 @@ class Lanes:
                 ),
             )
             self.table.open(lane)
-            self._mark_suspect(lane)
+            self._mark_suspects(lane)
             return lane
 
-    def _mark_suspect(self, lane: Lane) -> None:
+    def _mark_suspects(self, lane: Lane) -> None:
         """Let a lane know what was in flight there; no such message is in a new log."""
-        while suspect := self.suspects.among(lane.topic, lane.partition):
-            if not lane.is_anew:
-                lane.mark_suspect(suspect)
-                return
-            self.suspects.passed(suspect)
+        suspects = self.suspects.among(lane.topic, lane.partition)
+        if lane.is_anew:
+            self.suspects.passed(suspects)
+        else:
+            lane.mark_suspects(suspects)
 
     def close(self, partitions: Iterable[Key]) -> None:
         """End the lanes of partitions: nothing of them is handed out or counted."""
@@ -180,15 +180,27 @@ class Lanes:
             if self.commits.is_late(lane, now_s=now_s):
                 self.turns.await_commit(lane)
                 return None
-            size = self._batch_size(lane) if lane.on_trial is None else 1
-            messages = lane.cut(size)
-            self.back_pressure.take(lane, len(messages))
+            messages = self._cut(lane, now_s=now_s)
             lane.failures.begin_try(lane.place)
             batch = Batch(
                 messages, topic=lane.topic, partition=lane.partition, node=self._node
             )
             self.turns.run(lane, batch, now_s=now_s)
             return batch
+
+    def _cut(self, lane: Lane, *, now_s: float) -> Sequence[Message]:
+        """Take the next messages off a lane; the second one where the first waits."""
+        if lane.on_trial is None:
+            messages = lane.cut(self._batch_size(lane))
+            self.back_pressure.take(lane, len(messages))
+            first = messages[0]
+            needs_trial = lane.needs_trial(first, now_s=now_s)
+            if not (needs_trial and lane.has_next(first)):
+                return messages
+            lane.on_trial, lane.tried_for = first, offset_of(first)
+        messages = lane.cut(1)
+        self.back_pressure.take(lane, 1)
+        return messages
 
     def _batch_size(self, lane: Lane) -> int:
         return lane.route.max_messages or self._max_messages
@@ -241,7 +253,7 @@ class Lanes:
                 route=lane.route,
                 place=lane.place,
                 is_alone=len(batch) == 1,
-                has_next=self._has_next(lane, rest[0]),
+                has_next=lane.has_next(rest[0]),
                 error_text=error_text,
                 now_s=now_s,
             )
@@ -250,13 +262,6 @@ class Lanes:
             retry_in_s = None if verdict.tries_next else verdict.retry_in_s or 0.0
             self.turns.end(lane, now_s=now_s, retry_in_s=retry_in_s)
             return verdict
-
-    def _has_next(self, lane: Lane, message: Message) -> bool:
-        """Whether a message, no poison message, waits behind one, to be tried."""
-        if not lane.has_next(message):
-            return False
-        following = offset_of(lane.chunks[0][0])
-        return not self.suspects.has_poison_at(lane.topic, lane.partition, following)
 
     def _keep(
         self,
@@ -337,9 +342,8 @@ class Lanes:
         """Record that a lane is done up to a message; the lock is held."""
         if lane.advance(last, now_s=now_s):
             self.commits.moved(lane)
-            if suspect := lane.pass_suspect():
-                self.suspects.passed(suspect)
-                self._mark_suspect(lane)
+            if lane.suspects:
+                self.suspects.passed(lane.pass_suspects())
 
     def count_marks(self, *, now_s: float) -> None:
         """Let offsets move as far as batches that are out have marked messages done."""

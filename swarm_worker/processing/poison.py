@@ -4,12 +4,13 @@ A process that dies leaves a trace of each batch that it had in flight; the next
 reads them. One death may be chance. After the second in a row the messages of these
 batches come one by one, and on one handler thread, so that only one message can be the
 cause of a third. It is given up like one whose handler raises: after ``max_retries``,
-to its ``dead_letter``. Without a dead-letter topic nothing is counted.
+to its ``dead_letter``, and only if its handler was known to work as it began the last
+time. Without a dead-letter topic nothing is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -65,7 +66,7 @@ class Suspect:
         """Whether messages, by their first and last offset, may be among it."""
         return first < self.trace.end and last >= self.trace.offset
 
-    def deaths_of(self, offset: int, *, max_retries: int) -> int:
+    def deaths_of(self, offset: int, *, max_retries: float) -> int:
         """Return the deaths for which a message is to be given up; 0 if it is not."""
         if not self.is_alone or not self.is_poison or offset != self.trace.offset:
             return 0
@@ -81,25 +82,14 @@ class Suspects:
         self._ahead = sorted(suspects, key=lambda suspect: suspect.trace.offset)
         self._until_s: float | None = None
 
-    def among(self, topic: str, partition: int) -> Suspect | None:
-        """Return the first of a partition that is assigned; the lock is held."""
-        return next(self._of(topic, partition), None)
+    def among(self, topic: str, partition: int) -> list[Suspect]:
+        """Return those of a partition that is assigned, in order; the lock is held."""
+        place = topic, partition
+        return [s for s in self._ahead if (s.trace.topic, s.trace.partition) == place]
 
-    def has_poison_at(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether a message is among what is taken for poison; the lock is held."""
-        found = self._of(topic, partition)
-        return any(each.is_poison and each.is_in(offset, offset) for each in found)
-
-    def _of(self, topic: str, partition: int) -> Iterator[Suspect]:
-        return (
-            each
-            for each in self._ahead
-            if (each.trace.topic, each.trace.partition) == (topic, partition)
-        )
-
-    def passed(self, suspect: Suspect) -> None:
-        """Record that it is done, so kills nobody; the lock is held."""
-        self._ahead = [each for each in self._ahead if each != suspect]
+    def passed(self, suspects: Sequence[Suspect]) -> None:
+        """Record that these are done, so kill nobody; the lock is held."""
+        self._ahead = [each for each in self._ahead if each not in suspects]
 
     def ahead(self, *, now_s: float) -> list[Suspect]:
         """Return those that are to come, until `AHEAD_S` after it was asked first."""
@@ -112,16 +102,14 @@ class Suspects:
 def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
     """Return the suspects among what the last process left, those in flight first.
 
-    One that had not come stays what it was: else two poison messages, in two partitions
-    or groups, would set each other's count back for ever.
+    One that had not come stays what it was: else two poison messages would set each
+    other's count back for ever.
     """
     died = [trace for trace in left if not trace.is_ahead]
-    partitions = {(trace.group, trace.topic, trace.partition) for trace in died}
     ahead = [
         trace
         for trace in left
-        if trace.is_ahead
-        and (trace.group, trace.topic, trace.partition) not in partitions
+        if trace.is_ahead and not any(_is_same(trace, other) for other in died)
     ]
     return tuple(
         Suspect(
@@ -134,6 +122,12 @@ def suspects_of(left: Sequence[Trace]) -> tuple[Suspect, ...]:
         Suspect(trace=trace, deaths=trace.deaths, is_alone=trace.was_alone)
         for trace in ahead
     )
+
+
+def _is_same(trace: Trace, other: Trace) -> bool:
+    """Whether two traces have a message in common."""
+    places = {(each.group, each.topic, each.partition) for each in (trace, other)}
+    return len(places) == 1 and trace.offset < other.end and other.offset < trace.end
 
 
 def of_group(suspects: Iterable[Suspect], group: str) -> list[Suspect]:

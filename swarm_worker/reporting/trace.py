@@ -18,6 +18,9 @@ class Trace:
         deaths: Processes that died before, one after the other, with it in flight.
         is_ahead: It was not in flight this time: a suspect that had not come yet.
         was_alone: Of such a one, `Suspect.is_alone`.
+        is_witnessed: As it began, its handler had taken another message since the first
+            of these deaths.
+        since_s: When the first process that died with it had begun it.
     """
 
     group: str
@@ -28,6 +31,8 @@ class Trace:
     deaths: int = 0
     is_ahead: bool = False
     was_alone: bool = False
+    is_witnessed: bool = False
+    since_s: float = 0.0
 
     @property
     def position(self) -> str:

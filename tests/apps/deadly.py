@@ -6,8 +6,8 @@ DEADLY_TOPIC   topic and group
 DEADLY_PATH    file to append ``partition offset pid`` to, for each message handled
 DEADLY_EACH    seconds that each other message takes
 DEADLY_AFTER   seconds between such a message's arrival and the end
-DEADLY_BY      ``kill``, ``exit``, ``hang`` until it is killed, or ``raise`` until there
-               is a file "mended", and harms nobody
+DEADLY_BY      ``kill``, ``exit``, ``hang`` until it is killed, ``raise`` until there
+               is a file "mended", and harms nobody, or ``outage``: kills until then
 DEADLY_ALONE   name of a process that looks for its brokers at DEADLY_ELSEWHERE, until
                there is a file "mended"
 DEADLY_LETTERS topic for dead letters; without it there are none
@@ -40,9 +40,10 @@ def handle(batch: Batch) -> None:
     """Tell of each message, or die of it."""
     for message in batch:
         told = f"{batch.partition} {message.offset()} {os.getpid()}"
-        if message.value() == b"die" and os.environ.get("DEADLY_BY") == "raise":
-            if not PATH.with_name("mended").exists():
-                raise ValueError("no price")
+        if message.value() == b"die" and is_mended():
+            pass
+        elif message.value() == b"die" and os.environ.get("DEADLY_BY") == "raise":
+            raise ValueError("no price")
         elif message.value() == b"die":
             append(f"{told} died\n")
             NEVER.wait(float(os.environ.get("DEADLY_AFTER", "0")))
@@ -60,6 +61,12 @@ def elsewhere() -> dict[str, str]:
     if not is_alone or PATH.with_name("mended").exists():
         return {}
     return {"bootstrap.servers": os.environ["DEADLY_ELSEWHERE"]}
+
+
+def is_mended() -> bool:
+    """Whether what was the matter with such messages is over."""
+    is_curable = os.environ.get("DEADLY_BY") in {"raise", "outage"}
+    return is_curable and PATH.with_name("mended").exists()
 
 
 def append(line: str) -> None:

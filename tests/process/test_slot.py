@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,8 @@ def trace(position: str) -> Trace:
         offset=int(offset),
         end=int(offset) + 1,
         deaths=2,
+        is_witnessed=True,
+        since_s=12.5,
     )
 
 
@@ -285,6 +288,21 @@ def test_what_was_in_flight_is_there_for_the_next_process(tmp_path: Path) -> Non
 
     Slot.take(tmp_path, "s").close()
     assert in_flight(tmp_path) == ()
+
+
+def test_what_an_older_version_has_left_is_read(tmp_path: Path) -> None:
+    """It knows neither of witnesses nor of the first death: that was this one."""
+    slot = Slot.take(tmp_path, "s")
+    slot.traces.began(1, trace("orders/0@17"), now_s=10.0)
+    slot.close()
+    path = slot_path(tmp_path, "s")
+    text = path.read_text("ascii")
+    assert len(text.splitlines()[1].split()) == 9, "it reads what we leave, too"
+    path.write_text(text.replace("\n+1 12.500", " " * 10), "ascii")
+
+    (found,) = left_in(path)
+
+    assert found == replace(trace("orders/0@17"), is_witnessed=False, since_s=10.0)
 
 
 def test_a_slot_that_is_closed_is_written_to_no_more(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def deaths_at(poison: int, *, route: Route = ROUTE) -> list[list[int | None]]:
         first = batches[-1][0] if batches else 0
         life.assign(0, first=first or 0)
         lane, batch = life.work_until(poison)
-        if lane.death_of(batch):
+        if lane.death_of(batch, now_s=NOW_S):
             return [*batches, offsets(batch), []]
         batches.append(offsets(batch))
         left = [lane.trace_of(batch)]
@@ -97,10 +97,13 @@ def test_a_message_that_kills_each_time_is_given_up_like_one_that_raises() -> No
 
 
 def test_one_death_is_a_chance_whatever_max_retries_says() -> None:
-    """A KILL by hand takes no message away from anybody."""
+    """A KILL by hand takes no message away from anybody.
+
+    Nor do two: that its handler works was known with the third try only.
+    """
     eager = dataclasses.replace(ROUTE, max_retries=0, max_messages=1)
 
-    assert deaths_at(0, route=eager) == [[0], [0], [0], []]
+    assert deaths_at(0, route=eager) == [[0], [0], [0], [0], []]
 
 
 def test_without_a_dead_letter_topic_nothing_is_counted() -> None:
@@ -120,7 +123,7 @@ def test_a_message_is_to_blame_only_if_nothing_else_was_in_flight() -> None:
     life.assign(0, 1, first=6)
     for _ in left:
         lane, batch = life.take()
-        assert lane.death_of(batch) is None
+        assert lane.death_of(batch, now_s=NOW_S) is None
         assert lane.trace_of(batch).deaths == 9
     assert len(suspects_of(left[:1])) == 1
     assert suspects_of(left[:1])[0].is_alone
@@ -175,17 +178,19 @@ def test_what_comes_before_the_suspect_is_none() -> None:
 
     assert [suspect.position for suspect in left_by(deaths=9)] == ["t/0@6"]
     assert offsets(batch) == [5]
-    assert lane.death_of(batch) is None
+    assert lane.death_of(batch, now_s=NOW_S) is None
     assert lane.trace_of(batch).deaths == 0
     assert not lane.has_suspect_in_hand
 
 
-def left_by(*, deaths: int, partition: int = 0) -> list[Trace]:
+def left_by(
+    *, deaths: int, partition: int = 0, is_witnessed: bool = True
+) -> list[Trace]:
     """Return what is left by the last of so many processes that died at offset 6."""
     return [
         Trace(
             group="g", topic="t", partition=partition, offset=6, end=7,
-            deaths=deaths - 1,
+            deaths=deaths - 1, is_witnessed=is_witnessed, since_s=NOW_S,
         )
     ]  # fmt: skip
 
@@ -195,7 +200,7 @@ def test_what_is_given_up_is_a_dead_letter_with_the_deaths_for_attempts() -> Non
     life = Life(left_by(deaths=4))
     life.assign(0, first=6)
     lane, batch = life.take()
-    death = lane.death_of(batch)
+    death = lane.death_of(batch, now_s=NOW_S)
     assert isinstance(death, ProcessDiedError)
 
     verdict = life.lanes.failed(lane, batch, death, done_count=0, now_s=NOW_S)
@@ -251,7 +256,7 @@ def test_groups_that_share_a_topic_are_told_apart() -> None:
     assert of_group([suspect], "g") == [suspect]
     assert of_group([suspect], "other") == []
     assert isinstance(suspect, Suspect)
-    assert Suspects([], threading.Lock()).among("t", 0) is None
+    assert Suspects([], threading.Lock()).among("t", 0) == []
 
 
 def test_a_new_log_has_no_suspect_of_the_old_one() -> None:
@@ -261,5 +266,156 @@ def test_a_new_log_has_no_suspect_of_the_old_one() -> None:
     life.assign(0)
     assert life.lanes.suspects.ahead(now_s=NOW_S)
     lane = life.lanes.open("t", 0, ROUTE, anew_as="B", now_s=NOW_S)
-    assert lane.suspect is None
+    assert lane.suspects == []
     assert life.lanes.suspects.ahead(now_s=NOW_S) == []
+
+
+# --- whether it is the message --------------------------------------------------------
+
+
+def test_the_next_message_is_tried_before_the_last_try() -> None:
+    """Once; then its handler is known to work, and the next death is the last."""
+    life = Life(left_by(deaths=3, is_witnessed=False))
+    life.assign(0, first=6)
+    lane, batch = life.take()
+    assert offsets(batch) == [7]
+    assert lane.death_of(batch, now_s=NOW_S) is None
+    assert lane.trace_of(batch).deaths == 0
+    life.lanes.done(lane, batch, now_s=NOW_S)
+    assert lane.next_offset == -1
+
+    lane, batch = life.take()
+    assert offsets(batch) == [6]
+    assert lane.death_of(batch, now_s=NOW_S) is None
+    left = lane.trace_of(batch)
+    assert (left.deaths, left.is_witnessed) == (3, True)
+    after = Life([left])
+    after.assign(0, first=6)
+    lane, batch = after.take()
+    assert lane.death_of(batch, now_s=NOW_S) is not None
+
+
+def test_a_message_that_kills_no_more_is_done_after_the_one_behind_it() -> None:
+    """Whatever had killed is over: nothing is put aside."""
+    life = Life(left_by(deaths=9, is_witnessed=False))
+    life.assign(0, first=6)
+    for offset in (7, 6):
+        lane, batch = life.take()
+        assert offsets(batch) == [offset]
+        assert lane.death_of(batch, now_s=NOW_S) is None
+        life.lanes.done(lane, batch, now_s=NOW_S)
+
+    assert life.lanes.table.all()[0].next_offset == 8
+    assert offsets(life.take()[1]) == [8, 9]
+
+
+def test_if_the_next_message_fails_as_well_the_first_is_called_all_the_same() -> None:
+    """Nobody knows whose fault it is, and its next death proves nothing."""
+    life = Life(left_by(deaths=3, is_witnessed=False))
+    life.assign(0, first=6)
+    lane, batch = life.take()
+    life.lanes.failed(lane, batch, ValueError(), done_count=0, now_s=NOW_S)
+
+    lane, batch = life.take()
+    assert offsets(batch) == [6]
+    assert lane.death_of(batch, now_s=NOW_S) is None
+    assert not lane.trace_of(batch).is_witnessed
+
+
+def test_another_partition_is_witness_for_a_death_too() -> None:
+    """In this life or one before, since the first death: no next message is tried."""
+    life = Life(left_by(deaths=3, is_witnessed=False))
+    life.assign(1)
+    lane, batch = life.take()
+    life.lanes.done(lane, batch, now_s=NOW_S)
+    life.assign(0, first=6)
+    life.submitted.pop(0)
+    lane, batch = life.take()
+
+    assert offsets(batch) == [6]
+    assert lane.trace_of(batch).is_witnessed
+    fresh = Life([])
+    fresh.assign(1, 0)
+    lane, batch = fresh.take()
+    fresh.lanes.done(lane, batch, now_s=NOW_S)
+    fresh.submitted.pop()
+    lane, batch = fresh.take()
+    assert not lane.trace_of(batch).is_witnessed, "nobody has died of it yet"
+
+
+class Slot:
+    """Lives of one node with one partition, each of 10 s, until one ends well.
+
+    Attributes:
+        told: What was called in each, with ``!`` where it died, ``-`` where it was put
+            aside.
+    """
+
+    def __init__(self, kills: Sequence[int], *, after_s: float = 1e9) -> None:
+        self.kills, self.now_s = kills, NOW_S
+        self.route = dataclasses.replace(
+            ROUTE, dead_letter_after_s=after_s, max_messages=1
+        )
+        self.told: list[str] = []
+        self.left: list[Trace] = []
+        self.first = 0
+
+    def live(self, count: int) -> list[str]:
+        """Live so often; return what is told."""
+        while len(self.told) < count and self.first < COUNT:
+            self.now_s += 10.0
+            life = Life(self.left, route=self.route)
+            life.assign(0, first=self.first)
+            calls: list[str] = []
+            while life.submitted and calls[-1:] != ["!"]:
+                calls += self._work(life)
+            self.told.append("".join(calls))
+        return self.told
+
+    def _work(self, life: Life) -> list[str]:
+        lane = life.submitted.pop(0)
+        batch = life.lanes.take(lane, now_s=self.now_s)
+        assert batch is not None
+        offset = batch[0].offset() or 0
+        called = [str(offset)]
+        if death := lane.death_of(batch, now_s=self.now_s):
+            life.lanes.failed(lane, batch, death, done_count=0, now_s=self.now_s)
+            life.lanes.turns.due(now_s=self.now_s)
+            deliveries = Deliveries(
+                life.lanes, progress=Progress(), clock=lambda: self.now_s
+            )
+            deliveries.on_delivery(lane, None)
+            called = ["-", str(offset)]
+        elif offset in self.kills:
+            ahead = life.lanes.suspects.ahead(now_s=self.now_s)
+            carried = [each.carried_over for each in ahead]
+            self.left = [*carried, lane.trace_of(batch)]
+            called = [str(offset), "!"]
+        else:
+            life.lanes.done(lane, batch, now_s=self.now_s)
+        self.first = max(self.first, lane.next_offset)
+        return called
+
+
+def test_a_world_that_kills_gives_nothing_up() -> None:
+    """Until dead_letter_after; what is at fault cannot be told before."""
+    everything = range(COUNT)
+    assert not [each for each in Slot(everything).live(60) if "-" in each]
+    ended = Slot(everything, after_s=200.0).live(60)
+
+    assert not [each for each in ended[:20] if "-" in each]
+    assert sum("-" in each for each in ended) == 4
+
+
+def test_a_killer_alone_in_its_partition_takes_as_many_deaths_as_ever() -> None:
+    """With max_retries of 3, four, and no fifth call."""
+    assert Slot([0]).live(9) == ["0!", "0!", "0!", "10!", "-0123456789"]
+
+
+def test_one_that_kills_as_it_is_tried_is_tried_twice() -> None:
+    """Once may be chance. Both have their deaths, and both end at last."""
+    told = Slot([0, 1], after_s=100.0).live(30)
+
+    assert told[:6] == ["0!", "0!", "0!", "1!", "1!", "0!"]
+    assert next(each for each in told if "-" in each).startswith("-0")
+    assert told[-1] == "-123456789"
