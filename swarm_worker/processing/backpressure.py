@@ -150,7 +150,9 @@ class BackPressure:
         self._messages -= lane.backlog
         self._bytes -= lane.backlog_bytes
         lane.paused = True
-        # Resumed in time for the fetch, but not over and over.
-        lane.resume_below = min(lane.backlog // 2, LANE_MESSAGES // 4)
+        # Resumed in time for the fetch, but not over and over. One that fails alone may
+        # wait for the next.
+        least = 0 if self._is_over_limit(lane) else 1
+        lane.resume_below = max(least, min(lane.backlog // 2, LANE_MESSAGES // 4))
         self._over_limit.discard(lane)
         self._paused.add(lane)

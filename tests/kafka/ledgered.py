@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -165,6 +166,7 @@ def supervised(
     session_ms: int | None = None,
     app: str = "tests.apps.ledger_app:app",
     fault: str = "",
+    environ: Mapping[str, str] = MappingProxyType({}),
     sleep_ms: float = 1.0,
     max_messages: int = 500,
     concurrency: int = 3,
@@ -181,6 +183,7 @@ def supervised(
         session_ms: The group's session; None for the default of 45 s.
         app: ``module:attribute``, looked up in supervisord's folder first.
         fault: What a faulty app does.
+        environ: What else an app is told.
         sleep_ms: What a message takes.
         max_messages: Most messages in a batch.
         concurrency: Batches in flight in a node.
@@ -206,6 +209,7 @@ def supervised(
         "LEDGER_GROUP": name,
         "LEDGER_SLEEP_MS": str(sleep_ms),
         "LEDGER_FAULT": fault,
+        **environ,
     }
     program = {
         "directory": "{folder}",

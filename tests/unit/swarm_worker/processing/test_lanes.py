@@ -684,6 +684,29 @@ def test_a_batch_that_goes_out_wakes_who_waits_for_room() -> None:
     assert not waiting.is_alive()
 
 
+def test_a_lane_of_one_message_that_fails_is_resumed() -> None:
+    """After a rest of the node: the message may wait for the next one."""
+    fixture = Fixture()
+    fixture.add(1)
+    fixture.fail()
+    fixture.lanes.table.is_held = True
+    fixture.back_pressure.pause(fixture.back_pressure.to_pause(now_s=NOW_S))
+    fixture.lanes.table.is_held = False
+
+    assert fixture.back_pressure.to_resume() == [fixture.lane()]
+
+
+def test_a_lane_of_one_message_that_is_too_large_is_not() -> None:
+    """It would be paused again at once, over and over."""
+    fixture = Fixture()
+    huge = message(b"x" * (CAPACITY_BYTES + 1), topic="t", offset=0)
+    fixture.lanes.add(fixture.lane(), [huge])
+    fixture.fail()
+    fixture.back_pressure.pause([fixture.lane()])
+
+    assert fixture.back_pressure.to_resume() == []
+
+
 def test_large_messages_fill_the_room_too() -> None:
     """It is memory that is bounded."""
     fixture = Fixture()
