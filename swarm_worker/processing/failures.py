@@ -124,6 +124,7 @@ class Failures:
         self.error_text, self.is_vouched = error_text, False
         if not is_same:
             self.since_s, self._withheld_at_s = now_s, -inf
+            self.is_witnessed = False
         self.singly_until = max(self.singly_until, offset_of(rest[-1]) + 1)
         retries = retries_of(route) if is_alone else inf
         is_proven = self._is_proven(now_s=now_s)
@@ -169,9 +170,8 @@ class Failures:
     # --- whether the message is at fault ----------------------------------------------
 
     def begin_try(self, place: Place) -> None:
-        """Note, as the message is tried again, whether its handler works."""
-        is_witnessed = self.is_vouched or self._works(place)
-        self.is_witnessed = self.attempts > 0 and is_witnessed
+        """Note, as the message that fails is tried, whether its handler works."""
+        self.is_witnessed = self.is_vouched or self._works(place)
 
     def after_trial(self, place: Place, *, works: bool, now_s: float) -> Verdict:
         """Return what becomes of the message after the next one was tried."""

@@ -181,7 +181,8 @@ class Lanes:
                 self.turns.await_commit(lane)
                 return None
             messages = self._cut(lane, now_s=now_s)
-            lane.failures.begin_try(lane.place)
+            if lane.failures.attempts:
+                lane.failures.begin_try(lane.place)
             batch = Batch(
                 messages, topic=lane.topic, partition=lane.partition, node=self._node
             )
