@@ -5,7 +5,8 @@
 
 An end is told without pid and without group, so it is the end of a process only if the
 last start of that name was its own, or is no longer in the text and the time is right.
-Where more than one end may be meant, none is.
+Where more than one end may be meant, none is. A supervisord tells of no process that an
+earlier one has started: that one may have died without a word of their ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LATER: Final = timedelta(seconds=2)  # the clocks' error
 
 _LINE: Final = (
     r"^(?P<at>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ [A-Z]+ (?:"
+    r"(?P<begin>supervisord started with pid \d+)|"
     r"spawned: '{name}' with pid (?P<pid>\d+)|"
     r"(?P<verb>exited|stopped): {name} \((?:exit status (?P<code>\d+)|"
     r"terminated by (?P<signal>SIG[A-Z0-9+-]+|signal \d+)(?: \(core dumped\))?)"
@@ -75,6 +77,9 @@ def end_of(log: str, *, name: str, pid: int | None, at: datetime | None) -> End 
 def _told(log: str, name: str) -> Iterator[_Told]:
     alive: set[int] = set()
     for line in re.finditer(_LINE.format(name=re.escape(name)), log, re.MULTILINE):
+        if line["begin"]:
+            alive.clear()
+            continue
         if line["pid"]:
             alive.add(int(line["pid"]))
             continue

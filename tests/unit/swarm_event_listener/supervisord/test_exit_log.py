@@ -115,6 +115,14 @@ def test_of_two_groups_with_one_name_neither_is_taken_for_the_other() -> None:
     assert read(spawned(7) + spawned(8) + ended(), pid=8) is None
 
 
+def test_what_an_earlier_supervisord_has_started_is_not_meant() -> None:
+    """It was killed, or the machine stopped: of their ends the log has no word."""
+    begun = line("supervisord started with pid 1", level="INFO")
+
+    assert read(spawned(6) + begun + spawned(7) + ended()) == KILLED
+    assert read(spawned(7) + begun + spawned(8) + ended(), pid=7) is None
+
+
 def test_without_a_pid_only_one_end_can_be_meant() -> None:
     """A process that ended before supervisord had told its number."""
     assert read(spawned(7) + ended(), pid=None) == KILLED
