@@ -24,6 +24,7 @@ from swarm_event_listener.supervisord.rpc import (
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 1.0
+TRIES: Final = 4
 
 
 class ExitReader:
@@ -78,12 +79,21 @@ class ExitReader:
                 os.write(self._writer, b"!")
 
     def _read(self) -> str:
-        """Return the end of the log; nothing where it cannot be had."""
-        try:
-            return self._supervisor.log_end(LOG_END_BYTES)
-        except (SupervisorFault, SupervisorUnreachable) as error:
-            logger.info("supervisor_log_unread why=%r", str(error))
-            return ""
+        """Return the end of the log; nothing where it cannot be had.
+
+        supervisord fails where that begins within a character that is no ASCII, such as
+        one of a name, and adds a kilobyte about it to its log: it is asked for more.
+        """
+        give_up_at_s = self._clock() + TIMEOUT_S
+        for number in range(1, TRIES + 1):
+            try:
+                return self._supervisor.log_end(number * LOG_END_BYTES)
+            except (SupervisorFault, SupervisorUnreachable) as error:
+                why = str(error)
+                if isinstance(error, SupervisorFault) or self._clock() >= give_up_at_s:
+                    break
+        logger.info("supervisor_log_unread why=%r", why)
+        return ""
 
     def _answer(self, log: str, question: ReadExit) -> ExitRead:
         at = None

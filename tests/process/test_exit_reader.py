@@ -12,7 +12,11 @@ import pytest
 
 from swarm_event_listener.core.model.events import ExitRead, ReadExit
 from swarm_event_listener.supervisord.exit_log import LOG_END_BYTES
-from swarm_event_listener.supervisord.exit_reader import ExitReader
+from swarm_event_listener.supervisord.exit_reader import (
+    TIMEOUT_S,
+    TRIES,
+    ExitReader,
+)
 from swarm_event_listener.supervisord.rpc import (
     Supervisor,
     SupervisorFault,
@@ -24,9 +28,9 @@ WAIT_S = 10.0
 
 @dataclass
 class SlowSupervisor:
-    """Gives the end of its log once it may."""
+    """Gives the end of its log once it may, and after these errors."""
 
-    error: Exception | None = None
+    errors: list[Exception] = field(default_factory=list)
     lets: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     sizes: list[int] = field(default_factory=list)
@@ -36,8 +40,8 @@ class SlowSupervisor:
         self.sizes.append(size_bytes)
         self.asked.release()
         self.lets.acquire()
-        if self.error is not None:
-            raise self.error
+        if self.errors:
+            raise self.errors.pop()
         at = f"{datetime.now():%Y-%m-%d %H:%M:%S},123"  # noqa: DTZ005 - as supervisord
         return (
             f"{at} WARN exited: w_00 (terminated by SIGKILL; not expected)\n"
@@ -45,9 +49,12 @@ class SlowSupervisor:
         )
 
 
-def reading(supervisor: SlowSupervisor) -> ExitReader:
-    """Return a reader at the clock's 100 s."""
-    return ExitReader(cast("Supervisor", supervisor), clock=lambda: 100.0)
+def reading(supervisor: SlowSupervisor, *, takes_s: float = 0.0) -> ExitReader:
+    """Return a reader at the clock's 100 s; each call takes so long."""
+    return ExitReader(
+        cast("Supervisor", supervisor),
+        clock=lambda: 100.0 + takes_s * len(supervisor.sizes),
+    )
 
 
 def question(node: int) -> ReadExit:
@@ -84,13 +91,31 @@ def test_nobody_waits_for_supervisord_and_many_deaths_are_few_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [SupervisorFault(20, "NO_FILE"), SupervisorUnreachable("not UTF-8")]
+    ("error", "takes_s", "tries"),
+    [
+        (SupervisorFault(20, "NO_FILE"), 0.0, 1),
+        (SupervisorUnreachable("no answer"), TIMEOUT_S, 1),
+        (SupervisorUnreachable("HTTP 500"), 0.0, TRIES),
+    ],
 )
-def test_a_log_that_cannot_be_read_is_an_answer_too(error: Exception) -> None:
-    """It is NONE, or syslog; supervisord hangs, or gives what is no XML."""
-    supervisor = SlowSupervisor(error)
-    reader = reading(supervisor)
-    for _ in range(2):  # its thread lives on
+def test_a_log_that_cannot_be_read_is_an_answer_too(
+    error: Exception, takes_s: float, tries: int
+) -> None:
+    """It is NONE, or syslog; supervisord hangs, or fails at once."""
+    supervisor = SlowSupervisor([error] * 2 * tries)
+    reader = reading(supervisor, takes_s=takes_s)
+    for number in (1, 2):  # its thread lives on
         reader.ask(question(0))
-        supervisor.lets.release()
+        supervisor.lets.release(tries)
         assert answers(reader) == [ExitRead(name="w:w_00", pid=0)]
+        assert len(supervisor.sizes) == number * tries
+
+
+def test_a_log_that_begins_within_a_character_is_read_from_elsewhere() -> None:
+    """supervisord answers 500 to that: a name may have other letters than ASCII's."""
+    supervisor = SlowSupervisor([SupervisorUnreachable("HTTP 500")] * 2)
+    reader = reading(supervisor)
+    supervisor.lets.release(3)
+    reader.ask(question(0))
+    assert answers(reader) == [ExitRead(name="w:w_00", pid=0, signal="SIGKILL")]
+    assert supervisor.sizes == [LOG_END_BYTES, 2 * LOG_END_BYTES, 3 * LOG_END_BYTES]
