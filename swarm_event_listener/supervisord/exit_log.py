@@ -5,6 +5,8 @@
 
 An end is told without pid and without group, so it is the end of a process only if the
 last start of that name was its own, or is no longer in the text and the time is right.
+Where the start is there the time does not count: the listener may have a ``TZ`` of its
+own, and supervisord's ``environment=`` gives its children one that it has not itself.
 Where more than one end may be meant, none is. A supervisord tells of no process that an
 earlier one has started: that one may have died without a word of their ends.
 """
@@ -62,13 +64,14 @@ def end_of(log: str, *, name: str, pid: int | None, at: datetime | None) -> End 
         at: When it ended, on supervisord's clock; None where it is only known that
             another process is there now.
     """
-    meant = told = list(_told(log, name))
+    told = list(_told(log, name))
     if f"spawned: '{name}' with pid {pid}\n" in log:
-        meant = [each for each in told if pid in each.of]
-    elif pid is not None:
-        meant = [each for each in told if not each.of]
-    if at is not None:
-        meant = [each for each in meant if at - EARLIER <= each.at <= at + LATER]
+        # The last life of that number: a later one's start would be there, too.
+        meant = [each for each in told if pid in each.of][-1:]
+    else:
+        meant = [each for each in told if pid is None or not each.of]
+        if at is not None:
+            meant = [each for each in meant if at - EARLIER <= each.at <= at + LATER]
     if len(meant) != 1 or not meant[0].is_exit or len(meant[0].of) > 1:
         return None
     return meant[0].end

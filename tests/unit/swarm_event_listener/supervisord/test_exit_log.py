@@ -92,13 +92,22 @@ def test_a_log_without_starts_goes_by_the_time() -> None:
 
 
 def test_an_end_of_another_time_is_another_end() -> None:
-    """The same name may have died an hour ago, under a number that came again."""
+    """The same name may have died an hour ago."""
     hour = timedelta(hours=1)
 
-    assert read(spawned(7, at=AT - hour) + ended(at=AT - hour)) is None
     assert read(ended(at=AT - hour)) is None
     assert read(ended(at=AT + hour)) is None
     assert read(ended(at=AT - timedelta(seconds=5))) == KILLED
+
+
+def test_a_start_tells_more_than_the_time() -> None:
+    """The listener may have another time zone than supervisord; a pid may come again."""
+    hours = timedelta(hours=9)
+    log = spawned(7, at=AT - hours) + ended(at=AT - hours)
+    of_before = spawned(7) + ended("exit status 1; not expected")
+
+    assert read(log) == KILLED
+    assert read(of_before + log) == KILLED
 
 
 def test_names_are_whole() -> None:
