@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,15 +101,19 @@ class StableOffsets:
         """Know nothing yet."""
         # At which offset, and since when.
         self._stood: dict[Key, tuple[int | None, float]] = {}
+        self._fetched: Collection[Key] = ()  # at the last statistics
 
     def update(
         self, figures: Figures, held: Mapping[Key, Held], *, now_s: float
     ) -> Mapping[Key, float]:
         """Note statistics; return since when, where that is for long.
 
-        What is paused keeps what was known: its figures are old ones.
+        What is paused keeps what was known: its figures are old ones, and the first
+        after that may be.
         """
         before, self._stood = self._stood, {}
+        fetched = {key for key, each in held.items() if each.is_fetched}
+        current, self._fetched = fetched.intersection(self._fetched), fetched
         for key, each in held.items():
             if not each.is_fetched:
                 if key in before:
@@ -123,5 +127,5 @@ class StableOffsets:
         return {
             key: since_s
             for key, (_, since_s) in self._stood.items()
-            if held[key].is_fetched and now_s - since_s > LSO_BEHIND_S
+            if key in current and now_s - since_s > LSO_BEHIND_S
         }
