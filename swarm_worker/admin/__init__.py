@@ -1,0 +1,1 @@
+"""Programs that an operator's command starts, and that need a Kafka client."""
