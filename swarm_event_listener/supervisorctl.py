@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Mapping
 from functools import cache, partial
@@ -27,8 +28,10 @@ from supervisor.supervisorctl import ControllerPluginBase
 
 from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked
 from swarm_event_listener.ctl.commands import COMMANDS, help_text, parse, run
+from swarm_event_listener.ctl.dead_letters import run_program
 from swarm_event_listener.ctl.session import Exit, Session
 from swarm_event_listener.ctl.sources.caught_signals import catches
+from swarm_event_listener.ctl.sources.node_program import program_of
 from swarm_event_listener.ctl.sources.partition_files import PartitionFiles
 from swarm_event_listener.ctl.sources.place import Place, place_of
 from swarm_event_listener.ctl.sources.sources import Sources
@@ -137,6 +140,10 @@ class SwarmPlugin(ControllerPluginBase):
             partitions=PartitionFiles(
                 running, place, conf, environ, time.monotonic
             ).read,
+            node_program=lambda name: program_of(
+                name, running(), conf, environ, sys.executable
+            ),
+            run=run_program,
             clock=time.monotonic,
         )
         return Session(supervisord, Screen(self.ctl), sources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.commands import parse, run
 from swarm_event_listener.ctl.session import Exit, Session
+from swarm_event_listener.ctl.sources.node_program import NodeProgram
 from swarm_event_listener.ctl.sources.place import Place
 from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import ListenerStatus, StateError
@@ -170,6 +171,18 @@ class World(Supervisord, Screen):
     caught: bool | None = True
     log: str = ""
     refusal: str = ""
+    program: NodeProgram | StateError = field(
+        default_factory=lambda: NodeProgram(
+            python="/v/bin/python",
+            folder=Path("/app"),
+            config=Path("/app/swarm.toml"),
+            environ={},
+            uid=None,
+        )
+    )
+    asked_for: list[str | None] = field(default_factory=list)
+    ran: list[list[str]] = field(default_factory=list)
+    exit_code: int = 0
     clock: FakeClock = field(default_factory=FakeClock)
     on_wait: list[Callable[[], None]] = field(default_factory=list)
     on_say: dict[str, Callable[[], None]] = field(default_factory=dict)
@@ -257,6 +270,18 @@ class World(Supervisord, Screen):
             raise NotKnownError(f"no {node}.partitions")
         return told
 
+    def node_program(self, name: str | None) -> NodeProgram:
+        """Return how a node is started."""
+        if isinstance(self.program, StateError):
+            raise self.program
+        self.asked_for.append(name)
+        return self.program
+
+    def run_program(self, words: Sequence[str], _program: NodeProgram) -> int:
+        """Keep what would be run."""
+        self.ran.append(list(words))
+        return self.exit_code
+
     def examine(self, file: str | None) -> tuple[Finding, ...]:
         """Find one thing."""
         return (warning(Where(Path(file or "own.conf")), "x", why="why"),)
@@ -275,6 +300,8 @@ class World(Supervisord, Screen):
             catches=lambda _pid, _name: self.caught,
             examine=self.examine,
             partitions=self.partitions,
+            node_program=self.node_program,
+            run=self.run_program,
             clock=self.clock,
         )
         return run(Session(self, self, sources), parse(line))

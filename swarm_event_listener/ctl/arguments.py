@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 
 from swarm_event_listener.core.model.events import ROLL_TIMEOUT_S
 from swarm_event_listener.story.partitions import WORST
+from swarm_worker.shared import admin_arguments
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count, duration_ms
 
@@ -141,6 +142,20 @@ def roll(parser: argparse.ArgumentParser) -> None:
         "A group has one roll at a time: a second one is refused, with the progress of "
         "the first. Exit 0 only when all nodes that run run the new code: not when one "
         "was held."
+    )
+
+
+def dlq(parser: argparse.ArgumentParser) -> None:
+    """Take what is done with a dead-letter topic, and whose Kafka it is in."""
+    parser.add_argument(
+        "--node",
+        metavar="NODE",
+        help="whose configuration, user and Kafka count, where nodes differ in that",
+    )
+    admin_arguments.dead_letters(parser)
+    parser.epilog = (
+        "swarm dlq show --help and swarm dlq replay --help tell of each. Exit 0 when "
+        "all is done, 1 when not or not all of it, 2 when it is not understood."
     )
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 from swarm_event_listener.ctl import arguments as takes
-from swarm_event_listener.ctl import control, inspect, roll
+from swarm_event_listener.ctl import control, dead_letters, inspect, roll
 from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked, Parser
 from swarm_event_listener.ctl.session import Exit, Session
 from swarm_worker.shared.settings import nearest
@@ -100,6 +100,13 @@ COMMANDS: Final[Mapping[str, Command]] = {
         takes.roll,
         roll.roll,
     ),
+    "dlq": Command(
+        "show TOPIC",
+        "the dead letters of a topic, counted",
+        takes.dlq,
+        dead_letters.dlq,
+        also=("replay TOPIC [--dry-run] ...", "send them back; see swarm dlq --help"),
+    ),
     "doctor": Command(
         "[FILE]",
         "what is wrong in the configuration, and the line to change",
@@ -128,7 +135,7 @@ def help_text() -> str:
 
 
 def parse(line: str) -> argparse.Namespace:
-    """Return the arguments of a command, and its name as ``command``.
+    """Return the arguments of a command, its name as ``command``, and its ``words``.
 
     Raises:
         ArgumentsError: It cannot be understood.
@@ -144,7 +151,7 @@ def parse(line: str) -> argparse.Namespace:
         raise ArgumentsError(
             f"no command {words[0]!r}{nearest(words[0], COMMANDS)}; see help swarm"
         )
-    return _parser().parse_args(words)
+    return _parser().parse_args(words, argparse.Namespace(words=words))
 
 
 @cache

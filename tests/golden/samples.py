@@ -326,7 +326,8 @@ def demo() -> dict[str, Any]:
 def helps() -> dict[str, Any]:
     """Return the help of each program and of each command."""
     programs = {name: _help_of(module) for name, module in PROGRAMS.items()}
-    commands = {f"swarm {name}": _help_of_command(name) for name in COMMANDS}
+    names = [*COMMANDS, "dlq show", "dlq replay"]
+    commands = {f"swarm {name}": _help_of_command(name) for name in names}
     return {**programs, "swarm": help_text(), **commands}
 
 

@@ -24,8 +24,10 @@ from swarm_worker.admin.replay import BATCH_MAX
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.dead_letters import Admin, Given, numbered, read_all, write
-from tests.kafka.nodes import unique
+from tests.kafka.nodes import produce, unique
+from tests.kafka.supervised import deadly_swarm
 from tests.kafka.test_failures import produce_value
+from tests.process.scenes import ctl
 
 ALIKE = "all messages fail alike (ConnectionError)"
 
@@ -427,3 +429,46 @@ def test_what_acls_lack_is_named(
     )
     assert "Invalid username or password" in told
     assert "b-secret" not in told
+
+
+# --- under supervisord ----------------------------------------------------------------
+
+
+@pytest.mark.timeout(180)
+def test_an_operator_sends_back_what_was_mended(kafka: KafkaBroker) -> None:
+    """supervisorctl runs it as a node runs; each is handled, and none is left."""
+    name, letters = topics(kafka)
+    for _ in range(3):
+        produce_value(kafka, name, b"die")
+    produce(kafka.bootstrap, name, 3)
+    with deadly_swarm(kafka, name, nodes=1, BY="raise", LETTERS=letters) as swarm:
+        eventually(
+            lambda: kafka.committed(name, name) == {0: 6},
+            within_s=60.0,
+            describe="three are given up",
+        )
+        shown = ctl(swarm, "swarm", "dlq", "show", letters, "--json")
+        assert shown.returncode == 0, shown.stdout
+        (kind,) = json.loads(shown.stdout)["kinds"]
+        assert (kind["origin"], kind["error"], kind["waiting"]) == (
+            name,
+            "ValueError",
+            3,
+        )
+        assert kind["last_text"] == "no price"
+
+        (swarm.daemon.folder / "mended").touch()
+        replayed = ctl(swarm, "swarm", "dlq", "replay", letters)
+        assert replayed.returncode == 0, replayed.stdout
+        assert "replayed 3 of 3" in replayed.stdout
+        assert "is not known" not in replayed.stdout, "the listener tells of handlers"
+        eventually(
+            lambda: kafka.committed(name, name) == {0: 9},
+            within_s=30.0,
+            describe="they are handled",
+        )
+        assert kafka.end_offsets(letters) == {0: 3, 1: 0}
+        refused = ctl(swarm, "swarm", "dlq", "replay", letters, "--rate", "fast")
+        assert refused.returncode == 2
+        assert "such as 50/s" in refused.stdout
+        assert ctl(swarm, "swarm", "dlq", "show", f"{name}-no").returncode == 1

@@ -12,9 +12,9 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from swarm_event_listener.ctl.sources.node_program import environments
 from swarm_event_listener.ctl.sources.place import Place, Running, document, works_in
 from swarm_event_listener.ctl.sources.state import Plain, who_may
-from swarm_event_listener.doctor.server_options import read_conf
 from swarm_event_listener.doctor.supervisord_conf import flags
 from swarm_worker.shared.partition_figures import NodeFigures, NotKnownError, read
 from swarm_worker.shared.settings import DEFAULT_FILE, WORKER, ConfigError
@@ -91,13 +91,5 @@ class PartitionFiles:
 
     @cached_property
     def _environments(self) -> Mapping[str, Mapping[str, str]]:
-        """Return what supervisord adds to the environments of nodes, as a file says."""
-        try:
-            conf = read_conf(self._conf, self._environ) if self._conf else None
-        except ConfigError:
-            conf = None
-        return {
-            f"{program.group}:{process.name}": process.environment
-            for program in (conf.everyone if conf else ())
-            for process in program.processes
-        }
+        """What supervisord adds to the environments of nodes, as a file says."""
+        return environments(self._conf, self._environ)

@@ -42,10 +42,14 @@ class Running:
     Attributes:
         configs: Its answer to getAllConfigInfo.
         folder: Where it works; None where that may not be seen.
+        environ: What it was started with; None where that may not be seen.
+        uid: Its user; None where that may not be seen.
     """
 
     configs: Sequence[Plain] = ()
     folder: Path | None = None
+    environ: Mapping[str, str] | None = None
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swarm_event_listener.ctl.sources.node_program import NodeProgram
 from swarm_event_listener.ctl.sources.place import Place
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.doctor.finding import Finding
@@ -24,6 +25,9 @@ class Sources:
         examine: What the doctor finds in a file, or in the one of supervisorctl.
         partitions: What a node, of that name and pid, has written of its partitions;
             raises NotKnownError.
+        node_program: How a node of that name is started, or any node; raises
+            StateError where that is not known.
+        run: Runs a program as that, with our terminal; returns its exit code.
         clock: CLOCK_MONOTONIC, seconds.
     """
 
@@ -33,4 +37,6 @@ class Sources:
     catches: Callable[[int, str], bool | None]
     examine: Callable[[str | None], tuple[Finding, ...]]
     partitions: Callable[[str, int], NodeFigures]
+    node_program: Callable[[str | None], NodeProgram]
+    run: Callable[[Sequence[str], NodeProgram], int]
     clock: Callable[[], float]

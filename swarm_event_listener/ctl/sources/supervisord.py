@@ -75,14 +75,17 @@ class Supervisord:
 
     def running(self) -> Running:
         """Return what it tells of its configuration; nothing where it cannot."""
-        folder = None
+        folder = environ = uid = None
         try:
             configs = self._call("getAllConfigInfo")
             with suppress(psutil.Error, OSError):
-                folder = Path(psutil.Process(self._call("getPID")).cwd())
+                process = psutil.Process(self._call("getPID"))
+                uid = process.uids().effective
+                folder = Path(process.cwd())
+                environ = process.environ()
         except (CallRefused, ExpatError, xmlrpc.client.ProtocolError):
             return Running()  # it shuts down, or a command has what XML forbids
-        return Running(configs=configs, folder=folder)
+        return Running(configs=configs, folder=folder, environ=environ, uid=uid)
 
     def signal(self, name: str, signal_name: str) -> None:
         """Signal a process."""

@@ -1019,3 +1019,53 @@ def test_doctor_tells_by_its_exit_status() -> None:
     world.lines.clear()
     assert world.run("doctor --json") == 1
     assert json.loads(world.text)[0]["file"] == "own.conf"
+
+
+# --- dlq ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("show orders.dlq", ["show", "orders.dlq"]),
+        ("--node w_01 show orders.dlq", ["show", "orders.dlq"]),
+        ("--json show orders.dlq", ["show", "orders.dlq", "--json"]),
+        ("replay o --json --error 'a b'", ["replay", "o", "--json", "--error", "a b"]),
+    ],
+)
+def test_dlq_is_handed_on_as_it_is_written(line: str, words: list[str]) -> None:
+    """To a program with a Kafka client, with the place of the listener's status."""
+    world = World()
+
+    assert world.run(f"dlq {line}") is Exit.OK
+    (ran,) = world.ran
+    assert ran[: ran.index("dlq")] == [
+        *("/v/bin/python", "-m", "swarm_worker.admin", "--config", "/app/swarm.toml"),
+        *("--parent", str(os.getpid()), "--status", "/run/status.json"),
+    ]
+    assert ran[ran.index("dlq") + 1 :] == words
+    assert world.asked_for == ["w_01" if "--node" in line else None]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (0, Exit.OK),
+        (1, Exit.FAILED),
+        (2, Exit.FAILED),
+        (78, Exit.FAILED),
+        (-9, Exit.FAILED),
+    ],
+)
+def test_dlq_exits_with_0_only_when_all_is_done(code: int, status: Exit) -> None:
+    """Whatever ended the program."""
+    assert World(exit_code=code).run("dlq show orders.dlq") is status
+
+
+def test_dlq_says_why_its_program_cannot_be_started() -> None:
+    """And starts none."""
+    world = World(program=StateError("nodes differ"))
+
+    with pytest.raises(StateError, match="nodes differ"):
+        world.run("dlq show orders.dlq")
+    assert world.ran == []
