@@ -138,6 +138,8 @@ class Replay:
         }
         progress = self.topic.others_progress(ends)
         survey = self._survey(starts, ends, progress)
+        if self._stop():
+            raise RefusedError("ended while it was looking; nothing was sent")
         partitions, warnings = self._targets(survey, has_begun=bool(begun))
         return Plan(
             starts=starts,

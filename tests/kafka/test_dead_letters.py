@@ -440,7 +440,7 @@ def test_an_operator_sends_back_what_was_mended(kafka: KafkaBroker) -> None:
     name, letters = topics(kafka)
     for _ in range(3):
         produce_value(kafka, name, b"die")
-    produce(kafka.bootstrap, name, 3)
+        produce(kafka.bootstrap, name, 1)
     with deadly_swarm(kafka, name, nodes=1, BY="raise", LETTERS=letters) as swarm:
         eventually(
             lambda: kafka.committed(name, name) == {0: 6},
@@ -467,7 +467,7 @@ def test_an_operator_sends_back_what_was_mended(kafka: KafkaBroker) -> None:
             within_s=30.0,
             describe="they are handled",
         )
-        assert kafka.end_offsets(letters) == {0: 3, 1: 0}
+        assert sum(kafka.end_offsets(letters).values()) == 3
         refused = ctl(swarm, "swarm", "dlq", "replay", letters, "--rate", "fast")
         assert refused.returncode == 2
         assert "such as 50/s" in refused.stdout
