@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def dlq(session: Session, arguments: argparse.Namespace) -> Exit:
     """
     program = session.sources.node_program(arguments.node)
     words = [
-        *(program.python, "-m", "swarm_worker.admin"),
+        *("-m", "swarm_worker.admin"),
         *("--config", str(program.config), "--parent", str(os.getpid())),
         *_status(session),
         "dlq",
@@ -52,8 +53,9 @@ def _handed_on(arguments: argparse.Namespace) -> list[str]:
 
 
 def run_program(words: Sequence[str], program: NodeProgram) -> int:
-    """Run a program as a node would run, with our terminal; return its exit code.
+    """Run Python as a node would run it, with our terminal; return its exit code.
 
+    Where its interpreter is out of our reach ours will do: it has this package, too.
     Ctrl-C reaches it, too: it ends in its own time, and is waited for.
 
     Raises:
@@ -62,16 +64,24 @@ def run_program(words: Sequence[str], program: NodeProgram) -> int:
     _check_readable(program)
     sys.stdout.flush()
     try:
-        with subprocess.Popen(  # noqa: S603 - of what supervisord runs
-            list(words), cwd=program.folder, env=dict(program.environ), **_user(program)
-        ) as process:
-            while True:
-                try:
-                    return process.wait()
-                except KeyboardInterrupt:
-                    continue
+        try:
+            return _run([program.python, *words], program)
+        except PermissionError:
+            return _run([sys.executable, *words], program)
     except OSError as error:
-        raise StateError(f"cannot start {words[0]}: {error}") from None
+        raise StateError(f"cannot start {program.python}: {error}") from None
+
+
+def _run(command: list[str], program: NodeProgram) -> int:
+    # A handler of ours is the program's no more; one that ignores would be.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with subprocess.Popen(  # noqa: S603 - what supervisord runs
+            command, cwd=program.folder, env=dict(program.environ), **_user(program)
+        ) as process:
+            return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_readable(program: NodeProgram) -> None:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.process
         "import swarm_worker.app.batch",  # handlers' tests
         "from swarm_worker import Liveness",  # users of other clients
         "import swarm_event_listener.listener.main",
+        "import swarm_event_listener.ctl.commands",
     ],
 )
 def test_it_costs_no_kafka_client(imported: str) -> None:

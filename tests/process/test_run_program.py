@@ -33,14 +33,16 @@ from swarm_event_listener.ctl.sources.node_program import NodeProgram
 program = NodeProgram(
     python=sys.executable, folder=Path("/"), config=Path("/x"), environ={}, uid=None
 )
-print("exit", run_program([sys.executable, "-c", sys.argv[1]], program))
+print("exit", run_program(["-c", sys.argv[1]], program))
 """
 
 
-def program(folder: Path, uid: int | None = None) -> NodeProgram:
-    """Return how a node is started there."""
+def program(
+    folder: Path, uid: int | None = None, python: str = "/bin/sh"
+) -> NodeProgram:
+    """Return how a node is started there; a shell is quicker than Python."""
     return NodeProgram(
-        python=sys.executable,
+        python=python,
         folder=folder,
         config=folder / "swarm.toml",
         environ={"WORD": "told"},
@@ -52,7 +54,7 @@ def test_it_works_where_and_as_a_node_works(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Its folder, its environment; its exit code is told, and its output seen."""
-    words = ["/bin/sh", "-c", "pwd; echo $WORD; exit 7"]
+    words = ["-c", "pwd; echo $WORD; exit 7"]
 
     assert run_program(words, program(tmp_path)) == 7
     assert capfd.readouterr().out == f"{tmp_path}\ntold\n"
@@ -62,7 +64,7 @@ def test_it_works_where_and_as_a_node_works(
 def test_root_becomes_the_user_of_the_nodes(capfd: pytest.CaptureFixture[str]) -> None:
     """Who may change the code that is run; none of root's groups is left."""
     user = pwd.getpwnam("nobody")
-    words = ["/bin/sh", "-c", "id -u; id -g; id -G"]
+    words = ["-c", "id -u; id -g; id -G"]
 
     assert run_program(words, program(Path("/"), uid=user.pw_uid)) == 0
     uid, gid, groups = capfd.readouterr().out.splitlines()
@@ -88,7 +90,19 @@ def test_ctrl_c_is_the_programs_to_obey() -> None:
     assert process.returncode == 0
 
 
+def test_an_interpreter_out_of_reach_is_replaced_by_ours(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another user's virtual environment may be closed to us."""
+    closed = tmp_path / "python"
+    closed.touch(mode=0o600)
+    words = ["-c", "import sys; print(sys.executable)"]
+
+    assert run_program(words, program(tmp_path, python=str(closed))) == 0
+    assert capfd.readouterr().out == f"{sys.executable}\n"
+
+
 def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     """A virtual environment may be gone since the nodes were started."""
     with pytest.raises(StateError, match="cannot start /absent/python"):
-        run_program(["/absent/python"], program(tmp_path))
+        run_program(["-V"], program(tmp_path, python="/absent/python"))

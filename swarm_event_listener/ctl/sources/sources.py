@@ -27,7 +27,7 @@ class Sources:
             raises NotKnownError.
         node_program: How a node of that name is started, or any node; raises
             StateError where that is not known.
-        run: Runs a program as that, with our terminal; returns its exit code.
+        run: Runs Python as that, with our terminal; returns its exit code.
         clock: CLOCK_MONOTONIC, seconds.
     """
 

@@ -53,6 +53,7 @@ BROKEN: Final = [
         "swarm_event_listener.ctl.view.table",
     ),
     ("shared", "swarm_event_listener.listener.main", "swarm_worker.app"),
+    ("shared", "swarm_event_listener.ctl.dead_letters", "swarm_worker.admin"),
     ("shared", "swarm_worker.shared.logs", "swarm_worker.processing.lanes"),
     ("shared", "swarm_worker.shared.settings", "confluent_kafka"),
     ("apart", "swarm_worker.demo.app", "swarm_event_listener.core.health"),

@@ -1040,7 +1040,7 @@ def test_dlq_is_handed_on_as_it_is_written(line: str, words: list[str]) -> None:
     assert world.run(f"dlq {line}") is Exit.OK
     (ran,) = world.ran
     assert ran[: ran.index("dlq")] == [
-        *("/v/bin/python", "-m", "swarm_worker.admin", "--config", "/app/swarm.toml"),
+        *("-m", "swarm_worker.admin", "--config", "/app/swarm.toml"),
         *("--parent", str(os.getpid()), "--status", "/run/status.json"),
     ]
     assert ran[ran.index("dlq") + 1 :] == words
