@@ -108,7 +108,6 @@ class Replay:
     Attributes:
         topic: The dead letters.
         sent: How many are back, by topic.
-        fates: What has become of each message that was read.
     """
 
     def __init__(
@@ -120,7 +119,6 @@ class Replay:
         self._stop = stop
         self._printer = printer
         self.sent: Counter[str] = Counter()
-        self.fates: Counter[Fate] = Counter()
 
     # --- the plan ---------------------------------------------------------------------
 
@@ -247,7 +245,6 @@ class Replay:
         letter = read(message.headers())
         partition, offset = place_of(message)
         fate = plan.progress.fate(letter, partition, offset, of=self._wanted.filter)
-        self.fates[fate] += 1
         batch.next_offsets[partition] = offset + 1
         if letter is None or fate is not Fate.REPLAY:
             batch.passed += 1

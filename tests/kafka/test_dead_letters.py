@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all_
 )
 
 from swarm_worker.admin.replay import BATCH_MAX
+from swarm_worker.admin.topic import DeadLetterTopic
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.dead_letters import Admin, Given, numbered, read_all, write
@@ -124,6 +125,20 @@ def test_what_it_causes_is_not_chased(kafka: KafkaBroker, admin: Admin) -> None:
 
     assert "replayed 700 of 700" in admin.run("replay", letters)
     assert kafka.end_offsets(letters) == {0: 1400}
+
+
+def test_what_comes_meanwhile_is_for_the_next_one(kafka: KafkaBroker) -> None:
+    """Only what stood there when the end was looked up is read."""
+    name, letters = topics(kafka)
+    write(kafka, letters, *numbered(name, 5))
+    topic = DeadLetterTopic({"bootstrap.servers": kafka.bootstrap}, letters, None)
+    lows, ends = topic.bounds()
+    write(kafka, letters, *numbered(name, 5))
+
+    read = list(topic.messages(lows, ends, lambda: False))
+
+    topic.close()
+    assert [message.offset() for message in read] == [0, 1, 2, 3, 4]
 
 
 def test_what_came_back_too_often_stays(kafka: KafkaBroker, admin: Admin) -> None:
