@@ -59,7 +59,7 @@ def show(
             "kinds": survey.as_json(),
         }
     )
-    others = f", {survey.foreign} other messages" if survey.foreign else ""
+    others = f", other messages: {survey.foreign}" if survey.foreign else ""
     printer.say(f"{flags.topic}: {_dead_letters(survey.count)}{others}")
     printer.say(*survey.table())
     return exits.STOPPED

@@ -111,7 +111,7 @@ class Survey:
         ]
 
     def table(self) -> Iterator[str]:
-        """Yield the lines of a table, and below each kind its last dead letter."""
+        """Yield the lines of a table, and below each kind its times and its last."""
         rows = [
             {
                 "ORIGIN": plain(origin),
@@ -120,8 +120,6 @@ class Survey:
                 "WAITING": str(kind.fates[Fate.REPLAY]),
                 "REPLAYED": str(kind.fates[Fate.DONE]),
                 "STAY": str(kind.fates[Fate.ATTEMPTS]),
-                "FIRST": _iso(kind.first_ms) or "-",
-                "LAST": _iso(kind.last_ms) or "-",
             }
             for (origin, error), kind in self._sorted()
         ]
@@ -129,6 +127,7 @@ class Survey:
         yield from lines[:1]
         for line, (_, kind) in zip(lines[1:], self._sorted(), strict=True):
             yield line
+            yield f"  from {_iso(kind.first_ms) or '?'} to {_iso(kind.last_ms) or '?'}"
             if kind.last:
                 letter, place = kind.last
                 text = plain(letter.text[:TEXT_MAX]) or "(no text)"

@@ -74,9 +74,10 @@ def test_its_table_steers_no_terminal() -> None:
     title, *lines = survey().table()
 
     assert title.split() == [
-        "ORIGIN", "ERROR", "COUNT", "WAITING", "REPLAYED", "STAY", "FIRST", "LAST"
+        "ORIGIN", "ERROR", "COUNT", "WAITING", "REPLAYED", "STAY"
     ]  # fmt: skip
-    assert lines[1] == "  last: dlq/0@2, of orders/1@7: no ?[31mprice"
+    assert lines[1] == "  from 2026-11-24T10:35:43Z to 2026-11-24T10:35:52Z"
+    assert lines[2] == "  last: dlq/0@2, of orders/1@7: no ?[31mprice"
 
 
 def test_a_time_that_no_calendar_has_is_unknown() -> None:
