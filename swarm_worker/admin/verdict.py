@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-ALIKE: Final = "all messages fail alike"  # how the error of such a message begins
+from swarm_worker.shared.report import FAIL_ALIKE
+
 STALE_S: Final = 10.0  # the listener writes every 2 s
 READ_MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -30,7 +31,7 @@ def failing_alike(status: Path, *, now_s: float) -> dict[str, str] | None:
             for node in told["nodes"]
             if node.get("pid")
             for message in (node.get("report") or {}).get("failing", ())
-            if str(message["error"]).startswith(ALIKE)
+            if str(message["error"]).startswith(FAIL_ALIKE)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
