@@ -101,7 +101,7 @@ def test_an_end_of_another_time_is_another_end() -> None:
 
 
 def test_a_start_tells_more_than_the_time() -> None:
-    """The listener may have another time zone than supervisord; a pid may come again."""
+    """The listener may have a time zone of its own; a pid may come again."""
     hours = timedelta(hours=9)
     log = spawned(7, at=AT - hours) + ended(at=AT - hours)
     of_before = spawned(7) + ended("exit status 1; not expected")
