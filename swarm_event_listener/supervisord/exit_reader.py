@@ -84,7 +84,7 @@ class ExitReader:
         supervisord fails where that begins within a character that is no ASCII, such as
         one of a name, and adds a kilobyte about it to its log: it is asked for more.
         """
-        give_up_at_s = self._clock() + TIMEOUT_S
+        give_up_at_s, why = self._clock() + TIMEOUT_S, ""
         for number in range(1, TRIES + 1):
             try:
                 return self._supervisor.log_end(number * LOG_END_BYTES)
