@@ -51,19 +51,23 @@ class Ends:
         """Note statistics; return whose ends are to be asked for, in one call.
 
         These are the partitions that are not fetched, and those that were not before:
-        what statistics say of them may be from then. Without its leader nobody is asked
-        for a partition; while an answer is awaited, nobody at all.
+        what statistics say of them may be from then. So may what they say of those
+        whose leader is not connected. Without its leader nobody is asked for a
+        partition; while an answer is awaited, nobody at all.
         """
         self.known = {key: end for key, end in self.known.items() if key in held}
         self._silent = {key: it for key, it in self._silent.items() if key in held}
         wanted = []
         for key, each in held.items():
             partition = figures.partitions.get(key)
-            if partition is None or not partition.has_leader:
+            if partition is None or not (
+                partition.has_leader or partition.has_idle_leader
+            ):
                 self._silent.pop(key, None)  # once it is back it is asked at once
                 continue
             offset = partition.log_end_offset
-            if each.is_fetched and key in self._fetched and offset is not None:
+            is_told = each.is_fetched and key in self._fetched and partition.has_leader
+            if is_told and offset is not None:
                 self.known[key] = End(offset, now_s)
             elif self._silent.get(key, (0.0, -inf))[1] <= now_s:
                 wanted.append(key)

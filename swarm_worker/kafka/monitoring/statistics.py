@@ -38,6 +38,9 @@ class PartitionFigures:
         is_queued: Fetched messages wait in the client's queue.
         is_asked_for: It is there, and the client asks its leader for it.
         has_leader: Its leader is known and connected, and answers.
+        has_idle_leader: Its leader is known, and not connected, since nothing is wanted
+            of it: what it leads is paused, and it was restarted, or has closed what was
+            idle. Whether it is there shows when it is asked.
     """
 
     fetched_offset: int | None
@@ -47,6 +50,7 @@ class PartitionFigures:
     is_queued: bool
     is_asked_for: bool
     has_leader: bool
+    has_idle_leader: bool
 
     @property
     def has_data(self) -> bool:
@@ -117,28 +121,32 @@ def read(text: str, *, reads_uncommitted: bool = False) -> Figures:
         ValueError: It is no JSON.
     """
     told = json.loads(text)
-    connected = [b for b in told.get("brokers", {}).values() if b["state"] == "UP"]
+    brokers = told.get("brokers", {}).values()
+    connected = [broker for broker in brokers if broker["state"] == "UP"]
     real = [broker for broker in connected if broker.get("source") != "logical"]
     up = {_name(broker) for broker in real}
+    idle = {
+        broker["nodeid"]
+        for broker in brokers
+        if broker["state"] == "INIT" and broker.get("source") not in _NO_ADDRESS
+    }
     answering = up - {_name(broker) for broker in real if _owes_answer(broker)}
     group = told.get("cgrp", {})
     return Figures(
         brokers_up=len(up),
-        addresses=sum(
-            broker.get("source") not in _NO_ADDRESS
-            for broker in told.get("brokers", {}).values()
-        ),
+        addresses=sum(broker.get("source") not in _NO_ADDRESS for broker in brokers),
         owes_answer=any(map(_owes_answer, connected)),
         heard_ago_s=_heard_ago_s(connected),
-        throttled_ms=max(
-            map(_throttled_ms, told.get("brokers", {}).values()), default=0
-        ),
+        throttled_ms=max(map(_throttled_ms, brokers), default=0),
         has_coordinator=group.get("state") == "up",
         join_state=group.get("join_state"),
         rebalance_count=group.get("rebalance_cnt", 0),
         partitions={
             (topic["topic"], partition["partition"]): _partition(
-                partition, answering, "hi_offset" if reads_uncommitted else "ls_offset"
+                partition,
+                answering,
+                idle - up if answering else (),
+                "hi_offset" if reads_uncommitted else "ls_offset",
             )
             for topic in told.get("topics", {}).values()
             for partition in topic["partitions"].values()
@@ -169,7 +177,10 @@ def _throttled_ms(broker: Mapping[str, Any]) -> int:
 
 
 def _partition(
-    told: Mapping[str, Any], up: Collection[object], end: str
+    told: Mapping[str, Any],
+    up: Collection[object],
+    idle: Collection[object],
+    end: str,
 ) -> PartitionFigures:
     return PartitionFigures(
         fetched_offset=_offset(told.get("next_offset")),
@@ -179,6 +190,7 @@ def _partition(
         is_queued=told.get("fetchq_cnt", 0) > 0,
         is_asked_for=told.get("fetch_state") in _ASKING and not told.get("unknown"),
         has_leader=told.get("leader") in up,
+        has_idle_leader=told.get("leader") in idle,
     )
 
 

@@ -56,6 +56,22 @@ def test_the_end_of_a_partition_that_is_fetched_is_that_of_the_statistics() -> N
     assert fixture.known() == (70, 0.0)
 
 
+def test_a_leader_of_which_nothing_is_wanted_is_asked_though_it_is_not_connected() -> (
+    None
+):
+    """Once restarted it is not connected to for as long as all it leads is paused."""
+    fixture = fetched(hi=10)
+    no_other = {"broker": "INIT"}
+    one_other = {**no_other, "boot": "UP"}
+    assert fixture.see(PAUSED, **no_other) == []
+    assert fixture.see(PAUSED, **one_other) == [KEY]
+    fixture.answer(70)
+    assert fixture.known() == (70, 0.0)
+    assert fixture.see(FETCHED, hi=10, **one_other) == [KEY]
+    fixture.answer(None)
+    assert fixture.known() == (70, 5.0)  # not what statistics have from before
+
+
 def test_the_end_of_a_partition_that_is_paused_is_asked_for() -> None:
     """With each statistics, whose own end stands still."""
     fixture = fetched(hi=10)

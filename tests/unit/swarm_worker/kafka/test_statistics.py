@@ -23,6 +23,7 @@ def told(
     state: str = "active",
     unknown: bool = False,
     broker: str = "UP",
+    boot: str = "INIT",
     join_state: str = "steady",
     coordinator: str = "up",
     rebalances: int = 1,
@@ -46,7 +47,7 @@ def told(
                     "waitresp_cnt": owed, "throttle": {"max": throttled_ms, "cnt": 1},
                 },
                 "boot": {
-                    "name": "boot", "nodeid": -1, "state": "INIT", "source": source,
+                    "name": "boot", "nodeid": -1, "state": boot, "source": source,
                 },
                 "GroupCoordinator": {
                     "name": "c", "nodeid": 1, "state": "UP", "source": "logical",
