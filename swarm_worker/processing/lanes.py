@@ -101,7 +101,9 @@ class Lanes:
         with self.table.lock:
             after_s = route.dead_letter_after_s
             lane = Lane(
-                *(topic, partition, route),
+                topic,
+                partition,
+                route,
                 topic_id=anew_as,
                 keeps_id=self.commits.keeps_ids,
                 awaits_log=awaits_log,
