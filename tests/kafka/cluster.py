@@ -81,18 +81,21 @@ class KafkaCluster:
         self._running.close()
 
     @property
-    def coordinator(self) -> int:
+    def coordinator(self) -> int | None:
         """The broker that coordinates all groups, as the cluster tells now."""
-        return int(self._offsets.leader)
+        offsets = self._offsets
+        return None if offsets is None else int(offsets.leader)
 
     @property
     def _in_sync(self) -> set[int]:
-        return set(self._offsets.isrs)
+        offsets = self._offsets
+        return set() if offsets is None else set(offsets.isrs)
 
     @property
-    def _offsets(self) -> PartitionMetadata:
+    def _offsets(self) -> PartitionMetadata | None:
+        """The partition of all committed offsets; none for a moment at first."""
         told = self._admin.list_topics(OFFSETS, timeout=TIMEOUT_S)
-        return told.topics[OFFSETS].partitions[0]
+        return told.topics[OFFSETS].partitions.get(0)
 
     def await_coordinator(self, broker: int) -> None:
         """Wait until it is this one."""
