@@ -44,6 +44,12 @@ MEMBERS: Final = files(
     *("membership", "membership_supervised", "coordinator", "frozen_groups"),
     "failures_supervised",
 )
+# What fails, and what is told of it: outages of what handlers need, dead letters, lag.
+FAILURES: Final = files(
+    "kafka",
+    *("dead_letters", "failures", "lag", "partitions_supervised", "world_fails"),
+    "world_fails_supervised",
+)
 # supervisords with scripted nodes.
 SCENES: Final = files(
     "process",
@@ -61,8 +67,9 @@ PARTS: Final = {  # the longest begin first
     "tools": TOOLS,
     "scenes": SCENES,
     "members": MEMBERS,
+    "failures": FAILURES,
     "topics": TOPICS,
-    "kafka": others("kafka", *SWARMS, *MEMBERS, *TOPICS),
+    "kafka": others("kafka", *SWARMS, *MEMBERS, *TOPICS, *FAILURES),
     "process": others("process", *SCENES, *TOOLS),
     "rest": ["tests/contract", "tests/chaos"],
     "unit": ["tests/unit", "tests/golden"],
