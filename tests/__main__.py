@@ -67,7 +67,7 @@ PARTS: Final = {  # the longest begin first
     "tools": TOOLS,
     "scenes": SCENES,
     "members": MEMBERS,
-    "failures": FAILURES,
+    "failing": FAILURES,
     "topics": TOPICS,
     "kafka": others("kafka", *SWARMS, *MEMBERS, *TOPICS, *FAILURES),
     "process": others("process", *SCENES, *TOOLS),

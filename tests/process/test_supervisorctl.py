@@ -501,7 +501,7 @@ def test_ctrl_c_ends_a_roll_between_nodes(start_swarm: StartSwarm) -> None:
 @pytest.mark.timeout(120)
 def test_a_roll_is_seen_and_cancelled_from_elsewhere(start_swarm: StartSwarm) -> None:
     """Its state is one line; a second one is refused; the node comes back."""
-    pause = "node_restart_timeout = 6000"
+    pause = "node_restart_timeout = 15000"  # longer than three commands take
     swarm = start_swarm(replace=(ADDED, OBEDIENT), toml=pause)
     pids = [swarm.pid(0), swarm.pid(1)]
 
