@@ -22,7 +22,7 @@ $(DEV): pyproject.toml .ci/venv
 demo: $(READY)  ## four nodes, four faults, an embedded broker; at most 90 s
 	@$(BIN)/swarm-demo $(ARGS)
 
-test: $(DEV)  ## all tests, under 10 minutes; those on Apache Kafka need Java 17 and Maven
+test: $(DEV)  ## all tests, a quarter of an hour on two cores; those on Apache Kafka need Java 17 and Maven
 	@$(BIN)/python -m tests $(ARGS)
 
 check: $(DEV)  ## format, lint, types, layers

@@ -63,14 +63,14 @@ TOOLS: Final = files(
     *("supervisorctl", "systemd"),
 )
 PARTS: Final = {  # the longest begin first
-    "swarms": SWARMS,
     "tools": TOOLS,
-    "scenes": SCENES,
     "members": MEMBERS,
-    "failing": FAILURES,
-    "topics": TOPICS,
     "kafka": others("kafka", *SWARMS, *MEMBERS, *TOPICS, *FAILURES),
+    "swarms": SWARMS,
+    "failing": FAILURES,
+    "scenes": SCENES,
     "process": others("process", *SCENES, *TOOLS),
+    "topics": TOPICS,
     "rest": ["tests/contract", "tests/chaos"],
     "unit": ["tests/unit", "tests/golden"],
 }
