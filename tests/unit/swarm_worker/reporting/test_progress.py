@@ -130,6 +130,18 @@ def test_figures_are_over_all_consumers() -> None:
     assert seen.unsteady_ms == 1000
 
 
+def test_what_partitions_are_behind_is_told_by_kafka_group() -> None:
+    """One without partitions is there, too."""
+    progress = Progress()
+    progress.add_consumer("billing").partitions = lag_of(7), lag_of(None)
+    progress.add_consumer("mails")
+
+    assert progress.partitions() == {
+        "billing": (lag_of(7), lag_of(None)),
+        "mails": (),
+    }
+
+
 def test_each_kafka_group_tells_whether_it_has_a_broker() -> None:
     """The one that lacks it for the longest first, with its reason."""
     progress = Progress()
