@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.admin.dead_letter import read
 from swarm_worker.admin.printing import Printer, Stop
 from swarm_worker.admin.refusals import RefusedError
-from swarm_worker.admin.replay import Plan, Replay, Wanted, place_of
+from swarm_worker.admin.replay import Plan, Replay, Wanted, survey_of
 from swarm_worker.admin.selection import Fate, Filter
 from swarm_worker.admin.survey import Survey, columns, plain
 from swarm_worker.admin.topic import DeadLetterTopic
@@ -67,16 +66,15 @@ def show(
 
 def _read_all(topic: DeadLetterTopic, stop: Stop, printer: Printer) -> Survey:
     lows, ends = topic.bounds()
-    progress = topic.others_progress(ends)
-    survey, default = Survey(), Filter()
-    for message in topic.messages(lows, ends, stop):
-        letter = read(message.headers())
-        partition, offset = place_of(message)
-        fate = progress.fate(letter, partition, offset, of=default)
-        place = f"{topic.topic}/{partition}@{offset}"
-        survey.add(letter, fate, place, message.timestamp()[1])
-        printer.progress(f"read {survey.count + survey.foreign}")
-    return survey
+    return survey_of(
+        topic,
+        lows,
+        ends,
+        topic.others_progress(ends),
+        filter_=Filter(),
+        stop=stop,
+        say=lambda count: printer.progress(f"read {count}"),
+    )
 
 
 # --- replay ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from swarm_worker.admin.dead_letter import read
 from swarm_worker.admin.printing import Printer, Stop
 from swarm_worker.admin.refusals import RefusedError
 from swarm_worker.admin.selection import Fate, Filter, Progress
-from swarm_worker.admin.sender import Parcel, Sender
+from swarm_worker.admin.sender import Parcel, Place, Sender, place_of
 from swarm_worker.admin.survey import Survey
 from swarm_worker.admin.topic import DeadLetterTopic, Offsets
 
@@ -87,14 +87,14 @@ class Batch:
     size: int = 0
     passed: int = 0
     next_offsets: dict[int, int] = field(default_factory=dict)
-    targets: dict[tuple[int, int], str] = field(default_factory=dict)
+    targets: dict[Place, str] = field(default_factory=dict)
 
     @property
     def sent(self) -> int:
         """How many are sent."""
         return len(self.targets)
 
-    def before(self, failed: Mapping[tuple[int, int], RefusedError]) -> Offsets:
+    def before(self, failed: Mapping[Place, RefusedError]) -> Offsets:
         """Return up to where all is done, given what was refused."""
         offsets = dict(self.next_offsets)
         for partition, offset in failed:
@@ -135,7 +135,15 @@ class Replay:
             for each, low in lows.items()
         }
         progress = self.topic.others_progress(ends)
-        survey = self._survey(starts, ends, progress)
+        survey = survey_of(
+            self.topic,
+            starts,
+            ends,
+            progress,
+            filter_=self._wanted.filter,
+            stop=self._stop,
+            say=lambda count: self._printer.progress(f"looked at {count}"),
+        )
         if self._stop():
             raise RefusedError("ended while it was looking; nothing was sent")
         partitions, warnings = self._targets(survey, has_begun=bool(begun))
@@ -148,17 +156,6 @@ class Replay:
             has_begun=bool(begun),
             warnings=tuple(warnings),
         )
-
-    def _survey(self, starts: Offsets, ends: Offsets, progress: Progress) -> Survey:
-        survey = Survey()
-        for message in self.topic.messages(starts, ends, self._stop):
-            letter = read(message.headers())
-            partition, offset = place_of(message)
-            fate = progress.fate(letter, partition, offset, of=self._wanted.filter)
-            place = f"{self.topic.topic}/{partition}@{offset}"
-            survey.add(letter, fate, place, message.timestamp()[1])
-            self._printer.progress(f"looked at {survey.count + survey.foreign}")
-        return survey
 
     def _targets(
         self, survey: Survey, *, has_begun: bool
@@ -283,6 +280,33 @@ class Replay:
             self._stop.wait(due_at_s)
 
 
-def place_of(message: Message) -> tuple[int, int]:
-    """Return partition and offset."""
-    return message.partition() or 0, message.offset() or 0
+def survey_of(
+    topic: DeadLetterTopic,
+    starts: Offsets,
+    ends: Offsets,
+    progress: Progress,
+    *,
+    filter_: Filter,
+    stop: Stop,
+    say: Callable[[int], None],
+) -> Survey:
+    """Return what a topic holds between offsets, and what a replay does with it.
+
+    Args:
+        topic: The dead letters.
+        starts: From where each partition is read.
+        ends: To where.
+        progress: That of other replays.
+        filter_: That of the replay.
+        stop: Whether to end early.
+        say: Told how many messages were read, after each.
+    """
+    survey = Survey()
+    for message in topic.messages(starts, ends, stop):
+        letter = read(message.headers())
+        partition, offset = place_of(message)
+        fate = progress.fate(letter, partition, offset, of=filter_)
+        place = f"{topic.topic}/{partition}@{offset}"
+        survey.add(letter, fate, place, message.timestamp()[1])
+        say(survey.count + survey.foreign)
+    return survey

@@ -27,7 +27,13 @@ _OF_A_BATCH: Final = frozenset(
     }
 )
 
-Place = tuple[int, int]
+
+Place = tuple[int, int]  # partition and offset in the dead-letter topic
+
+
+def place_of(message: Message) -> Place:
+    """Return where a message stands in the topic that it was read from."""
+    return message.partition() or 0, message.offset() or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,8 @@ class Parcel:
 
     @property
     def place(self) -> Place:
-        """Its partition and offset in the dead-letter topic."""
-        return self.message.partition() or 0, self.message.offset() or 0
+        """Where it stands in the dead-letter topic."""
+        return place_of(self.message)
 
     @property
     def partition(self) -> int:
