@@ -7,7 +7,7 @@ Units are base units and end the name; the only labels are the group and the nod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -98,16 +98,32 @@ def _failing_s(look: Look) -> Value | None:
     return max((each.for_ms / 1000 for each in look.report.failing), default=0.0)
 
 
-def _restarts(look: Look, reason: str) -> int:
-    return look.totals.restarts[look.node.name, reason]
+def _restarts(look: Look, kind: str) -> int:
+    return look.totals.restarts[look.node.name, kind]
 
 
-def _deaths(look: Look, cause: DeathCause) -> int:
-    return look.node.deaths.get(cause, 0)
+def _deaths(look: Look, kind: DeathCause) -> int:
+    return look.node.deaths.get(kind, 0)
 
 
-def _dry_runs(look: Look, rule: str) -> int:
-    return look.totals.dry_runs[look.node.name, rule]
+def _dry_runs(look: Look, kind: str) -> int:
+    return look.totals.dry_runs[look.node.name, kind]
+
+
+def _by_kind(
+    what: str,
+    text: str,
+    kinds: Mapping[str, str] | Mapping[DeathCause, str],
+    read: Callable[..., Value | None],
+) -> Iterator[Metric]:
+    """Yield a counter for each kind of something, with what it means."""
+    for kind, meaning in kinds.items():
+        yield Metric(
+            f"node_{kind}_{what}_total",
+            "counter",
+            f"{text}: {meaning}.",
+            partial(read, kind=kind),
+        )
 
 
 NODE_METRICS: Final = (
@@ -279,14 +295,11 @@ NODE_METRICS: Final = (
         "Restarts of the node by the listener.",
         lambda look: sum(_restarts(look, reason) for reason in REASONS),
     ),
-    *(
-        Metric(
-            f"node_{reason}_restarts_total",
-            "counter",
-            f"Restarts of the node by the listener for this reason: {why}.",
-            partial(_restarts, reason=reason),
-        )
-        for reason, why in REASONS.items()
+    *_by_kind(
+        "restarts",
+        "Restarts of the node by the listener for this reason",
+        REASONS,
+        _restarts,
     ),
     Metric(
         "node_deaths_total",
@@ -294,23 +307,14 @@ NODE_METRICS: Final = (
         "Times that the node's process ended without being stopped.",
         lambda look: sum(look.node.deaths.values()),
     ),
-    *(
-        Metric(
-            f"node_{cause.value}_deaths_total",
-            "counter",
-            f"Times that the node's process ended without being stopped: {how}.",
-            partial(_deaths, cause=cause),
-        )
-        for cause, how in DEATHS.items()
+    *_by_kind(
+        "deaths",
+        "Times that the node's process ended without being stopped",
+        DEATHS,
+        _deaths,
     ),
-    *(
-        Metric(
-            f"node_{rule}_dry_runs_total",
-            "counter",
-            f"Restarts that dry_run left out, for this reason: {why}.",
-            partial(_dry_runs, rule=rule),
-        )
-        for rule, why in RULES.items()
+    *_by_kind(
+        "dry_runs", "Restarts that dry_run left out, for this reason", RULES, _dry_runs
     ),
 )
 
