@@ -23,7 +23,7 @@ from swarm_event_listener.ctl.sources.supervisord import (
 from swarm_event_listener.ctl.view.screen import Screen
 from swarm_event_listener.doctor.finding import Finding, Where, warning
 from swarm_event_listener.supervisord.protocol import RemoteCommand
-from swarm_worker.shared.partition_figures import (
+from swarm_worker.shared.state_files.partition_figures import (
     NodeFigures,
     NotKnownError,
     PartitionFigures,

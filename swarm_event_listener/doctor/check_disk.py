@@ -18,8 +18,8 @@ from swarm_event_listener.doctor.case import Case, toml_of
 from swarm_event_listener.doctor.finding import Finding, Where, error
 from swarm_event_listener.doctor.supervisord_conf import Program, flags
 from swarm_event_listener.storage.journal import JOURNAL, STATUS
-from swarm_worker.shared.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.settings import LISTENER, WORKER, Key
+from swarm_worker.shared.state_files.instance_claims import FILE_MAX, SUFFIX, signature
 from swarm_worker.shared.swarm_toml import expand, unset_variables
 
 TEST: Final = "/usr/bin/test"

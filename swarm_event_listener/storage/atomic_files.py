@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from swarm_worker.shared.lock_files import SAFE
+from swarm_worker.shared.state_files.lock_files import SAFE
 
 READ_MAX_BYTES: Final = 16 * 2**20
 

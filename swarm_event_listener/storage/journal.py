@@ -26,7 +26,7 @@ from swarm_event_listener.storage.atomic_files import (
     replace_file,
 )
 from swarm_event_listener.supervisord.rpc import SupervisorIdentity
-from swarm_worker.shared.lock_files import is_at, locked_within
+from swarm_worker.shared.state_files.lock_files import is_at, locked_within
 
 logger = logging.getLogger(__name__)
 

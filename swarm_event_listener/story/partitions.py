@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from swarm_worker.shared.partition_figures import NodeFigures, NotKnownError
+from swarm_worker.shared.state_files.partition_figures import NodeFigures, NotKnownError
 
 WORST: Final = 20  # are shown of a Kafka group, which may have thousands
 

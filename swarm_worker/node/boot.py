@@ -24,8 +24,8 @@ from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.shutdown_deadline import Deadline
 from swarm_worker.process.signals import Inbox, StopAsked
 from swarm_worker.shared import logs
-from swarm_worker.shared.partition_figures import SUFFIX
 from swarm_worker.shared.settings import ConfigError
+from swarm_worker.shared.state_files.partition_figures import SUFFIX
 
 if TYPE_CHECKING:
     from swarm_worker.app.app import App, Hook

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from swarm_worker.reporting.trace import Trace
-from swarm_worker.shared.lock_files import SAFE
+from swarm_worker.shared.state_files.lock_files import SAFE
 
 _FIRST: Final = 64  # bytes for the pid
 _PLACE: Final = 640  # bytes for a moment, a topic (249), a group, and numbers

@@ -19,13 +19,13 @@ from typing import Final
 from swarm_worker.config.kafka_properties import instance_id
 from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.node.slot import process_key
-from swarm_worker.shared.instance_claims import (
+from swarm_worker.shared.state_files.instance_claims import (
     FILE_MAX,
     Signature,
     file_name,
     signature,
 )
-from swarm_worker.shared.lock_files import SAFE, locked, opened
+from swarm_worker.shared.state_files.lock_files import SAFE, locked, opened
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 
 from swarm_worker.process import json_file
 from swarm_worker.reporting.clock import age_ms
-from swarm_worker.shared.partition_figures import NodeFigures, PartitionFigures
+from swarm_worker.shared.state_files.partition_figures import (
+    NodeFigures,
+    PartitionFigures,
+)
 
 if TYPE_CHECKING:
     from swarm_worker.reporting.partition_lag import PartitionLag

@@ -14,8 +14,13 @@ from typing import Final
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.node.remains import SLOT_NAMES, Remains
 from swarm_worker.process import exit_codes as exits
-from swarm_worker.shared.lock_files import is_at, locked_within, opened, slot_name
 from swarm_worker.shared.settings import ConfigError, PassingError
+from swarm_worker.shared.state_files.lock_files import (
+    is_at,
+    locked_within,
+    opened,
+    slot_name,
+)
 
 logger = logging.getLogger(__name__)
 

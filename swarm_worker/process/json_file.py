@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.shared.lock_files import SAFE
+from swarm_worker.shared.state_files.lock_files import SAFE
 
 _READ_MAX_BYTES: Final = 4 * 2**20
 

@@ -19,8 +19,8 @@ from swarm_event_listener.storage.journal import COPY, JOURNAL, STATUS, Journal
 from swarm_event_listener.storage.restored_state import restored
 from swarm_event_listener.supervisord.node_reports import ReportError, decode
 from swarm_worker.node.crash_traces import left_in
-from swarm_worker.shared.partition_figures import NotKnownError, figures
 from swarm_worker.shared.report import BEGIN, END, ForeignReport
+from swarm_worker.shared.state_files.partition_figures import NotKnownError, figures
 from tests.golden import samples
 
 

@@ -36,9 +36,9 @@ from swarm_worker.demo.ledger import Ledger
 from swarm_worker.demo.summary import Outcome, summary_of
 from swarm_worker.node.crash_traces import Traces
 from swarm_worker.reporting.trace import Trace
-from swarm_worker.shared.partition_figures import path_of
 from swarm_worker.shared.report import Failing, Report, State, encode
 from swarm_worker.shared.settings import LISTENER, RULES, WORKER
+from swarm_worker.shared.state_files.partition_figures import path_of
 from tests import operators, simulation
 from tests.golden.log_events import log_events
 

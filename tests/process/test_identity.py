@@ -13,7 +13,11 @@ import pytest
 from swarm_worker.config.kafka_properties import consumer_properties
 from swarm_worker.config.worker_settings import WorkerSettings
 from swarm_worker.node.identity import KEPT_S, SIGNED_EVERY_S, Claim, Identity
-from swarm_worker.shared.instance_claims import Signature, file_name, signature
+from swarm_worker.shared.state_files.instance_claims import (
+    Signature,
+    file_name,
+    signature,
+)
 from tests.supervisord import ROOT
 
 NOW_S = 1000.0

@@ -25,7 +25,7 @@ import pytest
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault
 from swarm_worker.process import json_file
-from swarm_worker.shared.partition_figures import path_of
+from swarm_worker.shared.state_files.partition_figures import path_of
 from tests.awaits import await_new_pid, await_reports, await_restarted, await_state
 from tests.eventually import eventually
 from tests.operators import figures

@@ -16,8 +16,12 @@ from swarm_event_listener.ctl.sources.node_program import environments
 from swarm_event_listener.ctl.sources.place import Place, Running, document, works_in
 from swarm_event_listener.ctl.sources.state import Plain, who_may
 from swarm_event_listener.doctor.supervisord_conf import flags
-from swarm_worker.shared.partition_figures import NodeFigures, NotKnownError, read
 from swarm_worker.shared.settings import DEFAULT_FILE, WORKER, ConfigError
+from swarm_worker.shared.state_files.partition_figures import (
+    NodeFigures,
+    NotKnownError,
+    read,
+)
 
 
 class PartitionFiles:

@@ -10,7 +10,7 @@ from swarm_event_listener.ctl.sources.node_program import NodeProgram
 from swarm_event_listener.ctl.sources.place import Place
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.doctor.finding import Finding
-from swarm_worker.shared.partition_figures import NodeFigures
+from swarm_worker.shared.state_files.partition_figures import NodeFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

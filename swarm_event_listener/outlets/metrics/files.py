@@ -106,7 +106,7 @@ class Files:
     def partitions(self, holders: Sequence[Holder]) -> dict[str, Any]:
         """Return each Kafka group with its partitions, those with most lag alone."""
         from swarm_event_listener.story.partitions import WORST, partitions  # noqa: PLC0415
-        from swarm_worker.shared.partition_figures import NodeFigures, read  # noqa: PLC0415
+        from swarm_worker.shared.state_files.partition_figures import NodeFigures, read  # noqa: PLC0415
 
         now_s = self._clock()
 

@@ -10,7 +10,7 @@ import pytest
 from swarm_event_listener.ctl.sources.partition_files import PartitionFiles
 from swarm_event_listener.ctl.sources.place import Place, Running
 from swarm_worker.process import json_file
-from swarm_worker.shared.partition_figures import NotKnownError, path_of
+from swarm_worker.shared.state_files.partition_figures import NotKnownError, path_of
 from tests.operators import figures
 
 NODE = "w:w_00"

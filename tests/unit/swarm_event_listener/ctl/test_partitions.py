@@ -9,7 +9,7 @@ import pytest
 
 from swarm_event_listener.ctl.session import Exit
 from swarm_event_listener.story.partitions import WORST
-from swarm_worker.shared.partition_figures import NodeFigures
+from swarm_worker.shared.state_files.partition_figures import NodeFigures
 from tests.operators import World, figures, node_status, process
 
 

@@ -15,7 +15,7 @@ from swarm_event_listener.outlets.metrics.aside import Aside
 from swarm_event_listener.outlets.metrics.files import Files, Holder
 from swarm_event_listener.story.story import Told, restart
 from swarm_event_listener.supervisord.node_log import NodeLog
-from swarm_worker.shared.partition_figures import path_of
+from swarm_worker.shared.state_files.partition_figures import path_of
 
 NODE = "w:w_00"
 AT = "2026-08-01T03:04:05+02:00"

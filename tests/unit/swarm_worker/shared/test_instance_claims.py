@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_worker.shared.instance_claims import Signature, file_name, signature
+from swarm_worker.shared.state_files.instance_claims import (
+    Signature,
+    file_name,
+    signature,
+)
 
 
 @pytest.mark.parametrize("owner", ["w:w_00", "ä b:c\td"])

@@ -11,7 +11,7 @@ import pytest
 
 from swarm_worker.node.slot import slot_path
 from swarm_worker.process import json_file
-from swarm_worker.shared.partition_figures import (
+from swarm_worker.shared.state_files.partition_figures import (
     NodeFigures,
     NotKnownError,
     PartitionFigures,

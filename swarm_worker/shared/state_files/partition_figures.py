@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.shared.lock_files import SAFE, slot_name
+from swarm_worker.shared.state_files.lock_files import SAFE, slot_name
 
 SUFFIX: Final = ".partitions"
 READ_MAX_BYTES: Final = 16 * 2**20  # 100 000 partitions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from swarm_worker.shared import lock_files
+from swarm_worker.shared.state_files import lock_files
 
 SUFFIX: Final = ".id"
 FILE_MAX: Final = 4096  # bytes

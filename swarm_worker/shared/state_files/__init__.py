@@ -1,0 +1,1 @@
+"""What programs leave in a state directory for one another, and its locks."""
