@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property, partial
-from typing import Any, Final, NoReturn
+from functools import cached_property
+from typing import Any, Final
 
 from confluent_kafka import (
     Consumer,
@@ -24,6 +24,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # lacks __all__
     AdminClient,
     ConfigResource,
+    ConsumerGroupListing,
     ResourceType,
 )
 
@@ -170,12 +171,10 @@ class DeadLetterTopic:
             for each, offset in offsets.items()
         ]
         if told:
-            what = f"commit as group {self.group}"
-            self._check_each(
-                what,
-                self._asked(
-                    what,
-                    lambda: self._consumer.commit(offsets=told, asynchronous=False),
+            self._asked(
+                f"commit as group {self.group}",
+                lambda: _without_error(
+                    self._consumer.commit(offsets=told, asynchronous=False)
                 ),
             )
 
@@ -190,28 +189,28 @@ class DeadLetterTopic:
         self, consumer: Consumer, group: str = ""
     ) -> dict[int, TopicPartition]:
         count = self.partitions_of(self.topic) or 0
+        if not count:
+            return {}
         wanted = [TopicPartition(self.topic, each) for each in range(count)]
-        what = f"read the offsets of group {group or self.group}"
         answers = self._asked(
-            what,
-            lambda: consumer.committed(wanted, timeout=ANSWER_S) if wanted else [],
+            f"read the offsets of group {group or self.group}",
+            lambda: _without_error(consumer.committed(wanted, timeout=ANSWER_S)),
             of=consumer,
         )
-        self._check_each(what, answers)
         return {at.partition: at for at in answers if at.offset >= 0}
-
-    def _check_each(self, what: str, answers: Sequence[TopicPartition]) -> None:
-        for at in answers:
-            if at.error is not None:
-                raise self._refusal(what, at.error)
 
     def _groups(self) -> list[str]:
         """Return the groups that we may see; of others Kafka says nothing."""
+        return [each.group_id for each in self._asked("list groups", self._listed)]
+
+    def _listed(self) -> list[ConsumerGroupListing]:
         asked = self._admin.list_consumer_groups(request_timeout=ANSWER_S)
-        found = self._asked("list groups", asked.result)
+        found = asked.result()
         for error in found.errors:
-            self._asked("list groups", partial(_fail, error))
-        return [each.group_id for each in found.valid]
+            # As it stands there no `except` would catch it: KafkaError is no Exception.
+            raise KafkaException(error)
+        groups: list[ConsumerGroupListing] = found.valid
+        return groups
 
     # --- its messages -----------------------------------------------------------------
 
@@ -329,8 +328,16 @@ class DeadLetterTopic:
         )
 
 
-def _fail(error: Exception) -> NoReturn:
-    raise error
+def _without_error(answers: list[TopicPartition]) -> list[TopicPartition]:
+    """Return what was answered of each partition.
+
+    Raises:
+        KafkaException: It is an error.
+    """
+    for at in answers:
+        if at.error is not None:
+            raise KafkaException(at.error)
+    return answers
 
 
 def _offset(message: Message) -> int:
