@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 
 from swarm_worker.processing.lane import Key
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-# Long enough for a connection to a broker that is far away. Nobody waits for it but the
-# thread that asks, and with it a question about topics.
+# Long enough for a connection to a broker that is far away: nobody waits for it.
 ANSWER_S: Final = 1.0
 
 
-def ends_of(admin: AdminClient, partitions: Collection[Key]) -> Mapping[Key, int]:
-    """Return the offset after the last message of each log whose leader tells it.
+def ask_ends(
+    admin: AdminClient,
+    partitions: Collection[Key],
+    tell: Callable[[Mapping[Key, int]], object],
+) -> None:
+    """Ask where logs end: for the offset after the last message of each.
 
     Messages of open transactions included, whatever a consumer may read. Each leader is
-    asked once, for all of its partitions; no coordinator is. Blocks for `ANSWER_S`.
+    asked once, for all of its partitions; no coordinator is. Does not block.
+
+    Args:
+        admin: The client that asks.
+        partitions: Whose logs; at least one.
+        tell: Called once, with the ends that were told, when each leader has answered
+            or `ANSWER_S` are over; on a thread of the client's.
 
     Raises:
-        KafkaException: The client cannot ask.
+        KafkaException: The client cannot ask; ``tell`` is not called.
     """
     # Late, as the client is.
     from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # noqa: PLC0415
@@ -36,11 +46,21 @@ def ends_of(admin: AdminClient, partitions: Collection[Key]) -> Mapping[Key, int
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=ANSWER_S,
     )
-    ends = {}
-    for at, future in asked.items():
-        with suppress(KafkaException, TimeoutError):
-            offset = future.result(2 * ANSWER_S).offset
-            # What has timed out has no error, and -1001 (tried).
-            if offset >= 0:
-                ends[at.topic, at.partition] = offset
-    return ends
+    answered = itertools.count(1)
+
+    def note_answer(_: object) -> None:
+        if next(answered) == len(asked):
+            tell(_told(asked))
+
+    for future in asked.values():
+        future.add_done_callback(note_answer)
+
+
+def _told(asked: Mapping[TopicPartition, Future[Any]]) -> Mapping[Key, int]:
+    offsets = {
+        (at.topic, at.partition): future.result().offset
+        for at, future in asked.items()
+        if future.exception() is None
+    }
+    # What has timed out has no error, and -1001 (tried).
+    return {key: offset for key, offset in offsets.items() if offset >= 0}

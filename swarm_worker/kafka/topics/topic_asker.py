@@ -25,7 +25,7 @@ from confluent_kafka import (
 from swarm_worker.kafka.client.properties import connection_of
 from swarm_worker.kafka.errors import text_of
 from swarm_worker.kafka.topic_ids import NO_ID, Answer, Commit, topic_id_in
-from swarm_worker.kafka.topics.log_ends import ends_of
+from swarm_worker.kafka.topics.log_ends import ask_ends
 from swarm_worker.kafka.topics.topic_memory import TopicMemory
 from swarm_worker.process.own_thread import OwnThread
 from swarm_worker.processing.lane import Key
@@ -129,7 +129,7 @@ class TopicAsker(OwnThread):
         is_first = True  # an assignment is about to come: the reader may connect
         while (question := self._questions.get()) is not None:
             if not isinstance(question, Question):
-                self._ends.put(self._ends_of(question))
+                self._ask_ends(question)
                 continue
             answer = self._answer_to(question, keeps_reader=is_first)
             failure = without_secrets(answer.failure, self._properties)
@@ -155,11 +155,12 @@ class TopicAsker(OwnThread):
             failure=answer.failure or unread,
         )
 
-    def _ends_of(self, partitions: tuple[Key, ...]) -> Mapping[Key, int]:
+    def _ask_ends(self, partitions: tuple[Key, ...]) -> None:
+        """Ask; the answer is not awaited: questions about topics may follow it."""
         try:
-            return ends_of(self._open_admin(), partitions)
+            ask_ends(self._open_admin(), partitions, self._ends.put)
         except _FAILURES:
-            return {}
+            self._ends.put({})
 
     def _lacks_controller(self, topic: str) -> bool:
         """Whether nobody would answer; as librdkafka's mock cluster. Asked until not.

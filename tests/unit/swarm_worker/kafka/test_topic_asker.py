@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +17,12 @@ from confluent_kafka import (
 )
 
 from swarm_worker.kafka.topic_ids import Commit
-from swarm_worker.kafka.topics.log_ends import ends_of
-from swarm_worker.kafka.topics.topic_asker import _commit_of, _ids_of
+from swarm_worker.kafka.topics.log_ends import ask_ends
+from swarm_worker.kafka.topics.topic_asker import (
+    TopicAsker,
+    _commit_of,
+    _ids_of,
+)
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -84,33 +89,61 @@ def test_what_is_committed_is_read() -> None:
 
 
 class FakeAdmin:
-    """Answers about ends, as an admin client does."""
+    """Is asked about ends, as an admin client is; answers when told to."""
 
-    def __init__(self, answers: dict[int, object]) -> None:
-        self.answers = answers
+    def __init__(self) -> None:
+        self.asked: dict[TopicPartition, Future[Any]] = {}
         self.options: dict[str, Any] = {}
+
+    def poll(self, timeout_s: float) -> None:
+        """Serve nothing."""
 
     def list_offsets(
         self, asked: dict[TopicPartition, Any], **options: Any
     ) -> dict[TopicPartition, Future[Any]]:
-        """Answer each, or not."""
+        """Take the question."""
         self.options = options
-        futures = {}
-        for at in asked:
-            futures[at] = future = Future[Any]()
-            answer = self.answers[at.partition]
+        self.asked = {at: Future() for at in asked}
+        return self.asked
+
+    def answer(self, *answers: object) -> None:
+        """Answer: one for each partition, in their order."""
+        for future, answer in zip(self.asked.values(), answers, strict=True):
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(SimpleNamespace(offset=answer))
-        return futures
 
 
 def test_ends_are_those_that_were_told() -> None:
     """What has timed out has no error, and -1001 in place of an offset."""
-    refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
-    admin = FakeAdmin({0: 70, 1: -1001, 2: refused, 3: 0})
+    admin, told = FakeAdmin(), SimpleQueue[Any]()
+    ask_ends(cast("AdminClient", admin), [("t", n) for n in range(4)], told.put)
+    assert told.empty()
 
-    told = ends_of(cast("AdminClient", admin), [("t", n) for n in range(4)])
-    assert told == {("t", 0): 70, ("t", 3): 0}
+    refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    admin.answer(70, -1001, refused, 0)
+    assert told.get_nowait() == {("t", 0): 70, ("t", 3): 0}
+    assert told.empty()
     assert admin.options["isolation_level"] is IsolationLevel.READ_UNCOMMITTED
+
+
+def test_no_thread_waits_for_ends() -> None:
+    """A leader that does not answer holds up no question, and the end of no node."""
+    asker, admin = TopicAsker({}, "g", None), FakeAdmin()
+    asker._admin = cast("AdminClient", admin)
+    asker.ask_ends([("t", 0)])
+    asker.close()
+    asker._run()
+    assert asker.ends() is None
+    admin.answer(7)
+    assert asker.ends() == {("t", 0): 7}
+
+
+def test_a_client_that_cannot_ask_has_told_of_no_end() -> None:
+    """The answer comes, whatever happens: without one nobody would ask again."""
+    asker = TopicAsker({"security.protocol": "none such"}, "g", None)
+    asker.ask_ends([("t", 0)])
+    asker.close()
+    asker._run()
+    assert asker.ends() == {}
