@@ -1,0 +1,84 @@
+"""The file that says how many nodes run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from swarm_worker.shared.state_files.scale_file import (
+    NAME,
+    Scale,
+    ScaleFileError,
+    read,
+    scale_of,
+    scales,
+    text_of,
+)
+
+SIX = Scale(nodes=6, by="root", why="sale", at="2026-12-01T06:00:00+00:00")
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """Whole, whatever it says."""
+    orders = {"orders": SIX, "orders:late": Scale(nodes=0, why='λ "quoted"\n')}
+    (tmp_path / NAME).write_text(text_of(orders), "utf-8")
+    assert read(tmp_path) == orders
+
+
+def test_without_a_file_nothing_is_ordered(tmp_path: Path) -> None:
+    """Nor in a directory that is not there."""
+    assert read(tmp_path) == {}
+    assert read(tmp_path / "none") == {}
+
+
+def test_a_later_version_may_say_more() -> None:
+    """And an operator who writes it by hand may say less."""
+    assert scales('{"orders": {"nodes": 2, "until": 7}}') == {"orders": Scale(nodes=2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected JSON"),
+        ('{"orders": {"no', "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ("[]", "expected an object"),
+        ('{"orders": 6}', "orders: expected"),
+        ('{"orders": {"by": "root"}}', "orders: expected"),
+        ('{"orders": {"nodes": "6"}}', "orders: expected"),
+        ('{"orders": {"nodes": true}}', "orders: expected"),
+        ('{"orders": {"nodes": -1}}', "orders: expected"),
+        (b"\xff\xfe", "expected JSON"),
+    ],
+)
+def test_what_is_no_such_file_is_refused(
+    text: str | bytes, told: str, tmp_path: Path
+) -> None:
+    """It says which file, and what is wrong with it."""
+    path = tmp_path / NAME
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ScaleFileError, match=f"{path}: {told}"):
+        read(tmp_path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A pipe does not hold up its reader, nor does a link lead elsewhere."""
+    os.mkfifo(tmp_path / NAME)
+    with pytest.raises(ScaleFileError):
+        read(tmp_path)
+    (tmp_path / NAME).unlink()
+    (tmp_path / "elsewhere").write_text(text_of({"orders": SIX}), "utf-8")
+    (tmp_path / NAME).symlink_to("elsewhere")
+    with pytest.raises(ScaleFileError, match="cannot read"):
+        read(tmp_path)
+
+
+def test_an_order_for_the_program_comes_first() -> None:
+    """Where a group has two of them."""
+    late = Scale(nodes=0)
+    orders = {"orders": SIX, "orders:late": late}
+    assert scale_of(orders, group="orders", program="late") is late
+    assert scale_of(orders, group="orders", program="early") is SIX
+    assert scale_of(orders, group="others", program="late") is None
