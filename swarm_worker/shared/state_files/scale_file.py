@@ -1,7 +1,7 @@
 """The file that says how many nodes of a group are to run.
 
-Each node reads it at its birth, so it holds whoever starts the node: supervisord at a boot,
-an operator, the listener. Readers ignore fields that they do not know.
+Each node reads it at its birth, so it holds whoever starts the node: supervisord at a
+boot, an operator, the listener. Readers ignore fields that they do not know.
 """
 
 from __future__ import annotations
