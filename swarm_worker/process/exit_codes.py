@@ -9,7 +9,7 @@ import traceback
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL
+from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE
 
 STOPPED: Final = 0  # as asked
 CRASHED: Final = 1
@@ -17,6 +17,7 @@ OUTLIVED: Final = 2  # handlers did not end within shutdown_timeout
 ORPHANED: Final = 3  # supervisord is gone
 SLOT_HELD: Final = 4  # by another live process
 FATAL: Final = EXIT_FATAL
+SPARE: Final = EXIT_SPARE
 CONFIG: Final = EXIT_CONFIG
 
 

@@ -137,6 +137,9 @@ class Report:
             when all have.
         failing: Up to 3 messages that fail, those that have for the longest first.
         failing_count: How many partitions have such a message.
+        spare: Its group is to run fewer nodes than its id asks for: it ends at once.
+        least_nodes: How many nodes the group needs, since the app's ``nodes=`` or
+            ``partitions=`` name the last of them; 0 where they name none.
     """
 
     node: int
@@ -170,6 +173,8 @@ class Report:
     died_in_flight: tuple[str, ...] = ()
     failing: tuple[Failing, ...] = ()
     failing_count: int = 0
+    spare: bool = False
+    least_nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +233,7 @@ def encode(report: Report) -> bytes:
     for name, most in ITEMS_MAX.items():
         fields[name] = list(fields[name])[:most]
     for name in _LEFT_OUT:
-        if fields[name] is None:
+        if fields[name] == _DEFAULTS[name]:
             del fields[name]
     fields["not_joined"] = _plain(report.not_joined)[:NOT_JOINED_MAX]
     fields["no_broker"] = _plain(report.no_broker)[:NO_BROKER_MAX]
@@ -260,7 +265,11 @@ def _cut(text: str, most: int) -> str:
 
 
 # Fields that listeners of before do not know: without them a frame is as it was.
-_LEFT_OUT: Final = ("lag_age_ms", "lso_behind_ms", "throttled_ms")
+_LEFT_OUT: Final = (
+    *("lag_age_ms", "lso_behind_ms", "throttled_ms"),
+    *("spare", "least_nodes"),
+)
+_DEFAULTS: Final = {each.name: each.default for each in dataclasses.fields(Report)}
 
 _LAST: Final = ("not_joined", "no_broker", "kafka_groups", "failing")
 

@@ -26,6 +26,7 @@ from swarm_worker.shared.parsers import (
 DEFAULT_FILE: Final = "swarm.toml"
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
 EXIT_FATAL: Final = 5  # fenced, or another Kafka error that no restart would heal
+EXIT_SPARE: Final = 6  # the group is to run fewer nodes: this one is not needed
 FOR_A_PERSON: Final = frozenset({EXIT_CONFIG, EXIT_FATAL})  # such a node stays down
 REPORTS_PER_TIMEOUT: Final = 3
 CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
@@ -118,6 +119,14 @@ class Worker:
             DURATION_OR_OFF,
             3_600_000,
             "ms without any success before max_retries alone",
+        )
+    )
+    start_nodes: int | None = _setting(
+        Key(
+            count(1),
+            None,
+            "nodes to run until swarm scale says otherwise",
+            absent="all",
         )
     )
     static_membership: bool = _setting(

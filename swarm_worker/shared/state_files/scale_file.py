@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,3 +103,24 @@ def text_of(orders: Mapping[str, Scale]) -> str:
 def scale_of(orders: Mapping[str, Scale], *, group: str, program: str) -> Scale | None:
     """Return the order for a program of a group; None where none was given."""
     return orders.get(f"{group}:{program}") or orders.get(group)
+
+
+def program_of(process: str) -> str:
+    """Return a program's name, as the name of one of its processes tells it.
+
+    supervisord tells a process its own name, and by default that is the program's with
+    a number: ``orders_07`` is of ``orders``.
+    """
+    return process.rstrip(string.digits).rstrip("_-.") or process
+
+
+def wanted_nodes(order: Scale | None, *, start_nodes: int | None, most: int) -> int:
+    """Return how many nodes of a program are to run.
+
+    Args:
+        order: The one that the file holds for it, if any.
+        start_nodes: As ``[worker]`` has it; None for all.
+        most: How many supervisord knows, ``numprocs``.
+    """
+    wanted = start_nodes if order is None else order.nodes
+    return most if wanted is None else min(wanted, most)

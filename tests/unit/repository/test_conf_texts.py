@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Shown with a value for an example, since the default is another setting's, the
 # host's, or none.
 EXAMPLES = {
+    "start_nodes",
     "instance_prefix",
     "memory_limit",
     "consuming_ttl",

@@ -153,13 +153,14 @@ def test_what_the_listener_goes_by_is_the_last_to_go() -> None:
     assert (back.no_broker_ms, back.kafka_groups) == (most, groups[:16])
 
 
-def test_what_a_lag_lacks_is_left_out() -> None:
+def test_what_there_is_not_to_tell_is_left_out() -> None:
     """So the frame of a node with nothing to tell is as an older one's."""
-    names = ("lag_age_ms", "lso_behind_ms", "throttled_ms")
+    names = ("lag_age_ms", "lso_behind_ms", "throttled_ms", "spare", "least_nodes")
     report = Report(node=0, pid=1, state=State.RUNNING, lag=5)
     assert not any(f'"{name}"' in payload(encode(report)) for name in names)
 
     told = replace(report, lag_age_ms=3_100, lso_behind_ms=91_000, throttled_ms=1_200)
+    told = replace(told, spare=True, least_nodes=3)
     assert read(payload(encode(told))) == told
 
 

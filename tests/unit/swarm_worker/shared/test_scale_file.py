@@ -11,10 +11,12 @@ from swarm_worker.shared.state_files.scale_file import (
     NAME,
     Scale,
     ScaleFileError,
+    program_of,
     read,
     scale_of,
     scales,
     text_of,
+    wanted_nodes,
 )
 
 SIX = Scale(nodes=6, by="root", why="sale", at="2026-12-01T06:00:00+00:00")
@@ -82,3 +84,35 @@ def test_an_order_for_the_program_comes_first() -> None:
     assert scale_of(orders, group="orders", program="late") is late
     assert scale_of(orders, group="orders", program="early") is SIX
     assert scale_of(orders, group="others", program="late") is None
+
+
+@pytest.mark.parametrize(
+    ("process", "program"),
+    [
+        ("orders_07", "orders"),
+        ("orders", "orders"),
+        ("v2-node-3", "v2-node"),
+        ("12", "12"),
+    ],
+)
+def test_a_process_tells_its_program(process: str, program: str) -> None:
+    """As supervisord names them: the program's name and a number."""
+    assert program_of(process) == program
+
+
+@pytest.mark.parametrize(
+    ("order", "start_nodes", "wanted"),
+    [
+        (None, None, 12),
+        (None, 4, 4),
+        (Scale(nodes=6), 4, 6),
+        (Scale(nodes=0), None, 0),
+        (Scale(nodes=40), None, 12),
+        (None, 40, 12),
+    ],
+)
+def test_an_order_counts_before_the_setting(
+    order: Scale | None, start_nodes: int | None, wanted: int
+) -> None:
+    """And never are there more than supervisord knows."""
+    assert wanted_nodes(order, start_nodes=start_nodes, most=12) == wanted
