@@ -8,7 +8,6 @@ LEDGER_GROUP      Kafka group (default: ledger)
 LEDGER_SLEEP_MS   how long a message takes, milliseconds (default: 0)
 """
 
-import json
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ import time
 from confluent_kafka import Message
 
 from swarm_worker import App, Batch
-from tests.apps.processed import append_processed
+from tests.apps.processed import append_processed, number_in
 
 PATH = os.environ["LEDGER_PATH"]
 TOPICS = os.environ.get("LEDGER_TOPICS", "orders").split(",")
@@ -26,24 +25,23 @@ NEVER = threading.Event()
 app = App()
 
 
-def number_of(message: Message) -> int:
-    """Return the number under which a message was produced."""
-    number: int = json.loads(message.value() or b"")["id"]
-    return number
+def work_on(message: Message, batch: Batch) -> None:
+    """Work on a message, then tell that it is done."""
+    begun_at_s = time.monotonic()
+    if SLEEP_S:
+        NEVER.wait(SLEEP_S)
+    append_processed(
+        PATH,
+        node=batch.node,
+        topic=batch.topic,
+        partition=batch.partition,
+        messages=[(message.offset() or 0, number_in(message.value()))],
+        begun_at_s=begun_at_s,
+    )
 
 
 @app.topic(*TOPICS, group=os.environ.get("LEDGER_GROUP", "ledger"))
 def tell(batch: Batch) -> None:
-    """Work on each message, then tell that it is done."""
+    """Work on each message."""
     for message in batch:
-        begun_at_s = time.monotonic()
-        if SLEEP_S:
-            NEVER.wait(SLEEP_S)
-        append_processed(
-            PATH,
-            node=batch.node,
-            topic=batch.topic,
-            partition=batch.partition,
-            messages=[(message.offset() or 0, number_of(message))],
-            begun_at_s=begun_at_s,
-        )
+        work_on(message, batch)

@@ -5,14 +5,13 @@ FAULT is ``none``, ``commits-before`` (the offset is committed before the messag
 worked on) or ``skips`` (each tenth message is passed over). Ends after COUNT messages.
 """
 
-import json
 import sys
 import threading
 import time
 
 from confluent_kafka import Consumer, Message
 
-from tests.apps.processed import append_processed
+from tests.apps.processed import append_processed, number_in
 
 WORK_S = 0.02
 NEVER = threading.Event()
@@ -27,7 +26,7 @@ def work(path: str, message: Message) -> None:
         node=0,
         topic=message.topic() or "",
         partition=message.partition() or 0,
-        messages=[(message.offset() or 0, json.loads(message.value() or b"")["id"])],
+        messages=[(message.offset() or 0, number_in(message.value()))],
         begun_at_s=begun_at_s,
     )
 

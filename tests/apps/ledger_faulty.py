@@ -11,7 +11,7 @@ import time
 
 from swarm_worker import App, Batch
 from tests.apps import ledger_app
-from tests.apps.processed import append_processed
+from tests.apps.processed import append_processed, number_in
 
 FAULT = os.environ["LEDGER_FAULT"]
 
@@ -34,6 +34,6 @@ def tell(batch: Batch) -> None:
             node=batch.node,
             topic=batch.topic,
             partition=batch.partition,
-            messages=[(message.offset() or 0, ledger_app.number_of(message))],
+            messages=[(message.offset() or 0, number_in(message.value()))],
             begun_at_s=begun_at_s,
         )

@@ -48,6 +48,12 @@ class Processed:
     done_at_s: float
 
 
+def number_in(value: bytes | None) -> int:
+    """Return the number under which a message of this value was produced."""
+    number: int = json.loads(value or b"")["id"]
+    return number
+
+
 def append_processed(
     path: str | os.PathLike[str],
     *,

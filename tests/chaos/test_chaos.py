@@ -15,6 +15,7 @@ import pytest
 
 from swarm_event_listener.core.model.rules import LONE
 from tests.apps.processed import Life as Worker
+from tests.faults.aside import Aside
 from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.faults.node_faults import STEPS
@@ -160,6 +161,10 @@ BAD: dict[str, dict[str, Any]] = {
     "committed went back: 1": {
         "ledger": WENT_BACK,
         "book": book(outages=[(4.1, 9.0), (0, 1)]),
+    },
+    "put aside, and no poison: 1": {"aside": Aside(letters={3, 99}, poison={99})},
+    "poison that was not put aside: 1": {
+        "aside": Aside(letters={99}, poison={99, 5_099})
     },
     "beyond the bound": {"charges": [replace(CHARGE, excess="because")]},
     "it ended for good": {"left_down": {ONE}},

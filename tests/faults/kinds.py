@@ -89,6 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "node alone without Kafka": Kind(bring=node.cut_off, chaos=8, kafka=5),
     "token endpoint away": Kind(bring=node.lose_token, chaos=6, kafka=4),
+    "dependency away": Kind(bring=node.lose_dependency, kafka=4, soak=4),
     "node refused": Kind(bring=node.refuse, chaos=4),
     "node ends, its children ignore TERM": Kind(
         bring=node.leave_children, kafka=8, soak=6

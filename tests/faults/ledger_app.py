@@ -5,7 +5,8 @@ process only) and ``fault``: one of `FAULTS`, done once in the life of a process
 Where there is ``<process name>.refused`` a process is given what cannot work, by
 ``<process name>.alone`` (for one process) it looks for brokers where there are none,
 and while there is ``token_away`` nobody gets a token, which all need where there is
-``needs_token``.
+``needs_token``. While there is ``away`` each call of the handler fails; for a message
+that is poison each call does, always. LEDGER_LETTERS is the topic for dead letters.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, Final
 
 from swarm_worker import App, Batch
 from tests.apps import ledger_app
+from tests.apps.processed import number_in
+from tests.faults.aside import is_poison
 from tests.kafka.tokens import new_token
 from tests.process.faults import forge, hold_gil, told_once
 from tests.process.lives import started
@@ -87,8 +90,18 @@ def token(_: object) -> tuple[str, float]:
     return new_token()
 
 
-@app.topic(*ledger_app.TOPICS, group=os.environ["LEDGER_GROUP"])
+@app.topic(
+    *ledger_app.TOPICS,
+    group=os.environ["LEDGER_GROUP"],
+    dead_letter=os.environ["LEDGER_LETTERS"],
+)
 def tell(batch: Batch) -> None:
-    """Fall ill if told to; else work on each message and tell that it is done."""
+    """Fall ill if told to; else work on each message, or fail."""
     told_once(FAULTS)
-    ledger_app.tell(batch)
+    for message in batch:
+        if Path("away").exists():
+            raise ConnectionError("the shop's database")
+        if is_poison(number_in(message.value())):
+            raise ValueError("no price")
+        ledger_app.work_on(message, batch)
+        batch.mark_done(message)

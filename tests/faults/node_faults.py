@@ -35,6 +35,8 @@ REAL: Final[Mapping[str, Illness]] = {
     "polls no more": ({"fault": "hold_gil"}, {-1}),
     "exits": ({"fault": "exit"}, set()),
 }
+# The tries of a message are over after 7 s, and then again each 8 to 30 s.
+DEPENDENCY_AWAY_S: Final = (3.0, 12.0, 25.0)
 TOLD_WITHIN_S: Final = 5.0  # one message for each node, on a busy machine
 # The listener's last call for a node, and whether supervisord still gets it.
 STEPS: Final = tuple(
@@ -135,6 +137,17 @@ def lose_token(stage: Stage, fault: Fault) -> str:
     The others have a token, and go on.
     """
     return _turn_away(stage, fault, stage.swarm.daemon.folder / "token_away", "")
+
+
+def lose_dependency(stage: Stage, fault: Fault) -> str:
+    """Have what the handlers call be away: each call fails, on all nodes."""
+    flag = stage.swarm.daemon.folder / "away"
+    if flag.exists():
+        raise FileExistsError(flag)
+    flag.touch()
+    away_s = fault.pick(DEPENDENCY_AWAY_S)
+    stage.later(time.monotonic() + away_s, flag.unlink)
+    return f"for {away_s} s"
 
 
 def refuse(stage: Stage, fault: Fault) -> str:

@@ -90,6 +90,10 @@ def _ledger_figures(evidence: Evidence) -> dict[str, object]:
         "duplicates": len(evidence.ledger.duplicates),
         "went_back": len(evidence.ledger.went_back),
     }
+    if evidence.aside is not None:
+        figures["put_aside"] = len(evidence.aside.letters)
+        figures["falsely"] = len(evidence.aside.falsely)
+        figures["poison_left"] = len(evidence.aside.left)
     if not (charged := evidence.charges):
         return figures
     per_life: Counter[object] = Counter()
@@ -183,8 +187,9 @@ def gather(stage: Stage, *, is_over: bool) -> Evidence:
     stage.book.close(lives, now_s=time.monotonic())
     found: list[Charge] = []
     verdict = None
+    aside = stage.aside()
     if stage.ledger is not None and stage.scenario.load is not None:
-        verdict = stage.ledger.verdict()
+        verdict = stage.ledger.verdict(letters=aside.letters if aside else ())
         if not stage.scenario.load.rebalances:
             rows = stage.ledger.rows()
             found = charges(verdict, rows, stage.book, batch=BATCH)
@@ -197,6 +202,7 @@ def gather(stage: Stage, *, is_over: bool) -> Evidence:
         listener_log=stage.swarm.log,
         listener_ends=stage.book.listener_ends + len(stage.proxy.dealt),
         ledger=verdict,
+        aside=aside,
         charges=found,
         left_down=settling.left_down(stage.swarm),
         offspring=wrong,

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarm_event_listener.supervisord.rpc import SupervisorFault, SupervisorUnreachable
+from tests.apps.processed import number_in
+from tests.faults.aside import Aside, is_poison
 from tests.faults.book import Book, Process
 from tests.faults.offspring import Offspring
 from tests.faults.schedule import Fault, Range, draw
 from tests.faults.state_disk import StateDisk
 from tests.kafka.broker import KafkaBroker
+from tests.kafka.dead_letters import read_all
 from tests.kafka.ledgered import supervised
+from tests.kafka.nodes import unique
 from tests.kafka.tokens import BY_TOKEN
 from tests.kafka.witness import Ledger
 from tests.process import scenes
@@ -108,6 +112,7 @@ class Stage:
         disk: Of the listener's state.
         kafka: The broker, if there is one.
         ledger: What was produced, processed and committed.
+        letters: The topic for dead letters.
         offspring: What handlers have started; None where nodes are scripted.
         book: What was done.
         asleep: Pids of nodes that are stopped.
@@ -120,6 +125,7 @@ class Stage:
     disk: StateDisk
     kafka: KafkaBroker | None = None
     ledger: Ledger | None = None
+    letters: str = ""
     offspring: Offspring | None = None
     book: Book = field(default_factory=Book)
     asleep: set[int] = field(default_factory=set)
@@ -230,6 +236,14 @@ class Stage:
 
     # --- what needs Kafka -------------------------------------------------------------
 
+    def aside(self) -> Aside | None:
+        """Return what was put aside so far; None without Kafka."""
+        if self.ledger is None:
+            return None
+        assert self.kafka is not None
+        letters = {number_in(one.value()) for one in read_all(self.kafka, self.letters)}
+        return Aside(letters=letters, poison=self.ledger.poison())
+
     @contextmanager
     def under_load(self) -> Iterator[None]:
         """Produce and sample for as long as the block lasts."""
@@ -268,10 +282,12 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
     }
     with ExitStack() as stack:
         ledger = offspring = None
+        letters = ""
         if (load := scenario.load) is None:
             swarm, lives = stack.enter_context(scenes.watched_scene(**options))
         else:
             assert kafka is not None, "the scenario needs Kafka"
+            letters = kafka.create_topic(unique("letters"), 1)
             one = stack.enter_context(
                 supervised(
                     kafka,
@@ -279,11 +295,13 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
                     session_ms=load.session_ms,
                     app="tests.faults.ledger_app:app",
                     sleep_ms=SLEEP_MS,
+                    environ={"LEDGER_LETTERS": letters},
                     max_messages=BATCH,
                     **options,
                 )
             )
             swarm, lives, ledger = one.swarm, one.lives, one.ledger
+            ledger.is_poison = is_poison
             offspring = Offspring(path=swarm.daemon.folder / "offspring")
             stack.enter_context(offspring.watched())
         stage = Stage(
@@ -294,6 +312,7 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
             disk=disks[0],
             kafka=kafka,
             ledger=ledger,
+            letters=letters,
             offspring=offspring,
         )
         try:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from swarm_event_listener.core.model.rules import LONE
+from tests.faults.aside import Aside
 from tests.faults.book import Book, Process
 from tests.faults.bound import Charge
 from tests.ledger import Verdict
@@ -35,6 +36,7 @@ class Evidence:
         listener_log: What the listeners wrote.
         listener_ends: How often one was ended by a fault.
         ledger: What was produced, processed and committed; None without Kafka.
+        aside: What was put aside; None without Kafka.
         charges: What each process left to be done again.
         left_down: Processes after which supervisord started none.
         offspring: What is wrong with what handlers have started.
@@ -49,6 +51,7 @@ class Evidence:
     listener_log: str = ""
     listener_ends: int = 0
     ledger: Verdict | None = None
+    aside: Aside | None = None
     charges: Sequence[Charge] = ()
     left_down: set[Process] = field(default_factory=set)
     offspring: Sequence[str] = ()
@@ -92,6 +95,7 @@ def complaints(evidence: Evidence) -> list[str]:
         *evidence.offspring,
         *_listener(evidence),
         *_ledger(evidence),
+        *(evidence.aside.complaints() if evidence.aside else ()),
         *_bound(evidence),
     ]
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from swarm_worker.kafka.topic_ids import ASK_EVERY_S
-from tests.apps.processed import ProcessedFile
+from tests.apps.processed import ProcessedFile, number_in
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, unique
@@ -378,7 +378,7 @@ def read_all(bootstrap: str, topic: str) -> set[int]:
             if message is None:
                 continue
             if message.error() is None:
-                found.add(json.loads(message.value() or b"")["id"])
+                found.add(number_in(message.value()))
             elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
                 left -= 1
         assert not left, "the new log is read to its end"

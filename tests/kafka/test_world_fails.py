@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ import pytest
 from swarm_worker.app.app import App
 from swarm_worker.app.batch import Batch
 from swarm_worker.processing import failures
-from tests.apps.processed import append_processed
+from tests.apps.processed import append_processed, number_in
 from tests.awaits import await_committed
 from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
@@ -78,7 +77,7 @@ class Shop:
                 node=batch.node,
                 topic=batch.topic,
                 partition=batch.partition,
-                messages=[(offset, json.loads(message.value() or b"")["id"])],
+                messages=[(offset, number_in(message.value()))],
                 begun_at_s=time.monotonic(),
             )
             batch.mark_done(message)

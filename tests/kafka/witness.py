@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tests.apps.processed import Processed, ProcessedFile
+from tests.apps.processed import Processed, ProcessedFile, number_in
 from tests.eventually import eventually
 from tests.kafka.admin import Admin
 from tests.ledger import (
@@ -45,6 +45,7 @@ class Ledger:
         group: The group whose committed offsets are read.
         path: The file that nodes append to (``LEDGER_PATH`` of the ledger app).
         produced: Rows of acknowledged messages, in the order of acknowledgement.
+        is_poison: Of which numbers nobody can process a message.
         committed: Rows of samples.
         missed_samples: How often the coordinator gave no answer, or the topic was not
             there.
@@ -58,6 +59,7 @@ class Ledger:
     partitions: int
     group: str
     path: Path
+    is_poison: Callable[[int], bool] = lambda _: False
     produced: list[Produced] = field(default_factory=list)
     committed: list[Committed] = field(default_factory=list)
     missed_samples: int = 0
@@ -161,7 +163,7 @@ class Ledger:
         Raises:
             AssertionError: Says how many were not.
         """
-        due = {row.id for row in self._of_this_era()}
+        due = {row.id for row in self._of_this_era() if not self.is_poison(row.id)}
         count = len(due)
 
         def all_processed() -> bool:
@@ -202,15 +204,36 @@ class Ledger:
         finally:
             admin.close()
 
-    def verdict(self, *, set_aside: tuple[Place, ...] = ()) -> Verdict:
-        """Judge all rows so far."""
+    def verdict(
+        self, *, set_aside: tuple[Place, ...] = (), letters: Collection[int] = ()
+    ) -> Verdict:
+        """Judge all rows so far.
+
+        Args:
+            set_aside: Places that need no line.
+            letters: Numbers of messages that need none.
+        """
         rows = self.rows()
         produced = placed(list(self.produced), rows)
         ended = left_behind(
             produced, rows, self._eras[:-1], unnoticed=list(self._unnoticed())
         )
-        found = judge(produced, rows, self.committed, set_aside=(*set_aside, *ended))
+        spared = [
+            (row.topic, row.partition, row.offset)
+            for row in produced
+            if row.id in letters or self._went_with_its_log(row)
+        ]
+        aside = (*set_aside, *ended, *spared)
+        found = judge(produced, rows, self.committed, set_aside=aside)
         return replace(found, **_noticed(found, rows, self._made_at_s))
+
+    def poison(self) -> set[int]:
+        """Return the numbers of what has to be put aside."""
+        return {row.id for row in self._of_this_era() if self.is_poison(row.id)}
+
+    def _went_with_its_log(self, row: Produced) -> bool:
+        """Whether a message is poison whose last try may not have come in time."""
+        return self.is_poison(row.id) and row.topic != self._eras[-1]
 
     def _unnoticed(self) -> Iterator[str]:
         """Yield the logs that were no more before anybody had to know of them."""
@@ -262,7 +285,7 @@ class Ledger:
         if error is not None:
             self._refused.append(error)
             return
-        number, offset = json.loads(message.value() or b"")["id"], message.offset()
+        number, offset = number_in(message.value()), message.offset()
         self.produced.append(
             Produced(
                 topic=self._era_of_id[number],
