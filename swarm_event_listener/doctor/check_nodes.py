@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from swarm_event_listener.doctor.case import Case, setting_line
@@ -11,8 +11,8 @@ from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import NAMES, Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
 from swarm_worker.shared.settings import (
-    FOR_A_PERSON,
     REPORTS_PER_TIMEOUT,
+    STAYS_DOWN,
     is_short_report_timeout,
 )
 
@@ -31,7 +31,7 @@ def each_program(case: Case) -> Iterator[Finding]:
         yield from restarts(
             program,
             "node",
-            left_down=FOR_A_PERSON,
+            left_down=STAYS_DOWN,
             unstopped="a node gracefully: batches in flight are cut off and handled "
             "again",
         )
@@ -78,20 +78,20 @@ def reports(program: Program) -> Iterator[Finding]:
 
 
 def restarts(
-    program: Program, who: str, *, left_down: frozenset[int], unstopped: str
+    program: Program, who: str, *, left_down: Sequence[int], unstopped: str
 ) -> Iterator[Finding]:
     """A program that ends, however it ends, has to come back; a stop is understood.
 
     Args:
         program: The program.
         who: What it is called in the findings.
-        left_down: The exit codes after which it may stay down.
+        left_down: The exit codes after which it may stay down, as one writes them.
         unstopped: What a signal that it does not understand does not stop.
     """
     where, options = program.section.where, program.options
-    codes = ",".join(str(code) for code in sorted(left_down, reverse=True))
+    codes = ",".join(map(str, left_down))
     lines = f"startsecs=0\nautorestart=unexpected\nexitcodes={codes}"
-    surplus = sorted(set(options.exitcodes) - left_down)
+    surplus = sorted(set(options.exitcodes) - set(left_down))
     if program.autorestart == "false":
         yield error(
             where,

@@ -136,7 +136,7 @@ def _restarts(pool: Program) -> Iterator[Finding]:
     yield from restarts(
         pool,
         "listener",
-        left_down=frozenset({EXIT_CONFIG}),
+        left_down=(EXIT_CONFIG,),
         unstopped="the listener in order: restarts under way are not finished, and "
         "nodes may stay down",
     )

@@ -62,9 +62,21 @@ class GroupPlan:
 
 
 def plan(
-    app: App, *, node: int, nodes: int, selection: Selection | None = None
+    app: App,
+    *,
+    node: int,
+    nodes: int,
+    start_nodes: int | None = None,
+    selection: Selection | None = None,
 ) -> tuple[GroupPlan, ...]:
     """Return the consumers of a node, one per Kafka group, in order of declaration.
+
+    Args:
+        app: Whose routes.
+        node: Whose consumers; from 0.
+        nodes: Of the swarm, spares among them.
+        start_nodes: How many are no spares until an order says otherwise; None: all.
+        selection: What the flags pick.
 
     Raises:
         RoutingError: The routes cannot work; names handler, topic and what to change.
@@ -76,6 +88,7 @@ def plan(
             "numprocs_start at 0"
         )
     check(app.routes, nodes=nodes)
+    _check_start(app.routes, nodes if start_nodes is None else start_nodes)
     picked = list(_pick(app.routes, selection or Selection()))
     if not picked:
         raise RoutingError(
@@ -135,6 +148,26 @@ def check(routes: Collection[Route], *, nodes: int) -> None:
     _check_groups_are_of_one_kind(routes)
 
 
+def least_nodes(routes: Iterable[Route]) -> int:
+    """Return how many nodes have to run so that each that is named does; 0 for any."""
+    return max((node + 1 for route in routes for node in _named(route)), default=0)
+
+
+def _named(route: Route) -> Collection[int]:
+    """Return the nodes that a route names."""
+    return route.partitions if route.partitions is not None else route.nodes or ()
+
+
+def _check_start(routes: Collection[Route], start_nodes: int) -> None:
+    for route in routes:
+        if (least := least_nodes([route])) > start_nodes:
+            raise RoutingError(
+                f"handler {route.name} of {', '.join(route.topics)}: node {least - 1} "
+                f"would be a spare, since [worker] start_nodes is {start_nodes}; "
+                f"raise that to {least} or name other nodes"
+            )
+
+
 def _check_alone(route: Route, nodes: int) -> None:
     where = f"handler {route.name} of {', '.join(route.topics)}"
     if route.nodes is not None and route.partitions is not None:
@@ -142,8 +175,7 @@ def _check_alone(route: Route, nodes: int) -> None:
             f"{where}: nodes= and partitions= exclude each other; "
             "partitions= names the nodes already"
         )
-    named = route.partitions if route.partitions is not None else route.nodes or ()
-    for node in sorted(named):
+    for node in sorted(_named(route)):
         if node >= nodes:
             raise RoutingError(
                 f"{where}: node {node} is beyond the {nodes} nodes of --nodes "

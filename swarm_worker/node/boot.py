@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from swarm_worker.app.loading import load_app
-from swarm_worker.app.routing import plan
+from swarm_worker.app.routing import least_nodes, plan
 from swarm_worker.node import hooks
 from swarm_worker.node.carry_over import CarryOver
 from swarm_worker.node.consumers import Consumers
@@ -118,8 +118,10 @@ class Boot:
             app,
             node=self._settings.node,
             nodes=self._settings.nodes,
+            start_nodes=self._settings.start_nodes,
             selection=self._settings.selection,
         )
+        self._progress.least_nodes = least_nodes(app.routes)
         identity = Identity.take(
             self._settings,
             [each.group for each in plans],

@@ -30,7 +30,13 @@ def check(invocation: Invocation, environ: Mapping[str, str]) -> str:
     app = load_app(invocation.app)
     ids = range(settings.nodes) if invocation.every_node else (settings.node,)
     plans = {
-        node: plan(app, node=node, nodes=settings.nodes, selection=settings.selection)
+        node: plan(
+            app,
+            node=node,
+            nodes=settings.nodes,
+            start_nodes=settings.start_nodes,
+            selection=settings.selection,
+        )
         for node in ids
     }
     for group in {g.group: g for groups in plans.values() for g in groups}.values():
@@ -68,7 +74,7 @@ def _in_force(settings: WorkerSettings) -> Iterator[tuple[str, object]]:
     for name, key in WORKER.items():
         value = getattr(settings, name)
         if value is None:
-            yield name, "off"
+            yield name, key.absent or "off"
         elif key.read in (duration_ms, DURATION_OR_OFF):
             yield name, f"{value} ms"
         else:

@@ -11,6 +11,7 @@ from typing import Final
 
 from swarm_worker.config import config
 from swarm_worker.config.worker_settings import WorkerSettings
+from swarm_worker.node import spare
 from swarm_worker.node.boot import Launch
 from swarm_worker.node.node import Node
 from swarm_worker.process import exit_codes as exits
@@ -81,6 +82,8 @@ def run(
         if supervised:
             last_act.take_group()
         channel = Channel.take_stdout() if supervised else None
+        if channel and spare.is_spare(settings, environ):
+            return spare.end(channel, settings)
         node = Node(
             Launch(
                 invocation=invocation, environ=environ, inbox=inbox, last_act=last_act

@@ -19,6 +19,7 @@ from swarm_worker.node import hooks
 from swarm_worker.node.boot import Boot, Booted, BootFailedError, Launch
 from swarm_worker.node.consumers import LOOK_S
 from swarm_worker.node.slot import SlotHeldError
+from swarm_worker.node.spare import Orders
 from swarm_worker.process import exit_codes as exits
 from swarm_worker.process.shutdown_deadline import Deadline
 from swarm_worker.process.signals import STOP, StopAsked
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _FAILING_S: Final = 5.0
 
 _RETIRES: Final = "its partitions go to other nodes when it stops; CONT takes it back"
+_IS_SPARE: Final = "its group is to run without it"
 _RETIRED_EARLY: Final = (
     "it stopped before it had joined; partitions of an earlier life of it wait until "
     "that one's session ends"
@@ -62,6 +64,7 @@ class Node:
     def __init__(self, launch: Launch) -> None:
         """Make a node that has done nothing yet."""
         self._settings = launch.invocation.settings
+        self._orders = Orders(self._settings, launch.environ)
         self._app_path = launch.invocation.app
         self._inbox = launch.inbox
         self._last_act = launch.last_act
@@ -126,6 +129,8 @@ class Node:
         while True:
             self._keep(booted)
             self._carry_over.keep(booted.consumers.suspects)
+            if self._orders.make_spare():
+                return self._as_spare
             booted.consumers.start_handlers()
             # Looked at first: a thread that gives a reason does so before it ends.
             dead = self._dead_thread(booted)
@@ -181,6 +186,12 @@ class Node:
     # --- stop -------------------------------------------------------------------------
 
     @property
+    def _as_spare(self) -> Ending:
+        self._inbox.retires = True
+        logger.info("node_stopping reason=%r retires=True", _IS_SPARE)
+        return self._as_asked
+
+    @property
     def _as_asked(self) -> Ending:
         within_s = self._settings.shutdown_timeout_s
         return Ending(code=exits.STOPPED, within_s=within_s)
@@ -195,6 +206,7 @@ class Node:
         deadline = self._boot.deadline or self._deadline(ending, booted)
         self._inbox.interrupt_no_more()
         self._lifecycle.stopping = True
+        self._progress.is_spare = self._inbox.retires and self._orders.make_spare()
         self._announce()
         if booted:
             code = self._drain(booted, code) or code
@@ -204,6 +216,8 @@ class Node:
             code = exits.CRASHED
         if code == exits.STOPPED and booted:
             self._carry_over.keep(())  # a stop in order ends the count
+        if code == exits.STOPPED and self._progress.is_spare:
+            code = exits.SPARE
         if self._reporter:
             self._reporter.stop()
         deadline.disarm()

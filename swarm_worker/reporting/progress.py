@@ -105,6 +105,8 @@ class Progress:
 
     Attributes:
         crash_recorder: Records each batch, for the process that follows this one.
+        least_nodes: How many nodes the app needs; 0 before its routes are known.
+        is_spare: The node ends since its group is to run without it.
     """
 
     def __init__(
@@ -125,6 +127,8 @@ class Progress:
         self._pid = pid
         self._max_poll_interval_ms = max_poll_interval_ms
         self.crash_recorder: CrashRecorder | None = None
+        self.least_nodes = 0
+        self.is_spare = False
         self._lock = threading.Lock()
         self._consumers: list[ConsumerProgress] = []
         # By the identity of the batch: it is in flight once, and lives that long.
@@ -247,6 +251,8 @@ class Progress:
             brokers_up=_largest(consumer.brokers_up for consumer in consumers),
             failing=tuple(_failing(each, now_s) for each in failing[:LIST_ITEMS_MAX]),
             failing_count=len(failing),
+            least_nodes=self.least_nodes,
+            spare=self.is_spare,
             **_brokers(consumers, now_s),
             **counters,
         )

@@ -47,7 +47,7 @@ _RESPAWNED: Final = {
 PROGRAM: Final = {
     **_RESPAWNED,
     "process_name": "%(program_name)s_%(process_num)02d",
-    "exitcodes": "78,5",
+    "exitcodes": "78,5,6",
     "stopwaitsecs": "5",
     "killasgroup": "true",
     "stdout_capture_maxbytes": "64KB",

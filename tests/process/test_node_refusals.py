@@ -212,6 +212,7 @@ def test_a_check_tells_who_consumes_what_and_hides_secrets(tmp_path: Path) -> No
         "log_level = ",
     ):
         assert text in it.stdout
+    assert "start_nodes = all" in it.stdout
     assert "hush" not in it.stdout
     assert "warning" not in it.stdout
     assert not (tmp_path / "run").exists()

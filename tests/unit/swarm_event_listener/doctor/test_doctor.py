@@ -52,7 +52,7 @@ numprocs=4
 process_name=%(program_name)s_%(process_num)02d
 startsecs=0
 autorestart=unexpected
-exitcodes=78,5
+exitcodes=78,5,6
 startretries=1000
 stopwaitsecs=70
 stdout_capture_maxbytes=64KB
@@ -181,25 +181,25 @@ CONF_FAULTS = [
         "never-again",
         [("autorestart=unexpected", "autorestart=false")],
         ("error", "autorestart", "program:w"),
-        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
     ),
     (
         "exit-0-stays",
-        [("exitcodes=78,5\n", "")],
+        [("exitcodes=78,5,6\n", "")],
         ("error", "autorestart", "program:w"),
-        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
     ),
     (
         "exit-2-stays",
-        [("exitcodes=78,5", "exitcodes=78,5,2")],
+        [("exitcodes=78,5,6", "exitcodes=78,5,6,2")],
         ("warning", "autorestart", "program:w"),
-        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
     ),
     (
         "codes-lost",
         [("startsecs=0\nautorestart=unexpected", "autorestart=unexpected")],
         ("warning", "autorestart", "program:w"),
-        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5",
+        "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
     ),
     (
         "listener-stays-down",
@@ -742,7 +742,12 @@ def test_each_fault_of_the_swarms_file_is_found(
 @pytest.mark.parametrize(
     "replace",
     [
-        (("startsecs=0\nautorestart=unexpected\nexitcodes=78,5", "autorestart=true"),),
+        (
+            (
+                "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
+                "autorestart=true",
+            ),
+        ),
         (("autorestart=true", "autorestart=unexpected\nexitcodes=78"),),
         (("events=PROCESS_STATE,PROCESS_COMMUNICATION,", "events=EVENT,"),),
         (("TICK_5", "TICK"),),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swarm_worker.app.app import App, RoutingError
 from swarm_worker.app.batch import Batch
-from swarm_worker.app.routing import Selection, plan
+from swarm_worker.app.routing import Selection, least_nodes, plan
 
 
 def handler(batch: Batch) -> None:
@@ -188,6 +188,24 @@ def test_a_node_id_must_be_below_the_number_of_nodes(node: int) -> None:
     """Ids run from 0 to N - 1."""
     with pytest.raises(RoutingError, match=rf"node id {node} is beyond the 4 nodes"):
         plan(app_of((handler, "a", {})), node=node, nodes=4)
+
+
+@pytest.mark.parametrize(
+    ("app", "least"),
+    [
+        (app_of((handler, "a", {})), 0),
+        (app_of((handler, "a", {}), (other, "b", {"nodes": [0, 2]})), 3),
+        (app_of((handler, "a", {"partitions": {0: [1], 1: [0]}})), 2),
+    ],
+)
+def test_a_named_node_has_to_be_no_spare(app: App, least: int) -> None:
+    """What it alone consumes would be nobody's."""
+    assert least_nodes(app.routes) == least
+    assert plan(app, node=0, nodes=4, start_nodes=least or 1)
+    if least:
+        told = rf"node {least - 1} would be a spare.*start_nodes is {least - 1}"
+        with pytest.raises(RoutingError, match=told):
+            plan(app, node=0, nodes=4, start_nodes=least - 1)
 
 
 def test_one_topic_may_have_a_handler_in_each_group() -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from swarm_worker.shared.state_files.scale_file import (
-    NAME,
+from swarm_worker.shared.scale import (
     Scale,
     ScaleFileError,
+    node_id_of,
     program_of,
-    read,
     scale_of,
     scales,
     text_of,
     wanted_nodes,
 )
+from swarm_worker.shared.state_files.scale_file import NAME, read
 
 SIX = Scale(nodes=6, by="root", why="sale", at="2026-12-01T06:00:00+00:00")
 
@@ -87,17 +87,20 @@ def test_an_order_for_the_program_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("process", "program"),
+    ("process", "program", "node"),
     [
-        ("orders_07", "orders"),
-        ("orders", "orders"),
-        ("v2-node-3", "v2-node"),
-        ("12", "12"),
+        ("orders_07", "orders", 7),
+        ("orders", "orders", None),
+        ("v2-node-3", "v2-node", 3),
+        ("12", "12", 12),
     ],
 )
-def test_a_process_tells_its_program(process: str, program: str) -> None:
+def test_a_process_tells_its_program_and_node(
+    process: str, program: str, node: int | None
+) -> None:
     """As supervisord names them: the program's name and a number."""
     assert program_of(process) == program
+    assert node_id_of(process) == node
 
 
 @pytest.mark.parametrize(
