@@ -85,12 +85,10 @@ def read_settings(
     chosen = document.defaults(LISTENER) | section | flags
     names = chosen["groups"]
     _check_groups(names, document, section.get("group", {}))
-    interval_ms = _liveness_interval_ms(document, environ)
+    worker = _of_nodes(document, environ)
     return ListenerSettings(
         groups={
-            name: _group_settings(
-                name, document.rules(name, environ) | flags, interval_ms
-            )
+            name: _group_settings(name, document.rules(name, environ) | flags, worker)
             for name in names
         },
         state_dir=Path(chosen["state_dir"]),
@@ -101,11 +99,12 @@ def read_settings(
     )
 
 
-def _liveness_interval_ms(document: Document, environ: Mapping[str, str]) -> int:
-    key = "liveness_interval"
-    worker = document.section("worker", WORKER, environ, only=[key])
-    interval_ms: int = worker.get(key, WORKER[key].default)
-    return interval_ms
+def _of_nodes(document: Document, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the settings of nodes that the listener goes by, too."""
+    keys = {key: WORKER[key] for key in ("liveness_interval", "start_nodes")}
+    return document.defaults(keys) | document.section(
+        "worker", WORKER, environ, only=keys
+    )
 
 
 def _nodes_state_dir(document: Document, environ: Mapping[str, str]) -> Path:
@@ -131,17 +130,17 @@ def _document(name: str | None, cwd: Path) -> Document:
 
 
 def _group_settings(
-    name: str, values: Mapping[str, Any], interval_ms: int
+    name: str, values: Mapping[str, Any], worker: Mapping[str, Any]
 ) -> GroupSettings:
-    _check_times(name, values, interval_ms)
+    _check_times(name, values, worker["liveness_interval"])
     return GroupSettings(
-        policy=_policy(values, interval_ms / 1000),
+        policy=_policy(values, worker),
         memory_metric=values["memory_metric"],
         memory_children=values["memory_children"],
     )
 
 
-def _policy(values: Mapping[str, Any], interval_s: float) -> Policy:
+def _policy(values: Mapping[str, Any], worker: Mapping[str, Any]) -> Policy:
     megabytes = values["memory_limit"]
     return Policy(
         limits=Limits(
@@ -163,8 +162,9 @@ def _policy(values: Mapping[str, Any], interval_s: float) -> Policy:
             shutdown_timeout_s=values["shutdown_timeout"] / 1000
         ),
         max_unavailable=values["max_unavailable"],
-        interval_s=interval_s,
+        interval_s=worker["liveness_interval"] / 1000,
         dry_run=frozenset(values["dry_run"]),
+        start_nodes=worker["start_nodes"],
     )
 
 

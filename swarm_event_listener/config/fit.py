@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from swarm_event_listener.config.config import GroupSettings, ListenerSettings
+from swarm_event_listener.core.model.events import group_of
 from swarm_event_listener.supervisord.rpc import ProcessConfig
-from swarm_worker.shared.settings import ConfigError, nearest
+from swarm_worker.shared.settings import (
+    EXIT_SPARE,
+    STAYS_DOWN,
+    ConfigError,
+    nearest,
+)
 
 
 def fit(
@@ -49,12 +55,28 @@ def _fit_group(
 
 
 def complaints(
-    settings: ListenerSettings, configs: Sequence[ProcessConfig]
+    settings: ListenerSettings,
+    configs: Sequence[ProcessConfig],
+    orders: Collection[str] = (),
 ) -> list[str]:
-    """Return what an operator must change, although supervision can begin."""
+    """Return what an operator must change, although supervision can begin.
+
+    Args:
+        settings: The settings.
+        configs: What supervisord tells.
+        orders: For which groups, or ``group:program``, it is said how many nodes run.
+    """
     found = []
-    for group in settings.groups:
+    ordered = {group_of(key) for key in orders}
+    for group, chosen in settings.groups.items():
         own = [config for config in configs if config.group == group]
+        has_spares = group in ordered or chosen.policy.start_nodes is not None
+        if has_spares and any(EXIT_SPARE not in each.exit_codes for each in own):
+            found.append(
+                f"group {group}: exitcodes lacks {EXIT_SPARE}, so supervisord starts a "
+                "node that is not to run again and again; set "
+                f"exitcodes={','.join(map(str, STAYS_DOWN))} in its [program:x]"
+            )
         if any(config.capture_max_bytes == 0 for config in own):
             found.append(
                 f"group {group}: stdout_capture_maxbytes is 0, so no report can "

@@ -18,7 +18,7 @@ from swarm_worker.shared.settings import EXIT_CONFIG
 
 
 class Word(StrEnum):
-    """The words for a node's health. `HEALTHY` alone is well."""
+    """The words for a node's health. Well are those in `WELL`."""
 
     HEALTHY = "healthy"
     BOOTING = "booting"  # its process is there, and not in its group (yet)
@@ -31,6 +31,11 @@ class Word(StrEnum):
     STOPPED = "stopped by operator"
     UNKNOWN = "unknown"  # nothing was reported lately
     FAILING = "failing"  # at work, but for a message that its handler cannot take
+    SPARE = "spare"  # its group is to run fewer nodes: as good as well
+
+
+# Nothing is wrong with such a node.
+WELL: Final = frozenset({Word.HEALTHY, Word.SPARE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def health_of(node: Node, table: Table, *, now_s: float) -> Health:
     if node.restart is not None:
         return _in_restart(node, node.restart, gap_s=policy.backoff.gap_s)
     if node.state in _BY_STATE:
-        return _in_state(node, policy)
+        return _in_state(node, table)
     broken = violations(node, table, now_s=now_s)
     if node.is_held:
         return Health(Word.HELD, reasons(broken))
@@ -118,9 +123,11 @@ def health_of(node: Node, table: Table, *, now_s: float) -> Health:
     return _unbroken(node, table)
 
 
-def _in_state(node: Node, policy: Policy) -> Health:
+def _in_state(node: Node, table: Table) -> Health:
+    if table.is_spare(node):
+        return Health(Word.SPARE, f"{table.wanted_nodes(node)} nodes are to run")
     if node.state is ProcessState.EXITED and node.left_down is not None:
-        return _left_down(node, node.left_down, policy)
+        return _left_down(node, node.left_down, table.policy(node))
     if node.state is ProcessState.EXITED:
         return _exited(node.exit_code)
     if node.state is ProcessState.STOPPED and node.is_unstarted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from swarm_event_listener.core.model.events import Level, Say
 from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import KAFKA_BLAMED, Found, reasons
+from swarm_event_listener.core.model.scale_change import ScaleChange
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.rolling_restart import Roll
 
@@ -20,6 +21,21 @@ def left_down(name: str, pid: int | None) -> Say:
             "do": "its exit code is one of the program's exitcodes, so supervisord"
             " leaves it down; see its log, then supervisorctl start; exit 78 is tried"
             " again every restart_backoff_max, until swarm hold",
+        },
+    )
+
+
+def scaled(change: ScaleChange) -> Say:
+    """How many nodes are to run has changed."""
+    return Say(
+        level=Level.INFO,
+        event="swarm_scaled",
+        fields={
+            "group": change.key,
+            "nodes": "as start_nodes says" if change.nodes is None else change.nodes,
+            "before": change.before,
+            "by": change.by,
+            "why": change.why,
         },
     )
 

@@ -20,6 +20,8 @@ from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.restart.restart import Restart, Step
 from swarm_worker.shared.report import JUDGED, Report
+from swarm_worker.shared.scale import node_id_of
+from swarm_worker.shared.settings import EXIT_SPARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,23 @@ class Node:
             return self.is_known and self.state is ProcessState.RUNNING
         has_polled = report.poll_age_ms is not None and report.state in JUDGED
         return has_polled and not report.not_joined
+
+    @property
+    def node_id(self) -> int | None:
+        """Its id: as it last told, or else as its name does; None for neither."""
+        return self.report.node if self.report else node_id_of(self.name)
+
+    @property
+    def ended_as_spare(self) -> bool:
+        """Whether its process exited as one that is not needed, as far as is known."""
+        if self.exit_code is not None:
+            return self.exit_code == EXIT_SPARE
+        return self.says_spare
+
+    @property
+    def says_spare(self) -> bool:
+        """Whether its process has said that it is not needed."""
+        return self.report is not None and self.report.spare
 
     @property
     def memory_mb(self) -> int | None:

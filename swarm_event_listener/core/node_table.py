@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from math import inf
 
 from swarm_event_listener.core.evidence import Evidence
 from swarm_event_listener.core.model.events import Action, ProcessState
@@ -16,6 +17,7 @@ from swarm_event_listener.core.node import Node, stepped
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.reach import Brokers
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
+from swarm_worker.shared.scale import Scale, program_of, scale_of
 
 
 class Group:
@@ -47,6 +49,8 @@ class Table:
         listener_ends: Nothing is begun any more.
         supervisor_ends: The same, while supervisord says so.
         noted_count: It grows whenever something changes that is noted of a node.
+        orders: How many nodes are to run, by group or ``group:program``.
+        scaled_at_s: When these changed last, as far as this listener knows.
     """
 
     def __init__(
@@ -64,6 +68,8 @@ class Table:
         self.listener_ends = self.supervisor_ends = False
         self.nodes: dict[str, Node] = {}
         self.noted_count = 0
+        self.orders: Mapping[str, Scale] = {}
+        self.scaled_at_s = -inf
         self._groups = {group: Group(each) for group, each in policies.items()}
         self._active: set[str] = set()
 
@@ -146,6 +152,29 @@ class Table:
     def policy(self, node: Node) -> Policy:
         """Return the policy of a node's group."""
         return self.policies[node.group]
+
+    # --- how many are to run ----------------------------------------------------------
+
+    def take_orders(self, orders: Mapping[str, Scale], *, now_s: float) -> None:
+        """Take in how many nodes are to run."""
+        if orders != self.orders:
+            self.orders, self.scaled_at_s = orders, now_s
+
+    def wanted_nodes(self, node: Node) -> int | None:
+        """Return how many nodes of a node's program are to run; None for all."""
+        program = program_of(node.name.partition(":")[2])
+        order = scale_of(self.orders, group=node.group, program=program)
+        return self.policy(node).start_nodes if order is None else order.nodes
+
+    def is_wanted(self, node: Node) -> bool:
+        """Whether a node is among those that are to run."""
+        wanted, node_id = self.wanted_nodes(node), node.node_id
+        return wanted is None or node_id is None or node_id < wanted
+
+    def is_spare(self, node: Node) -> bool:
+        """Whether a node has ended since its group is to run without it."""
+        has_ended = node.restart is None and node.state is ProcessState.EXITED
+        return has_ended and node.ended_as_spare and not self.is_wanted(node)
 
     def step(self, name: str, advance: Callable[[Restart], Step]) -> Iterable[Action]:
         """Let the restart of a node, if there is one, take a step."""

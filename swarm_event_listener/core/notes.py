@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from swarm_event_listener.core.model.events import Note
 from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.scale_change import ScaleChange
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
 from swarm_event_listener.core.rolls import Rolling
+from swarm_event_listener.core.scaling import Scaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class RestoredState:
             so long that it ended; None where it ended otherwise.
         deaths: Per node, the record of a death that has not come to an end.
         pids: Per node, the process that it last knew.
+        scaled: The last changes of how many nodes are to run, oldest first.
     """
 
     intents: tuple[Restart, ...] = ()
@@ -39,15 +42,17 @@ class RestoredState:
     unheard_since_s: float | None = None
     deaths: Mapping[str, Record] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
+    scaled: tuple[ScaleChange, ...] = ()
 
 
 class Notes:
     """Knows when there is something new to keep in the journal."""
 
-    def __init__(self, table: Table, rolling: Rolling) -> None:
+    def __init__(self, table: Table, rolling: Rolling, scaling: Scaling) -> None:
         """Take what is there by now for noted."""
         self._table = table
         self._rolling = rolling
+        self._scaling = scaling
         self._noted = self._note()
         self._urgent_noted = self._urgent()
         self._noted_count = table.noted_count
@@ -73,6 +78,7 @@ class Notes:
             frozenset(self._table.held),
             len(self._table.reporting_groups),
             self._rolling.under_way,
+            self._scaling.changes,
         )
 
     def _note(self) -> Note:
@@ -91,4 +97,5 @@ class Notes:
                 if node.died
             },
             pids={node.name: node.pid for node in self._table if node.pid},
+            scaled=self._scaling.as_json(),
         )

@@ -20,6 +20,7 @@ class Policy:
         max_unavailable: Nodes down at once by our hand; None: a quarter, at least 1.
         interval_s: Between a node's reports (``liveness_interval``).
         dry_run: Statuses to record but not to act on.
+        start_nodes: How many nodes run where no order says otherwise; None: all.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -28,6 +29,7 @@ class Policy:
     max_unavailable: int | None = None
     interval_s: float = 5.0
     dry_run: frozenset[int] = frozenset()
+    start_nodes: int | None = None
 
     @property
     def only_watches(self) -> bool:

@@ -36,7 +36,7 @@ from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart import lifecycle, resuming
 from swarm_event_listener.core.restart.restart import Phase, Restart, Step, dropped
-from swarm_worker.shared.settings import FOR_A_PERSON
+from swarm_worker.shared.settings import EXIT_SPARE, FOR_A_PERSON
 
 ASK_AGAIN_S: Final = 5.0  # after a survey that has told nothing of an exit code
 SURVEY_S: Final = 60.0  # what supervisord did not tell us is seen by then at the latest
@@ -80,9 +80,14 @@ class Processes:
             return
         if _is_late(node, event):
             return
-        yield from self._moved(node, event.state, event.pid, now_s=now_s)
-        if event.state is ProcessState.EXITED and event.expected:
-            self._table.put(exited(self._table.nodes[event.name], now_s))
+        is_left = event.state is ProcessState.EXITED and event.expected
+        exit_code = EXIT_SPARE if is_left and node.says_spare else None
+        yield from self._moved(
+            node, event.state, event.pid, exit_code=exit_code, now_s=now_s
+        )
+        node = self._table.nodes[event.name]
+        if is_left and not self._table.is_spare(node):
+            self._table.put(exited(node, now_s))
             yield lines.left_down(event.name, event.pid)
 
     def surveyed(self, event: Surveyed, *, now_s: float) -> Iterator[Action]:
@@ -101,7 +106,9 @@ class Processes:
             if known is None:
                 yield from self._found(info, now_s=now_s)
             elif (known.state, known.pid) != (info.state, info.pid):
-                yield from self._moved(known, info.state, info.pid, now_s=now_s)
+                yield from self._moved(
+                    known, info.state, info.pid, exit_code=info.exit_code, now_s=now_s
+                )
             else:
                 yield from self._saw(name, info.state, info.pid, now_s=now_s)
             yield from self._learn_exit(info, now_s=now_s)
@@ -199,6 +206,8 @@ class Processes:
     def _found(self, info: ProcessInfo, *, now_s: float) -> Iterator[Action]:
         """Take in a node, and what an earlier listener had begun with it."""
         node = self._appeared(info.name, info.state, info.pid, now_s=now_s)
+        if info.state is ProcessState.EXITED:
+            node = replace(node, exit_code=info.exit_code)
         intent = self._intents.pop(info.name, None)
         yield from self._bereaved(
             node, info, is_in_restart=intent is not None, now_s=now_s
@@ -224,7 +233,11 @@ class Processes:
             node = replace(node, died=died)
             is_told = died.death is None or died.death.is_told
             actions = () if is_told else (deaths.asked(died),)
-        elif not is_in_restart and _is_other(info, pid):
+        elif (
+            not is_in_restart
+            and _is_other(info, pid)
+            and not self._table.is_spare(node)
+        ):
             is_seen = info.state in deaths.DEAD
             record = deaths.record_of(node, pid, is_seen=is_seen, now_s=now_s)
             node, actions = deaths.begun(node, record, backoff)
@@ -246,18 +259,34 @@ class Processes:
             )
 
     def _moved(
-        self, node: Node, state: ProcessState, pid: int | None, *, now_s: float
+        self,
+        node: Node,
+        state: ProcessState,
+        pid: int | None,
+        *,
+        exit_code: int | None = None,
+        now_s: float,
     ) -> Iterator[Action]:
-        """Follow a node into its state, and do what is due for it there."""
-        if _is_own_death(node, state):
+        """Follow a node into its state, and do what is due for it there.
+
+        One that ends since it is not needed has not died.
+        """
+        is_spare = (
+            state is ProcessState.EXITED
+            and exit_code == EXIT_SPARE
+            and not self._table.is_wanted(node)
+        )
+        if not is_spare and _is_own_death(node, state):
             backoff = self._table.policy(node).backoff
             known = suspect_of(node.failures, backoff)
             node = failed(node, backoff, now_s=now_s)
             message = suspect_of(node.failures, backoff)
             if message not in {None, known}:
                 yield lines.suspected(node, message)
-        record = _death(node, state, pid, now_s=now_s)
+        record = None if is_spare else _death(node, state, pid, now_s=now_s)
         node = moved(node, state, pid, now_s=now_s)
+        if is_spare:
+            node = replace(node, exit_code=exit_code)
         if state in _NOT_FOR_GOOD:
             node = replace(node, left_down=None)
         self._table.put(node)

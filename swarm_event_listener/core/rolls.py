@@ -56,7 +56,8 @@ class Rolling:
         elif self._table.policies[event.group].only_watches:
             yield lines.roll_refused(event.group, "the listener only watches (dry run)")
         else:
-            nodes = self._table.of(self._table.group(event.group).names)
+            names = self._table.group(event.group).names
+            nodes = [n for n in self._table.of(names) if not self._table.is_spare(n)]
             begun = self._rolls[event.group] = roll.begun(event, nodes)
             yield lines.rolling(begun, "roll_ends" if begun.is_over else "roll_begins")
 

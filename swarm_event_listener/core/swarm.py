@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from swarm_event_listener.core import log_events as lines
 from swarm_event_listener.core.evidence import SILENCE_CONFIRMED_S
@@ -40,6 +40,7 @@ from swarm_event_listener.core.model.events import (
     RollCancelled,
     RollOrdered,
     Say,
+    ScaleRead,
     Stalled,
     StateChanged,
     SupervisorChanged,
@@ -57,6 +58,7 @@ from swarm_event_listener.core.reports import heard, is_of_this_process
 from swarm_event_listener.core.restart import lifecycle, stopping
 from swarm_event_listener.core.rolling_restart import Roll
 from swarm_event_listener.core.rolls import Rolling
+from swarm_event_listener.core.scaling import Scaling
 
 
 class Swarm:
@@ -78,7 +80,8 @@ class Swarm:
         self._rolling = Rolling(self._table, left.rolls)
         self._alerts = GroupAlerts(self._table)
         self._processes = Processes(self._table, left)
-        self._notes = Notes(self._table, self._rolling)
+        self._scaling = Scaling(self._table, left.scaled)
+        self._notes = Notes(self._table, self._rolling, self._scaling)
         self._ticked_at_s = 0.0
 
     @property
@@ -104,6 +107,11 @@ class Swarm:
     def rolls(self) -> Mapping[str, Roll]:
         """The rolling restarts by group, under way or how the last one ended."""
         return self._rolling.rolls
+
+    @property
+    def scale(self) -> Mapping[str, Mapping[str, Any]]:
+        """How many nodes of each program are to run and do, with the last change."""
+        return self._scaling.told()
 
     @property
     def is_settled(self) -> bool:
@@ -166,6 +174,8 @@ class Swarm:
                 yield from self._table.step(
                     name, partial(stopping.journaled, ok=ok, now_s=now_s)
                 )
+            case ScaleRead():
+                yield from self._scaling.read(event, now_s=now_s)
             case Ordered():
                 yield from self._ordered(event)
             case RollOrdered():

@@ -223,6 +223,7 @@ class Actions:
                 "failures": note.failures,
                 "deaths": note.deaths,
                 "pids": note.pids,
+                "scaled": list(note.scaled),
             }
         )
 

@@ -29,6 +29,7 @@ from swarm_event_listener.core.model.events import (
     Lost,
     Remember,
     Reported,
+    ScaleRead,
     Signal,
     Stalled,
     StateChanged,
@@ -45,6 +46,7 @@ from swarm_event_listener.listener.actions import MARK, Actions, needs_superviso
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.outlets.status import Counters
 from swarm_event_listener.outlets.systemd import HEARD_MAX_S, Watchdog
+from swarm_event_listener.storage.scale_orders import ScaleOrders
 from swarm_event_listener.supervisord import deafness
 from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.log_throttle import LogThrottle
@@ -67,6 +69,7 @@ from swarm_event_listener.supervisord.protocol import (
     is_output,
 )
 from swarm_event_listener.supervisord.rpc import TIMEOUT_S
+from swarm_worker.shared.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class Listener:
         *,
         memory_readers: Mapping[str, MemoryReader],
         exit_reader: ExitReader,
+        scale_orders: ScaleOrders,
         outlets: Outlets,
         stdin: int,
         stdout: int,
@@ -118,6 +122,7 @@ class Listener:
             actions: What carries out its decisions.
             memory_readers: One for each watched group.
             exit_reader: What `actions` asks how a process ended.
+            scale_orders: How many nodes are to run.
             outlets: Where others see how the swarm is.
             stdin: Descriptor of supervisord's events.
             stdout: Descriptor for the answers; nothing else may be written there.
@@ -131,6 +136,7 @@ class Listener:
         self._swarm = swarm
         self._actions = actions
         self._exit_reader = exit_reader
+        self._scale_orders = scale_orders
         self._oom_kills = OomKills()
         self._outlets = outlets
         self._stdin, self._stdout, self._wake = stdin, stdout, wake
@@ -156,6 +162,7 @@ class Listener:
         Raises:
             ProtocolError: The events cannot be read.
         """
+        self._handle(ScaleRead(orders=self._scale_orders.orders))
         self._pending.append(Survey())
         self._work()
         self._answer(READY)
@@ -249,6 +256,7 @@ class Listener:
                 self._look()
             pids = [node.pid for node in self._swarm.nodes.values()]
             self._oom_kills.look(pids, now_s=now_s)
+            self._look_at_orders()
             for measured in self._memory_sampler.measure(
                 self._swarm.nodes, now_s=now_s
             ):
@@ -387,9 +395,17 @@ class Listener:
             )
             return
         self._counters.reports += 1
+        if isinstance(report, Report) and report.spare:
+            self._look_at_orders()  # as that node has: its end is no death then
         reported = Reported(name=said.name, pid=said.pid, report=report)
         self._handle(reported)
         self._outlets.reported(self._swarm, reported)
+
+    def _look_at_orders(self) -> None:
+        """Take in how many nodes are to run, where that has changed."""
+        news = self._scale_orders.news()
+        if news is not None:
+            self._handle(news)
 
     def _take_ends(self) -> None:
         """Take in how processes ended, and whether the kernel has ended them."""

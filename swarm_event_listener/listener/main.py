@@ -21,6 +21,7 @@ from swarm_event_listener.config.config import (
 )
 from swarm_event_listener.config.fit import complaints, fit
 from swarm_event_listener.core.swarm import Swarm
+from swarm_event_listener.doctor.supervisord_conf import flags
 from swarm_event_listener.listener.actions import Actions, wall_text
 from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.outlets.outlets import Outlets
@@ -32,11 +33,13 @@ from swarm_event_listener.storage.journal import (
     StatusFile,
 )
 from swarm_event_listener.storage.restored_state import UNHEARD_SINCE, restored
+from swarm_event_listener.storage.scale_orders import ScaleOrders
 from swarm_event_listener.supervisord.exit_reader import TIMEOUT_S, ExitReader
 from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.node_log import log_of
 from swarm_event_listener.supervisord.protocol import ProtocolError
 from swarm_event_listener.supervisord.rpc import (
+    ProcessConfig,
     Supervisor,
     SupervisorFault,
     SupervisorUnreachable,
@@ -145,7 +148,9 @@ def _run(
 ) -> int:
     configs = _first_answer(supervisor.configs)
     settings = fit(settings, configs)
-    for complaint in complaints(settings, configs):
+    orders = ScaleOrders(nodes_directories(settings, configs, cwd=Path.cwd()))
+    orders.news()
+    for complaint in complaints(settings, configs, orders.orders):
         logger.error("supervisord_misconfigured why=%r", complaint)
     journal = Journal(settings.state_dir)
     identity = _first_answer(supervisor.identity)
@@ -166,6 +171,7 @@ def _run(
         actions,
         memory_readers=_memory_readers(settings),
         exit_reader=exit_reader,
+        scale_orders=orders,
         outlets=Outlets(
             StatusFile(settings.state_dir),
             wall=wall_text,
@@ -179,6 +185,22 @@ def _run(
         watchdog=watchdog,
     )
     return listener.run()
+
+
+def nodes_directories(
+    settings: ListenerSettings, configs: Sequence[ProcessConfig], *, cwd: Path
+) -> dict[str, Path]:
+    """Return where the nodes of each group keep their state.
+
+    A command may say another directory than the file. ``cwd`` is where supervisord
+    works, which is where the listener does, too, unless its section says otherwise.
+    """
+    directories = dict.fromkeys(settings.groups, settings.nodes_state_dir)
+    for config in configs:
+        own = flags(config.command, ["state-dir"]).get("state-dir")
+        if own is not None and config.group in directories:
+            directories[config.group] = cwd / config.directory / own
+    return directories
 
 
 def forget_standstill(journal: Journal) -> None:

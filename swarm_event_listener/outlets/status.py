@@ -46,6 +46,7 @@ def head_of(
         "at_s": now_s,
         "listener": {"pid": pid, **dataclasses.asdict(counters)},
         "groups": sorted(swarm.policies),
+        "scale": swarm.scale,
         "rolls": [
             {**rolled.as_json(), "is_over": rolled.is_over}
             for rolled in swarm.rolls.values()

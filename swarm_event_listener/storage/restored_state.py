@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from swarm_event_listener.core.model.record import Record
+from swarm_event_listener.core.model.scale_change import ScaleChange
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.notes import RestoredState
 from swarm_event_listener.core.restart.restart import Restart
@@ -48,6 +49,7 @@ def restored(
             if record.node == name and record.detected_at_s <= now_s
         },
         pids=dict(_by_name(notes.get("pids"), int)),
+        scaled=tuple(_sound(notes.get("scaled"), ScaleChange)),
     )
 
 

@@ -59,6 +59,9 @@ class ProcessConfig:
         stop_wait_s: Seconds from the stop signal to KILL.
         capture_max_bytes: 0 means that no report can arrive.
         redirect_stderr: stdout and stderr are one pipe.
+        exit_codes: Those after which it stays EXITED, unless autorestart says more.
+        command: What it runs.
+        directory: Where; empty for where supervisord works.
     """
 
     group: str
@@ -66,6 +69,9 @@ class ProcessConfig:
     stop_wait_s: float
     capture_max_bytes: int
     redirect_stderr: bool
+    exit_codes: tuple[int, ...] = ()
+    command: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +300,9 @@ def _process_config(item: Mapping[str, Any]) -> ProcessConfig:
         stop_wait_s=float(item["stopwaitsecs"]),
         capture_max_bytes=int(item["stdout_capture_maxbytes"]),
         redirect_stderr=bool(item["redirect_stderr"]),
+        exit_codes=tuple(map(int, item["exitcodes"])),
+        command=str(item["command"]),
+        directory="" if item["directory"] == "none" else str(item["directory"]),
     )
 
 

@@ -31,6 +31,7 @@ from swarm_event_listener.core.model.events import (
     ProcessInfo,
     ProcessState,
     Reported,
+    ScaleRead,
     Stalled,
     Stop,
     Survey,
@@ -45,6 +46,7 @@ from swarm_event_listener.listener.loop import EXIT_FRESH, EXIT_OK, Listener
 from swarm_event_listener.listener.main import forget_standstill
 from swarm_event_listener.outlets.outlets import Outlets
 from swarm_event_listener.storage.journal import Journal, StatusFile
+from swarm_event_listener.storage.scale_orders import ScaleOrders
 from swarm_event_listener.supervisord.exit_reader import ExitReader
 from swarm_event_listener.supervisord.memory import MemoryReader
 from swarm_event_listener.supervisord.protocol import ProtocolError
@@ -71,7 +73,8 @@ class Spy(Swarm):
 
     def handle(self, event: Event, *, now_s: float) -> list[Action]:
         """Keep an event, and decide as ever."""
-        self.heard.append(event)
+        if not isinstance(event, ScaleRead):  # of which there is one as it begins
+            self.heard.append(event)
         self.on.get(type(event), lambda: None)()
         return super().handle(event, now_s=now_s)
 
@@ -153,6 +156,7 @@ class Bench:
                 "w": MemoryReader("rss", with_children=False, limit_bytes=None)
             },
             exit_reader=exit_reader,
+            scale_orders=ScaleOrders({"w": folder}),
             outlets=Outlets(
                 StatusFile(folder), wall=lambda moment_s: f"at {moment_s:.0f}"
             ),

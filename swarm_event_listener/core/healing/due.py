@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Final
 
 from swarm_event_listener.core.healing.findings import findings
 from swarm_event_listener.core.healing.guards import all_heard, must_wait
@@ -19,7 +20,10 @@ from swarm_event_listener.core.model.rules import Found, Status, reasons
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.restart.restart import Phase, Restart
-from swarm_worker.shared.settings import EXIT_CONFIG
+from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_SPARE
+
+FINISH_AFTER_S: Final = 3.0  # whoever gives an order carries it out until then
+NEWS_S: Final = 60.0  # a node that was born before an order may not have seen it
 
 
 class Occasion(Enum):
@@ -98,6 +102,8 @@ def due(node: Node, table: Table, *, on: Occasion, now_s: float) -> Due:
     policy = table.policy(node)
     if node.restart is None and not policy.only_watches:
         start = _start(node, policy.backoff, on=on, now_s=now_s)
+        if start is None and on is Occasion.TICK:
+            start = _start_missing(node, table, now_s=now_s)
         if start is not None:
             return start
     # A restart under way goes on; its new process is only judged for silence.
@@ -131,6 +137,27 @@ def _start(
     if is_told and node.pid and _is_failing(node, backoff, now_s=now_s):
         return Begin(node, Cause.EXITED, f"died again: {_failures(node, backoff)}")
     return None
+
+
+def _start_missing(node: Node, table: Table, *, now_s: float) -> Begin | None:
+    """Return the start of a node that took itself for a spare, and is to run.
+
+    Whoever raised the number starts it at once, unless that was killed. One that ends
+    so again has another number than ours, which may be mended by now.
+    """
+    is_missing = node.state is ProcessState.EXITED and node.ended_as_spare
+    if not is_missing or not table.is_wanted(node):
+        return None
+    since_s, left = table.scaled_at_s, node.left_down
+    if now_s < since_s + FINISH_AFTER_S:
+        return None
+    if left is not None:
+        backoff = table.policy(node).backoff
+        is_news = left.at_s < since_s + NEWS_S
+        if now_s < left.at_s + (backoff.gap_s if is_news else backoff.backoff_max_s):
+            return None
+    reason = f"exit {EXIT_SPARE}: it was a spare, and is to run"
+    return Begin(node, Cause.EXITED, reason, is_try=True)
 
 
 def _failures(node: Node, backoff: BackoffPolicy) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL
+from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE
 
 
 class OutOfMemory(StrEnum):
@@ -39,6 +39,7 @@ DEATHS: Final[Mapping[DeathCause, str]] = {
 _EXITS: Final = {
     EXIT_CONFIG: ", since what it was given cannot work",
     EXIT_FATAL: ", fenced by Kafka or refused for good",
+    EXIT_SPARE: ", as a spare, although it is to run",
 }
 _OOM: Final = {
     OutOfMemory.NO: "",

@@ -9,7 +9,7 @@ became of an action comes back as an `Answered` or `Journaled` event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from swarm_event_listener.core.model.death import OutOfMemory
 from swarm_event_listener.core.model.record import Record
 from swarm_worker.shared.report import ForeignReport, Report
+from swarm_worker.shared.scale import Scale
 
 
 class ProcessState(StrEnum):
@@ -147,6 +148,17 @@ class ExitRead:
     exit_code: int | None = None
     signal: str | None = None
     out_of_memory: OutOfMemory = OutOfMemory.NO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleRead:
+    """How many nodes are to run was read, since the file of it has changed.
+
+    Attributes:
+        orders: By group, or ``group:program``; empty where there are none.
+    """
+
+    orders: Mapping[str, Scale]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +294,7 @@ Event = (
     | Measured
     | Surveyed
     | ExitRead
+    | ScaleRead
     | Lost
     | Stalled
     | Thawed
@@ -346,6 +359,7 @@ class Note:
             data.
         pids: Per node, its process: one that is another when the next listener looks
             has died meanwhile, or was stopped.
+        scaled: The last changes of how many nodes are to run, as plain data.
     """
 
     held: tuple[str, ...]
@@ -356,6 +370,7 @@ class Note:
     )
     deaths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
+    scaled: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

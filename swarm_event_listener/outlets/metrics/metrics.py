@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
-from swarm_event_listener.core.health import Health, Word
+from swarm_event_listener.core.health import WELL, Health, Word
 from swarm_event_listener.core.model.death import DEATHS, DeathCause
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.core.node import Node
@@ -136,8 +136,8 @@ NODE_METRICS: Final = (
     Metric(
         "node_healthy",
         "gauge",
-        "1 while the node runs, polls and breaks no rule, else 0.",
-        lambda look: int(look.health.word is Word.HEALTHY),
+        "1 while the node runs, polls and breaks no rule, or is a spare, else 0.",
+        lambda look: int(look.health.word in WELL),
     ),
     Metric(
         "node_backing_off",
@@ -160,8 +160,15 @@ NODE_METRICS: Final = (
     Metric(
         "node_stopped",
         "gauge",
-        "1 while the node is stopped on purpose (stop, retire, never started), else 0.",
-        lambda look: int(look.health.word is Word.STOPPED),
+        "1 while the node is down on purpose (stop, retire, spare, never started), "
+        "else 0.",
+        lambda look: int(look.health.word in {Word.STOPPED, Word.SPARE}),
+    ),
+    Metric(
+        "node_spare",
+        "gauge",
+        "1 while the node is down since its group is to run fewer nodes, else 0.",
+        lambda look: int(look.health.word is Word.SPARE),
     ),
     Metric(
         "node_report_age_seconds",

@@ -126,6 +126,7 @@ def test_a_node_that_is_down_has_no_figures_of_its_past() -> None:
         f"kafka_swarm_node_{name}"
         for name in (
             *("running", "healthy", "backing_off", "failing", "held", "stopped"),
+            "spare",
             "memory_limit_bytes",
         )
     }
