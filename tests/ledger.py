@@ -20,8 +20,15 @@ Two facts make the judgement sound, that is free of false alarms:
 """
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import inf
@@ -55,11 +62,19 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate:
-    """A message processed once more; the earlier life is whose progress was lost."""
+    """A message processed once more; the earlier life is whose progress was lost.
+
+    Attributes:
+        is_ahead: It was tried before the message in front of it, which failed: so it
+            could not be committed.
+        was_committed: A stranger had read an offset beyond it, which went back since.
+    """
 
     place: Place
     earlier: Life
     later: Life
+    is_ahead: bool = False
+    was_committed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +188,7 @@ def judge(
     committed: Sequence[Committed] = (),
     *,
     set_aside: Iterable[Place] = (),
+    tries_next: bool = False,
 ) -> Verdict:
     """Find out what the rows prove.
 
@@ -182,6 +198,7 @@ def judge(
         processed: In the order of the file.
         committed: In the order in which they were read, one reader.
         set_aside: Places that need no line, such as those of dead letters.
+        tries_next: While a message fails the one behind it may come first.
     """
     acknowledged = {_place(row): row for row in produced}
     first = _first_rows(processed)
@@ -192,8 +209,8 @@ def judge(
         processed_count=len(processed),
         lost=[row for place, row in acknowledged.items() if place not in told],
         strangers=list(_strangers(acknowledged, processed)),
-        duplicates=list(_duplicates(processed)),
-        gaps=list(_gaps(due, first, processed)),
+        duplicates=list(_duplicates(acknowledged, processed, committed)),
+        gaps=list(_gaps(due, first, processed, ahead=int(tries_next))),
         inversions=list(_inversions(processed)),
         too_far=list(_too_far(due, first, processed, committed)),
         went_back=list(_went_back(committed)),
@@ -277,30 +294,70 @@ def _strangers(
             yield row
 
 
-def _duplicates(processed: Sequence[Processed]) -> Iterator[Duplicate]:
-    last: dict[Place, Life] = {}
+def _duplicates(
+    acknowledged: Container[Place],
+    processed: Sequence[Processed],
+    committed: Sequence[Committed],
+) -> Iterator[Duplicate]:
+    last: dict[Place, tuple[Life, bool]] = {}
+    beyond = _highest_committed(committed)
     for row in processed:
-        place = _place(row)
+        place = topic, partition, offset = _place(row)
         if place in last:
-            yield Duplicate(place=place, earlier=last[place], later=row.life)
-        last[place] = row.life
+            life, is_ahead = last[place]
+            yield Duplicate(
+                place=place,
+                earlier=life,
+                later=row.life,
+                is_ahead=is_ahead,
+                was_committed=beyond((topic, partition), row.begun_at_s) > offset,
+            )
+        in_front = topic, partition, offset - 1
+        last[place] = row.life, in_front in acknowledged and in_front not in last
+
+
+def _highest_committed(
+    committed: Sequence[Committed],
+) -> Callable[[Partition, float], int]:
+    """Return what tells the highest offset that was read before a moment."""
+    moments: dict[Partition, list[float]] = defaultdict(list)
+    highest: dict[Partition, list[int]] = defaultdict(list)
+    for sample in committed:
+        partition = sample.topic, sample.partition
+        moments[partition].append(sample.seen_at_s)
+        so_far = highest[partition][-1] if highest[partition] else 0
+        highest[partition].append(max(so_far, sample.offset))
+
+    def before(partition: Partition, at_s: float) -> int:
+        index = bisect_left(moments[partition], at_s)
+        return highest[partition][index - 1] if index else 0
+
+    return before
 
 
 def _gaps(
     due: Mapping[Partition, Sequence[int]],
     first: Mapping[Place, int],
     processed: Sequence[Processed],
+    *,
+    ahead: int,
 ) -> Iterator[Gap]:
-    """Yield each due message that a higher one has overtaken in the file."""
+    """Yield each due message that a higher one has overtaken in the file.
+
+    The next ``ahead`` ones are allowed to.
+    """
     for (topic, partition), offsets in due.items():
         earliest_higher = len(processed)
+        allowed: deque[int] = deque()
         for offset in reversed(offsets):
             place = topic, partition, offset
             index = first.get(place, len(processed))
             if index > earliest_higher:
                 jump = processed[earliest_higher]
                 yield Gap(place=place, life=jump.life, jumped_to=jump.offset)
-            earliest_higher = min(index, earliest_higher)
+            allowed.append(index)
+            if len(allowed) > ahead:
+                earliest_higher = min(allowed.popleft(), earliest_higher)
 
 
 def _inversions(processed: Sequence[Processed]) -> Iterator[Inversion]:

@@ -164,7 +164,7 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "put aside, and no poison: 1": {"aside": Aside(letters={3, 99}, poison={99})},
     "poison that was not put aside: 1": {
-        "aside": Aside(letters={99}, poison={99, 5_099})
+        "aside": Aside(letters={99}, poison={99, 5_098})
     },
     "beyond the bound": {"charges": [replace(CHARGE, excess="because")]},
     "it ended for good": {"left_down": {ONE}},

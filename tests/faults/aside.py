@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-POISON_EVERY: Final = 5_000
+POISON_EVERY: Final = 4_999  # prime to the partitions, so in all of them
 POISON_FROM: Final = 99
 
 

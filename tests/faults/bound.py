@@ -11,6 +11,9 @@ partition, at most one batch and what it did within the last second.* Of the led
   in which the broker was away do not count, since nobody can commit in them.
 * Together they must be the work of at most ``COMMIT_S + LATE_S``, first to last. Here
   the seconds without a broker do count: who cannot commit must not go on.
+* What was tried ahead of a message that failed, to see whether its handler works,
+  cannot be committed: it is nobody's. Nor is what a stranger had seen committed, before
+  that went back: the verdict has that.
 * A process ended when it was killed, or when it was stopped never to go on.
 
 A process that was told to end while the broker was away cannot commit, so is judged as
@@ -70,10 +73,18 @@ def charges(
         batch: Most messages in a batch.
     """
     offsets: dict[tuple[Life, Partition], set[int]] = defaultdict(set)
+    ahead = {(d.earlier, d.place) for d in verdict.duplicates if d.is_ahead}
     for duplicate in verdict.duplicates:
+        if duplicate.was_committed or duplicate.is_ahead:
+            continue
         topic, partition, offset = duplicate.place
         offsets[duplicate.earlier, (topic, partition)].add(offset)
-    rows = _rows_by_lane(processed, offsets)
+    counted = [
+        row
+        for row in processed
+        if (row.life, (row.topic, row.partition, row.offset)) not in ahead
+    ]
+    rows = _rows_by_lane(counted, offsets)
     return [
         _charge(rows[lane], repeated, book, batch) for lane, repeated in offsets.items()
     ]

@@ -301,7 +301,7 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
                 )
             )
             swarm, lives, ledger = one.swarm, one.lives, one.ledger
-            ledger.is_poison = is_poison
+            ledger.is_poison, ledger.tries_next = is_poison, True
             offspring = Offspring(path=swarm.daemon.folder / "offspring")
             stack.enter_context(offspring.watched())
         stage = Stage(

@@ -46,6 +46,7 @@ class Ledger:
         path: The file that nodes append to (``LEDGER_PATH`` of the ledger app).
         produced: Rows of acknowledged messages, in the order of acknowledgement.
         is_poison: Of which numbers nobody can process a message.
+        tries_next: While a message fails the one behind it may come first.
         committed: Rows of samples.
         missed_samples: How often the coordinator gave no answer, or the topic was not
             there.
@@ -60,6 +61,7 @@ class Ledger:
     group: str
     path: Path
     is_poison: Callable[[int], bool] = lambda _: False
+    tries_next: bool = False
     produced: list[Produced] = field(default_factory=list)
     committed: list[Committed] = field(default_factory=list)
     missed_samples: int = 0
@@ -224,7 +226,13 @@ class Ledger:
             if row.id in letters or self._went_with_its_log(row)
         ]
         aside = (*set_aside, *ended, *spared)
-        found = judge(produced, rows, self.committed, set_aside=aside)
+        found = judge(
+            produced,
+            rows,
+            self.committed,
+            set_aside=aside,
+            tries_next=self.tries_next,
+        )
         return replace(found, **_noticed(found, rows, self._made_at_s))
 
     def poison(self) -> set[int]:

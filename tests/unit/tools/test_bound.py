@@ -7,7 +7,7 @@ from math import inf
 from tests.apps.processed import Life, Processed
 from tests.faults.book import Book, Process
 from tests.faults.bound import COMMIT_S, LATE_S, Charge, charges
-from tests.ledger import Produced, judge
+from tests.ledger import Committed, Produced, judge
 from tests.process.lives import Life as Ended
 
 FIRST, SECOND = Life(0, 11, 1.0), Life(0, 12, 50.0)
@@ -113,3 +113,18 @@ def test_who_had_no_chance_to_end_in_order_counts_as_killed() -> None:
     assert book.killed_at_s == {1: 20.0, 2: 20.0, 5: 30.5, 6: 3.0, 7: inf}
     assert {process.pid for process in book.ended} == {2, 3, 4, 6, 7}
     assert book.excused == {Process(slot, 5)}
+
+
+def test_what_was_tried_ahead_is_nobodys_loss() -> None:
+    """Nor is what was committed: an offset that goes back is another's fault."""
+    rows = [row(FIRST, offset, 1.0 + n) for n, offset in enumerate([0, 2, 1])]
+    rows += [row(SECOND, offset, 60.0 + offset) for offset in (1, 2)]
+    produced = [
+        Produced(topic="t", partition=0, offset=offset, id=offset)
+        for offset in range(4)
+    ]
+    (charge,) = charges(judge(produced, rows), rows, Book(), batch=BATCH)
+    assert (charge.repeated, charge.excess) == (1, "it was not killed")
+
+    seen = [Committed(topic="t", partition=0, offset=2, seen_at_s=50.0)]
+    assert charges(judge(produced, rows, seen), rows, Book(), batch=BATCH) == []

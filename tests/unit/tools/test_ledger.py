@@ -355,3 +355,26 @@ def test_what_went_with_its_log_is_not_lost() -> None:
     assert len(left_behind(told, rows, ["t"], unnoticed=["t"])) == len(told)
     verdict = judge(told, rows, set_aside=ended)
     assert [row.offset for row in verdict.lost] == [1]
+
+
+def test_the_message_behind_one_that_fails_may_come_first() -> None:
+    """One, not two; and only where a node is known to try it."""
+    tried, jumped = [1, 0, 1, 2], [1, 2, 0, 1, 2]
+
+    def gaps_of(offsets: list[int], *, tries_next: bool) -> list[int]:
+        rows = lines(A, offsets, from_s=10)
+        verdict = judge(produced(0, 1, 2), rows, tries_next=tries_next)
+        return [gap.place[2] for gap in verdict.gaps]
+
+    assert gaps_of(tried, tries_next=True) == []
+    assert gaps_of(tried, tries_next=False) == [0]
+    assert gaps_of(jumped, tries_next=True) == [0]
+
+
+def test_a_repeat_tells_why_its_first_time_was_not_committed() -> None:
+    """It came ahead of one that failed; or it was, and the offset went back."""
+    rows = [*lines(A, [1, 0, 1], from_s=10), *lines(A_AGAIN, [0, 1], from_s=20)]
+    verdict = judge(produced(0, 1), rows, [sample(1, at_s=13), sample(0, at_s=19)])
+
+    told = [(d.place[2], d.is_ahead, d.was_committed) for d in verdict.duplicates]
+    assert told == [(1, True, False), (0, False, True), (1, False, False)]
