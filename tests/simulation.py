@@ -34,6 +34,7 @@ from swarm_event_listener.core.model.events import (
     Remember,
     Reported,
     Say,
+    ScaleRead,
     Signal,
     Start,
     StateChanged,
@@ -49,7 +50,8 @@ from swarm_event_listener.core.restart.restart import StopTimeouts
 from swarm_event_listener.core.swarm import Swarm
 from swarm_event_listener.storage.restored_state import restored
 from swarm_worker.shared.report import Report, State
-from swarm_worker.shared.settings import FOR_A_PERSON
+from swarm_worker.shared.scale import Scale
+from swarm_worker.shared.settings import EXIT_SPARE, STAYS_DOWN
 
 P = ProcessState
 
@@ -113,6 +115,7 @@ class World:
         self.is_born_silent = False
         self.born_exit_code = 0  # with which each new process ends at once; 0: it runs
         self.born_report: Mapping[str, Any] = {}
+        self.orders: Mapping[str, Scale] = {}
         for process in self.processes.values():
             self.spawn(process)
         self.start_listener()
@@ -125,6 +128,7 @@ class World:
         notes = {**json.loads(json.dumps(dataclasses.asdict(self.note))), **noted}
         left = restored(intents, notes, now_s=self.now_s)
         self.swarm = Swarm({"swarm": self.policy}, left)
+        self.tell(ScaleRead(orders=self.orders))
         self.tell(Surveyed(processes=self.survey()))
 
     def kill_listener(self) -> None:
@@ -227,7 +231,7 @@ class World:
                     name=process.name,
                     state=state,
                     pid=pid,
-                    expected=process.exit_code in FOR_A_PERSON,
+                    expected=process.exit_code in STAYS_DOWN,
                 )
             )
 
@@ -242,7 +246,9 @@ class World:
         process.memory_bytes = None
         self.change(process, P.STARTING)
         self.change(process, P.RUNNING)
-        if self.born_exit_code:
+        if self.is_beyond(process):
+            self.end_as_spare(process)
+        elif self.born_exit_code:
             process.exit_code = self.born_exit_code
             self.change(process, P.EXITED)
 
@@ -304,8 +310,10 @@ class World:
         age_s = self.now_s - process.since_s
         timeouts = self.policy.stop_timeouts
         if process.state is P.EXITED:
-            if self.respawns and process.exit_code not in FOR_A_PERSON:
+            if self.respawns and process.exit_code not in STAYS_DOWN:
                 self.spawn(process)
+        elif process.state is P.RUNNING and self.is_beyond(process):
+            self.end_as_spare(process)
         elif process.state is P.STOPPING and (
             not process.ignores_term or age_s >= timeouts.stop_wait_s
         ):
@@ -323,9 +331,36 @@ class World:
         if not process.is_silent:
             self.tell(
                 Reported(
-                    name=process.name, pid=pid, report=report(pid=pid, **process.report)
+                    name=process.name,
+                    pid=pid,
+                    report=report(
+                        pid=pid, node=index_of(process.name), **process.report
+                    ),
                 )
             )
+
+    # --- spares -------------------------------------------------------------------
+
+    def scale(self, nodes: int) -> None:
+        """Order so many nodes, in the file that nodes and listener look at."""
+        self.orders = {"swarm": Scale(nodes=nodes, by="me", at=f"{self.now_s}")}
+        self.tell(ScaleRead(orders=self.orders))
+
+    def is_beyond(self, process: Process) -> bool:
+        """Whether a node is to be a spare, as it finds itself."""
+        order = self.orders.get("swarm")
+        return order is not None and index_of(process.name) >= order.nodes
+
+    def end_as_spare(self, process: Process) -> None:
+        """Let a node say that it is not needed, and exit with 6."""
+        if process.pid is None or process.ignores_term:
+            return
+        said = report(
+            pid=process.pid, node=index_of(process.name), state="booting", spare=True
+        )
+        self.tell(Reported(name=process.name, pid=process.pid, report=said))
+        process.exit_code = EXIT_SPARE
+        self.change(process, P.EXITED)
 
     def down_count(self) -> int:
         """Count nodes that are not running."""
@@ -344,6 +379,11 @@ class World:
     def said(self, event: str) -> list[Say]:
         """Return the lines about one event."""
         return [say for say in self.of(Say) if say.event == event]
+
+
+def index_of(name: str) -> int:
+    """Return a node's id."""
+    return int(name.rpartition("_")[2])
 
 
 _HEALTHY: Final[dict[str, Any]] = {

@@ -48,7 +48,7 @@ class Scaling:
         ``at`` are those of the order, where there is one.
         """
         return {
-            key: {**_figures(nodes, self._table), **self._order(key)}
+            key: {**self._order(key), **_figures(nodes, self._table)}
             for group in sorted(self._table.policies)
             for key, nodes in _programs(
                 group, self._table.of(self._table.group(group).names)

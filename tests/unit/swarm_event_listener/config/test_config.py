@@ -350,3 +350,16 @@ def test_a_file_that_has_not_got_so_far_is_waited_for(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(PassingError):
         read_settings([], {}, cwd=tmp_path)
+
+
+def test_spares_need_their_exit_code(tmp_path: Path) -> None:
+    """Where there are any: else supervisord would start them again and again."""
+    lacks, has = process_config(exit_codes=(78, 5)), process_config(exit_codes=(78, 6))
+    settings = read(tmp_path, GROUPS)
+    asked = read(tmp_path, f"{GROUPS}[worker]\nstart_nodes = 2\n")
+
+    assert complaints(settings, [lacks]) == complaints(asked, [has]) == []
+    for found in (complaints(asked, [lacks]), complaints(settings, [lacks], ["w:a"])):
+        assert ["exitcodes=78,5,6" in text for text in found] == [True]
+    assert complaints(settings, [lacks], ["other"]) == []
+    assert asked.groups["w"].policy.start_nodes == 2

@@ -13,6 +13,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from swarm_event_listener.core.health import WELL, Word
 from swarm_event_listener.core.model.backoff import BackoffPolicy
 from swarm_event_listener.core.model.events import (
     Closed,
@@ -29,7 +30,7 @@ from swarm_event_listener.core.model.events import (
     Stop,
     SupervisorChanged,
 )
-from swarm_event_listener.core.model.record import Cause
+from swarm_worker.shared.settings import EXIT_SPARE
 from tests.simulation import POLICY, World
 
 NODES = 4
@@ -71,6 +72,7 @@ faults = st.one_of(
     st.tuples(st.just("sick"), node, sick),
     st.tuples(st.sampled_from(about_nodes), node),
     st.tuples(st.sampled_from(about_all)),
+    st.tuples(st.just("scale"), st.integers(1, NODES)),
     st.tuples(st.just("disk_full"), st.booleans()),
     st.tuples(st.sampled_from(["lost_calls", "lost_answers"]), few),
     st.tuples(st.just("lost_events"), st.integers(1, 8)),
@@ -219,6 +221,10 @@ class Story:
         self.world.run(2)
         self.world.tell(SupervisorChanged(state="RUNNING"))
 
+    def scale(self, nodes: int) -> None:
+        """`supervisorctl swarm scale`, killed once the number is in its file."""
+        self.world.scale(nodes)
+
     def disk_full(self, is_full: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
         """Let the disk be full, or not."""
         self.world.disk_is_full = is_full
@@ -254,6 +260,21 @@ def live(history: History) -> Story:
     return story
 
 
+def running_or_spare(world: World) -> list[str]:
+    """Return the nodes that nobody has stopped."""
+    return [
+        name
+        for name, process in world.processes.items()
+        if process.state in {ProcessState.RUNNING, ProcessState.EXITED}
+    ]
+
+
+def health_word(world: World, name: str) -> Word:
+    """Return how the listener calls a node."""
+    assert world.swarm is not None
+    return world.swarm.health(world.swarm.nodes[name], now_s=world.now_s).word
+
+
 def ends_well(history: History) -> None:
     """Check what holds afterwards."""
     story = live(history)
@@ -262,13 +283,19 @@ def ends_well(history: History) -> None:
     for name, process in world.processes.items():
         if name in story.must_be_stopped:
             assert process.state is ProcessState.STOPPED, name
-        elif name not in story.may_be_stopped:
+        elif name in story.may_be_stopped:
+            continue
+        elif world.is_beyond(process):
+            assert process.state is ProcessState.EXITED, name
+            assert process.exit_code == EXIT_SPARE, name
+        else:
             assert process.state is ProcessState.RUNNING, name
+    assert all(health_word(world, name) in WELL for name in running_or_spare(world))
     stops = Counter((stop.name, stop.pid) for stop in world.of(Stop))
     unanswered = any(what[0] in {"lost_calls", "lost_answers"} for what, _ in history)
     assert unanswered or all(times == 1 for times in stops.values())
     assert world.intents == {}
-    stopped = [r.pid for r in world.records if r.cause is not Cause.FATAL]
+    stopped = [r.pid for r in world.records if r.pid is not None]
     assert len(stopped) == len(set(stopped))
 
 
@@ -277,9 +304,9 @@ def ends_well(history: History) -> None:
 def test_every_history_ends_well(history: History) -> None:
     """Whatever happened, afterwards all is as its operator wants it.
 
-    Each node runs unless its operator stopped or held it; no process was told to stop
-    twice, unless no answer came; nothing is left begun; every record belongs to a
-    process of its own.
+    Each node runs unless its operator stopped or held it, or wants fewer; no process
+    was told to stop twice, unless no answer came; nothing is left begun; every record
+    of a process is its only one.
     """
     ends_well(history)
 
