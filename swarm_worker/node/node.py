@@ -218,12 +218,19 @@ class Node:
             self._carry_over.keep(())  # a stop in order ends the count
         if code == exits.STOPPED and self._progress.is_spare:
             code = exits.SPARE
-        if self._reporter:
-            self._reporter.stop()
+        dropped = self._end_reports(code)
         deadline.disarm()
-        dropped = self._reporter.dropped if self._reporter else 0
         logger.info("node_stopped exit_code=%s dropped_reports=%s", code, dropped)
         return code
+
+    def _end_reports(self, code: int) -> int:
+        """Report no more; return how many reports were dropped."""
+        if self._reporter is None:
+            return 0
+        self._reporter.stop()
+        if code == exits.SPARE:  # unless that is known, its end is a death
+            self._reporter.tell_end()
+        return self._reporter.dropped
 
     def _deadline(self, ending: Ending, booted: Booted | None) -> Deadline:
         is_outlived = booted is not None and ending.code == exits.STOPPED

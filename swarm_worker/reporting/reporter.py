@@ -100,6 +100,10 @@ class Reporter(OwnThread):
         self._wake.set()
         self.join(_CHECK_S)
 
+    def tell_end(self) -> None:
+        """Write one more report, however many there were just now; after `stop`."""
+        self._write(self._describe(self._clock()), self._monotonic())
+
     def step(self) -> float:
         """Do what is due; return the seconds until the next look."""
         now_s = self._monotonic()

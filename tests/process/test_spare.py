@@ -10,23 +10,16 @@ from typing import Any
 
 import pytest
 
-from swarm_worker.shared.scale import Scale, text_of
 from swarm_worker.shared.state_files.scale_file import NAME
 from tests.eventually import eventually
 from tests.process import scenes
+from tests.process.orders import order
 from tests.process.scenes import scene
 from tests.process.swarms import Swarm, replace_text
 
 pytestmark = pytest.mark.process
 
 NODES = 3
-
-
-def order(folder: Path, nodes: int, *, key: str = "w") -> None:
-    """Have so many nodes run."""
-    slots = folder / "slots"
-    slots.mkdir(exist_ok=True)
-    replace_text(slots / NAME, text_of({key: Scale(nodes=nodes, by="me")}))
 
 
 def states(swarm: Swarm) -> list[tuple[str, int]]:

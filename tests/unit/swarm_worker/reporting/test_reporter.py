@@ -401,3 +401,14 @@ def test_the_thread_reports_by_itself(rig: Rig) -> None:
 
     rig.reporter.stop()  # waits for half a second at the most
     eventually(lambda: not rig.reporter.alive, describe="the thread ends")
+
+
+def test_the_end_is_told_whatever_was_told_just_before(rig: Rig) -> None:
+    """At the cost of a third report in one second, once in a process's life."""
+    for state in (State.BOOTING, State.RUNNING, State.STOPPING):
+        rig.state = state
+        rig.step_at(1000.0)
+    assert [r.state for r in rig.written()] == [State.BOOTING, State.RUNNING]
+
+    rig.reporter.tell_end()
+    assert [(r.seq, r.state) for r in rig.written()] == [(2, State.STOPPING)]
