@@ -28,7 +28,7 @@ from tests.ledger import Committed, Produced, judge
 from tests.process.lives import Life
 
 FAULTS = 100
-SEED = 79  # all kinds of faults are in it
+SEED = 53  # all kinds of faults are in it
 SLOT = "w:w_00"
 ONE = Process(SLOT, 1)
 
@@ -221,6 +221,33 @@ def test_what_passes_has_nothing_to_complain_of() -> None:
     too_late = replace(told, book=replace(away, anews=[(-90.0, -80.0)]))
     (complaint,) = complaints(too_late)
     assert "pid 8 status 2" in complaint
+
+
+def test_spares_have_nothing_to_complain_of() -> None:
+    """One leaves by an order, one is too young to be seen, and one is started again.
+
+    Nobody may leave before an order, or when the slot is to run again.
+    """
+
+    def of(*scaled: tuple[float, int]) -> list[str]:
+        ended = [life(1, seen_at_s=2, gone_at_s=5), life(2, seen_at_s=12)]
+        return complaints(
+            replace(
+                good(),
+                book=book(explained={}, scaled=[*scaled]),
+                lives={SLOT: ended},
+                records=[record(None, status=None, cause="exited")],
+                stopped=set(),
+                left_down={ONE, Process(SLOT, 99)},
+            )
+        )
+
+    assert of((4.5, 0), (9.0, 1)) == []
+    for scaled in ([(5.5, 0)], [(0.0, 0), (0.5, 1), (6.0, 0)]):
+        assert of(*scaled) == [
+            f"it ended by itself: {ONE}",
+            f"it ended for good: {ONE}",
+        ]
 
 
 def test_good_ledgers_have_nothing_to_complain_of() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 from typing import Any, Final, NamedTuple
 
+from swarm_worker.shared.scale import node_id_of
 from tests.process.lives import Life
 
 Span = tuple[float, float]  # from and to
@@ -52,6 +54,7 @@ class Book:
         turned_away: Until when each process of a slot, or of all (""), ended at once
             that was started from some moment on.
         anews: When the topic was deleted, until it was there again.
+        scaled: From when on how many nodes were to run, oldest first.
     """
 
     timeline: list[str] = field(default_factory=list)
@@ -71,6 +74,7 @@ class Book:
     upheavals: list[Span] = field(default_factory=list)
     turned_away: dict[tuple[str, float], float] = field(default_factory=dict)
     anews: list[Span] = field(default_factory=list)
+    scaled: list[tuple[float, int]] = field(default_factory=list)
     _downs: list[SlotSpan] = field(default_factory=list)
     _holds: list[SlotSpan] = field(default_factory=list)
 
@@ -145,6 +149,20 @@ class Book:
 
     # --- what an operator wants -------------------------------------------------------
 
+    def is_wanted(self, slot: str) -> bool:
+        """Whether a slot is to run, by the last order."""
+        return not self.scaled or _id_of(slot) < self.scaled[-1][1]
+
+    def was_spare(self, slot: str, life: Life | None = None) -> bool:
+        """Whether a slot was not to run at a moment of a process's life, or at any."""
+        born_s = life.seen_at_s - SEEN_WITHIN_S if life else -inf
+        gone_s = life.gone_at_s if life and life.gone_at_s else inf
+        return any(
+            from_s <= gone_s and to_s >= born_s
+            for (from_s, nodes), (to_s, _) in pairwise([*self.scaled, (inf, 0)])
+            if _id_of(slot) >= nodes
+        )
+
     @property
     def downs(self) -> list[SlotSpan]:
         """When an operator had slots down, until now."""
@@ -168,6 +186,12 @@ class Book:
         self.excused |= set(processes)
         for slot in list(self.stopped_at_s):
             self.is_up(slot, from_s=now_s)
+
+
+def _id_of(slot: str) -> int:
+    node = node_id_of(slot)
+    assert node is not None, slot
+    return node
 
 
 def _open(since_s: Mapping[str, float]) -> list[SlotSpan]:

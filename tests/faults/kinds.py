@@ -87,6 +87,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "operator stops most while Kafka is away": Kind(
         bring=operator.stop_most, chaos=2, kafka=2
     ),
+    "operator scales": Kind(bring=operator.scale, chaos=8, kafka=6),
     "node alone without Kafka": Kind(bring=node.cut_off, chaos=8, kafka=5),
     "token endpoint away": Kind(bring=node.lose_token, chaos=6, kafka=4),
     "dependency away": Kind(bring=node.lose_dependency, kafka=4, soak=4),

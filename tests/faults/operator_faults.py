@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from swarm_event_listener.core.model.events import OrderKind, RollOrdered
 from swarm_event_listener.supervisord.operator_commands import encode, encode_roll
+from swarm_worker.process import exit_codes
 from tests.awaits import await_seconds
 from tests.eventually import eventually
 from tests.faults import settling
@@ -18,11 +19,13 @@ from tests.faults.book import Process
 from tests.faults.broker_faults import frozen
 from tests.faults.schedule import Fault
 from tests.faults.stage import NOT_POSSIBLE, Stage
+from tests.process import orders
 from tests.process.swarms import GROUP, LISTENER, replace_text
 
 TAKEN_WITHIN_S = 20.0
 GUARD_WITHIN_S = 45.0  # a frozen broker: its sessions, and the limit of rule 4
 GUARDED_S = 8.0  # longer than the limits of rules 1 and 2
+NUMBERS = (2, 3, 4, 6)  # equal shares of the partitions
 
 
 def stop(stage: Stage, fault: Fault) -> str:
@@ -147,6 +150,33 @@ def roll(stage: Stage, _fault: Fault) -> str:
     stage.swarm.daemon.rpc.send_event(order.type, order.data)
     stage.book.rolls += 1
     return "asked for"
+
+
+def scale(stage: Stage, fault: Fault) -> str:
+    """Have more or fewer nodes run; who is missing is started, but not always.
+
+    Whoever gave the order may be killed before that; then it is the listener's.
+    """
+    nodes = fault.pick(NUMBERS)
+    before = stage.book.scaled[-1][1] if stage.book.scaled else stage.scenario.nodes
+    if nodes == before:
+        raise ProcessLookupError("so many are to run already")
+    if set(stage.slots[nodes:]) & stage.book.held_at_s.keys():
+        raise ProcessLookupError("an operator holds one that would go")
+    stage.book.scaled.append((time.monotonic(), nodes))
+    orders.order(stage.swarm.daemon.folder, nodes)
+    is_killed = bool(fault.node % 2)
+    if not is_killed:
+        _start_missing(stage, stage.slots[:nodes])
+    return f"{nodes} of {stage.scenario.nodes}{', and is killed' * is_killed}"
+
+
+def _start_missing(stage: Stage, wanted: Collection[str]) -> None:
+    for info in stage.swarm.daemon.rpc.processes():
+        is_spare = info.state == "EXITED" and info.exit_code == exit_codes.SPARE
+        if info.name in wanted and is_spare:
+            with suppress(*NOT_POSSIBLE):  # the listener may be faster
+                stage.swarm.daemon.rpc.start(info.name)
 
 
 def hold(stage: Stage, fault: Fault) -> str:

@@ -32,8 +32,8 @@ def await_peace(stage: Stage) -> None:
 def at_peace(stage: Stage) -> bool:
     """Whether each node is as it should be.
 
-    Running and heard; or stopped by the operator; or running, and held by him. Where he
-    wants nothing, each has its share of the partitions.
+    Running and heard; or stopped by the operator; or running, and held by him; or a
+    spare. Where he wants nothing, each that runs has its share of the partitions.
     """
     swarm, book = stage.swarm, stage.book
     status = swarm.status()
@@ -53,6 +53,8 @@ def _is_as_told(info: ProcessInfo, told: dict[str, Any], book: Book) -> bool:
         return False
     if info.name in book.stopped_at_s:
         return info.state == "STOPPED"
+    if not book.is_wanted(info.name):
+        return (info.state, told["health"]) == ("EXITED", "spare")
     if info.name in book.held_at_s:
         return info.state == "RUNNING"
     return _is_well(told, info.pid)
@@ -77,8 +79,8 @@ def _all_have_their_share(stage: Stage, told: dict[str, Any]) -> bool:
     if stage.ledger is None or stage.book.stopped_at_s or stage.book.held_at_s:
         return True
     # Equal shares: with others a rebalance is under way, in which nobody can commit.
-    share = PARTITIONS // stage.scenario.nodes
-    return all(node["report"]["assigned"] == share for node in told.values())
+    run = [node for name, node in told.items() if stage.book.is_wanted(name)]
+    return all(node["report"]["assigned"] == PARTITIONS // len(run) for node in run)
 
 
 def stopped(swarm: Swarm) -> set[Process]:

@@ -33,6 +33,8 @@ NOT_POSSIBLE: Final = (SupervisorFault, SupervisorUnreachable, OSError)
 BATCH: Final = 5  # most messages in a batch: little hides behind the one in flight
 SLEEP_MS: Final = 2.0  # what a message takes
 SAMPLED_EVERY_S: Final = 0.05
+# The listener looks there for orders, as scripted nodes do.
+WITH_ORDERS: Final = f"{scenes.SCRIPTED} --state-dir {{folder}}/slots"
 # What a node is told that falls ill, and the statuses with which a restart is right.
 Illness = tuple[Mapping[str, Any], set[int]]
 
@@ -198,12 +200,13 @@ class Stage:
         return None if pid is None else Process(slot, pid)
 
     def is_settled(self, one: Process) -> bool:
-        """Whether a process is well and not too young for an operator.
+        """Whether a process is well, to run, and not too young for an operator.
 
         supervisord tells starts in whole seconds: a listener that died meanwhile cannot
         tell the stop of a process from that of its predecessor a second before.
         """
-        return one not in self.book.explained and self.is_old_enough(one)
+        is_well = one not in self.book.explained and self.book.is_wanted(one.slot)
+        return is_well and self.is_old_enough(one)
 
     def is_old_enough(self, one: Process) -> bool:
         """Whether a process is not too young for an operator."""
@@ -284,7 +287,9 @@ def staged(scenario: Scenario, kafka: KafkaBroker | None = None) -> Iterator[Sta
         ledger = offspring = None
         letters = ""
         if (load := scenario.load) is None:
-            swarm, lives = stack.enter_context(scenes.watched_scene(**options))
+            swarm, lives = stack.enter_context(
+                scenes.watched_scene(command=WITH_ORDERS, **options)
+            )
         else:
             assert kafka is not None, "the scenario needs Kafka"
             letters = kafka.create_topic(unique("letters"), 1)

@@ -111,7 +111,8 @@ def _deaths(evidence: Evidence) -> Iterator[str]:
     known = book.ended | book.excused | evidence.stopped | book.explained.keys()
     for process in sorted(evidence.gone - known):
         life = evidence.life(process)
-        if life is None or not book.was_turned_away(life):
+        is_spare = book.was_spare(process.slot, life)
+        if not is_spare and (life is None or not book.was_turned_away(life)):
             yield f"it ended by itself: {process}"
 
 
@@ -142,7 +143,7 @@ def _is_explained(
     book, status = evidence.book, record["status"]
     if record["cause"] == "exited":
         if record["pid"] is None:  # it was down, and is tried again
-            return process.slot in book.refused
+            return process.slot in book.refused or book.was_spare(process.slot)
         return _had_died_often(evidence, process)
     told = {2: "stalled", 4: LONE}.get(status, "")
     return (
@@ -180,9 +181,10 @@ def _left_down(evidence: Evidence) -> Iterator[str]:
     book = evidence.book
     for process in sorted(evidence.left_down):
         life = evidence.life(process)
-        if process.slot not in book.refused or not (
+        is_refused = process.slot in book.refused and (
             life is None or book.was_turned_away(life, by_name=True)
-        ):
+        )
+        if not is_refused and not book.was_spare(process.slot, life):
             yield f"it ended for good: {process}"
 
 

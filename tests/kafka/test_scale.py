@@ -95,6 +95,7 @@ def ids_of(members: set[str]) -> list[int]:
     return sorted(int(member.rpartition("-")[2]) for member in members)
 
 
+@pytest.mark.timeout(120 + 10 * ORDERS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_orders_up_and_down_lose_and_repeat_nothing(
     kafka: KafkaBroker, protocol: str

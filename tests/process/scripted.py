@@ -14,7 +14,8 @@ Of all nodes: while there is ``FOLDER/kafka_away``, which holds such a moment, n
 a broker, and what they have to do stands still; one that starts while there is
 ``FOLDER/token_away`` ends with 1, and with 78 while there is ``FOLDER/NAME.refused``.
 
-TSTP makes it quiet, CONT lets it go on.
+TSTP makes it quiet, CONT lets it go on. It is a spare, and ends as one, where the order
+in ``FOLDER/slots`` says so.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from swarm_worker.process import stacks
+from swarm_worker.process import exit_codes, stacks
 from swarm_worker.shared.report import GroupReach, Report, State, encode
+from swarm_worker.shared.scale import node_id_of, program_of, scale_of
+from swarm_worker.shared.state_files import scale_file
 from tests.kafka.parent_death import end_with
 
 EVERY_S: Final = float(os.environ.get("SCRIPTED_EVERY_S", "0.25"))
 MARK: Final = "1a2b"  # of the Kafka group that they share
 BORN_AT_S: Final = time.monotonic()
 
+NODE: Final = node_id_of(os.environ["SUPERVISOR_PROCESS_NAME"]) or 0
 HEALTHY: Final = Report(
-    node=0,
+    node=NODE,
     pid=os.getpid(),
     state=State.RUNNING,
     poll_age_ms=10,
@@ -57,16 +61,15 @@ def main(folder: Path) -> None:
     stacks.write_when_asked()
     name = os.environ["SUPERVISOR_PROCESS_NAME"]
     script = folder / f"{name}.json"
-    if (folder / f"{name}.refused").exists():
-        os._exit(78)
-    if (folder / "token_away").exists():
-        os._exit(1)
+    _end_if_spare(folder / "slots", name)
+    _end_if_turned_away(folder, name)
     signal.signal(signal.SIGTERM, lambda *_: _term(script))
     quiet: set[int] = set()
     signal.signal(signal.SIGTSTP, lambda number, _: quiet.add(number))
     signal.signal(signal.SIGCONT, lambda *_: quiet.clear())
     seq = 0
     while True:
+        _end_if_spare(folder / "slots", name)
         told = _read(script)
         if "exit" in told:
             os._exit(told["exit"])
@@ -86,6 +89,22 @@ def main(folder: Path) -> None:
 def _term(script: Path) -> None:
     if not _read(script).get("ignore_term"):
         os._exit(0)
+
+
+def _end_if_turned_away(folder: Path, name: str) -> None:
+    if (folder / f"{name}.refused").exists():
+        os._exit(78)
+    if (folder / "token_away").exists():
+        os._exit(1)
+
+
+def _end_if_spare(slots: Path, name: str) -> None:
+    group = os.environ["SUPERVISOR_GROUP_NAME"]
+    order = scale_of(scale_file.read(slots), group=group, program=program_of(name))
+    if order is not None and order.nodes <= NODE:
+        at_ms = round(time.monotonic() * 1000)
+        os.write(1, encode(dataclasses.replace(HEALTHY, spare=True, at_ms=at_ms)))
+        os._exit(exit_codes.SPARE)
 
 
 def _report(told: dict[str, Any]) -> Report:
