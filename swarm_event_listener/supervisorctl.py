@@ -31,9 +31,11 @@ from swarm_event_listener.ctl.commands import COMMANDS, help_text, parse, run
 from swarm_event_listener.ctl.dead_letters import run_program
 from swarm_event_listener.ctl.session import Exit, Session
 from swarm_event_listener.ctl.sources.caught_signals import catches
+from swarm_event_listener.ctl.sources.node_configs import NodeConfigs
 from swarm_event_listener.ctl.sources.node_program import program_of
 from swarm_event_listener.ctl.sources.partition_files import PartitionFiles
 from swarm_event_listener.ctl.sources.place import Place, place_of
+from swarm_event_listener.ctl.sources.scale import ScaleFiles
 from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import (
     StateError,
@@ -131,15 +133,15 @@ class SwarmPlugin(ControllerPluginBase):
                 state_dir=self._keys.get("state_dir"),
             )
 
+        configs = NodeConfigs(running, conf, environ)
         sources = Sources(
             place=place,
             status=lambda directory: read_status(directory, now_s=time.monotonic()),
             history=read_history,
             catches=catches,
             examine=partial(_examine, conf, environ),
-            partitions=PartitionFiles(
-                running, place, conf, environ, time.monotonic
-            ).read,
+            partitions=PartitionFiles(configs, place, time.monotonic).read,
+            scale=ScaleFiles(configs, place),
             node_program=lambda name: program_of(
                 name, running(), conf, environ, sys.executable
             ),

@@ -11,8 +11,10 @@ from typing import Any
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.commands import parse, run
 from swarm_event_listener.ctl.session import Exit, Session
+from swarm_event_listener.ctl.sources.node_configs import NodeConfigs
 from swarm_event_listener.ctl.sources.node_program import NodeProgram
-from swarm_event_listener.ctl.sources.place import Place
+from swarm_event_listener.ctl.sources.place import Place, Running
+from swarm_event_listener.ctl.sources.scale import ScaleFiles
 from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import ListenerStatus, StateError
 from swarm_event_listener.ctl.sources.supervisord import (
@@ -165,6 +167,8 @@ class World(Supervisord, Screen):
     write_error: str = ""
     pool: str = "swarm"
     watched: tuple[str, ...] = ("w",)
+    folder: Path = Path("/run")
+    configs: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, NodeFigures] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     done: list[tuple[str, ...]] = field(default_factory=list)
@@ -200,6 +204,12 @@ class World(Supervisord, Screen):
         """Keep a signal."""
         self._refuse(name)
         self.done.append(("signal", name, signal_name))
+
+    def start(self, name: str) -> None:
+        """Keep a start."""
+        self._refuse(name)
+        self.done.append(("start", name))
+        self.becomes(name, "STARTING")
 
     def stop(self, name: str) -> None:
         """Keep a stop."""
@@ -246,6 +256,15 @@ class World(Supervisord, Screen):
 
     # --- the files ---
 
+    def place(self) -> Place:
+        """Return where the listener works."""
+        return Place(
+            directory=self.folder,
+            groups=self.watched,
+            warning=self.place_warning,
+            pool=self.pool,
+        )
+
     def status(self, _directory: Path) -> ListenerStatus:
         """Return what the listener said."""
         return ListenerStatus(
@@ -286,25 +305,27 @@ class World(Supervisord, Screen):
         """Find one thing."""
         return (warning(Where(Path(file or "own.conf")), "x", why="why"),)
 
-    def run(self, line: str) -> Exit:
-        """Run a command."""
+    def session(self) -> Session:
+        """Return the operator's session."""
         sources = Sources(
-            place=lambda: Place(
-                directory=Path("/run"),
-                groups=self.watched,
-                warning=self.place_warning,
-                pool=self.pool,
-            ),
+            place=self.place,
             status=self.status,
             history=self.history,
             catches=lambda _pid, _name: self.caught,
             examine=self.examine,
             partitions=self.partitions,
+            scale=ScaleFiles(
+                NodeConfigs(lambda: Running(configs=self.configs), None, {}), self.place
+            ),
             node_program=self.node_program,
             run=self.run_program,
             clock=self.clock,
         )
-        return run(Session(self, self, sources), parse(line))
+        return Session(self, self, sources)
+
+    def run(self, line: str) -> Exit:
+        """Run a command."""
+        return run(self.session(), parse(line))
 
     @property
     def text(self) -> str:

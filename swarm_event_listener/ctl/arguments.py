@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from swarm_event_listener.core.model.events import ROLL_TIMEOUT_S
+from swarm_event_listener.ctl.known.scaling import REASON_MAX, change
 from swarm_event_listener.story.partitions import WORST
 from swarm_worker.shared import admin_arguments
 from swarm_worker.shared.command_line import argument
 from swarm_worker.shared.parsers import count, duration_ms
 
 STORIES: Final = 3  # of the last restarts, unless more are asked for
+SCALED_WITHIN_S: Final = 120  # twice the default shutdown_timeout
 NAMES: Final = "a group, group:*, group:name, or the name of a node alone"
 
 
@@ -142,6 +144,48 @@ def roll(parser: argparse.ArgumentParser) -> None:
         "A group has one roll at a time: a second one is refused, with the progress of "
         "the first. Exit 0 only when all nodes that run run the new code: not when one "
         "was held."
+    )
+
+
+def scale(parser: argparse.ArgumentParser) -> None:
+    """Take a group, how many of its nodes are to run, and how long to wait for it."""
+    parser.add_argument(
+        "group",
+        metavar="GROUP[:PROGRAM]",
+        help="a group; with a program where the group has several",
+    )
+    parser.add_argument(
+        "change",
+        nargs="?",
+        type=argument(change),
+        metavar="N|+n|-n|auto",
+        help="how many nodes are to run, or how many more or less, or auto: as the "
+        "load asks (without it: how many run now, are to run, and could)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=argument(count(1)),
+        default=SCALED_WITHIN_S,
+        metavar="S",
+        help=f"seconds to wait until that is so ({SCALED_WITHIN_S}); the number holds "
+        "all the same",
+    )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="order it, and do not wait"
+    )
+    parser.add_argument(
+        "--why",
+        nargs="+",  # supervisorctl takes the quotation marks of a shell away
+        default=(),
+        metavar="TEXT",
+        help=f"a reason, kept with the order ({REASON_MAX} characters at most)",
+    )
+    parser.epilog = (
+        "Exit 0 when so many nodes run and were offered partitions, with a warning "
+        "where there are more nodes than partitions; 1 when fewer do, each named: one "
+        "that an operator has stopped or holds is not touched; 2 when it is refused: "
+        "while the group is rolled, above numprocs, below what the app names, or where "
+        "supervisord would start again what is not needed."
     )
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 from swarm_event_listener.ctl import arguments as takes
-from swarm_event_listener.ctl import control, dead_letters, inspect, roll
+from swarm_event_listener.ctl import control, dead_letters, inspect, roll, scale
 from swarm_event_listener.ctl.arguments import ArgumentsError, HelpAsked, Parser
 from swarm_event_listener.ctl.session import Exit, Session
 from swarm_worker.shared.settings import nearest
@@ -99,6 +99,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "restart one by one, or end it",
         takes.roll,
         roll.roll,
+    ),
+    "scale": Command(
+        "GROUP[:PROGRAM] [N|+n|-n|auto]",
+        "how many nodes run, or another number",
+        takes.scale,
+        scale.scale,
     ),
     "dlq": Command(
         "show TOPIC",

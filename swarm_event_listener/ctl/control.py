@@ -44,7 +44,7 @@ def _signal_all(
 ) -> Exit:
     """Signal the processes that have reported: others may not know the signal."""
     snapshot = session.look()
-    chosen = snapshot.choose(arguments.names)
+    chosen = snapshot.choose_to_order(arguments.names)
     outcomes = [
         (
             process.name,
@@ -71,7 +71,7 @@ def _order(
     """Send the listener an order, and wait until it confirms that."""
     snapshot = session.look()
     _, stale = snapshot.taking_orders()
-    chosen = snapshot.choose(arguments.names)
+    chosen = snapshot.choose_to_order(arguments.names)
     names = [process.name for process in chosen.processes]
     if names:
         session.supervisord.send(encode(kind, names))
@@ -121,7 +121,7 @@ def _staying_down(session: Session, kind: OrderKind) -> set[str]:
 def retire(session: Session, arguments: argparse.Namespace) -> Exit:
     """Let nodes leave their Kafka groups for good, then stop them."""
     snapshot = session.look()
-    chosen = snapshot.choose(arguments.names)
+    chosen = snapshot.choose_to_order(arguments.names)
     outcomes = {
         process.name: _retire(session, process, snapshot.status)
         for process in chosen.processes

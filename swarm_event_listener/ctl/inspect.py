@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from swarm_event_listener.core.health import Word
 from swarm_event_listener.ctl import signals
 from swarm_event_listener.ctl.known.node_rows import (
     Row,
@@ -17,11 +16,13 @@ from swarm_event_listener.ctl.known.node_rows import (
     is_well,
 )
 from swarm_event_listener.ctl.known.records import missing, of_nodes, recent
+from swarm_event_listener.ctl.known.scaling import Figures
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.session import SETTLED_WITHIN_S, Exit, Session
 from swarm_event_listener.ctl.sources.state import Plain, StateError
 from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_event_listener.ctl.view import partition_table, table
+from swarm_event_listener.ctl.view import scale as view_scale
 from swarm_event_listener.ctl.view import why as node_why
 from swarm_event_listener.doctor import finding
 from swarm_event_listener.story import evidence, roll_view, stack_dumps, story
@@ -40,12 +41,14 @@ class _Shown:
     Attributes:
         rows: The nodes.
         rolls: The rolls of their groups that are under way.
+        scales: How many nodes of their groups are to run.
         warnings: Why something may be otherwise, or is left out.
         is_unknown: Whether that leaves the state of the swarm unknown.
     """
 
     rows: tuple[Row, ...]
     rolls: list[Plain]
+    scales: list[Figures]
     warnings: list[str]
     is_unknown: bool
 
@@ -62,12 +65,22 @@ def status(session: Session, arguments: argparse.Namespace) -> Exit:
 def _say_nodes(session: Session, shown: _Shown, *, is_json: bool) -> None:
     if is_json:
         nodes = [row.as_json() for row in shown.rows]
-        plain = {"nodes": nodes, "rolls": shown.rolls, "warnings": shown.warnings}
+        plain = {
+            "nodes": nodes,
+            "rolls": shown.rolls,
+            "scale": {figures.name: figures.as_json() for figures in shown.scales},
+            "warnings": shown.warnings,
+        }
         session.screen.say_json(plain)
     else:
         session.screen.say_lines([*shown.warnings, *_how_far(session, shown.rolls)])
         if shown.rows:
-            session.screen.say(table.render(shown.rows, width=session.screen.width))
+            session.screen.say(_table(session, shown.rows, shown))
+
+
+def _table(session: Session, rows: Sequence[Row], shown: _Shown) -> str:
+    scales = view_scale.in_short(shown.scales)
+    return table.render(rows, width=session.screen.width, scales=scales)
 
 
 def _say_partitions(session: Session, shown: _Shown, *, is_json: bool) -> Exit:
@@ -101,20 +114,20 @@ def top(session: Session, arguments: argparse.Namespace) -> Exit:
             shown = _look(session, arguments.names)
             at = f"{datetime.now().astimezone():%H:%M:%S%z}, Ctrl-C ends it"
             above = [at, *shown.warnings, *_how_far(session, shown.rolls)]
-            session.screen.redraw(_fitting(session, shown.rows, above))
+            session.screen.redraw(_fitting(session, shown, above))
             session.screen.wait(REDRAW_EVERY_S)
         except KeyboardInterrupt:
             return Exit.OK
 
 
-def _fitting(session: Session, shown: Sequence[Row], above: Sequence[str]) -> str:
+def _fitting(session: Session, shown: _Shown, above: Sequence[str]) -> str:
     """Return as much as the screen holds; where that is less, what is wrong first."""
-    width, height = session.screen.width, session.screen.height
-    lines = [*above, *table.render(shown, width=width).splitlines()]
+    height = session.screen.height
+    lines = [*above, *_table(session, shown.rows, shown).splitlines()]
     if len(lines) <= height:
         return "\n".join(lines)
-    ill_first = sorted(shown, key=lambda row: row.health == Word.HEALTHY)
-    lines = [*above, *table.render(ill_first, width=width).splitlines()]
+    ill_first = sorted(shown.rows, key=lambda row: row.is_well)
+    lines = [*above, *_table(session, ill_first, shown).splitlines()]
     left = len(lines) - height + 1
     more = f"... {left} lines more; name nodes, or take a taller screen"
     return "\n".join([*lines[: height - 1], more])
@@ -126,10 +139,13 @@ def _look(session: Session, names: Sequence[str]) -> _Shown:
     chosen, stale = snapshot.choose(names), snapshot.stale
     rows, unread = session.rows(snapshot, chosen.processes)
     outdated = [f"warning: {stale.text}"] if stale else []
+    groups = {process.group for process in chosen.processes}
+    scales, unknown = session.scales(snapshot, groups)
     return _Shown(
         rows=rows,
-        rolls=snapshot.rolls({row.node.partition(":")[0] for row in rows}),
-        warnings=[*chosen.complaints, *snapshot.warnings, *outdated, *unread],
+        rolls=snapshot.rolls(groups),
+        scales=scales,
+        warnings=[*chosen.complaints, *snapshot.warnings, *outdated, *unread, *unknown],
         is_unknown=bool(chosen.complaints or stale) or is_unknown(rows),
     )
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from swarm_event_listener.core.health import Word
 from swarm_event_listener.core.model.events import RollOrdered
 from swarm_event_listener.ctl.session import (
     CONFIRMED_WITHIN_S,
@@ -208,7 +207,7 @@ def _show_ill(session: Session, group: str) -> None:
     snapshot = session.look()
     nodes = [process for process in snapshot.processes if process.group == group]
     rows, _ = session.rows(snapshot, nodes)
-    ill = [row for row in rows if row.health != Word.HEALTHY]
+    ill = [row for row in rows if not row.is_well]
     if ill:
         session.screen.say(table.render(ill, width=session.screen.width))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from swarm_event_listener.ctl.known.node_rows import Row, rows
+from swarm_event_listener.ctl.known.scaling import Figures, figures, programs
 from swarm_event_listener.ctl.known.snapshot import Snapshot
 from swarm_event_listener.ctl.sources.sources import Sources
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
@@ -26,6 +27,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     BAD_ARGUMENTS = 2
+    REFUSED = 2
     NOT_HEALTHY = 3  # as LSB's "not running"
     UNKNOWN = 4
 
@@ -83,6 +85,26 @@ class Session:
             except StateError as error:
                 warnings.append(f"restarts are not shown: {error}")
         return rows(processes, snapshot.status, history), warnings
+
+    def scales(
+        self, snapshot: Snapshot, groups: Collection[str]
+    ) -> tuple[list[Figures], list[str]]:
+        """Return how many nodes of groups are to run, and what is not known of that."""
+        found, warnings = [], []
+        for program in programs(snapshot):
+            node = program.nodes[0].name
+            if program.group in groups:
+                try:
+                    orders = self.sources.scale.read(node)
+                except StateError as error:
+                    warnings.append(
+                        f"warning: how many nodes of {program.title} are to run is not "
+                        f"known: {error}"
+                    )
+                else:
+                    start_nodes = self.sources.scale.start_nodes(node)
+                    found.append(figures(program, orders, start_nodes))
+        return found, warnings
 
     def looks(self, within_s: float) -> Iterator[None]:
         """Come back to look again, for a time."""

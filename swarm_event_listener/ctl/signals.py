@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swarm_event_listener.ctl.known.node_rows import is_spare
 from swarm_event_listener.ctl.session import Session
 from swarm_event_listener.ctl.sources.state import ListenerStatus
 from swarm_event_listener.ctl.sources.supervisord import CallRefused, Process
@@ -12,6 +13,8 @@ def refusal(
 ) -> str | None:
     """Return why a process must not get a signal; None when it may."""
     node = status.nodes.get(process.name) if status else None
+    if is_spare(process, status):
+        return f"a spare: not needed, and down; swarm scale {process.group} tells more"
     if process.pid is None:
         return f"not running, it is {process.state}"
     is_known = node is not None and node.get("known")

@@ -68,6 +68,36 @@ def text_of(orders: Mapping[str, Scale]) -> str:
     return f"{json.dumps(told, indent=1)}\n"
 
 
+def with_order(text: str | bytes, key: str, order: Scale) -> str:
+    """Return the text of a file with one order more, or another one in its place.
+
+    Other orders stay as they are, and so do fields of this one that are not known.
+
+    Args:
+        text: That of a file that `scales` can read.
+        key: As in `scales`.
+        order: The order.
+    """
+    told = json.loads(text)
+    told[key] = {**told.get(key, {}), **dataclasses.asdict(order)}
+    return f"{json.dumps(told, indent=1, sort_keys=True)}\n"
+
+
+def key_of(
+    orders: Mapping[str, Scale], *, group: str, program: str, is_alone: bool
+) -> str:
+    """Return the key under which the order for a program is looked up first.
+
+    Args:
+        orders: What the file holds.
+        group: The program's group.
+        program: Its name.
+        is_alone: Whether the group has no other program.
+    """
+    own = f"{group}:{program}"
+    return group if is_alone and own not in orders else own
+
+
 def scale_of(orders: Mapping[str, Scale], *, group: str, program: str) -> Scale | None:
     """Return the order for a program of a group; None where none was given."""
     return orders.get(f"{group}:{program}") or orders.get(group)

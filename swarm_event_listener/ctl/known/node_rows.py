@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swarm_event_listener.core.health import Word, health_by_state
+from swarm_event_listener.core.health import WELL, Health, Word, health_by_state
 from swarm_event_listener.core.model.record import Cause
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.ctl.sources.supervisord import Process
@@ -73,6 +73,11 @@ class Row:
     failing_count: int | None = None
 
     @property
+    def is_well(self) -> bool:
+        """Whether it is as it should be: at work, or not needed."""
+        return self.health in WELL
+
+    @property
     def failures(self) -> list[str]:
         """A line for each message that fails, beside those that ``why`` has."""
         lines = failures(self.failing, self.failing_count or 0)
@@ -127,7 +132,7 @@ def _row(
         in_flight=tuple(report.get("in_flight", ())),
         memory_bytes=about.get("memory_bytes"),
         memory_limit_bytes=about.get("memory_limit_bytes"),
-        partitions=_partitions(report),
+        partitions=partitions_of(report),
         lag=report.get("lag"),
         lag_age_ms=age_at_look_ms(about, report.get("lag_age_ms")),
         lso_behind_ms=report.get("lso_behind_ms"),
@@ -157,7 +162,7 @@ def _restarts_of(
     return [r for r in mine if not r.get("dry_run") and r.get("cause") != Cause.ROLL]
 
 
-def _partitions(report: Plain) -> int | None:
+def partitions_of(report: Plain) -> int | None:
     """Return how many it has; a loop of the user's own reports nothing of Kafka."""
     assigned: int | None = report.get("assigned")
     return assigned if assigned or report.get("brokers_up") is not None else None
@@ -165,13 +170,26 @@ def _partitions(report: Plain) -> int | None:
 
 def _health(process: Process, node: Plain | None, *, is_heard: bool) -> tuple[str, str]:
     """Return word and reason; supervisord is the first to know of a change."""
-    if node is None:
+    if node is None and not process.exited_as_spare:
         return Word.UNKNOWN.value, "the listener does not tell of it" * is_heard
-    if has_changed(process, node) and not node.get("restart"):
-        health = health_by_state(process.state)
+    if node is None or (has_changed(process, node) and not node.get("restart")):
+        health = _by_process(process)
         return health.word.value, health.why
     why = "; ".join(text for text in (node.get("why"), next_try(node)) if text)
     return str(node.get("health", Word.UNKNOWN)), why
+
+
+def _by_process(process: Process) -> Health:
+    if process.exited_as_spare:
+        return Health(Word.SPARE)
+    return health_by_state(process.state)
+
+
+def is_spare(process: Process, status: ListenerStatus | None) -> bool:
+    """Whether a node is down because its group is to run fewer."""
+    heard = status is not None and not status.is_stale
+    node = status.nodes.get(process.name) if status is not None and heard else None
+    return _health(process, node, is_heard=heard)[0] == Word.SPARE
 
 
 def has_changed(process: Process, node: Plain) -> bool:
@@ -180,13 +198,13 @@ def has_changed(process: Process, node: Plain) -> bool:
 
 
 def is_well(shown: Sequence[Row]) -> bool:
-    """Whether all nodes are healthy; without nodes nothing is well."""
-    return bool(shown) and all(row.health == Word.HEALTHY for row in shown)
+    """Whether all nodes are as they should be; without nodes nothing is well."""
+    return bool(shown) and all(row.is_well for row in shown)
 
 
 def is_at_work(shown: Sequence[Row]) -> bool:
     """Whether all nodes are well but for messages that fail."""
-    return all(row.health in {Word.HEALTHY, Word.FAILING} for row in shown)
+    return all(row.is_well or row.health == Word.FAILING for row in shown)
 
 
 def is_unknown(shown: Sequence[Row]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarm_event_listener.ctl.known.names import Chosen, choose
-from swarm_event_listener.ctl.known.node_rows import has_changed
+from swarm_event_listener.ctl.known.node_rows import has_changed, is_spare
 from swarm_event_listener.ctl.known.stale_status import StaleStatus, stale_status
 from swarm_event_listener.ctl.sources.place import Place
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain, StateError
 from swarm_event_listener.ctl.sources.supervisord import Process
+from swarm_event_listener.story.text import own_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,20 @@ class Snapshot:
     def choose(self, names: Sequence[str]) -> Chosen:
         """Return the nodes that names stand for, and which names stand for none."""
         return choose(names, self.processes, self.groups)
+
+    def choose_to_order(self, names: Sequence[str]) -> Chosen:
+        """Return the same, without spares that are not named each for itself.
+
+        There is nothing to order of them; one that is held can be released.
+        """
+        chosen = self.choose(names)
+        meant = tuple(it for it in chosen.processes if not self._is_left_out(it, names))
+        return replace(chosen, processes=meant)
+
+    def _is_left_out(self, process: Process, names: Sequence[str]) -> bool:
+        told = self.status.nodes.get(process.name, {}) if self.status else {}
+        is_named = {process.name, own_name(process.name)} & set(names)
+        return not (is_named or told.get("held")) and is_spare(process, self.status)
 
     def one(self, name: str) -> Process:
         """Return the one node that a name stands for.

@@ -14,7 +14,12 @@ from typing import Final
 from swarm_event_listener.ctl.sources.place import Running, works_in
 from swarm_event_listener.ctl.sources.state import Plain, StateError
 from swarm_event_listener.doctor.server_options import read_conf
-from swarm_event_listener.doctor.supervisord_conf import WORKER, flags
+from swarm_event_listener.doctor.supervisord_conf import (
+    WORKER,
+    ProcessOptions,
+    Program,
+    flags,
+)
 from swarm_worker.shared.settings import DEFAULT_FILE, ConfigError
 
 # Installed scripts name their interpreter in the first line, or in the second where
@@ -42,16 +47,16 @@ class NodeProgram:
     uid: int | None
 
 
-def environments(
+def declared(
     conf: Path | None, environ: Mapping[str, str]
-) -> Mapping[str, Mapping[str, str]]:
-    """Return what supervisord adds to the environments of nodes, as a file says."""
+) -> Mapping[str, tuple[Program, ProcessOptions]]:
+    """Return what a file says of each process; nothing where it cannot be read."""
     try:
         read = read_conf(conf, environ) if conf else None
     except ConfigError:
         read = None
     return {
-        f"{program.group}:{process.name}": process.environment
+        f"{program.group}:{process.name}": (program, process)
         for program in (read.everyone if read else ())
         for process in program.processes
     }
@@ -85,7 +90,8 @@ def program_of(
     }
     chosen = _chosen(name, nodes, folder)
     base = running.environ or environ
-    added = environments(conf, base).get(chosen, {})
+    known = declared(conf, base)
+    added = known[chosen][1].environment if chosen in known else {}
     return _program(nodes[chosen], folder, {**base, **added}, running.uid, own_python)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swarm_event_listener.ctl.sources.node_program import NodeProgram
 from swarm_event_listener.ctl.sources.place import Place
+from swarm_event_listener.ctl.sources.scale import ScaleFiles
 from swarm_event_listener.ctl.sources.state import ListenerStatus, Plain
 from swarm_event_listener.doctor.finding import Finding
 from swarm_worker.shared.state_files.partition_figures import NodeFigures
@@ -25,6 +26,7 @@ class Sources:
         examine: What the doctor finds in a file, or in the one of supervisorctl.
         partitions: What a node, of that name and pid, has written of its partitions;
             raises NotKnownError.
+        scale: How many nodes are to run, read and ordered.
         node_program: How a node of that name is started, or any node; raises
             StateError where that is not known.
         run: Runs Python as that, with our terminal; returns its exit code.
@@ -37,6 +39,7 @@ class Sources:
     catches: Callable[[int, str], bool | None]
     examine: Callable[[str | None], tuple[Finding, ...]]
     partitions: Callable[[str, int], NodeFigures]
+    scale: ScaleFiles
     node_program: Callable[[str | None], NodeProgram]
     run: Callable[[Sequence[str], NodeProgram], int]
     clock: Callable[[], float]

@@ -17,8 +17,11 @@ from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.sources.place import Running
 from swarm_event_listener.supervisord.node_log import REMOTE_TAIL_BYTES
 from swarm_event_listener.supervisord.protocol import RemoteCommand
+from swarm_worker.shared.settings import EXIT_SPARE
 
 ANSWERS_WITHIN_S: Final = 10.0
+
+_ALREADY_STARTED: Final = 60
 
 # The words of supervisorctl for supervisord's faults.
 _FAULTS: Final = {
@@ -36,6 +39,7 @@ class Process:
     Attributes:
         name: ``group:process``.
         stderr_log: Its file; empty without one.
+        exit_code: The last one; -1 for a signal, 0 also before the first exit.
     """
 
     name: str
@@ -43,20 +47,27 @@ class Process:
     pid: int | None
     uptime_s: float | None
     stderr_log: str = ""
+    exit_code: int = 0
 
     @property
     def group(self) -> str:
         """Its process group."""
         return self.name.partition(":")[0]
 
+    @property
+    def exited_as_spare(self) -> bool:
+        """Whether its node found that it is not needed, and ended."""
+        return self.state is ProcessState.EXITED and self.exit_code == EXIT_SPARE
+
 
 class CallRefused(Exception):  # noqa: N818 - says more than "error"
     """supervisord refused a call."""
 
-    def __init__(self, about: str, why: str) -> None:
+    def __init__(self, about: str, why: str, code: int = 0) -> None:
         """Name what it was asked about, empty if nothing, and its answer."""
         super().__init__(f"{about}: ERROR ({why})" if about else f"ERROR ({why})")
         self.why = why
+        self.code = code
 
 
 class Supervisord:
@@ -91,6 +102,14 @@ class Supervisord:
         """Signal a process."""
         self._call("signalProcess", name, signal_name)
 
+    def start(self, name: str) -> None:
+        """Begin to start a process; it is no error when somebody else has."""
+        try:
+            self._call("startProcess", name, False)  # noqa: FBT003 - its wait
+        except CallRefused as answer:
+            if answer.code != _ALREADY_STARTED:
+                raise
+
     def stop(self, name: str) -> None:
         """Begin to stop a process."""
         self._call("stopProcess", name, False)  # noqa: FBT003 - its wait
@@ -111,7 +130,8 @@ class Supervisord:
             return getattr(self._ctl.get_supervisor(), method)(*params)
         except xmlrpc.client.Fault as fault:
             said = _FAULTS.get(fault.faultCode, fault.faultString)
-            raise CallRefused(str(params[0]) if params else "", said) from None
+            about = str(params[0]) if params else ""
+            raise CallRefused(about, said, fault.faultCode) from None
         except socket.gaierror as error:
             raise OSError(str(error)) from None
 
@@ -124,6 +144,7 @@ def _process(info: Mapping[str, Any]) -> Process:
         pid=pid,
         uptime_s=None if pid is None else max(0.0, info["now"] - info["start"]),
         stderr_log=str(info.get("stderr_logfile") or ""),
+        exit_code=int(info["exitstatus"]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from swarm_event_listener.core.health import Word
@@ -12,22 +12,30 @@ from swarm_event_listener.story.durations import NONE, duration, duration_ms
 from swarm_event_listener.story.text import block, fitting, own_name, wrapped
 
 
-def render(shown: Sequence[Row], *, width: int) -> str:
+def render(
+    shown: Sequence[Row], *, width: int, scales: Mapping[str, str] | None = None
+) -> str:
     """Return the rows as text, group by group.
 
     Args:
         shown: The rows.
         width: Columns of the terminal: where a table is too wide, columns that are
             empty are left out, then some others; at last each node takes two lines.
+        scales: How many nodes of a group are to run, where that was ordered.
     """
     groups = dict.fromkeys(row.node.partition(":")[0] for row in shown)
     return "\n\n".join(
-        _group(name, [row for row in shown if row.node.startswith(f"{name}:")], width)
+        _group(
+            name,
+            [row for row in shown if row.node.startswith(f"{name}:")],
+            (scales or {}).get(name, ""),
+            width,
+        )
         for name in groups
     )
 
 
-def _group(name: str, shown: Sequence[Row], width: int) -> str:
+def _group(name: str, shown: Sequence[Row], scale: str, width: int) -> str:
     counts = Counter(row.health for row in shown)
     summary = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     cells = [_cells(row) for row in shown]
@@ -38,7 +46,8 @@ def _group(name: str, shown: Sequence[Row], width: int) -> str:
         for row, block in zip(shown, blocks, strict=True)
         for line in (*block, *_remarks(row, width))
     ]
-    return "\n".join([f"{name}: {summary}", *(lines or ())[:1], *body])
+    ordered = [wrapped(scale, width)] if scale else []
+    return "\n".join([f"{name}: {summary}", *ordered, *(lines or ())[:1], *body])
 
 
 # What a narrow table does without, in this order: the health implies the state.

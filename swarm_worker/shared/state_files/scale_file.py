@@ -26,17 +26,36 @@ def read(directory: Path) -> Mapping[str, Scale]:
     Raises:
         ScaleFileError: It cannot be read, or is no such file.
     """
+    return scales_in(directory, text_in(directory))
+
+
+def scales_in(directory: Path, text: bytes) -> Mapping[str, Scale]:
+    """Return what the text of a state directory's file says.
+
+    Raises:
+        ScaleFileError: It is no such text; names the file.
+    """
+    try:
+        return scales(text)
+    except ScaleFileError as error:
+        raise ScaleFileError(f"{directory / NAME}: {error}") from None
+
+
+def text_in(directory: Path) -> bytes:
+    """Return the text of a state directory's file; without one, that of no orders.
+
+    It reads a file, and so may wait for a disk.
+
+    Raises:
+        ScaleFileError: It cannot be read.
+    """
     path = directory / NAME
     try:
         # Another user may have put a link or a pipe there.
         fd = os.open(path, os.O_RDONLY | SAFE)
         with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-            text = file.read(READ_MAX_BYTES)
+            return file.read(READ_MAX_BYTES)
     except FileNotFoundError:
-        return {}
+        return b"{}"
     except OSError as error:
         raise ScaleFileError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        return scales(text)
-    except ScaleFileError as error:
-        raise ScaleFileError(f"{path}: {error}") from None

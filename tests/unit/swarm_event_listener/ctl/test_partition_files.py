@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from swarm_event_listener.ctl.sources.node_configs import NodeConfigs
 from swarm_event_listener.ctl.sources.partition_files import PartitionFiles
 from swarm_event_listener.ctl.sources.place import Place, Running
 from swarm_worker.process import json_file
@@ -23,9 +24,8 @@ def files(
     config = {"group": "w", "name": "w_00", "command": command, "directory": directory}
     running = Running(configs=[config], folder=folder)
     place = Place(directory=folder / "listener")
-    return PartitionFiles(
-        lambda: running, lambda: place, conf, {"X": "x"}, lambda: 1000.0
-    )
+    configs = NodeConfigs(lambda: running, conf, {"X": "x"})
+    return PartitionFiles(configs, lambda: place, lambda: 1000.0)
 
 
 def put(directory: Path, pid: int = 7) -> Path:
@@ -98,7 +98,9 @@ def test_a_node_that_supervisord_no_longer_tells_of(tmp_path: Path) -> None:
     """Its group was removed a moment ago, or the configuration cannot be had."""
     put(tmp_path / "listener")
     unknown = PartitionFiles(
-        Running, lambda: Place(directory=tmp_path / "listener"), None, {}, lambda: 1e3
+        NodeConfigs(Running, None, {}),
+        lambda: Place(directory=tmp_path / "listener"),
+        lambda: 1e3,
     )
 
     assert unknown.read(NODE, 7).pid == 7

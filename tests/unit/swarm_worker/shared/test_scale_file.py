@@ -10,12 +10,14 @@ import pytest
 from swarm_worker.shared.scale import (
     Scale,
     ScaleFileError,
+    key_of,
     node_id_of,
     program_of,
     scale_of,
     scales,
     text_of,
     wanted_nodes,
+    with_order,
 )
 from swarm_worker.shared.state_files.scale_file import NAME, read
 
@@ -119,3 +121,37 @@ def test_an_order_counts_before_the_setting(
 ) -> None:
     """And never are there more than supervisord knows."""
     assert wanted_nodes(order, start_nodes=start_nodes, most=12) == wanted
+
+
+def test_an_order_more_leaves_the_others(tmp_path: Path) -> None:
+    """As they are written, with what a later version has added."""
+    text = '{"orders": {"nodes": 2, "until": 7}, "late": {"nodes": 1, "x": [1]}}'
+
+    (tmp_path / NAME).write_text(with_order(text, "orders", SIX), "utf-8")
+
+    assert read(tmp_path) == {"orders": SIX, "late": Scale(nodes=1)}
+    assert '"until": 7' in (tmp_path / NAME).read_text("utf-8")
+    assert '"x": [\n' in (tmp_path / NAME).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("orders", "is_alone", "key"),
+    [
+        ({}, True, "g"),
+        ({"g": SIX}, True, "g"),
+        ({}, False, "g:p"),
+        ({"g": SIX}, False, "g:p"),
+        ({"g:p": SIX}, True, "g:p"),
+    ],
+)
+def test_an_order_is_written_where_it_is_looked_up_first(
+    orders: dict[str, Scale],
+    is_alone: bool,  # noqa: FBT001
+    key: str,
+) -> None:
+    """Also where a program has lost those that were beside it."""
+    found = key_of(orders, group="g", program="p", is_alone=is_alone)
+
+    assert found == key
+    new = {**orders, found: Scale(nodes=1)}
+    assert scale_of(new, group="g", program="p") == Scale(nodes=1)
