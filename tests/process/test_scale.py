@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import pytest
 
+from swarm_event_listener.storage import scale_writer
+from swarm_worker.shared.scale import Scale
 from tests.awaits import await_reports, await_state
 from tests.eventually import eventually
 from tests.process.conftest import running_swarm
@@ -157,6 +159,17 @@ def test_a_command_that_is_killed_leaves_its_order(swarm: Swarm) -> None:
     assert status == 0
     assert text.splitlines()[-1].startswith("w: 1 of 4 nodes run")
     assert states(swarm) == ["RUNNING", "EXITED", "EXITED", "EXITED"]
+
+
+def test_what_a_killed_command_has_not_begun_comes_about(swarm: Swarm) -> None:
+    """It has written the order, and no more: the listener starts what is missing."""
+    assert scale(swarm, "2")[0] == 0
+    order_of = Scale(nodes=NODES, by="one that was killed")
+    scale_writer.put(swarm.daemon.folder / "run", lambda _: (GROUP, order_of))
+
+    for node in (2, 3):
+        await_state(swarm.daemon, swarm.name(node), "RUNNING", within_s=30.0)
+    assert swarm.daemon.state(swarm.name(1)) == "RUNNING"
 
 
 def test_a_later_order_takes_the_place_of_one_that_is_waited_for(swarm: Swarm) -> None:
