@@ -44,6 +44,18 @@ startsecs = 0
 stderr_logfile = {folder}/witness.log
 """
 
+# To replace: with what supervisorctl needs for its commands, and nodes that obey it.
+_PLUGIN: Final = """
+[supervisorctl]
+serverurl = unix://{folder}/s
+
+[ctlplugin:swarm]
+supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
+"""
+
+ADDED: Final = ("[eventlistener:witness]", f"{_PLUGIN}\n[eventlistener:witness]")
+OBEDIENT: Final = ("tests.process.scripted", "tests.process.obedient")
+
 _TOML: Final = """
 [worker]
 liveness_interval = 250

@@ -18,7 +18,7 @@ from swarm_event_listener.storage import scale_writer
 from swarm_worker.shared.scale import Scale
 from tests.awaits import await_reports, await_state
 from tests.eventually import eventually
-from tests.process.conftest import running_swarm
+from tests.process.conftest import ADDED, OBEDIENT, running_swarm
 from tests.process.scenes import ctl
 from tests.process.swarms import GROUP, Swarm
 from tests.supervisord import ROOT
@@ -27,26 +27,14 @@ pytestmark = pytest.mark.process
 
 NODES: Final = 4
 SUPERVISORCTL: Final = Path(sys.executable).with_name("supervisorctl")
-PLUGIN: Final = """
-[supervisorctl]
-serverurl = unix://{folder}/s
-
-[ctlplugin:swarm]
-supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
-
-[eventlistener:witness]"""
 SPARES_STAY: Final = "autorestart = unexpected\nexitcodes = 78,5,6\nstartsecs = 0\n"
 OPTIONS: Final = "autorestart = true\nstartsecs = 1\n"
-REPLACED: Final = (
-    ("[eventlistener:witness]", PLUGIN),
-    ("tests.process.scripted", "tests.process.obedient"),
-)
 
 
 @pytest.fixture(scope="module")
 def scalable() -> Iterator[Swarm]:
     """Run four nodes whose program keeps spares, for all tests that leave it so."""
-    replaced = (*REPLACED, (OPTIONS, SPARES_STAY))
+    replaced = (ADDED, OBEDIENT, (OPTIONS, SPARES_STAY))
     # Each test makes them all end: a back-off would keep them down for longer.
     often = "max_restarts = 1000"
     with running_swarm(nodes=NODES, toml=often, replace=replaced) as swarm:
@@ -241,7 +229,7 @@ def test_where_spares_would_not_stay_down_it_is_refused(
     options: str, told: str
 ) -> None:
     """With the line to change; nothing is written, and no node is touched."""
-    with running_swarm(nodes=2, replace=(*REPLACED, (OPTIONS, options))) as swarm:
+    with running_swarm(nodes=2, replace=(ADDED, OBEDIENT, (OPTIONS, options))) as swarm:
         await_reports(swarm, 2)
         pids = [swarm.pid(0), swarm.pid(1)]
 

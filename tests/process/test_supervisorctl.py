@@ -29,7 +29,7 @@ from swarm_worker.shared.state_files.partition_figures import path_of
 from tests.awaits import await_new_pid, await_reports, await_restarted, await_state
 from tests.eventually import eventually
 from tests.operators import figures
-from tests.process.conftest import running_swarm
+from tests.process.conftest import ADDED, OBEDIENT, running_swarm
 from tests.process.scenes import ctl
 from tests.process.swarms import LISTENER, Swarm
 from tests.supervisord import ROOT
@@ -38,17 +38,7 @@ pytestmark = pytest.mark.process
 
 SUPERVISORCTL: Final = Path(sys.executable).with_name("supervisorctl")
 
-_PLUGIN: Final = """
-[supervisorctl]
-serverurl = unix://{folder}/s
-
-[ctlplugin:swarm]
-supervisor.ctl_factory = swarm_event_listener.supervisorctl:make_ctl
-"""
-
-ADDED: Final = ("[eventlistener:witness]", f"{_PLUGIN}\n[eventlistener:witness]")
 BARE: Final = ("tests.process.scripted", "tests.apps.bare_loop")
-OBEDIENT: Final = ("tests.process.scripted", "tests.process.obedient")
 
 StartSwarm = Callable[..., Swarm]
 
