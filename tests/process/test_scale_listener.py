@@ -6,8 +6,9 @@ import pytest
 
 from tests.eventually import eventually
 from tests.process import scenes
+from tests.process.orders import order
 from tests.process.swarms import Swarm
-from tests.process.test_spare import RUNS, SPARE, await_states, order, swarm_of
+from tests.process.test_spare import RUNS, SPARE, await_states, swarm_of
 
 pytestmark = pytest.mark.process
 

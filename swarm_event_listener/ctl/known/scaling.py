@@ -280,6 +280,12 @@ def refusal(program: Program, wanted: int, policy: ExitPolicy) -> str:
         names = f"{why}name node {program.least - 1}" if why else ""
         least = f"{program.least} node{'s' * (program.least != 1)}"
         return f"expected at least {least}{names}, got {wanted}"
+    for node in program.nodes:
+        if node.node_id >= wanted and node.is_held and node.process.pid is not None:
+            return (
+                f"{node.name} is held by an operator, and would end: swarm release "
+                f"{node.name} first"
+            )
     return _exit_refusal(section, policy)
 
 

@@ -48,16 +48,13 @@ def to_start(program: Program, wanted: int) -> tuple[str, ...]:
 def to_leave(program: Program, wanted: int) -> tuple[Process, ...]:
     """Return the processes that are not needed, and can be told to leave and end.
 
-    One that has not reported may not have its handlers yet. One that is held is not
-    touched: like any other it looks at the number by itself.
+    One that has not reported may not have its handlers yet: it looks at the number by
+    itself.
     """
     return tuple(
         node.process
         for node in program.nodes
-        if node.node_id >= wanted
-        and node.report
-        and not node.report.get("spare")
-        and not node.is_held
+        if node.node_id >= wanted and node.report and not node.report.get("spare")
     )
 
 

@@ -388,15 +388,15 @@ def test_what_somebody_else_has_to_bring_back_is_named(
     assert world.number == 4
 
 
-def test_a_held_node_is_not_told_to_end(tmp_path: Path) -> None:
-    """It may stand in a debugger; it looks at the number by itself."""
+def test_no_order_ends_a_held_node(tmp_path: Path) -> None:
+    """It may stand in a debugger. One that is needed is no hindrance."""
     world = group(tmp_path, running=4)
-    world.nodes["w:w_03"]["held"] = True
+    world.nodes["w:w_02"]["held"] = True
 
-    assert world.run("scale w 2 --timeout 1") is Exit.FAILED
-    assert not [it for it in world.done if it[1] == "w:w_03"]
-    late = "w:w_03: ERROR (not within 1 s: to leave its group and end)"
-    assert late in world.lines
+    assert world.run("scale w 2") is Exit.REFUSED
+    assert world.done == []
+    assert "w:w_02 is held by an operator, and would end: swarm release" in world.text
+    assert world.run("scale w 3 --no-wait") is Exit.OK
 
 
 def test_a_quiet_node_does_not_count_as_one_that_works(tmp_path: Path) -> None:
