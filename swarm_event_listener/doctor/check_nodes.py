@@ -11,6 +11,7 @@ from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import NAMES, Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
 from swarm_worker.shared.settings import (
+    EXIT_SPARE,
     REPORTS_PER_TIMEOUT,
     STAYS_DOWN,
     is_short_report_timeout,
@@ -26,7 +27,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 def each_program(case: Case) -> Iterator[Finding]:
     """Each program has to be right by itself."""
-    for _, program in case.nodes():
+    for watch, program in case.nodes():
         yield from reports(program)
         yield from restarts(
             program,
@@ -35,6 +36,7 @@ def each_program(case: Case) -> Iterator[Finding]:
             unstopped="a node gracefully: batches in flight are cut off and handled "
             "again",
         )
+        yield from spares(program, start_nodes=watch.worker["start_nodes"].value)
         yield from numbering(program)
 
 
@@ -160,6 +162,25 @@ def stop_time(case: Case) -> Iterator[Finding]:
 
 
 # --- names and ids --------------------------------------------------------------------
+
+
+def spares(program: Program, *, start_nodes: int | None) -> Iterator[Finding]:
+    """A node that is not to run has to stay down; it is an error where there is one."""
+    codes = program.options.exitcodes
+    # What may stay down after exit 0 is a finding of its own.
+    if (
+        program.autorestart == "unexpected"
+        and EXIT_SPARE not in codes
+        and 0 not in codes
+    ):
+        finding = warning if start_nodes is None else error
+        yield finding(
+            program.section.where,
+            "spares",
+            line=f"exitcodes={','.join(map(str, STAYS_DOWN))}",
+            why=f"exitcodes lacks {EXIT_SPARE}, with which a node ends that is not to "
+            "run: supervisord would start it again and again, so swarm scale refuses",
+        )
 
 
 def numbering(program: Program) -> Iterator[Finding]:

@@ -196,6 +196,12 @@ CONF_FAULTS = [
         "startsecs=0\nautorestart=unexpected\nexitcodes=78,5,6",
     ),
     (
+        "spares-start-again",
+        [("exitcodes=78,5,6", "exitcodes=78,5")],
+        ("warning", "spares", "program:w"),
+        "exitcodes=78,5,6",
+    ),
+    (
         "codes-lost",
         [("startsecs=0\nautorestart=unexpected", "autorestart=unexpected")],
         ("warning", "autorestart", "program:w"),
@@ -737,6 +743,15 @@ def test_each_fault_of_the_swarms_file_is_found(
 
     assert expected in shown(findings)
     assert line in {finding.line for finding in findings}
+
+
+def test_a_spare_that_would_start_again_is_an_error(look: Look) -> None:
+    """Where there is to be one."""
+    findings = look(
+        ("exitcodes=78,5,6", "exitcodes=78,5"),
+        toml=(("[worker]", "[worker]\nstart_nodes = 2"),),
+    )
+    assert ("error", "spares", "program:w") in shown(findings)
 
 
 @pytest.mark.parametrize(
