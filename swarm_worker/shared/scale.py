@@ -62,12 +62,6 @@ def _scale(key: str, entry: object) -> Scale:
     return Scale(nodes=nodes, **texts)
 
 
-def text_of(orders: Mapping[str, Scale]) -> str:
-    """Return the text of a file, which ends with a line break."""
-    told = {key: dataclasses.asdict(each) for key, each in sorted(orders.items())}
-    return f"{json.dumps(told, indent=1)}\n"
-
-
 def with_order(text: str | bytes, key: str, order: Scale) -> str:
     """Return the text of a file with one order more, or another one in its place.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swarm_worker.shared.scale import Scale, text_of
+from swarm_worker.shared.scale import Scale, with_order
 from swarm_worker.shared.state_files.scale_file import NAME
 from tests.process.swarms import GROUP, replace_text
 
@@ -13,4 +13,4 @@ def order(folder: Path, nodes: int, *, key: str = GROUP) -> None:
     """Have so many nodes run."""
     slots = folder / "slots"
     slots.mkdir(exist_ok=True)
-    replace_text(slots / NAME, text_of({key: Scale(nodes=nodes, by="me")}))
+    replace_text(slots / NAME, with_order("{}", key, Scale(nodes=nodes, by="me")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,20 @@ from swarm_worker.shared.scale import (
     program_of,
     scale_of,
     scales,
-    text_of,
     wanted_nodes,
     with_order,
 )
 from swarm_worker.shared.state_files.scale_file import NAME, read
 
 SIX = Scale(nodes=6, by="root", why="sale", at="2026-12-01T06:00:00+00:00")
+
+
+def text_of(orders: Mapping[str, Scale]) -> str:
+    """Return the text of a file with these orders."""
+    text = "{}"
+    for key, order in orders.items():
+        text = with_order(text, key, order)
+    return text
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
