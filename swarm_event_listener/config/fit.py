@@ -9,8 +9,8 @@ from swarm_event_listener.config.config import GroupSettings, ListenerSettings
 from swarm_event_listener.core.model.events import group_of
 from swarm_event_listener.supervisord.rpc import ProcessConfig
 from swarm_worker.shared.settings import (
+    EXIT_CODES,
     EXIT_SPARE,
-    STAYS_DOWN,
     ConfigError,
     nearest,
 )
@@ -75,7 +75,7 @@ def complaints(
             found.append(
                 f"group {group}: exitcodes lacks {EXIT_SPARE}, so supervisord starts a "
                 "node that is not to run again and again; set "
-                f"exitcodes={','.join(map(str, STAYS_DOWN))} in its [program:x]"
+                f"{EXIT_CODES} in its [program:x]"
             )
         if any(config.capture_max_bytes == 0 for config in own):
             found.append(

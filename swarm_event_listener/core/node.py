@@ -20,7 +20,7 @@ from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.rules import Limits
 from swarm_event_listener.core.restart.restart import Restart, Step
 from swarm_worker.shared.report import JUDGED, Report
-from swarm_worker.shared.scale import node_id_of
+from swarm_worker.shared.scale import node_id_of, program_of
 from swarm_worker.shared.settings import EXIT_SPARE
 
 
@@ -156,6 +156,11 @@ class Node:
             return self.is_known and self.state is ProcessState.RUNNING
         has_polled = report.poll_age_ms is not None and report.state in JUDGED
         return has_polled and not report.not_joined
+
+    @property
+    def program(self) -> str:
+        """Its program within its group, as its name tells it."""
+        return program_of(self.name.partition(":")[2])
 
     @property
     def node_id(self) -> int | None:

@@ -17,7 +17,7 @@ from swarm_event_listener.core.node import Node, stepped
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.reach import Brokers
 from swarm_event_listener.core.restart.restart import BY_OUR_HAND, Restart, Step
-from swarm_worker.shared.scale import Scale, program_of, scale_of
+from swarm_worker.shared.scale import Scale, scale_of
 
 
 class Group:
@@ -160,10 +160,13 @@ class Table:
         if orders != self.orders:
             self.orders, self.scaled_at_s = orders, now_s
 
+    def order(self, node: Node) -> Scale | None:
+        """Return the order for a node's program; None where none was given."""
+        return scale_of(self.orders, group=node.group, program=node.program)
+
     def wanted_nodes(self, node: Node) -> int | None:
         """Return how many nodes of a node's program are to run; None for all."""
-        program = program_of(node.name.partition(":")[2])
-        order = scale_of(self.orders, group=node.group, program=program)
+        order = self.order(node)
         return self.policy(node).start_nodes if order is None else order.nodes
 
     def is_wanted(self, node: Node) -> bool:

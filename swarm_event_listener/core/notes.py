@@ -11,10 +11,10 @@ from swarm_event_listener.core.model.record import Record
 from swarm_event_listener.core.model.scale_change import ScaleChange
 from swarm_event_listener.core.node import Failure
 from swarm_event_listener.core.node_table import Table
+from swarm_event_listener.core.orders.rolls import Rolling
+from swarm_event_listener.core.orders.scaling import Scaling
 from swarm_event_listener.core.restart.restart import Restart
 from swarm_event_listener.core.rolling_restart import Roll
-from swarm_event_listener.core.rolls import Rolling
-from swarm_event_listener.core.scaling import Scaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,13 +52,13 @@ from swarm_event_listener.core.model.events import (
 from swarm_event_listener.core.node import Node, measured
 from swarm_event_listener.core.node_table import Table
 from swarm_event_listener.core.notes import Notes, RestoredState
+from swarm_event_listener.core.orders.rolls import Rolling
+from swarm_event_listener.core.orders.scaling import Scaling
 from swarm_event_listener.core.policy import Policy
 from swarm_event_listener.core.process_tracker import Processes
 from swarm_event_listener.core.reports import heard, is_of_this_process
 from swarm_event_listener.core.restart import lifecycle, stopping
 from swarm_event_listener.core.rolling_restart import Roll
-from swarm_event_listener.core.rolls import Rolling
-from swarm_event_listener.core.scaling import Scaling
 
 
 class Swarm:

@@ -11,6 +11,7 @@ from swarm_event_listener.doctor.finding import Finding, error, warning
 from swarm_event_listener.doctor.supervisord_conf import NAMES, Program, flags
 from swarm_worker.shared.report import FRAME_MAX_BYTES
 from swarm_worker.shared.settings import (
+    EXIT_CODES,
     EXIT_SPARE,
     REPORTS_PER_TIMEOUT,
     STAYS_DOWN,
@@ -177,7 +178,7 @@ def spares(program: Program, *, start_nodes: int | None) -> Iterator[Finding]:
         yield finding(
             program.section.where,
             "spares",
-            line=f"exitcodes={','.join(map(str, STAYS_DOWN))}",
+            line=EXIT_CODES,
             why=f"exitcodes lacks {EXIT_SPARE}, with which a node ends that is not to "
             "run: supervisord would start it again and again, so swarm scale refuses",
         )

@@ -51,7 +51,7 @@ class ScaleOrders:
         }
 
     def _has_changed(self, directory: Path) -> bool:
-        found, is_new = _signature(directory), directory not in self._seen
+        found, is_new = scale_file.signature(directory), directory not in self._seen
         if not is_new and found == self._seen[directory]:
             return False
         self._seen[directory] = found
@@ -65,11 +65,3 @@ class ScaleOrders:
             logger.error(  # noqa: TRY400 - no traceback
                 "scale_unknown reason=%r consequence=%r", str(error), _UNREADABLE
             )
-
-
-def _signature(directory: Path) -> tuple[int, int] | None:
-    try:
-        facts = (directory / scale_file.NAME).stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns

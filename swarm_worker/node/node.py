@@ -130,7 +130,7 @@ class Node:
             self._keep(booted)
             self._carry_over.keep(booted.consumers.suspects)
             if self._orders.make_spare():
-                return self._as_spare
+                return self._leave_as_spare()
             booted.consumers.start_handlers()
             # Looked at first: a thread that gives a reason does so before it ends.
             dead = self._dead_thread(booted)
@@ -185,8 +185,7 @@ class Node:
 
     # --- stop -------------------------------------------------------------------------
 
-    @property
-    def _as_spare(self) -> Ending:
+    def _leave_as_spare(self) -> Ending:
         self._inbox.retires = True
         logger.info("node_stopping reason=%r retires=True", _IS_SPARE)
         return self._as_asked

@@ -75,23 +75,18 @@ class Orders:
         """Look at nothing yet."""
         self._settings = settings
         self._environ = environ
-        self._path = settings.state_dir / scale_file.NAME
         self._seen: tuple[int, int] | None = None
         self._is_spare = False
 
     def make_spare(self) -> bool:
         """Whether the group is to run without this node by now."""
-        if is_supervised(self._environ) and (found := self._signature()) != self._seen:
+        if not is_supervised(self._environ):
+            return False
+        found = scale_file.signature(self._settings.state_dir)
+        if found != self._seen:
             self._seen = found
             self._is_spare = self._reads_so()
         return self._is_spare
-
-    def _signature(self) -> tuple[int, int] | None:
-        try:
-            facts = self._path.stat()
-        except OSError:
-            return None
-        return facts.st_ino, facts.st_mtime_ns
 
     def _reads_so(self) -> bool:
         try:

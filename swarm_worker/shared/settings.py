@@ -28,7 +28,8 @@ EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h
 EXIT_FATAL: Final = 5  # fenced, or another Kafka error that no restart would heal
 EXIT_SPARE: Final = 6  # the group is to run fewer nodes: this one is not needed
 FOR_A_PERSON: Final = frozenset({EXIT_CONFIG, EXIT_FATAL})  # such a node stays down
-STAYS_DOWN: Final = (EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE)  # exitcodes= of its program
+STAYS_DOWN: Final = (EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE)
+EXIT_CODES: Final = f"exitcodes={','.join(map(str, STAYS_DOWN))}"  # of its program
 REPORTS_PER_TIMEOUT: Final = 3
 CONCURRENCY_MOST: Final = 1_000  # no node has as many partitions, or threads
 

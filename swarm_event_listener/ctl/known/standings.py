@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from swarm_event_listener.core.model.events import ProcessState
 from swarm_event_listener.ctl.known.node_rows import has_changed, partitions_of
 from swarm_event_listener.ctl.known.scaling import Node, Program
 from swarm_event_listener.ctl.sources.supervisord import Process
 from swarm_worker.shared.report import State
-from swarm_worker.shared.settings import EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE
-
-_STAY: Final = (EXIT_CONFIG, EXIT_FATAL, EXIT_SPARE)
+from swarm_worker.shared.settings import STAYS_DOWN
 
 
 class Stage(StrEnum):
@@ -89,7 +86,7 @@ def _not_needed(node: Node) -> Standing:
 def _is_down_for_good(process: Process) -> bool:
     """Whether supervisord by itself leaves it down."""
     if process.state is ProcessState.EXITED:
-        return process.exit_code in _STAY
+        return process.exit_code in STAYS_DOWN
     return process.state in {
         ProcessState.STOPPED,
         ProcessState.FATAL,

@@ -15,7 +15,6 @@ from swarm_event_listener.storage.scale_writer import LockedError
 from swarm_worker.shared.scale import Scale, ScaleFileError
 from swarm_worker.shared.settings import ConfigError
 from swarm_worker.shared.state_files import scale_file
-from swarm_worker.shared.state_files.scale_file import NAME
 
 Decide = Callable[[Mapping[str, Scale]], tuple[str, Scale]]
 
@@ -78,9 +77,9 @@ class ScaleFiles:
         except ScaleFileError as error:
             raise StateError(f"{error}; mend or remove it") from None
         except OSError as error:
-            why = _why(directory, error)
+            path, why = directory / scale_file.NAME, _why(directory, error)
             raise StateError(
-                f"cannot write {directory / NAME}: {why}; the number is as it was"
+                f"cannot write {path}: {why}; the number is as it was"
             ) from None
 
 

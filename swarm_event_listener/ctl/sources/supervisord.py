@@ -13,15 +13,13 @@ from xml.parsers.expat import ExpatError
 
 import psutil
 
-from swarm_event_listener.core.model.events import ProcessState
+from swarm_event_listener.core.model.events import FaultCode, ProcessState
 from swarm_event_listener.ctl.sources.place import Running
 from swarm_event_listener.supervisord.node_log import REMOTE_TAIL_BYTES
 from swarm_event_listener.supervisord.protocol import RemoteCommand
 from swarm_worker.shared.settings import EXIT_SPARE
 
 ANSWERS_WITHIN_S: Final = 10.0
-
-_ALREADY_STARTED: Final = 60
 
 # The words of supervisorctl for supervisord's faults.
 _FAULTS: Final = {
@@ -107,7 +105,7 @@ class Supervisord:
         try:
             self._call("startProcess", name, False)  # noqa: FBT003 - its wait
         except CallRefused as answer:
-            if answer.code != _ALREADY_STARTED:
+            if answer.code != FaultCode.ALREADY_STARTED:
                 raise
 
     def stop(self, name: str) -> None:

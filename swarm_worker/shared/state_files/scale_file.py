@@ -29,6 +29,15 @@ def read(directory: Path) -> Mapping[str, Scale]:
     return scales_in(directory, text_in(directory))
 
 
+def signature(directory: Path) -> tuple[int, int] | None:
+    """Return what changes whenever the file is replaced; None without one."""
+    try:
+        facts = (directory / NAME).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
+
+
 def scales_in(directory: Path, text: bytes) -> Mapping[str, Scale]:
     """Return what the text of a state directory's file says.
 

@@ -15,7 +15,7 @@ from swarm_event_listener.core.model.events import Action, ScaleRead, group_of
 from swarm_event_listener.core.model.scale_change import ScaleChange
 from swarm_event_listener.core.node import Node
 from swarm_event_listener.core.node_table import Table
-from swarm_worker.shared.scale import Scale, program_of, scale_of
+from swarm_worker.shared.scale import Scale, wanted_nodes
 
 CHANGES_MAX: Final = 50  # of all groups
 
@@ -48,17 +48,12 @@ class Scaling:
         ``at`` are those of the order, where there is one.
         """
         return {
-            key: {**self._order(key), **_figures(nodes, self._table)}
+            key: _figures(nodes, self._table)
             for group in sorted(self._table.policies)
             for key, nodes in _programs(
                 group, self._table.of(self._table.group(group).names)
             )
         }
-
-    def _order(self, key: str) -> dict[str, Any]:
-        group, _, program = key.partition(":")
-        order = scale_of(self._table.orders, group=group, program=program)
-        return dataclasses.asdict(order) if order else {}
 
     def as_json(self) -> Sequence[Mapping[str, Any]]:
         """Return the changes as plain data, for the journal."""
@@ -69,8 +64,7 @@ def _programs(group: str, nodes: Iterable[Node]) -> Iterator[tuple[str, list[Nod
     """Yield the programs of a group, by the key of an order, with their nodes."""
     programs: dict[str, list[Node]] = {}
     for node in nodes:
-        name = program_of(node.name.partition(":")[2])
-        programs.setdefault(name, []).append(node)
+        programs.setdefault(node.program, []).append(node)
     is_one = len(programs) == 1
     for name, of_program in sorted(programs.items()):
         yield (group if is_one else f"{group}:{name}"), of_program
@@ -78,9 +72,10 @@ def _programs(group: str, nodes: Iterable[Node]) -> Iterator[tuple[str, list[Nod
 
 def _figures(nodes: Sequence[Node], table: Table) -> dict[str, Any]:
     reports = [node.report for node in nodes if node.report and node.is_counted]
-    wanted = table.wanted_nodes(nodes[0])
+    order, start_nodes = table.order(nodes[0]), table.policy(nodes[0]).start_nodes
     return {
-        "nodes": len(nodes) if wanted is None else min(wanted, len(nodes)),
+        **(dataclasses.asdict(order) if order else {}),
+        "nodes": wanted_nodes(order, start_nodes=start_nodes, most=len(nodes)),
         "running": sum(node.is_counted for node in nodes),
         "least": max((report.least_nodes for report in reports), default=0),
         "most": len(nodes),

@@ -1,0 +1,1 @@
+"""What operators order for whole groups: rolling restarts, and how many nodes run."""
