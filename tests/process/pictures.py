@@ -35,7 +35,7 @@ FOR_EVER_S: Final = math.inf  # made at that time, a snapshot never grows old
 def node(number: int, health: str = "healthy", **facts: object) -> Plain:
     """Return a node as it is called by default, with half an hour behind it."""
     steps = range(POINTS)
-    is_up = health not in {"backing off", "stopped by operator"}
+    is_up = health not in {"backing off", "stopped by operator", "spare"}
     return {
         "node": f"swarm_worker:swarm_worker_{number:02d}",
         "health": health,
@@ -182,6 +182,7 @@ def scenes() -> dict[str, Plain]:
     )
     ill = [node(0), node(1), backing_off(2), booting]
     words = ["unhealthy", "stopping", "waiting", "quiet", "held", "stopped by operator"]
+    spare = node(10, "spare", why="10 nodes are to run", state="EXITED")
     fails = "orders/4@54{0} fails: ValueError('no price'), 8 attempts, for 3 min".format
     failing = node(6, "failing", why=fails(0), notes=[fails(1), fails(2)])
     failing["now"].update(errors=24, retries=21, dead_letters=1)
@@ -226,7 +227,7 @@ def scenes() -> dict[str, Plain]:
         "all_words": data(
             [
                 *(node(n, word) for n, word in enumerate(words)),
-                *(failing, silent, stalled, held_back),
+                *(failing, silent, stalled, held_back, spare),
             ],
             [*causes, *deaths],
         ),

@@ -322,6 +322,17 @@ def test_a_node_that_is_stopped_shows_no_figures(page: Page) -> None:
     )
 
 
+def test_a_spare_is_counted_apart_and_shows_no_figures(page: Page) -> None:
+    """Nothing is wrong with it, and it is none of those that are to run."""
+    browser = page.open(
+        pictures.data([pictures.node(0), pictures.node(1, "spare")], [])
+    )
+
+    assert browser.run(_CARDS)[1].startswith("swarm_worker_01 ○ spare STOPPED")
+    heading = "return document.querySelector('h2').textContent"
+    assert browser.run(heading) == "swarm_worker: 1 of 1 healthy, 1 spare"
+
+
 def test_a_late_report_and_an_old_page_are_said(page: Page) -> None:
     """A clock that stands still beside figures that look new tells nobody."""
     scene = pictures.scenes()["all_words"]
