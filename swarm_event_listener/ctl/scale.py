@@ -221,11 +221,13 @@ def _carry_out(
 def _taken_over(session: Session, ordered: _Ordered, within_s: float) -> Program:
     """Return the program once its nodes hold as many partitions as before, or in time.
 
-    While a group rebalances nobody holds some; and a report comes each few seconds.
+    While a group rebalances, also as the order came, nobody holds some; and a report
+    comes each few seconds. So fewer partitions than nodes are waited for, too.
     """
     program = _look(session, ordered)
     for _ in session.looks(within_s):
-        if not scaling.lacks_partitions(ordered.program, program):
+        is_idle = scaling.has_idle(program, ordered.order.nodes)
+        if not is_idle and not scaling.lacks_partitions(ordered.program, program):
             break
         program = _look(session, ordered)
     return program

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.awaits import await_committed, await_reports
+from tests.eventually import eventually
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.nodes import PROTOCOLS, produce, unique
 from tests.kafka.supervised import deadly_swarm, handled
@@ -21,12 +22,22 @@ def scale(swarm: Swarm, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout.splitlines()[-1]
 
 
+def await_shared_out(swarm: Swarm) -> None:
+    """Wait until somebody holds each partition."""
+    eventually(
+        lambda: swarm.status()["scale"]["w"]["partitions"] == PARTITIONS,
+        within_s=30.0,
+        describe=f"{PARTITIONS} partitions held",
+    )
+
+
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_others_take_over_at_once_and_give_back(kafka: KafkaBroker, kind: str) -> None:
     """Each message is handled once, whoever has its partition; those that stay stay."""
     name = kafka.create_topic(unique(f"scale-{kind}"), PARTITIONS)
     with deadly_swarm(kafka, name, nodes=NODES, own=PROTOCOLS[kind]) as swarm:
         await_reports(swarm, NODES)
+        await_shared_out(swarm)
         stay = {node: pid for node, pid in pids(swarm, NODES).items() if node < 2}
 
         for round_, (number, line) in enumerate(

@@ -322,6 +322,21 @@ def test_it_waits_until_others_have_taken_over(tmp_path: Path) -> None:
     assert world.on_wait == []
 
 
+def test_a_group_that_shares_out_as_the_order_comes_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    """It holds nothing for a moment, as before: that is no want of partitions."""
+    world = group(tmp_path, running=2, partitions_now=0)
+
+    def share_out() -> None:
+        world.total = 8
+
+    world.on_wait = [lambda: None, lambda: None, share_out]
+
+    assert world.run("scale w 2") is Exit.OK
+    assert world.lines[-1] == "w: 2 of 4 nodes run, partitions: 8"
+
+
 def test_partitions_that_nobody_takes_are_a_warning(tmp_path: Path) -> None:
     """They may wait for the end of a session: the nodes are as ordered."""
     world = group(tmp_path, running=4)
